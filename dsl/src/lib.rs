@@ -1,0 +1,3 @@
+//! Understands Tidegate policies.
+
+pub mod plan;

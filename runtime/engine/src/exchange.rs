@@ -1,0 +1,93 @@
+//! One request and, once it exists, its response: what rules, templates and hooks see and change.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method, StatusCode, Version};
+
+use crate::vars::Vars;
+
+/// The connection that a request came on; shared by all its requests.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The TCP or QUIC peer.
+    pub peer: SocketAddr,
+    /// Our side of the connection.
+    pub local: SocketAddr,
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// TLS, if the connection has it.
+    pub tls: Option<Tls>,
+}
+
+impl Connection {
+    /// `http` or `https`.
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// What TLS told us about a connection.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The server name that the client asked for (RFC 6066, 3).
+    pub sni: Option<String>,
+    /// `tls1.2` or `tls1.3`.
+    pub version: &'static str,
+    /// The suite, by its IANA name.
+    pub cipher: String,
+}
+
+/// The head of a request.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Host in lower case, and perhaps a port. It is what the backend gets as `Host`.
+    pub authority: Authority,
+    /// Normalised path, and perhaps a query. It is what the backend gets.
+    pub target: PathAndQuery,
+    /// The host and port that the client asked for.
+    pub original_authority: Authority,
+    /// The path and query as they came in.
+    pub original_target: PathAndQuery,
+    /// The version that the client spoke.
+    pub version: Version,
+    /// Header fields, without `host`.
+    pub headers: HeaderMap,
+}
+
+/// The head of a response.
+#[derive(Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// Header fields.
+    pub headers: HeaderMap,
+}
+
+/// One request, its connection, and its response once there is one.
+///
+/// It lives in a `Box`, because it moves into a guest's store and back for each hook.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The connection.
+    pub connection: Arc<Connection>,
+    /// The request's head.
+    pub request: Request,
+    /// The response's head; `None` until a backend, a rule or a hook has answered.
+    pub response: Option<Response>,
+    /// The client's address as the listener derives it.
+    pub client_ip: IpAddr,
+    /// Names this request in logs and headers.
+    pub request_id: u128,
+    /// Variables of this request: rules, hooks, templates and the access log see them.
+    pub vars: Vars,
+    /// The chosen group's name.
+    pub group: Option<Arc<str>>,
+    /// The chosen server's address, as written.
+    pub server: Option<Arc<str>>,
+    /// Lines that `log` steps wrote, for the gateway's log.
+    pub log_lines: Vec<String>,
+}

@@ -1,0 +1,83 @@
+//! What the core and its extensions say to each other.
+
+use http::{HeaderMap, StatusCode};
+
+pub use tidegate_dsl::plan::Capability;
+
+use bytes::Bytes;
+
+/// A place in a request's life where an extension may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// The request's head is known, and nothing has left for the backend.
+    Request,
+    /// The response's head is known, and nothing has left for the client.
+    Response,
+}
+
+/// What a hook decides.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Go on.
+    Next,
+    /// Answer with this.
+    Respond(Reply),
+    /// Forward to the server group of this name.
+    Forward(String),
+    /// Close the connection without an answer.
+    Close,
+}
+
+/// An answer made here and not by a backend.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// Header fields; framing fields are set by whoever sends it.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why a hook call gave no verdict. It cost this call and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookFault {
+    /// What went wrong, as a class.
+    pub kind: HookFaultKind,
+    /// What went wrong, for the log.
+    pub message: String,
+}
+
+/// Classes of hook failures: names for counters and logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HookFaultKind {
+    /// The guest trapped (a panic, an unreachable, a bad access, a stack overflow).
+    Trap,
+    /// The guest used up its time.
+    Deadline,
+    /// The guest asked for more memory than it may have.
+    Memory,
+    /// The guest called something that `allow` does not list, or at a time when it may not.
+    NotAllowed,
+    /// The guest gave the host something that it cannot take, such as a header value with a line break.
+    BadValue,
+    /// No instance could be made.
+    Instance,
+    /// The verdict names a server group that the policy does not have.
+    UnknownGroup,
+}
+
+impl HookFaultKind {
+    /// The name in logs and counters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::NotAllowed => "not-allowed",
+            Self::BadValue => "bad-value",
+            Self::Instance => "instance",
+            Self::UnknownGroup => "unknown-group",
+        }
+    }
+}
