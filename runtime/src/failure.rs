@@ -1,0 +1,129 @@
+//! Everything that can go wrong with a request, whose fault it is, and what the client gets: one table.
+
+use http::StatusCode;
+
+/// Who caused a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client sent something wrong, was too slow, or left.
+    Client,
+    /// A backend refused, was too slow, or broke the protocol.
+    Upstream,
+    /// The policy left no way, such as a group without a usable server.
+    Policy,
+    /// The gateway itself.
+    Gateway,
+}
+
+impl Side {
+    /// The name in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Policy => "policy",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+/// A way in which a request can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No `Host`, several, or one that is no host (RFC 9112, 3.2).
+    BadHost,
+    /// A request target that cannot be normalised safely.
+    BadTarget,
+    /// A method that a gateway does not carry: `TRACE`, `CONNECT`.
+    BadMethod,
+    /// The request target is over `limits { uri-bytes }`.
+    UriTooLong,
+    /// The body is over `limits { body-bytes }`.
+    BodyTooLarge,
+    /// The client was silent in the middle of its request.
+    ClientTimeout,
+    /// The client's body broke off or was malformed.
+    ClientBody,
+    /// The client left before the answer was complete.
+    ClientClosed,
+    /// The group has no server with a weight above 0.
+    NoServer,
+    /// No server could be connected to.
+    ConnectFailed,
+    /// Connecting took longer than `connect-timeout`.
+    ConnectTimeout,
+    /// The backend closed before it had answered.
+    UpstreamClosed,
+    /// The backend's answer is not HTTP.
+    UpstreamInvalid,
+    /// The backend was silent for longer than `request-timeout`.
+    UpstreamTimeout,
+    /// The backend broke off in the middle of its body.
+    UpstreamBody,
+    /// The policy said `close`.
+    Closed,
+    /// The gateway went down before the request was complete.
+    Drained,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The name in logs and counters.
+    pub name: &'static str,
+    /// Whose fault it is.
+    pub side: Side,
+    /// What the client gets; 499 is only logged, because nobody is there to read it.
+    pub status: u16,
+    /// A sentence for the client.
+    pub text: &'static str,
+}
+
+impl Failure {
+    /// The row of this failure.
+    pub const fn row(self) -> Row {
+        use Side::{Client, Gateway, Policy, Upstream};
+        let (name, side, status, text) = match self {
+            Self::BadHost => ("bad-host", Client, 400, "the request needs one valid Host"),
+            Self::BadTarget => ("bad-target", Client, 400, "the request target is not a safe path"),
+            Self::BadMethod => ("bad-method", Client, 405, "this method is not carried here"),
+            Self::UriTooLong => ("uri-too-long", Client, 414, "the request target is too long"),
+            Self::BodyTooLarge => ("body-too-large", Client, 413, "the request body is too large"),
+            Self::ClientTimeout => ("client-timeout", Client, 408, "the request did not arrive in time"),
+            Self::ClientBody => ("client-body", Client, 400, "the request body broke off or is malformed"),
+            Self::ClientClosed => ("client-closed", Client, 499, "the client left"),
+            Self::NoServer => ("no-server", Policy, 503, "no server takes requests"),
+            Self::ConnectFailed => ("connect-failed", Upstream, 502, "no server could be reached"),
+            Self::ConnectTimeout => ("connect-timeout", Upstream, 504, "no server could be reached in time"),
+            Self::UpstreamClosed => ("upstream-closed", Upstream, 502, "the server closed without an answer"),
+            Self::UpstreamInvalid => ("upstream-invalid", Upstream, 502, "the server's answer is not valid HTTP"),
+            Self::UpstreamTimeout => ("upstream-timeout", Upstream, 504, "the server did not answer in time"),
+            Self::UpstreamBody => ("upstream-body", Upstream, 502, "the server broke off its answer"),
+            Self::Closed => ("closed", Policy, 444, "closed by the policy"),
+            Self::Drained => ("drained", Gateway, 503, "the gateway is going down"),
+        };
+        Row { name, side, status, text }
+    }
+
+    /// The status that the client gets.
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.row().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Whether what arrives next on the connection could be taken for a request, although it belongs to this one.
+    pub const fn poisons_connection(self) -> bool {
+        matches!(self, Self::BodyTooLarge | Self::ClientTimeout | Self::ClientBody | Self::BadHost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_is_one() {
+        for failure in [Failure::BadHost, Failure::ClientClosed, Failure::Closed, Failure::UpstreamTimeout] {
+            assert_eq!(failure.status().as_u16(), failure.row().status);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Every bound on what a peer, a file or a queue can make the gateway hold or wait for, with its reason.
+//!
+//! Bounds that an operator may want to change are words of the language (`limits { … }`, timeouts); these are the rest.
+
+use std::time::Duration;
+
+/// How often a worker looks for connections that waited too long. A timeout is late by at most two of these.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Read and write buffer of one HTTP/1 connection, in bytes. It holds a request head (the largest head that a
+/// policy may allow is half of it) and bounds what a slow reader can make us hold.
+pub const CONNECTION_BUFFER: usize = 128 * 1024;
+
+/// Header fields in a response from a backend: more than any real one sends, far less than would hurt.
+pub const RESPONSE_HEADERS: usize = 256;
+
+/// Header section of a response from a backend, in bytes.
+pub const RESPONSE_HEADER_BYTES: usize = 64 * 1024;
+
+/// How long an idle connection to a backend is kept: below the 75 s after which common backends close theirs,
+/// so that we are the ones who close it.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
+
+/// Threads for name look-ups, a worker. They block, so they must not be many; more look-ups wait.
+pub const RESOLVER_THREADS: usize = 2;
+
+/// Connections that the kernel may hold for a listener before a worker takes them.
+pub const ACCEPT_BACKLOG: i32 = 4096;
+
+/// Pause of a listener whose `accept` failed, mostly because descriptors ran out: time for some to be closed.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Access-log bytes that a worker gathers before it hands them on.
+pub const LOG_BATCH: usize = 32 * 1024;
+
+/// Batches waiting for a slow log target. Beyond it lines are dropped and counted: a full disk must not stop traffic.
+pub const LOG_QUEUE: usize = 256;
+
+/// Lines a second that one kind of trouble may write to the gateway's own log, a worker; the rest is counted.
+pub const TROUBLE_LINES: u32 = 20;
+
+/// Quiet time after a change before files are read: a file that is being written should be whole.
+pub const SETTLE: Duration = Duration::from_millis(50);
+
+/// Quiet time after a rename, which puts a whole file in place at once.
+pub const SETTLE_RENAME: Duration = Duration::from_millis(5);
+
+/// The longest that a stream of changes can put a reload off.
+pub const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+/// How often files are compared with what was read, in case the kernel told us nothing (network file systems).
+pub const POLL: Duration = Duration::from_secs(2);
+
+/// Size of a policy file, in bytes.
+pub const POLICY_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Size of a Wasm module, in bytes.
+pub const MODULE_BYTES: u64 = 64 * 1024 * 1024;
