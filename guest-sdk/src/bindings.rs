@@ -1,0 +1,46 @@
+//! What wit-bindgen makes of the WIT: raw imports and the macros that export hooks. Nothing here is written by hand.
+#![allow(
+    unsafe_code,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+
+/// Every import, and `lifecycle`.
+pub mod extension {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "extension",
+        pub_export_macro: true,
+        export_macro_name: "__export_extension",
+        default_bindings_module: "tidegate_guest::bindings::extension",
+        generate_all,
+    });
+}
+
+/// The request hook.
+pub mod request_hook {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "request-hook",
+        pub_export_macro: true,
+        export_macro_name: "__export_request",
+        default_bindings_module: "tidegate_guest::bindings::request_hook",
+        with: { "tidegate:extension/types@0.1.0": crate::bindings::extension::tidegate::extension::types },
+    });
+}
+
+/// The response hook.
+pub mod response_hook {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "response-hook",
+        pub_export_macro: true,
+        export_macro_name: "__export_response",
+        default_bindings_module: "tidegate_guest::bindings::response_hook",
+        with: { "tidegate:extension/types@0.1.0": crate::bindings::extension::tidegate::extension::types },
+    });
+}

@@ -1,0 +1,27 @@
+//! The gateway's log. Needs `log` in `allow`.
+#![forbid(unsafe_code)]
+
+use crate::sys;
+
+/// How grave a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For those who debug the extension.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something is odd, and the gateway goes on.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// Whether lines of this level are kept; if not, there is no need to format them.
+pub fn enabled(level: Level) -> bool {
+    sys::log_enabled(level)
+}
+
+/// Writes one line. Long lines are cut, and only so many lines of one call are kept.
+pub fn write(level: Level, message: &str) {
+    sys::log_write(level, message);
+}

@@ -1,0 +1,63 @@
+//! The real host: straight calls of the imports.
+
+use crate::Tls;
+use crate::bindings::extension::tidegate::extension as host;
+use crate::log::Level;
+
+pub(crate) use host::clock::{monotonic_ns, now_unix_ns};
+pub(crate) use host::conn::{client_ip, listener, peer, protocol};
+pub(crate) use host::fault::message as fault_message;
+pub(crate) use host::random::get_u64 as random_u64;
+pub(crate) use host::read_request::{
+    authority, get as request_get, get_all as request_get_all, method, path, query, scheme, version,
+};
+pub(crate) use host::read_response::{get as response_get, get_all as response_get_all, status};
+pub(crate) use host::respond::may_respond;
+pub(crate) use host::rewrite::{set_authority, set_path, set_query};
+pub(crate) use host::route::may_forward;
+pub(crate) use host::vars::{get as var_get, set as var_set};
+pub(crate) use host::write_request_headers::{
+    add as request_add, remove as request_remove, set as request_set,
+};
+pub(crate) use host::write_response_headers::{
+    add as response_add, remove as response_remove, set as response_set, set_status,
+};
+
+pub(crate) fn request_all() -> Vec<(String, Vec<u8>)> {
+    host::read_request::all()
+        .into_iter()
+        .map(|header| (header.name, header.value))
+        .collect()
+}
+
+pub(crate) fn response_all() -> Vec<(String, Vec<u8>)> {
+    host::read_response::all()
+        .into_iter()
+        .map(|header| (header.name, header.value))
+        .collect()
+}
+
+pub(crate) fn tls() -> Option<Tls> {
+    host::conn::tls().map(|tls| Tls {
+        sni: tls.sni,
+        version: tls.version,
+        cipher: tls.cipher,
+    })
+}
+
+pub(crate) fn log_enabled(level: Level) -> bool {
+    host::log::enabled(log_level(level))
+}
+
+pub(crate) fn log_write(level: Level, message: &str) {
+    host::log::write(log_level(level), message);
+}
+
+const fn log_level(level: Level) -> host::log::Level {
+    match level {
+        Level::Debug => host::log::Level::Debug,
+        Level::Info => host::log::Level::Info,
+        Level::Warn => host::log::Level::Warn,
+        Level::Error => host::log::Level::Error,
+    }
+}
