@@ -1,0 +1,30 @@
+//! Every limit of the engine on something that a peer or a guest can make grow, and why it is what it is.
+
+/// Addresses read from `X-Forwarded-For`. Real chains have fewer than ten; the bound keeps a header full of commas
+/// from costing more than reading it did.
+pub const MAX_FORWARDED_TOKENS: usize = 128;
+
+/// Variables of one request. Rules name a handful; a guest could otherwise add them in a loop.
+pub const MAX_VARS: usize = 64;
+
+/// Names and values of one request's variables together, in bytes: as much as a usual header section.
+pub const MAX_VARS_BYTES: usize = 16 * 1024;
+
+/// What the inserts of one template may add to its own text, in bytes. A header that is named ten times in a
+/// template must not become ten times as large; a usual header section still fits.
+pub const MAX_INSERTED_BYTES: usize = 16 * 1024;
+
+/// Lines that `log` steps may write for one request. A policy's own steps are finite; this bounds what one request
+/// holds until the runtime takes them.
+pub const MAX_LOG_LINES: usize = 16;
+
+/// Shards of a keyed limit, a power of two. Workers meet on a lock only when their keys fall into one shard.
+pub const LIMIT_SHARDS: usize = 64;
+
+/// Buckets in one shard of a keyed limit: 65,536 a limit, some 8 MB at worst. When a shard is full, buckets that
+/// have filled up again are dropped first (they hold no information), then the one that is nearest to it.
+pub const MAX_BUCKETS_PER_SHARD: usize = 1024;
+
+/// A key shorter than this, in bytes, is stored in full. A longer one is stored as its beginning and a keyed hash
+/// of the whole, so that a client cannot fill the memory with long keys.
+pub const MAX_LIMIT_KEY_BYTES: usize = 128;

@@ -1,0 +1,522 @@
+//! `when` and `unless`: tests on an exchange, compiled.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use http::{HeaderName, Version, header};
+use regex::{Captures, Regex};
+use tidegate_dsl::plan::{self, Plan, StatusRange};
+
+use crate::build_error::Invalid;
+use crate::exchange::Exchange;
+use crate::fields;
+use crate::glob::Glob;
+use crate::networks::Networks;
+use crate::normalise;
+use crate::stack_text;
+use crate::template::header_name;
+
+/// A `when` or `unless` line.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    unless: bool,
+    test: Test,
+}
+
+/// What a condition asks; the same shape as the plan's.
+#[derive(Debug)]
+pub(crate) enum Test {
+    All(Box<[Test]>),
+    Any(Box<[Test]>),
+    Is(Subject, Predicate),
+}
+
+#[derive(Debug)]
+pub(crate) enum Subject {
+    Host,
+    Path,
+    Method,
+    Scheme,
+    /// `header "host"`: host and port, which are no field of the header map.
+    Authority,
+    Header(HeaderName),
+    Query(Box<str>),
+    Cookie(Box<str>),
+    ClientIp,
+    PeerIp,
+    Protocol,
+    Var(Box<str>),
+    Status,
+    ResponseHeader(HeaderName),
+}
+
+/// What one value of the subject must meet.
+#[derive(Debug)]
+pub(crate) enum Predicate {
+    Is(Words),
+    Like(Box<[Glob]>),
+    Under(Box<[Box<str>]>),
+    Matches(Box<[Regex]>),
+    In(Networks),
+    Status(Box<[StatusRange]>),
+    Present,
+    Absent,
+}
+
+/// Words of which one is wanted.
+#[derive(Debug)]
+pub(crate) enum Words {
+    Few(Box<[Box<str>]>),
+    Many(HashSet<Box<str>>),
+}
+
+/// Up to here comparing is faster than hashing.
+const FEW_WORDS: usize = 8;
+
+impl Condition {
+    pub(crate) fn new(condition: &plan::Condition, plan: &Plan) -> Result<Self, Invalid> {
+        Ok(Self {
+            unless: condition.unless,
+            test: Test::new(&condition.test, plan)?,
+        })
+    }
+
+    pub(crate) fn holds(&self, exchange: &Exchange) -> bool {
+        self.test.holds(exchange) != self.unless
+    }
+
+    pub(crate) const fn test(&self) -> &Test {
+        &self.test
+    }
+
+    /// What its regular expressions find, if it is a `when`; and whether that stands outside `any`.
+    pub(crate) fn each_match(
+        &self,
+        exchange: &Exchange,
+        found: &mut dyn FnMut(&Captures<'_>, bool),
+    ) {
+        if !self.unless {
+            self.test.each_match(exchange, true, found);
+        }
+    }
+}
+
+/// Compiles all of them.
+pub(crate) fn conditions(
+    conditions: &[plan::Condition],
+    plan: &Plan,
+) -> Result<Box<[Condition]>, Invalid> {
+    conditions
+        .iter()
+        .map(|condition| Condition::new(condition, plan))
+        .collect()
+}
+
+impl Test {
+    fn new(test: &plan::Test, plan: &Plan) -> Result<Self, Invalid> {
+        let all = |tests: &[plan::Test]| -> Result<Box<[Self]>, Invalid> {
+            tests.iter().map(|test| Self::new(test, plan)).collect()
+        };
+        Ok(match test {
+            plan::Test::All(tests) => Self::All(all(tests)?),
+            plan::Test::Any(tests) => Self::Any(all(tests)?),
+            plan::Test::Is(subject, predicate) => Self::Is(
+                Subject::new(subject)?,
+                Predicate::new(predicate, subject, plan)?,
+            ),
+        })
+    }
+
+    pub(crate) fn holds(&self, exchange: &Exchange) -> bool {
+        match self {
+            Self::All(tests) => tests.iter().all(|test| test.holds(exchange)),
+            Self::Any(tests) => tests.iter().any(|test| test.holds(exchange)),
+            Self::Is(subject, predicate) => predicate.holds(subject, exchange),
+        }
+    }
+
+    fn each_match(
+        &self,
+        exchange: &Exchange,
+        outside_any: bool,
+        found: &mut dyn FnMut(&Captures<'_>, bool),
+    ) {
+        match self {
+            Self::All(tests) => {
+                for test in tests {
+                    test.each_match(exchange, outside_any, found);
+                }
+            }
+            Self::Any(tests) => {
+                for test in tests {
+                    test.each_match(exchange, false, found);
+                }
+            }
+            Self::Is(subject, Predicate::Matches(patterns)) => {
+                subject.any(exchange, |value| {
+                    let captures = patterns.iter().find_map(|pattern| pattern.captures(value));
+                    if let Some(captures) = &captures {
+                        found(captures, outside_any);
+                    }
+                    captures.is_some()
+                });
+            }
+            Self::Is(..) => {}
+        }
+    }
+}
+
+impl Subject {
+    fn new(subject: &plan::Subject) -> Result<Self, Invalid> {
+        Ok(match subject {
+            plan::Subject::Host => Self::Host,
+            plan::Subject::Path => Self::Path,
+            plan::Subject::Method => Self::Method,
+            plan::Subject::Scheme => Self::Scheme,
+            plan::Subject::Header(name) => match header_name(name)? {
+                header::HOST => Self::Authority,
+                name => Self::Header(name),
+            },
+            plan::Subject::Query(name) => Self::Query(name.as_str().into()),
+            plan::Subject::Cookie(name) => Self::Cookie(name.as_str().into()),
+            plan::Subject::ClientIp => Self::ClientIp,
+            plan::Subject::PeerIp => Self::PeerIp,
+            plan::Subject::Protocol => Self::Protocol,
+            plan::Subject::Var(name) => Self::Var(name.as_str().into()),
+            plan::Subject::Status => Self::Status,
+            plan::Subject::ResponseHeader(name) => Self::ResponseHeader(header_name(name)?),
+        })
+    }
+
+    /// Whether one of its values meets `meets`; values after that are not looked at.
+    pub(crate) fn any(&self, exchange: &Exchange, mut meets: impl FnMut(&str) -> bool) -> bool {
+        let request = &exchange.request;
+        let response = exchange.response.as_ref();
+        let mut meets_cow = |value: Cow<'_, str>| meets(&value);
+        match self {
+            Self::Host => meets(request.authority.host()),
+            Self::Path => meets(request.target.path()),
+            Self::Method => meets(request.method.as_str()),
+            Self::Scheme => meets(exchange.connection.scheme()),
+            Self::Authority => meets(request.authority.as_str()),
+            Self::Header(name) => fields::header(&request.headers, name).any(meets_cow),
+            Self::Query(name) => request
+                .target
+                .query()
+                .is_some_and(|query| fields::query(query, name).any(&mut meets_cow)),
+            Self::Cookie(name) => fields::cookie(&request.headers, name).any(meets_cow),
+            Self::ClientIp => meets(stack_text::address(exchange.client_ip).as_str()),
+            Self::PeerIp => meets(stack_text::address(exchange.connection.peer.ip()).as_str()),
+            Self::Protocol => meets(protocol(request.version)),
+            Self::Var(name) => exchange.vars.get(name).is_some_and(meets),
+            Self::Status => response.is_some_and(|response| meets(response.status.as_str())),
+            Self::ResponseHeader(name) => response.is_some_and(|response| {
+                fields::header(&response.headers, name).any(&mut meets_cow)
+            }),
+        }
+    }
+
+    /// The address that it is, if it is one by its nature.
+    fn address(&self, exchange: &Exchange) -> Option<IpAddr> {
+        match self {
+            Self::ClientIp => Some(exchange.client_ip),
+            Self::PeerIp => Some(exchange.connection.peer.ip()),
+            _ => None,
+        }
+    }
+}
+
+/// `h1`, `h2` or `h3`.
+pub(crate) fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "h2",
+        Version::HTTP_3 => "h3",
+        _ => "h1",
+    }
+}
+
+impl Predicate {
+    fn new(
+        predicate: &plan::Predicate,
+        subject: &plan::Subject,
+        plan: &Plan,
+    ) -> Result<Self, Invalid> {
+        Ok(match predicate {
+            plan::Predicate::Is(values) => Self::Is(Words::new(
+                values.iter().map(|value| spelt(value, subject)).collect(),
+            )),
+            plan::Predicate::Like(globs) => {
+                Self::Like(globs.iter().map(|glob| Glob::new(glob)).collect())
+            }
+            plan::Predicate::Under(prefixes) => Self::Under(
+                prefixes
+                    .iter()
+                    .map(|prefix| spelt(prefix, subject))
+                    .collect(),
+            ),
+            plan::Predicate::Matches(patterns) => Self::Matches(
+                patterns
+                    .iter()
+                    .map(|pattern| regex(pattern))
+                    .collect::<Result<_, _>>()?,
+            ),
+            plan::Predicate::In(set) => Self::In(Networks::of(set, plan)),
+            plan::Predicate::Status(ranges) => Self::Status(ranges.as_slice().into()),
+            plan::Predicate::Present => Self::Present,
+            plan::Predicate::Absent => Self::Absent,
+        })
+    }
+
+    fn holds(&self, subject: &Subject, exchange: &Exchange) -> bool {
+        match self {
+            Self::Is(words) => subject.any(exchange, |value| words.contain(value)),
+            Self::Like(globs) => subject.any(exchange, |value| {
+                globs.iter().any(|glob| glob.matches(value))
+            }),
+            Self::Under(prefixes) => subject.any(exchange, |value| {
+                prefixes.iter().any(|prefix| under(value, prefix))
+            }),
+            Self::Matches(patterns) => subject.any(exchange, |value| {
+                patterns.iter().any(|pattern| pattern.is_match(value))
+            }),
+            Self::In(networks) => match subject.address(exchange) {
+                Some(address) => networks.contains(address),
+                None => subject.any(exchange, |value| {
+                    value
+                        .parse()
+                        .is_ok_and(|address| networks.contains(address))
+                }),
+            },
+            Self::Status(ranges) => subject.any(exchange, |value| {
+                value.parse::<u16>().is_ok_and(|status| {
+                    ranges
+                        .iter()
+                        .any(|range| (range.first..=range.last).contains(&status))
+                })
+            }),
+            Self::Present => subject.any(exchange, |_| true),
+            Self::Absent => !subject.any(exchange, |_| true),
+        }
+    }
+}
+
+impl Words {
+    fn new(words: Vec<Box<str>>) -> Self {
+        if words.len() <= FEW_WORDS {
+            Self::Few(words.into())
+        } else {
+            Self::Many(words.into_iter().collect())
+        }
+    }
+
+    fn contain(&self, value: &str) -> bool {
+        match self {
+            Self::Few(words) => words.iter().any(|word| **word == *value),
+            Self::Many(words) => words.contains(value),
+        }
+    }
+}
+
+/// A value of the policy in the spelling that requests are normalised to.
+fn spelt(value: &str, subject: &plan::Subject) -> Box<str> {
+    match subject {
+        plan::Subject::Path => match normalise::path(value) {
+            Ok(path) => path.into(),
+            // It is no path, so no request has it. It stays as it was written.
+            Err(_) => value.into(),
+        },
+        plan::Subject::Host if value.parse::<std::net::Ipv6Addr>().is_ok() => {
+            format!("[{value}]").into()
+        }
+        plan::Subject::Host => value.to_ascii_lowercase().into(),
+        plan::Subject::ClientIp | plan::Subject::PeerIp => match value.parse() {
+            Ok(address) => stack_text::address(address).as_str().into(),
+            Err(_) => value.into(),
+        },
+        _ => value.into(),
+    }
+}
+
+/// Whether `path` is `prefix` or below it, by whole segments.
+fn under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
+}
+
+fn regex(pattern: &str) -> Result<Regex, Invalid> {
+    Regex::new(pattern).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => Invalid(format!(
+            "the regular expression `{pattern}` is too large; make its repetitions smaller"
+        )),
+        _ => Invalid(format!("`{pattern}` is no regular expression")),
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use http::{HeaderMap, HeaderValue, StatusCode};
+    use plan::{ListId, NetworkSet, Predicate as P, Subject as S};
+
+    use super::*;
+    use crate::exchange::Response;
+    use crate::testing;
+
+    fn sample() -> Box<Exchange> {
+        let mut exchange =
+            testing::exchange("GET", "api.shop.example:8443", "/v1/items?beta&n=1&n=2");
+        let headers = &mut exchange.request.headers;
+        headers.append("x-a", HeaderValue::from_static("one"));
+        headers.append("x-a", HeaderValue::from_static("two"));
+        headers.append("x-ip", HeaderValue::from_static("10.9.8.7"));
+        headers.append("cookie", HeaderValue::from_static("plan=pro"));
+        exchange.vars.set("v", "").unwrap();
+        exchange.response = Some(Response {
+            status: StatusCode::BAD_GATEWAY,
+            headers: HeaderMap::from_iter([(header::SERVER, HeaderValue::from_static("b"))]),
+        });
+        exchange
+    }
+
+    fn holds(subject: S, predicate: P) -> bool {
+        let condition = testing::when(subject, predicate);
+        let plan = testing::plan(Vec::new());
+        Condition::new(&condition, &plan).unwrap().holds(&sample())
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn exact_words() {
+        for (subject, word, expected) in [
+            (S::Host, "api.shop.example", true),
+            (S::Host, "API.shop.example", true),
+            (S::Host, "api.shop.example:8443", false),
+            (S::Path, "/v1/items", true),
+            (S::Path, "/%761/./items", true),
+            (S::Path, "/v1", false),
+            (S::Method, "GET", true),
+            (S::Method, "get", false),
+            (S::Scheme, "http", true),
+            (S::Header("x-a".into()), "two", true),
+            (S::Header("x-a".into()), "one, two", false),
+            (S::Header("host".into()), "api.shop.example:8443", true),
+            (S::Query("n".into()), "2", true),
+            (S::Query("beta".into()), "", true),
+            (S::Cookie("plan".into()), "pro", true),
+            (S::ClientIp, "203.0.113.9", true),
+            (S::ClientIp, "::ffff:203.0.113.9", true),
+            (S::PeerIp, "192.0.2.1", true),
+            (S::Protocol, "h1", true),
+            (S::Var("v".into()), "", true),
+            (S::Var("w".into()), "", false),
+            (S::Status, "502", true),
+            (S::ResponseHeader("server".into()), "b", true),
+        ] {
+            let shown = format!("{subject:?} {word}");
+            assert_eq!(holds(subject, P::Is(words(&[word]))), expected, "{shown}");
+        }
+        assert!(holds(S::Method, P::Is(words(&["PUT", "GET"]))));
+        let many: Vec<_> = (0..20)
+            .map(|index| format!("h{index}.example"))
+            .chain(words(&["api.shop.example"]))
+            .collect();
+        assert!(holds(S::Host, P::Is(many)));
+    }
+
+    #[test]
+    fn prefixes_by_segments() {
+        for (path, prefix, expected) in [
+            ("/admin", "/admin", true),
+            ("/admin/", "/admin", true),
+            ("/admin/x", "/admin", true),
+            ("/administrator", "/admin", false),
+            ("/admin", "/admin/", false),
+            ("/admin/x", "/admin/", true),
+            ("/", "/", true),
+            ("/x", "/", true),
+        ] {
+            assert_eq!(under(path, prefix), expected, "{path} {prefix}");
+        }
+        assert!(holds(S::Path, P::Under(words(&["/v2", "/%76%31"]))));
+    }
+
+    #[test]
+    fn the_other_predicates() {
+        assert!(holds(S::Host, P::Like(words(&["*.shop.example"]))));
+        assert!(holds(S::Path, P::Matches(words(&["^/x", "^/v[12]/"]))));
+        assert!(!holds(S::Path, P::Matches(words(&["^/v[2]/"]))));
+        let office = || NetworkSet {
+            lists: vec![ListId(0)],
+            networks: Vec::new(),
+        };
+        let documentation = || NetworkSet {
+            lists: Vec::new(),
+            networks: vec!["203.0.113.0/24".parse().unwrap()],
+        };
+        assert!(!holds(S::ClientIp, P::In(office())));
+        assert!(holds(S::ClientIp, P::In(documentation())));
+        assert!(!holds(S::PeerIp, P::In(documentation())));
+        assert!(holds(S::Header("x-ip".into()), P::In(office())));
+        assert!(!holds(S::Header("x-a".into()), P::In(office())));
+        assert!(holds(
+            S::Status,
+            P::Status(vec![StatusRange {
+                first: 500,
+                last: 599
+            }])
+        ));
+        assert!(!holds(
+            S::Status,
+            P::Status(vec![StatusRange {
+                first: 500,
+                last: 501
+            }])
+        ));
+        assert!(holds(S::Query("beta".into()), P::Present));
+        assert!(holds(S::Query("gamma".into()), P::Absent));
+        assert!(!holds(S::Header("x-a".into()), P::Absent));
+        assert!(holds(S::Var("v".into()), P::Present));
+    }
+
+    #[test]
+    fn unless_any_and_all() {
+        let yes = || plan::Test::Is(S::Scheme, P::Is(words(&["http"])));
+        let no = || plan::Test::Is(S::Scheme, P::Is(words(&["https"])));
+        let plan = testing::plan(Vec::new());
+        for (unless, test, expected) in [
+            (false, plan::Test::All(vec![yes(), no()]), false),
+            (true, plan::Test::All(vec![yes(), no()]), true),
+            (false, plan::Test::Any(vec![no(), yes()]), true),
+            (true, plan::Test::Any(vec![no(), yes()]), false),
+            (false, plan::Test::Any(vec![]), false),
+            (false, plan::Test::All(vec![]), true),
+        ] {
+            let condition = plan::Condition { unless, test };
+            let compiled = Condition::new(&condition, &plan).unwrap();
+            assert_eq!(compiled.holds(&sample()), expected, "{condition:?}");
+        }
+        // `unless` means that no value of the name meets it.
+        let unless = plan::Condition {
+            unless: true,
+            test: plan::Test::Is(S::Header("x-a".into()), P::Is(words(&["two"]))),
+        };
+        assert!(!Condition::new(&unless, &plan).unwrap().holds(&sample()));
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_told() {
+        let plan = testing::plan(Vec::new());
+        for (pattern, word) in [
+            ("(", "no regular expression"),
+            ("(\\w{500}){500}", "too large"),
+        ] {
+            let condition = testing::when(S::Path, P::Matches(words(&[pattern])));
+            let error = Condition::new(&condition, &plan).unwrap_err();
+            assert!(error.0.contains(word), "{error:?}");
+        }
+    }
+}

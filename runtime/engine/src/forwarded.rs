@@ -1,0 +1,206 @@
+//! The forwarding headers that tell a backend about the client.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tidegate_dsl::plan::{self, ForwardedFor};
+
+use crate::client_ip::X_FORWARDED_FOR;
+use crate::exchange::Exchange;
+use crate::stack_text;
+
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+static X_FORWARDED_CLIENT_SRCPORT: HeaderName =
+    HeaderName::from_static("x-forwarded-client-srcport");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_LISTENER: HeaderName = HeaderName::from_static("x-forwarded-listener");
+
+/// `forwarded […]` and `forwarded-for …` of a listener.
+///
+/// A header that is on is always written anew, so that a client cannot forge it. One that is off passes through.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    forwarded_for: Option<ForwardedFor>,
+    proto: bool,
+    /// The listener's port.
+    port: Option<HeaderValue>,
+    client_port: bool,
+    host: bool,
+    /// The listener's name.
+    listener: Option<HeaderValue>,
+}
+
+impl Forwarded {
+    pub(crate) fn new(listener: &plan::Listener) -> Self {
+        let setting = &listener.forwarded;
+        let name = || crate::template::header_value(listener.name.as_str().into());
+        Self {
+            forwarded_for: setting.forwarded_for,
+            proto: setting.proto,
+            port: setting
+                .port
+                .then(|| HeaderValue::from(listener.bind.port())),
+            client_port: setting.client_port,
+            host: setting.host,
+            listener: setting.listener_id.then(name),
+        }
+    }
+
+    pub(crate) fn write(&self, exchange: &mut Exchange) {
+        let connection = &exchange.connection;
+        let headers = &mut exchange.request.headers;
+        if let Some(how) = self.forwarded_for {
+            let peer = stack_text::address(connection.peer.ip());
+            write_forwarded_for(headers, how, peer.as_str());
+        }
+        if self.proto {
+            put(
+                headers,
+                &X_FORWARDED_PROTO,
+                HeaderValue::from_static(connection.scheme()),
+            );
+        }
+        if let Some(port) = &self.port {
+            put(headers, &X_FORWARDED_PORT, port.clone());
+        }
+        if self.client_port {
+            put(
+                headers,
+                &X_FORWARDED_CLIENT_SRCPORT,
+                HeaderValue::from(connection.peer.port()),
+            );
+        }
+        if self.host {
+            let host = exchange.request.original_authority.as_str();
+            if let Ok(host) = HeaderValue::from_str(host) {
+                put(headers, &X_FORWARDED_HOST, host);
+            }
+        }
+        if let Some(listener) = &self.listener {
+            put(headers, &X_FORWARDED_LISTENER, listener.clone());
+        }
+    }
+}
+
+fn write_forwarded_for(headers: &mut HeaderMap, how: ForwardedFor, peer: &str) {
+    let value = match how {
+        ForwardedFor::Remove => {
+            headers.remove(&X_FORWARDED_FOR);
+            return;
+        }
+        ForwardedFor::Append if headers.contains_key(&X_FORWARDED_FOR) => appended(headers, peer),
+        ForwardedFor::Append | ForwardedFor::Replace => HeaderValue::from_str(peer).ok(),
+    };
+    if let Some(value) = value {
+        put(headers, &X_FORWARDED_FOR, value);
+    }
+}
+
+/// What came, its lines joined (RFC 9110, 5.3), and the peer.
+fn appended(headers: &HeaderMap, peer: &str) -> Option<HeaderValue> {
+    let lines = || headers.get_all(&X_FORWARDED_FOR).into_iter();
+    let mut value =
+        Vec::with_capacity(lines().map(|line| line.len() + 2).sum::<usize>() + peer.len());
+    for line in lines().filter(|line| !line.as_bytes().trim_ascii().is_empty()) {
+        value.extend_from_slice(line.as_bytes());
+        value.extend_from_slice(b", ");
+    }
+    value.extend_from_slice(peer.as_bytes());
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).ok()
+}
+
+/// Sets a header. A map that can hold no more keeps what it has: the listener's limit on headers is far below that.
+fn put(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    let _ = headers.try_insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_dsl::plan::ForwardedFor::{Append, Remove, Replace};
+
+    use super::*;
+    use crate::testing;
+
+    fn written(
+        change: impl Fn(&mut plan::Forwarded),
+        came: &[(&'static str, &'static str)],
+    ) -> Vec<String> {
+        let mut listener = testing::plan(Vec::new()).listeners.remove(0);
+        listener.forwarded = plan::Forwarded {
+            forwarded_for: None,
+            proto: false,
+            port: false,
+            client_port: false,
+            host: false,
+            listener_id: false,
+        };
+        change(&mut listener.forwarded);
+        let mut exchange = testing::exchange("GET", "shop.example:81", "/");
+        for (name, value) in came {
+            exchange
+                .request
+                .headers
+                .append(*name, HeaderValue::from_static(value));
+        }
+        Forwarded::new(&listener).write(&mut exchange);
+        let headers = exchange.request.headers.iter();
+        headers
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+            .collect()
+    }
+
+    #[test]
+    fn forwarded_for_in_three_ways() {
+        let came = [
+            ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
+            ("x-forwarded-for", "3.3.3.3"),
+        ];
+        let with = |how, came: &[_]| written(|setting| setting.forwarded_for = how, came);
+        assert_eq!(
+            with(Some(Append), &came),
+            ["x-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1"]
+        );
+        assert_eq!(with(Some(Append), &[]), ["x-forwarded-for: 192.0.2.1"]);
+        assert_eq!(
+            with(Some(Append), &[("x-forwarded-for", "")]),
+            ["x-forwarded-for: 192.0.2.1"]
+        );
+        assert_eq!(with(Some(Replace), &came), ["x-forwarded-for: 192.0.2.1"]);
+        assert!(with(Some(Remove), &came).is_empty());
+        assert_eq!(
+            with(None, &came),
+            [
+                "x-forwarded-for: 1.1.1.1, 2.2.2.2",
+                "x-forwarded-for: 3.3.3.3"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_on_overwrites() {
+        let forged = [
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "1"),
+            ("x-forwarded-client-srcport", "2"),
+            ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-listener", "other"),
+        ];
+        let all = |setting: &mut plan::Forwarded| {
+            setting.proto = true;
+            setting.port = true;
+            setting.client_port = true;
+            setting.host = true;
+            setting.listener_id = true;
+        };
+        let expected = [
+            "x-forwarded-proto: http",
+            "x-forwarded-port: 8080",
+            "x-forwarded-client-srcport: 4711",
+            "x-forwarded-host: shop.example:81",
+            "x-forwarded-listener: main",
+        ];
+        assert_eq!(written(all, &forged), expected);
+        assert_eq!(written(all, &[]), expected);
+        assert_eq!(written(|_| (), &forged).len(), 5);
+        assert_eq!(written(|_| (), &forged)[0], "x-forwarded-proto: https");
+    }
+}

@@ -1,0 +1,85 @@
+//! `set-header`, `add-header`, `remove-header`.
+
+use http::{HeaderMap, HeaderName, header};
+use tidegate_dsl::plan;
+
+use crate::build_error::Invalid;
+use crate::template::{HeaderText, Scope, Slots, header_name};
+
+/// A change to one header field.
+#[derive(Debug)]
+pub(crate) enum HeaderStep {
+    Set(HeaderName, HeaderText),
+    Add(HeaderName, HeaderText),
+    Remove(HeaderName),
+}
+
+/// A value that is written before the map it goes into is borrowed.
+pub(crate) enum Change<'a> {
+    Set(&'a HeaderName, http::HeaderValue),
+    Add(&'a HeaderName, http::HeaderValue),
+    Remove(&'a HeaderName),
+}
+
+impl HeaderStep {
+    pub(crate) fn new(step: &plan::HeaderStep, slots: &mut Slots) -> Result<Self, Invalid> {
+        Ok(match step {
+            plan::HeaderStep::Set(name, value) => {
+                Self::Set(free(header_name(name)?)?, HeaderText::new(value, slots)?)
+            }
+            plan::HeaderStep::Add(name, value) => {
+                Self::Add(free(header_name(name)?)?, HeaderText::new(value, slots)?)
+            }
+            plan::HeaderStep::Remove(name) => Self::Remove(free(header_name(name)?)?),
+        })
+    }
+
+    /// The change, with its value made.
+    pub(crate) fn change(&self, scope: Scope<'_>) -> Change<'_> {
+        match self {
+            Self::Set(name, value) => Change::Set(name, value.value(scope)),
+            Self::Add(name, value) => Change::Add(name, value.value(scope)),
+            Self::Remove(name) => Change::Remove(name),
+        }
+    }
+}
+
+impl Change<'_> {
+    /// Makes the change. A map that can hold no more fields keeps what it has.
+    pub(crate) fn apply(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Set(name, value) => {
+                let _ = headers.try_insert(name, value);
+            }
+            Self::Add(name, value) => {
+                let _ = headers.try_append(name, value);
+            }
+            Self::Remove(name) => {
+                headers.remove(name);
+            }
+        }
+    }
+}
+
+/// Refuses the fields that frame a message: with a wrong one, two peers would see different messages (RFC 9112, 11.2).
+fn free(name: HeaderName) -> Result<HeaderName, Invalid> {
+    if name == header::HOST {
+        return Err(Invalid(
+            "`host` is not a header that a rule changes; write `rewrite host \"…\"`".to_owned(),
+        ));
+    }
+    let framing = [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    if framing.contains(&name) || name == "keep-alive" || name == "proxy-connection" {
+        return Err(Invalid(format!(
+            "`{name}` belongs to the connection and is set by the gateway; take this step out"
+        )));
+    }
+    Ok(name)
+}

@@ -1,0 +1,43 @@
+//! Decides what happens to a request: which rule takes it, what its steps change, where it goes, and what is done to the
+//! response.
+//!
+//! Everything here is a function of its arguments: there are no sockets, files, clocks or tasks, and no input makes it
+//! panic. Time and chance come in as a [`Moment`]. Where a policy runs an extension, the walk stops, says which
+//! ([`Progress::Run`]), and is resumed with the verdict, so that whoever drives it also runs the guest.
+
+pub mod balance;
+pub mod bounds;
+pub mod exchange;
+pub mod hook;
+pub mod normalise;
+pub mod vars;
+
+mod build_error;
+mod client_ip;
+mod condition;
+mod effects;
+mod engine;
+mod fields;
+mod forwarded;
+mod glob;
+mod header_step;
+mod limiter;
+mod networks;
+mod observer;
+mod response;
+mod rewrite;
+mod rule;
+mod stack_text;
+mod template;
+mod walk;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use build_error::BuildError;
+pub use engine::Engine;
+pub use observer::{Layer, Observer, Silent, StepResult};
+pub use response::ResponseDecision;
+pub use walk::{Decision, Moment, Progress, Walk};

@@ -1,0 +1,87 @@
+//! Watching a walk: how `explain` sees what serving does.
+
+use std::time::Duration;
+
+use tidegate_dsl::plan::ExtensionId;
+
+use crate::exchange::Exchange;
+use crate::hook::Hook;
+use crate::walk::Decision;
+
+/// Told of each thing that a walk does. Positions are those of the plan: rules in the rule list of the listener,
+/// conditions, steps and blocks in the rule. Every method does nothing unless it is written.
+pub trait Observer {
+    /// The rule was passed over; this condition of it is the first that did not hold.
+    fn passed_over(&mut self, rule: usize, condition: usize, exchange: &Exchange) {
+        let _ = (rule, condition, exchange);
+    }
+
+    /// The rule takes the request.
+    fn matched(&mut self, rule: usize, exchange: &Exchange) {
+        let _ = (rule, exchange);
+    }
+
+    /// A step of the rule was done. `run` comes as [`Observer::asked`].
+    fn stepped(&mut self, step: usize, result: &StepResult, exchange: &Exchange) {
+        let _ = (step, result, exchange);
+    }
+
+    /// An extension is about to be called.
+    fn asked(&mut self, extension: ExtensionId, hook: Hook, exchange: &Exchange) {
+        let _ = (extension, hook, exchange);
+    }
+
+    /// The walk is over.
+    fn decided(&mut self, decision: &Decision, exchange: &Exchange) {
+        let _ = (decision, exchange);
+    }
+
+    /// An `on-response` block was passed over; this condition of it is the first that did not hold.
+    fn block_passed_over(
+        &mut self,
+        layer: Layer,
+        block: usize,
+        condition: usize,
+        exchange: &Exchange,
+    ) {
+        let _ = (layer, block, condition, exchange);
+    }
+
+    /// A step of an `on-response` block was done.
+    fn response_stepped(
+        &mut self,
+        layer: Layer,
+        block: usize,
+        step: usize,
+        result: &StepResult,
+        exchange: &Exchange,
+    ) {
+        let _ = (layer, block, step, result, exchange);
+    }
+}
+
+/// Watches nothing, and compiles to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// Whose `on-response` blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// The rule's.
+    Rule,
+    /// The listener's.
+    Listener,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepResult {
+    /// It did what it says.
+    Done,
+    /// A limit refused the request; there is a token again after this time.
+    Limited(Duration),
+    /// It changed nothing, for this reason.
+    Unchanged(&'static str),
+}

@@ -1,0 +1,205 @@
+//! `rewrite path|host|query`, and the `Location` of a redirect: template texts made into valid parts of a URI.
+
+use http::uri::PathAndQuery;
+use tidegate_dsl::plan::UriPart;
+
+use crate::exchange::Request;
+use crate::normalise;
+
+/// Replaces a part of what the backend is asked for.
+///
+/// The text is made safe: what may not stand in that part is escaped, and a path is normalised again. If that does not
+/// help (a path above its root, a host that is none), the request keeps what it had.
+///
+/// Returns whether the request was changed.
+pub(crate) fn rewrite(request: &mut Request, part: UriPart, text: &str) -> bool {
+    match part {
+        UriPart::Host => match normalise::authority(text.as_bytes()) {
+            Ok(authority) => set(&mut request.authority, authority),
+            Err(_) => false,
+        },
+        UriPart::Path => match with_path(text, request.target.query()) {
+            Some(target) => set(&mut request.target, target),
+            None => false,
+        },
+        UriPart::Query => match with_query(request.target.path(), text) {
+            Some(target) => set(&mut request.target, target),
+            None => false,
+        },
+    }
+}
+
+fn set<T>(place: &mut T, value: T) -> bool {
+    *place = value;
+    true
+}
+
+fn with_path(text: &str, query: Option<&str>) -> Option<PathAndQuery> {
+    let slash = if text.starts_with('/') { "" } else { "/" };
+    let mut raw = String::with_capacity(text.len() + 1);
+    raw.push_str(slash);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'%' if is_escape(text, at) => raw.push('%'),
+            b'%' | b'?' | b'#' | b'\\' => normalise::push_escaped(&mut raw, byte),
+            byte if byte.is_ascii() => raw.push(char::from(byte)),
+            byte => normalise::push_escaped(&mut raw, byte),
+        }
+    }
+    let path = normalise::path(&raw).ok()?;
+    normalise::join(&path, query).ok()
+}
+
+fn with_query(path: &str, text: &str) -> Option<PathAndQuery> {
+    if text.is_empty() {
+        return normalise::join(path, None).ok();
+    }
+    let query = escaped(text, |byte| {
+        byte.is_ascii_graphic()
+            && !matches!(
+                byte,
+                b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
+            )
+    });
+    normalise::join(path, Some(&query)).ok()
+}
+
+/// The text of a `Location` (RFC 9110, 10.2.2) as a URI reference that goes where the policy says.
+///
+/// `inserted` says that it begins with what a client sent: then a beginning of two slashes is made one, because `//evil.example/`
+/// would name another host.
+pub(crate) fn location(text: &str, inserted: bool) -> String {
+    let text = if inserted && text.starts_with("//") {
+        text.get(1..).unwrap_or_default().trim_start_matches('/')
+    } else {
+        return escaped(text, is_uri_byte);
+    };
+    format!("/{}", escaped(text, is_uri_byte))
+}
+
+/// Every character that a URI reference may have (RFC 3986, 2).
+const fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(
+            byte,
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}'
+        )
+}
+
+/// Escapes what is not `allowed`, and a `%` that begins no escape.
+fn escaped(text: &str, allowed: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        if allowed(byte) && (byte != b'%' || is_escape(text, at)) {
+            out.push(char::from(byte));
+        } else {
+            normalise::push_escaped(&mut out, byte);
+        }
+    }
+    out
+}
+
+/// Whether the `%` at `at` has two hexadecimal digits after it.
+fn is_escape(text: &str, at: usize) -> bool {
+    matches!(
+        text.as_bytes().get(at + 1..at + 3),
+        Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing;
+
+    fn rewritten(part: UriPart, text: &str) -> String {
+        let mut exchange = testing::exchange("GET", "shop.example:81", "/a?q=1");
+        let changed = rewrite(&mut exchange.request, part, text);
+        let request = &exchange.request;
+        let after = format!("{}{}", request.authority, request.target);
+        assert!(changed || after == "shop.example:81/a?q=1");
+        after
+    }
+
+    #[test]
+    fn paths() {
+        for (text, expected) in [
+            ("/b", "/b?q=1"),
+            ("b", "/b?q=1"),
+            ("", "/?q=1"),
+            ("/b/../c/%7e", "/c/~?q=1"),
+            ("/b?x=1#y", "/b%3Fx=1%23y?q=1"),
+            ("/100%", "/100%25?q=1"),
+            ("/a b\r\n", "/a%20b%0D%0A?q=1"),
+            ("/a\\b", "/a%5Cb?q=1"),
+            ("/caf\u{e9}%2f", "/caf%C3%A9%2F?q=1"),
+            // These keep what there was.
+            ("/../b", "/a?q=1"),
+            ("/%00", "/a?q=1"),
+        ] {
+            assert_eq!(
+                rewritten(UriPart::Path, text),
+                format!("shop.example:81{expected}"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn queries_and_hosts() {
+        for (text, expected) in [
+            ("", "/a"),
+            ("x=1&y=%20", "/a?x=1&y=%20"),
+            ("x=a b#c", "/a?x=a%20b%23c"),
+            ("x=100%\n", "/a?x=100%25%0A"),
+        ] {
+            assert_eq!(
+                rewritten(UriPart::Query, text),
+                format!("shop.example:81{expected}"),
+                "{text}"
+            );
+        }
+        assert_eq!(rewritten(UriPart::Host, "API.example"), "api.example/a?q=1");
+        assert_eq!(rewritten(UriPart::Host, "a b"), "shop.example:81/a?q=1");
+        assert_eq!(rewritten(UriPart::Host, ""), "shop.example:81/a?q=1");
+    }
+
+    #[test]
+    fn locations_go_where_the_policy_says() {
+        for (text, inserted, expected) in [
+            (
+                "https://a.example/x?y=1#z",
+                false,
+                "https://a.example/x?y=1#z",
+            ),
+            ("//cdn.example/x", false, "//cdn.example/x"),
+            ("//evil.example/x", true, "/evil.example/x"),
+            ("////evil.example/x", true, "/evil.example/x"),
+            ("/\\evil.example", true, "/%5Cevil.example"),
+            ("/a\r\nset-cookie: x", true, "/a%0D%0Aset-cookie:%20x"),
+            ("/100%", false, "/100%25"),
+            ("/%41", false, "/%41"),
+        ] {
+            assert_eq!(location(text, inserted), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_leaves_a_valid_request(text in "([a-z/.%?#\\\\]|%[0-9a-f]{2}|\\PC|[\\x00-\\x20]){0,24}") {
+            for part in [UriPart::Path, UriPart::Host, UriPart::Query] {
+                let mut exchange = testing::exchange("GET", "shop.example", "/a?q=1");
+                rewrite(&mut exchange.request, part, &text);
+                let target = &exchange.request.target;
+                prop_assert!(target.as_str().starts_with('/'));
+                prop_assert_eq!(&normalise::target(target), &Ok(target.clone()));
+                prop_assert!(http::HeaderValue::from_str(exchange.request.authority.as_str()).is_ok());
+            }
+            let location = location(&text, true);
+            prop_assert!(location.bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert!(!location.starts_with("//"));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What the tests of several files need: exchanges and small plans.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Version};
+use tidegate_dsl::plan::*;
+
+use crate::exchange::{self, Connection, Exchange};
+use crate::vars::Vars;
+
+/// A request of 203.0.113.9 that came over 192.0.2.1.
+pub(crate) fn exchange(method: &str, authority: &str, target: &str) -> Box<Exchange> {
+    let request = exchange::Request {
+        method: Method::from_bytes(method.as_bytes()).unwrap(),
+        authority: authority.parse().unwrap(),
+        target: target.parse().unwrap(),
+        original_authority: authority.parse().unwrap(),
+        original_target: target.parse().unwrap(),
+        version: Version::HTTP_11,
+        headers: HeaderMap::new(),
+    };
+    Box::new(Exchange {
+        connection: Arc::new(Connection {
+            peer: "192.0.2.1:4711".parse().unwrap(),
+            local: "192.0.2.2:8080".parse().unwrap(),
+            listener: "main".into(),
+            tls: None,
+        }),
+        request,
+        response: None,
+        client_ip: [203, 0, 113, 9].into(),
+        request_id: 42,
+        vars: Vars::new(),
+        group: None,
+        server: None,
+        log_lines: Vec::new(),
+    })
+}
+
+/// A template of one literal text.
+pub(crate) fn text(text: &str) -> Template {
+    Template(vec![Piece::Text(text.into())])
+}
+
+/// A template of one insert.
+pub(crate) fn insert(insert: Insert) -> Template {
+    Template(vec![Piece::Insert(insert)])
+}
+
+pub(crate) fn when(subject: Subject, predicate: Predicate) -> Condition {
+    Condition {
+        unless: false,
+        test: Test::Is(subject, predicate),
+    }
+}
+
+pub(crate) fn to(group: usize) -> Outcome {
+    Outcome::Forward(vec![Target {
+        group: GroupId(group),
+        weight: 100,
+    }])
+}
+
+pub(crate) fn rule(
+    name: &str,
+    conditions: Vec<Condition>,
+    steps: Vec<Step>,
+    outcome: Outcome,
+) -> Rule {
+    Rule {
+        name: name.into(),
+        conditions,
+        steps,
+        outcome,
+        on_response: Vec::new(),
+    }
+}
+
+/// A plan with one listener `main`, one rule list `shop` of these rules, and the groups `web` and `api`.
+pub(crate) fn plan(rules: Vec<Rule>) -> Plan {
+    Plan {
+        gateway: Gateway {
+            workers: None,
+            drain: Duration::from_secs(30),
+        },
+        access_log: AccessLog {
+            to: LogTarget::Stdout,
+            format: LogFormat::Json,
+        },
+        lists: vec![List {
+            name: "office".into(),
+            networks: vec!["10.0.0.0/8".parse().unwrap()],
+        }],
+        extensions: vec![
+            extension("first", OnError::Deny(500)),
+            extension("second", OnError::Skip),
+            extension("third", OnError::Deny(418)),
+        ],
+        groups: vec![group("web"), group("api")],
+        rule_sets: vec![RuleSet {
+            name: "shop".into(),
+            rules,
+        }],
+        listeners: vec![listener()],
+    }
+}
+
+fn extension(name: &str, on_error: OnError) -> Extension {
+    Extension {
+        name: name.into(),
+        module: format!("{name}.wasm"),
+        config: "{}".into(),
+        limits: ExtensionLimits {
+            memory: 16 << 20,
+            time: Duration::from_millis(5),
+            instances: 4,
+        },
+        instance: InstanceMode::Reused,
+        on_error,
+        allow: vec![Capability::ReadRequest],
+    }
+}
+
+fn group(name: &str) -> ServerGroup {
+    ServerGroup {
+        name: name.into(),
+        balance: Balance::RoundRobin,
+        servers: vec![Server {
+            host: "127.0.0.1".into(),
+            port: 9000,
+            weight: 1,
+        }],
+        keepalive: None,
+        connect_timeout: Duration::from_secs(1),
+    }
+}
+
+fn listener() -> Listener {
+    Listener {
+        name: "main".into(),
+        protocol: Protocol::Http,
+        bind: Bind::Port(8080),
+        idle_timeout: Duration::from_secs(15),
+        request_timeout: Duration::from_secs(60),
+        client_ip: ClientIp::Peer,
+        forwarded: Forwarded {
+            forwarded_for: Some(ForwardedFor::Append),
+            proto: true,
+            port: false,
+            client_port: false,
+            host: false,
+            listener_id: false,
+        },
+        access_log: true,
+        limits: ListenerLimits {
+            header_bytes: 64 << 10,
+            headers: 100,
+            uri_bytes: 16 << 10,
+            body_bytes: None,
+            connections: 1000,
+            requests_per_connection: None,
+        },
+        run: Vec::new(),
+        on_response: Vec::new(),
+        labels: Vec::new(),
+        state: ListenerState::Running,
+        action: ListenerAction::Rules(RuleSetId(0)),
+    }
+}

@@ -1,0 +1,380 @@
+//! The way of a request: listener hooks, the search for its rule, the rule's steps, the outcome.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidegate_dsl::plan::{ExtensionId, GroupId, ListenerId};
+
+use crate::effects;
+use crate::engine::{Action, Engine, Listener, OnFault};
+use crate::exchange::Exchange;
+use crate::hook::{Hook, HookFault, HookFaultKind, Reply, Verdict};
+use crate::observer::{Observer, StepResult};
+use crate::response::Back;
+use crate::rewrite;
+use crate::rule::{self, Outcome, Rule, RuleSet, Step};
+use crate::template::Scope;
+
+/// Where one request is. Small, and without an allocation until a rule needs one.
+#[derive(Debug)]
+pub struct Walk {
+    pub(crate) listener: ListenerId,
+    /// Position in the listener's rules, once it was found.
+    pub(crate) rule: Option<usize>,
+    stage: Stage,
+    end: Option<End>,
+    /// The extension whose verdict is awaited.
+    pub(crate) asked: Option<ExtensionId>,
+    /// How many extensions of the listener were started.
+    pub(crate) listener_started: usize,
+    /// How many extensions of the rule were started.
+    pub(crate) rule_started: usize,
+    timeout: Option<Duration>,
+    limited: bool,
+    fault: Option<Box<(ExtensionId, HookFault)>>,
+    /// What the rule's `matches` found, by slot.
+    pub(crate) captures: Vec<Option<Box<str>>>,
+    pub(crate) back: Back,
+    /// The body of an answer that replaced the response on its way back.
+    pub(crate) replacement: Option<Bytes>,
+}
+
+/// What comes next on the way there.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// The listener's extension at this position.
+    ListenerHooks(usize),
+    /// Finding the rule.
+    Search,
+    /// The rule's step at this position.
+    Steps(usize),
+    /// Telling the decision.
+    End,
+}
+
+/// How the walk ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    Forward(GroupId),
+    Reply(Box<Reply>),
+    Close,
+}
+
+/// A point in time, and a piece of chance: what a decision may depend on beside the request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Moment {
+    /// Nanoseconds of a clock that never goes back. The same clock for all workers.
+    pub nanos: u64,
+    /// Evenly spread over all values, and new for each call.
+    pub random: u64,
+}
+
+/// How far a walk came.
+#[derive(Debug)]
+pub enum Progress<D> {
+    /// Call this extension, resume with its verdict, and advance again.
+    Run(ExtensionId),
+    /// It is over.
+    Done(D),
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It goes to a server of this group. The exchange carries the group's name.
+    Forward(GroupId),
+    /// It is answered here.
+    Reply(Reply),
+    /// The connection is closed without an answer.
+    Close,
+}
+
+impl Walk {
+    /// The name of the rule that took the request; `None` if a listener's extension or `forward` decided, or none was found yet.
+    pub fn rule_name<'e>(&self, engine: &'e Engine) -> Option<&'e str> {
+        engine
+            .rule(self.listener, self.rule)
+            .map(|rule| &*rule.name)
+    }
+
+    /// What a `timeout` step set in place of the listener's request timeout.
+    pub const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The last failure of an extension, for the log. It is taken out.
+    pub fn last_fault(&mut self) -> Option<(ExtensionId, HookFault)> {
+        self.fault.take().map(|fault| *fault)
+    }
+
+    /// Whether a `limit` refused the request.
+    pub const fn limited(&self) -> bool {
+        self.limited
+    }
+}
+
+impl Engine {
+    /// Begins the walk of a request that came on this listener.
+    pub fn start(&self, listener: ListenerId) -> Walk {
+        Walk {
+            listener,
+            rule: None,
+            stage: Stage::ListenerHooks(0),
+            end: None,
+            asked: None,
+            listener_started: 0,
+            rule_started: 0,
+            timeout: None,
+            limited: false,
+            fault: None,
+            captures: Vec::new(),
+            back: Back::Over,
+            replacement: None,
+        }
+    }
+
+    /// Goes on until an extension is to be called or the decision is made. After the decision it says [`Decision::Close`].
+    ///
+    /// Advancing without having resumed counts as the verdict `next`.
+    pub fn advance(
+        &self,
+        walk: &mut Walk,
+        exchange: &mut Exchange,
+        moment: Moment,
+        observer: &mut impl Observer,
+    ) -> Progress<Decision> {
+        let Some(listener) = self.listeners.get(walk.listener.0) else {
+            return Progress::Done(Decision::Close);
+        };
+        loop {
+            match walk.stage {
+                Stage::ListenerHooks(next) => match listener.run.get(next) {
+                    Some(extension) => {
+                        walk.stage = Stage::ListenerHooks(next + 1);
+                        walk.listener_started = next + 1;
+                        return walk.ask(*extension, exchange, observer);
+                    }
+                    None => walk.stage = Stage::Search,
+                },
+                Stage::Search => self.search(listener, walk, exchange, moment, observer),
+                Stage::Steps(next) => {
+                    let Some(rule) = self.rule(walk.listener, walk.rule) else {
+                        self.end(walk, exchange, End::Close);
+                        continue;
+                    };
+                    if let Some(extension) = self.step(rule, next, walk, exchange, moment, observer)
+                    {
+                        walk.rule_started += 1;
+                        return walk.ask(extension, exchange, observer);
+                    }
+                }
+                Stage::End => {
+                    let decision = walk.end.take().map_or(Decision::Close, End::decision);
+                    observer.decided(&decision, exchange);
+                    return Progress::Done(decision);
+                }
+            }
+        }
+    }
+
+    /// Gives the verdict of the extension that [`Progress::Run`] named. Without one that was asked, it does nothing.
+    pub fn resume(
+        &self,
+        walk: &mut Walk,
+        exchange: &mut Exchange,
+        verdict: Result<Verdict, HookFault>,
+    ) {
+        let Some(extension) = walk.asked.take() else {
+            return;
+        };
+        let verdict = verdict.and_then(|verdict| match verdict {
+            Verdict::Next => Ok(None),
+            Verdict::Respond(reply) => Ok(Some(End::Reply(Box::new(reply)))),
+            Verdict::Close => Ok(Some(End::Close)),
+            Verdict::Forward(name) => match self.group(&name) {
+                Some(group) => Ok(Some(End::Forward(group))),
+                None => Err(unknown_group(&name)),
+            },
+        });
+        let end = match verdict {
+            Ok(end) => end,
+            Err(fault) => self
+                .fault(walk, extension, fault)
+                .map(|reply| End::Reply(Box::new(reply))),
+        };
+        if let Some(end) = end {
+            self.end(walk, exchange, end);
+        }
+    }
+
+    /// Keeps a fault for the log, and says what the request gets for it: `None` is to go on.
+    pub(crate) fn fault(
+        &self,
+        walk: &mut Walk,
+        extension: ExtensionId,
+        fault: HookFault,
+    ) -> Option<Reply> {
+        walk.fault = Some(Box::new((extension, fault)));
+        match self.on_fault(extension) {
+            OnFault::Skip => None,
+            OnFault::Deny(status) => {
+                let reason = status
+                    .canonical_reason()
+                    .unwrap_or("the request was refused");
+                let body = Bytes::from([reason, "\n"].concat().to_lowercase());
+                Some(rule::plain(status, body))
+            }
+        }
+    }
+
+    /// Finds what decides: a rule, or the listener's own `forward`.
+    fn search(
+        &self,
+        listener: &Listener,
+        walk: &mut Walk,
+        exchange: &mut Exchange,
+        moment: Moment,
+        observer: &mut impl Observer,
+    ) {
+        if let Action::Forward(split) = &listener.action {
+            let end = split.choose(moment.random).map_or(End::Close, End::Forward);
+            return self.end(walk, exchange, end);
+        }
+        let Some(rules) = self.rule_set(listener) else {
+            return self.end(walk, exchange, End::Close);
+        };
+        let found = first_match(rules, exchange, observer);
+        observer.matched(found, exchange);
+        walk.captures = rules.rule(found).captures(exchange);
+        walk.rule = Some(found);
+        walk.stage = Stage::Steps(0);
+    }
+
+    /// Does the step at `next`, or the outcome after the last one. Returns the extension to call, if the step is `run`.
+    fn step(
+        &self,
+        rule: &Rule,
+        next: usize,
+        walk: &mut Walk,
+        exchange: &mut Exchange,
+        moment: Moment,
+        observer: &mut impl Observer,
+    ) -> Option<ExtensionId> {
+        let Some(step) = rule.steps.get(next) else {
+            let end = outcome(rule, walk, exchange, moment);
+            self.end(walk, exchange, end);
+            return None;
+        };
+        walk.stage = Stage::Steps(next + 1);
+        let scope = Scope {
+            exchange: &*exchange,
+            rule: &rule.name,
+            captures: &walk.captures,
+        };
+        let result = match step {
+            Step::Run(extension) => return Some(*extension),
+            Step::Limit(limit) => match limit.take(exchange, moment.nanos) {
+                Ok(()) => StepResult::Done,
+                Err(wait) => {
+                    walk.limited = true;
+                    let reply = Box::new(limit.refusal(wait));
+                    self.end(walk, exchange, End::Reply(reply));
+                    StepResult::Limited(wait)
+                }
+            },
+            Step::Header(step) => {
+                step.change(scope).apply(&mut exchange.request.headers);
+                StepResult::Done
+            }
+            Step::Rewrite(part, template) => {
+                let text = template.render(scope);
+                match rewrite::rewrite(&mut exchange.request, *part, &text) {
+                    true => StepResult::Done,
+                    false => StepResult::Unchanged("the text cannot be made valid"),
+                }
+            }
+            Step::SetVar(name, template) => {
+                let text = template.render(scope);
+                effects::set_var(exchange, name, &text)
+            }
+            Step::Timeout(timeout) => {
+                walk.timeout = Some(*timeout);
+                StepResult::Done
+            }
+            Step::Log(template) => {
+                let line = template.render(scope);
+                effects::log(exchange, line)
+            }
+        };
+        observer.stepped(next, &result, exchange);
+        None
+    }
+
+    /// Ends the walk on the way there.
+    fn end(&self, walk: &mut Walk, exchange: &mut Exchange, end: End) {
+        if let End::Forward(group) = end {
+            exchange.group = self.group_names.get(group.0).cloned();
+        }
+        walk.end = Some(end);
+        walk.stage = Stage::End;
+    }
+}
+
+impl Walk {
+    /// Stops for an extension.
+    pub(crate) fn ask(
+        &mut self,
+        extension: ExtensionId,
+        exchange: &Exchange,
+        observer: &mut impl Observer,
+    ) -> Progress<Decision> {
+        self.asked = Some(extension);
+        observer.asked(extension, Hook::Request, exchange);
+        Progress::Run(extension)
+    }
+}
+
+impl End {
+    fn decision(self) -> Decision {
+        match self {
+            Self::Forward(group) => Decision::Forward(group),
+            Self::Reply(reply) => Decision::Reply(*reply),
+            Self::Close => Decision::Close,
+        }
+    }
+}
+
+/// The position of the first rule, in the order written, whose conditions all hold.
+fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut impl Observer) -> usize {
+    for (index, rule) in rules.candidates() {
+        match rule.first_failure(exchange) {
+            None => return index,
+            Some(condition) => observer.passed_over(index, condition, exchange),
+        }
+    }
+    rules.last()
+}
+
+fn outcome(rule: &Rule, walk: &Walk, exchange: &Exchange, moment: Moment) -> End {
+    let scope = Scope {
+        exchange,
+        rule: &rule.name,
+        captures: &walk.captures,
+    };
+    match &rule.outcome {
+        Outcome::Forward(split) => split.choose(moment.random).map_or(End::Close, End::Forward),
+        Outcome::Redirect(redirect) => End::Reply(Box::new(redirect.reply(scope))),
+        Outcome::Respond(respond) => End::Reply(Box::new(respond.reply(scope))),
+        Outcome::Close => End::Close,
+    }
+}
+
+/// The fault of a verdict that names a group that the policy does not have.
+fn unknown_group(name: &str) -> HookFault {
+    HookFault {
+        kind: HookFaultKind::UnknownGroup,
+        message: format!(
+            "the extension forwards to `{name}`, and the policy has no such server group"
+        ),
+    }
+}
