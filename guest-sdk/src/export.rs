@@ -14,7 +14,6 @@ macro_rules! export {
         const _: fn(&str) -> $crate::Result<$filter> = $crate::__private::from_json::<$filter>;
 
         #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code, reason = "the exported symbols that wit-bindgen generates")]
         const _: () = {
             struct Export;
 

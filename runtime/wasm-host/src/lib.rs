@@ -1,1 +1,30 @@
-//! Runs Wasm extensions.
+//! Runs Wasm extensions: one engine, pooled instances, limits, and only what a policy allows.
+//!
+//! - [`Host`] inspects and loads modules; compiling blocks, so it is done off the workers.
+//! - [`Extension`] is a loaded module with its configuration and limits, shared by all workers.
+//! - [`Pool`] is one worker's instances of it: [`Pool::call`] runs a hook.
+//!
+//! A guest that traps, loops or asks for too much costs its own call and its instance, and nothing else.
+#![forbid(unsafe_code)]
+
+mod abi;
+mod compile;
+mod extension;
+mod fault;
+mod fields;
+mod guest;
+mod host;
+mod imports;
+mod inspect;
+mod interest;
+mod interfaces;
+pub mod limits;
+mod log;
+mod pool;
+mod ticker;
+
+pub use extension::{Extension, ExtensionSpec, LoadError};
+pub use host::{Host, HostError, HostOptions};
+pub use inspect::{ModuleError, ModuleReport, Need};
+pub use log::{LogLevel, LogRecord, LogSink};
+pub use pool::Pool;

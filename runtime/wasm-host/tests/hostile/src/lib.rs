@@ -1,1 +1,138 @@
-//! Hostile guest.
+//! A guest that misbehaves on demand: the request header `x-do` says how, and the configuration how `init` does.
+
+use std::cell::{Cell, RefCell};
+
+use serde::Deserialize;
+use tidegate_guest::log::Level;
+use tidegate_guest::{Error, Filter, Interest, Reply, Request, Response, Result, Verdict, clock, export, log, random, vars};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(default)]
+    init: Option<String>,
+    #[serde(default)]
+    methods: Vec<String>,
+    #[serde(default)]
+    paths: Vec<String>,
+}
+
+struct Hostile {
+    config: Config,
+    calls: Cell<u32>,
+    hoard: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Filter for Hostile {
+    type Config = Config;
+
+    fn init(config: Config) -> Result<Self> {
+        match config.init.as_deref() {
+            Some("refuse") => return Err(Error::new("the colour is missing: write colour \"red\"")),
+            Some("panic") => panic!("no way"),
+            Some("loop") => forever(),
+            Some("read") => drop(Request::current().path()),
+            _ => {}
+        }
+        Ok(Self { config, calls: Cell::new(0), hoard: RefCell::default() })
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::everything().methods(self.config.methods.clone()).path_prefixes(self.config.paths.clone())
+    }
+
+    fn on_request(&self, request: &mut Request) -> Verdict {
+        self.calls.set(self.calls.get() + 1);
+        request.set_header("x-calls", self.calls.get().to_string());
+        let act = request.header("x-do");
+        match act.as_ref().and_then(|value| value.to_str()).unwrap_or_default() {
+            "loop" => forever(),
+            "panic" => panic!("the tide\r\nis out"),
+            "abort" => std::process::abort(),
+            "memory" => loop {
+                self.hoard.borrow_mut().push(vec![1; 1 << 20]);
+            },
+            "leak" => self.hoard.borrow_mut().push(vec![1; 1 << 16]),
+            "stack" => drop(deep(u64::from(self.calls.get()))),
+            "crlf" => request.set_header("x-evil", "a\r\nx-smuggled: b"),
+            "bad-name" => request.set_header("x evil", "a"),
+            "length" => request.set_header("Content-Length", "5"),
+            "drop-host" => request.remove_header("host"),
+            "many" => (0..1000).for_each(|n| request.add_header("x-many", n.to_string())),
+            "large" => request.set_header("x-large", vec![b'a'; 100_000]),
+            "huge" => request.set_header("x-huge", vec![b'a'; 3_000_000]),
+            "flood" => (0..1000).for_each(|n| log::write(Level::Info, &format!("line {n}\nfeed"))),
+            "long-line" => log::write(Level::Error, &"x".repeat(10_000)),
+            "quiet" => log::write(Level::Debug, "nobody reads this"),
+            "var-bomb" => (0..1000).for_each(|n| vars::set(&format!("v{n}"), "x")),
+            "vars" => vars::set("colour", &format!("{}!", vars::get("colour").unwrap_or_default())),
+            "early" => drop(Response::current().header("x-a")),
+            "path" => request.set_path("/a/../b c"),
+            "path-query" => request.set_path("/a?b"),
+            "query" => request.set_query(Some("k=v")),
+            "authority" => request.set_authority("Other.Example:8443"),
+            "bad-authority" => request.set_authority("user@host"),
+            "forward" => return Verdict::forward("blue"),
+            "close" => return Verdict::close(),
+            "respond" => return Verdict::respond(Reply::new(403).header("x-why", "hostile").text("no")),
+            "big-reply" => return Verdict::respond(Reply::new(200).body(vec![0; 1_100_000])),
+            "bad-reply" => return Verdict::respond(Reply::new(200).header("x-a", "b\nc")),
+            "describe" => describe(request),
+            _ => {}
+        }
+        Verdict::next()
+    }
+
+    fn on_response(&self, request: &Request, response: &mut Response) -> Verdict {
+        let act = request.header("x-do-back");
+        match act.as_ref().and_then(|value| value.to_str()).unwrap_or_default() {
+            "write-request" => Request::current().set_header("x-late", "1"),
+            "rewrite" => Request::current().set_path("/late"),
+            "no-content" => response.set_status(204),
+            "status" => response.set_status(418),
+            "informational" => response.set_status(101),
+            "forward" => return Verdict::forward("blue"),
+            "crlf" => response.set_header("x-evil", "a\r\nb"),
+            "panic" => panic!("on the way back"),
+            _ => {
+                let was = response.status();
+                response.set_header("x-was", was.to_string());
+                response.remove_header("server");
+            }
+        }
+        Verdict::next()
+    }
+}
+
+export!(Hostile);
+
+fn forever() -> ! {
+    let mut n = 0_u64;
+    loop {
+        n = std::hint::black_box(n.wrapping_add(1));
+    }
+}
+
+#[expect(unconditional_recursion, reason = "that is the point")]
+fn deep(n: u64) -> u64 {
+    std::hint::black_box(deep(std::hint::black_box(n) + 1)) + n
+}
+
+/// Everything that can be read, as headers.
+fn describe(request: &mut Request) {
+    let connection = request.connection();
+    let tls = connection.tls().map_or_else(|| "none".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
+    let facts = [
+        ("x-head", format!("{} {} {} {}", request.method(), request.scheme(), request.authority(), request.version())),
+        ("x-target", format!("{} {:?}", request.path(), request.query())),
+        ("x-peer", format!("{} {}", connection.peer_text(), connection.client_ip_text())),
+        ("x-conn", format!("{} {} {tls}", connection.listener(), connection.protocol())),
+        ("x-all", request.headers().iter().map(|(name, value)| format!("{name}={};", value.to_text())).collect()),
+        ("x-multi", request.header_all("x-m").iter().map(|value| format!("{};", value.to_text())).collect()),
+        ("x-random", (random::u64() != random::u64()).to_string()),
+        ("x-clock", (clock::now().elapsed().is_ok() || clock::monotonic() <= clock::monotonic()).to_string()),
+    ];
+    for (name, value) in facts {
+        request.set_header(name, value);
+    }
+}

@@ -1,0 +1,97 @@
+//! The types of the WIT, as the host reads them.
+
+use wasmtime::component::{ComponentType, Lift, Lower, flags};
+
+#[derive(Debug, ComponentType, Lift, Lower)]
+#[component(record)]
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) value: Vec<u8>,
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum Verdict {
+    #[component(name = "next")]
+    Next,
+    #[component(name = "respond")]
+    Respond(Reply),
+    #[component(name = "forward")]
+    Forward(String),
+    #[component(name = "close")]
+    Close,
+}
+
+flags! {
+    Hooks {
+        #[component(name = "request")]
+        const REQUEST;
+        #[component(name = "response")]
+        const RESPONSE;
+        #[component(name = "request-body")]
+        const REQUEST_BODY;
+        #[component(name = "response-body")]
+        const RESPONSE_BODY;
+        #[component(name = "log")]
+        const LOG;
+        #[component(name = "tick")]
+        const TICK;
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum BodyMode {
+    #[component(name = "none")]
+    None,
+    #[component(name = "stream")]
+    Stream(u32),
+    #[component(name = "buffer")]
+    Buffer(u32),
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Interest {
+    pub(crate) hooks: Hooks,
+    pub(crate) methods: Vec<String>,
+    #[component(name = "path-prefixes")]
+    pub(crate) path_prefixes: Vec<String>,
+    #[component(name = "request-body")]
+    pub(crate) request_body: BodyMode,
+    #[component(name = "response-body")]
+    pub(crate) response_body: BodyMode,
+    #[component(name = "tick-ms")]
+    pub(crate) tick_ms: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
+#[expect(dead_code, reason = "the derived code makes them of the guest's numbers")]
+#[component(enum)]
+#[repr(u8)]
+pub(crate) enum Level {
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+}
+
+#[derive(Debug, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct TlsInfo {
+    pub(crate) sni: Option<String>,
+    pub(crate) version: String,
+    pub(crate) cipher: String,
+}

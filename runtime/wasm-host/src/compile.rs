@@ -1,0 +1,79 @@
+//! The engine's settings, and compiled modules with their exports looked up.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::extension::LoadError;
+use crate::inspect::{self, ModuleReport};
+use crate::interfaces::{LIFECYCLE, full_name};
+use crate::limits::{
+    CORE_INSTANCES_PER_COMPONENT, KEEP_RESIDENT_BYTES, STACK_BYTES, TABLE_ELEMENTS, TABLES_PER_COMPONENT,
+};
+
+/// An engine with room for `instances` live instances. If the address space has no room for a pool (a container with
+/// a limit on it), instances are mapped one by one: slower to make, and the same to call.
+pub(crate) fn engine(instances: u32) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .generate_address_map(false)
+        .native_unwind_info(false)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(instances)));
+    Engine::new(&config).or_else(|_| Engine::new(config.allocation_strategy(InstanceAllocationStrategy::OnDemand)))
+}
+
+fn pooling(instances: u32) -> PoolingAllocationConfig {
+    let mut pooling = PoolingAllocationConfig::new();
+    pooling
+        .total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT / 2))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT / 2))
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(1)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .table_elements(TABLE_ELEMENTS)
+        .pagemap_scan(Enabled::Auto);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pooling.linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
+    }
+    pooling
+}
+
+/// A compiled module.
+pub(crate) struct Code {
+    /// The file that it was made of, which is its identity.
+    pub(crate) module: Arc<[u8]>,
+    pub(crate) report: ModuleReport,
+    pub(crate) component: Component,
+    pub(crate) exports: Exports,
+}
+
+/// Where the functions are that the host calls.
+pub(crate) struct Exports {
+    pub(crate) init: ComponentExportIndex,
+    pub(crate) on_request: Option<ComponentExportIndex>,
+    pub(crate) on_response: Option<ComponentExportIndex>,
+}
+
+impl Code {
+    pub(crate) fn compile(engine: &Engine, module: Arc<[u8]>, component: &[u8], report: ModuleReport) -> Result<Self, LoadError> {
+        let component = Component::from_binary(engine, component)
+            .map_err(|error| LoadError::Compile(crate::log::one_line(&format!("{error:#}"), 512)))?;
+        let export = |interface: &str, function: &str| {
+            let instance = component.get_export_index(None, &*full_name(interface))?;
+            component.get_export_index(Some(&instance), function)
+        };
+        let exports = Exports {
+            init: export(LIFECYCLE, "init").ok_or(LoadError::Module(inspect::ModuleError::NoExport(LIFECYCLE)))?,
+            on_request: export("on-request", "run"),
+            on_response: export("on-response", "run"),
+        };
+        Ok(Self { module, report, component, exports })
+    }
+}

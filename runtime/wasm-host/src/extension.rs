@@ -1,0 +1,162 @@
+//! A loaded extension: compiled code, one configuration, one set of limits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_engine::exchange::Exchange;
+use tidegate_engine::hook::{Capability, Hook, HookFault};
+use wasmtime::component::{InstancePre, Linker};
+
+use crate::compile::Code;
+use crate::guest::{Guest, Settings};
+use crate::host::Host;
+use crate::imports;
+use crate::inspect::{ModuleError, ModuleReport, Need};
+use crate::interest::Interest;
+use crate::interfaces::{PACKAGE, VERSION};
+use crate::pool::Instance;
+
+/// What a policy says about an extension.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ExtensionSpec {
+    /// Its name, for logs.
+    pub name: String,
+    /// The module's file, read: a core module with its component type inside, or a component.
+    pub module: Arc<[u8]>,
+    /// The configuration, as JSON text.
+    pub config: String,
+    /// Linear memory of one instance, in bytes.
+    pub memory: u64,
+    /// CPU time of one hook call. It is measured in ticks of a millisecond.
+    pub time: Duration,
+    /// Instances that a worker keeps.
+    pub instances: u32,
+    /// Whether each call gets an instance of its own.
+    pub fresh: bool,
+    /// What it may do.
+    pub allow: Vec<Capability>,
+}
+
+/// A loaded extension, shared by all workers. When the last reference goes, its code is freed.
+pub struct Extension {
+    spec: ExtensionSpec,
+    code: Arc<Code>,
+    pre: InstancePre<Guest>,
+    settings: Arc<Settings>,
+    interest: Interest,
+}
+
+/// Why an extension cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadError {
+    /// The file is no extension.
+    Module(ModuleError),
+    /// It imports what the host does not have; the full names.
+    UnknownImports(Vec<String>),
+    /// It exports hooks that the host does not call; the full names.
+    UnknownExports(Vec<String>),
+    /// It imports what its policy does not allow.
+    NotAllowed(Vec<Need>),
+    /// The code does not compile or link; the reason.
+    Compile(String),
+    /// `init` refused the configuration; what it said.
+    Init(String),
+    /// `init` failed.
+    InitFault(HookFault),
+    /// `init` answered an interest that cannot be met; the reason.
+    Interest(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module(error) => write!(f, "{error}"),
+            Self::UnknownImports(names) => {
+                write!(f, "the module imports {}, and the host has {PACKAGE}@{VERSION} alone", quoted(names))
+            }
+            Self::UnknownExports(names) => {
+                write!(f, "the module exports {}, which this version does not call", quoted(names))
+            }
+            Self::NotAllowed(needs) => {
+                let need = |need: &Need| format!("`{}` (allow it with `{}`)", need.import, need.capability.word());
+                let needs: Vec<String> = needs.iter().map(need).collect();
+                write!(f, "the module imports what it is not allowed: {}", needs.join(", "))
+            }
+            Self::Compile(reason) => write!(f, "the module does not compile: {reason}"),
+            Self::Init(message) => write!(f, "the extension refuses its configuration: {message}"),
+            Self::InitFault(fault) => write!(f, "the extension failed in `init`: {}", fault.message),
+            Self::Interest(reason) => write!(f, "the extension cannot be run: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl LoadError {
+    /// Refuses a module whose imports and exports are not all known and allowed.
+    pub(crate) fn check(report: &ModuleReport, allow: &[Capability]) -> Result<(), Self> {
+        if !report.unknown_imports.is_empty() {
+            return Err(Self::UnknownImports(report.unknown_imports.clone()));
+        }
+        if !report.unknown_exports.is_empty() {
+            return Err(Self::UnknownExports(report.unknown_exports.clone()));
+        }
+        let denied: Vec<Need> = report.needs.iter().filter(|need| !allow.contains(&need.capability)).cloned().collect();
+        if denied.is_empty() { Ok(()) } else { Err(Self::NotAllowed(denied)) }
+    }
+}
+
+impl Extension {
+    pub(crate) fn new(host: &Host, spec: &ExtensionSpec, code: Arc<Code>) -> Result<Self, LoadError> {
+        let compile = |error: wasmtime::Error| LoadError::Compile(crate::log::one_line(&format!("{error:#}"), 512));
+        let mut linker = Linker::new(host.engine());
+        imports::link(&mut linker, &spec.allow).map_err(compile)?;
+        let pre = linker.instantiate_pre(&code.component).map_err(compile)?;
+        let (log, log_level) = host.log();
+        let settings = Settings {
+            name: spec.name.clone(),
+            allow: spec.allow.clone(),
+            log,
+            log_level,
+            ticker: host.ticker(),
+        };
+        let settings = Arc::new(settings);
+        let (_, asked) = Instance::new(&pre, &code.exports, &settings, spec).map_err(LoadError::InitFault)?;
+        let asked = asked.map_err(LoadError::Init)?;
+        let interest = Interest::new(asked, &code.report.hooks).map_err(LoadError::Interest)?;
+        Ok(Self { spec: spec.clone(), code, pre, settings, interest })
+    }
+
+    /// What it was loaded from.
+    pub const fn spec(&self) -> &ExtensionSpec {
+        &self.spec
+    }
+
+    /// Whether it wants to be asked about this exchange in this hook. If not, the call is left out.
+    pub fn wants(&self, hook: Hook, exchange: &Exchange) -> bool {
+        self.interest.covers(hook, exchange)
+    }
+
+    /// An instance that has run `init`.
+    pub(crate) fn instantiate(&self) -> Result<Instance, HookFault> {
+        let (instance, asked) = Instance::new(&self.pre, &self.code.exports, &self.settings, &self.spec)?;
+        match asked {
+            Ok(_) => Ok(instance),
+            Err(message) => Err(HookFault {
+                kind: tidegate_engine::hook::HookFaultKind::Instance,
+                message: format!("a new instance refused the configuration that an earlier one took: {message}"),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Extension").field("name", &self.spec.name).finish_non_exhaustive()
+    }
+}

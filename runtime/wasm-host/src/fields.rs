@@ -1,0 +1,77 @@
+//! Header fields as a guest writes them, checked.
+
+use http::header::{self, HeaderName, HeaderValue};
+
+use crate::fault::Stop;
+
+/// A name that a guest may write: a token (RFC 9110, 5.6.2), in lower case, that is not the host's.
+pub(crate) fn name(text: &str) -> Result<HeaderName, Stop> {
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| Stop::bad_value(format!("`{}` is no header name", shown(text))))?;
+    if is_hosts(&name) {
+        return Err(Stop::not_allowed(format!("header `{name}` belongs to the gateway: a guest cannot write it")));
+    }
+    Ok(name)
+}
+
+/// A value (RFC 9110, 5.5). Control characters other than tab are refused with CR, LF and NUL.
+pub(crate) fn value(name: &HeaderName, bytes: &[u8]) -> Result<HeaderValue, Stop> {
+    HeaderValue::from_bytes(bytes).map_err(|_| {
+        Stop::bad_value(format!("the value of header `{name}` holds a line break, NUL or another control character"))
+    })
+}
+
+/// Hop-by-hop fields (RFC 9110, 7.6.1), framing, and `host`.
+fn is_hosts(name: &HeaderName) -> bool {
+    const OTHERS: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
+    [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::HOST,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ]
+    .contains(name)
+        || OTHERS.contains(&name.as_str())
+}
+
+/// A guest's text, fit for a message.
+pub(crate) fn shown(text: &str) -> String {
+    crate::log::one_line(text, 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_engine::hook::HookFaultKind;
+
+    use super::*;
+
+    #[test]
+    fn names_are_tokens_in_lower_case() {
+        assert_eq!(name("X-Client").map_err(|stop| stop.0.kind), Ok(HeaderName::from_static("x-client")));
+        for bad in ["", "a b", "a:b", "a\r\nb", ":path", "ä"] {
+            assert_eq!(name(bad).map_err(|stop| stop.0.kind), Err(HookFaultKind::BadValue), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_fields_are_refused_by_name() {
+        for hosts in ["Connection", "content-length", "Host", "Keep-Alive", "TE", "trailer", "transfer-encoding", "upgrade"] {
+            let refused = name(hosts).map_err(|stop| stop.0);
+            let lower = hosts.to_ascii_lowercase();
+            let message = format!("header `{lower}` belongs to the gateway: a guest cannot write it");
+            assert_eq!(refused.map_err(|fault| (fault.kind, fault.message)), Err((HookFaultKind::NotAllowed, message)));
+        }
+    }
+
+    #[test]
+    fn values_hold_no_line_breaks() {
+        let a = HeaderName::from_static("a");
+        for bad in [&b"a\r\nb: c"[..], b"a\nb", b"a\0b", b"\x7f"] {
+            assert_eq!(value(&a, bad).map_err(|stop| stop.0.kind), Err(HookFaultKind::BadValue));
+        }
+        assert!(value(&a, b"t\tab \xff").is_ok());
+    }
+}

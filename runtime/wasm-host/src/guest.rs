@@ -1,0 +1,267 @@
+//! What the host keeps for one instance: the exchange of the current call, its limits, and what it used of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use tidegate_engine::exchange::{Exchange, Request, Response};
+use tidegate_engine::hook::{Capability, Hook};
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+use crate::fault::Stop;
+use crate::limits::{
+    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, LOG_LINE_BYTES, LOG_LINES_PER_CALL, TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
+};
+use crate::log::{LogLevel, LogRecord, LogSink, one_line};
+use crate::ticker::Ticker;
+
+/// The data of one instance's store.
+pub(crate) struct Guest {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) memory: Memory,
+    /// Why the guest is about to trap, in its words.
+    pub(crate) last_words: Option<String>,
+    /// Random bytes not yet handed out, for all calls.
+    pub(crate) random: Vec<u8>,
+    call: Call,
+}
+
+/// What is the same for every instance of an extension.
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) allow: Vec<Capability>,
+    pub(crate) log: LogSink,
+    pub(crate) log_level: LogLevel,
+    pub(crate) ticker: Arc<Ticker>,
+}
+
+/// Linear memory of one instance.
+pub(crate) struct Memory {
+    /// Bytes that it may have.
+    pub(crate) limit: u64,
+    /// Bytes that it has.
+    pub(crate) size: u64,
+    /// Whether it asked for more.
+    pub(crate) refused: bool,
+}
+
+/// What ends with the call.
+#[derive(Default)]
+struct Call {
+    /// The exchange, and the hook that it is in; `None` in `init`.
+    exchange: Option<(Hook, Box<Exchange>)>,
+    /// CPU time that the call may use.
+    time: Duration,
+    /// The thread's CPU time and the clock at the first tick within the call.
+    first_tick: Option<(Duration, Instant)>,
+    headers_written: u32,
+    header_bytes_written: usize,
+    log_lines: u32,
+}
+
+impl Guest {
+    pub(crate) fn new(settings: Arc<Settings>, memory_limit: u64) -> Self {
+        Self {
+            settings,
+            memory: Memory { limit: memory_limit, size: 0, refused: false },
+            last_words: None,
+            random: Vec::new(),
+            call: Call::default(),
+        }
+    }
+
+    /// Begins a call that may use `time`; `exchange` is `None` for `init`.
+    pub(crate) fn begin(&mut self, exchange: Option<(Hook, Box<Exchange>)>, time: Duration) {
+        self.call = Call { exchange, time, ..Call::default() };
+        self.settings.ticker.guest_runs();
+    }
+
+    /// Ends the call, and gives the exchange back.
+    pub(crate) fn end(&mut self) -> Option<Box<Exchange>> {
+        let dropped = self.call.log_lines.saturating_sub(LOG_LINES_PER_CALL);
+        if dropped > 0 {
+            let text = format!("{dropped} more lines of this call were dropped: a call may write {LOG_LINES_PER_CALL}");
+            self.send(LogLevel::Warn, &text);
+        }
+        self.call.exchange.take().map(|(_, exchange)| exchange)
+    }
+
+    /// On a tick of the epoch: stops the call if it has used up its time.
+    ///
+    /// Time is CPU time of this thread, so that a machine with too much to do does not fail requests. It counts from
+    /// the first tick within the call, at most one tick late: reading the CPU clock costs a system call, which a call
+    /// that ends before the first tick, as nearly all do, need not pay.
+    pub(crate) fn tick(&mut self) -> Result<UpdateDeadline, Stop> {
+        self.settings.ticker.guest_runs();
+        let cpu = thread_cpu_time();
+        let Some((first_cpu, first)) = self.call.first_tick else {
+            self.call.first_tick = Some((cpu, Instant::now()));
+            return Ok(UpdateDeadline::Continue(1));
+        };
+        let limit = self.call.time;
+        if cpu.saturating_sub(first_cpu) >= limit {
+            return Err(Stop::deadline(format!("the guest used more than {limit:?} of CPU time")));
+        }
+        let wall = limit.saturating_mul(WALL_CLOCK_FACTOR);
+        if first.elapsed() >= wall {
+            return Err(Stop::deadline(format!("the guest did not get done in {wall:?}: the machine is overloaded")));
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+
+    pub(crate) fn allows(&self, capability: Capability) -> bool {
+        self.settings.allow.contains(&capability)
+    }
+
+    /// The exchange, for `function`.
+    pub(crate) fn exchange(&self, function: &str) -> Result<&Exchange, Stop> {
+        match &self.call.exchange {
+            Some((_, exchange)) => Ok(exchange),
+            None => Err(no_request(function)),
+        }
+    }
+
+    /// The exchange, for `function` to change what no hook forbids.
+    pub(crate) fn exchange_mut(&mut self, function: &str) -> Result<&mut Exchange, Stop> {
+        match &mut self.call.exchange {
+            Some((_, exchange)) => Ok(exchange),
+            None => Err(no_request(function)),
+        }
+    }
+
+    /// The request, for `function` to change `what`.
+    pub(crate) fn request_mut(&mut self, function: &str, what: &str) -> Result<&mut Request, Stop> {
+        match &mut self.call.exchange {
+            Some((Hook::Request, exchange)) => Ok(&mut exchange.request),
+            Some((Hook::Response, _)) => Err(Stop::not_allowed(format!(
+                "`{function}` of `{what}` in a response hook: the request has left, and is read-only"
+            ))),
+            None => Err(no_request(function)),
+        }
+    }
+
+    /// The response, for `function`.
+    pub(crate) fn response(&self, function: &str) -> Result<&Response, Stop> {
+        let response = match &self.call.exchange {
+            Some((Hook::Response, exchange)) => exchange.response.as_ref(),
+            _ => None,
+        };
+        response.ok_or_else(|| no_response(function))
+    }
+
+    /// The response, for `function` to change.
+    pub(crate) fn response_mut(&mut self, function: &str) -> Result<&mut Response, Stop> {
+        let response = match &mut self.call.exchange {
+            Some((Hook::Response, exchange)) => exchange.response.as_mut(),
+            _ => None,
+        };
+        response.ok_or_else(|| no_response(function))
+    }
+
+    /// Counts a header field that the guest writes.
+    pub(crate) fn count_header(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.call.headers_written += 1;
+        self.call.header_bytes_written = self.call.header_bytes_written.saturating_add(bytes);
+        if self.call.headers_written > HEADERS_PER_CALL || self.call.header_bytes_written > HEADER_BYTES_PER_CALL {
+            return Err(Stop::bad_value(format!(
+                "the guest wrote too many header fields: a call may write {HEADERS_PER_CALL}, of {HEADER_BYTES_PER_CALL} bytes together"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Writes a log line, if lines of its level are kept and the call has lines left.
+    pub(crate) fn log(&mut self, level: LogLevel, text: &str) {
+        if level < self.settings.log_level {
+            return;
+        }
+        self.call.log_lines = self.call.log_lines.saturating_add(1);
+        if self.call.log_lines <= LOG_LINES_PER_CALL {
+            self.send(level, &one_line(text, LOG_LINE_BYTES));
+        }
+    }
+
+    fn send(&self, level: LogLevel, message: &str) {
+        (self.settings.log)(LogRecord { extension: &self.settings.name, level, message });
+    }
+}
+
+fn no_request(function: &str) -> Stop {
+    Stop::not_allowed(format!("`{function}` in `init`: there is no request yet"))
+}
+
+fn no_response(function: &str) -> Stop {
+    Stop::not_allowed(format!("`{function}` outside a response hook: there is no response yet"))
+}
+
+fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+impl ResourceLimiter for Guest {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let desired = desired as u64;
+        if desired > self.memory.limit {
+            self.memory.refused = true;
+            return Ok(false);
+        }
+        self.memory.size = desired;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A guest without a module, for tests of what the host decides alone.
+    pub(crate) fn guest(allow: Vec<Capability>) -> Guest {
+        let settings = Settings {
+            name: "test".to_owned(),
+            allow,
+            log: Arc::new(|_| {}),
+            log_level: LogLevel::Info,
+            ticker: Arc::new(Ticker::start(wasmtime::Engine::default()).unwrap()),
+        };
+        Guest::new(Arc::new(settings), 1024)
+    }
+
+    #[test]
+    fn time_on_the_wall_is_not_cpu_time() {
+        let mut guest = guest(Vec::new());
+        guest.begin(None, Duration::from_millis(20));
+        assert!(guest.tick().is_ok());
+        std::thread::sleep(Duration::from_millis(60));
+        assert!(guest.tick().is_ok(), "60 ms asleep are no CPU time");
+        let busy = thread_cpu_time();
+        while thread_cpu_time() - busy < Duration::from_millis(20) {}
+        let stopped = guest.tick().unwrap_err().0;
+        assert_eq!(stopped.message, "the guest used more than 20ms of CPU time");
+    }
+
+    #[test]
+    fn the_wall_clock_has_an_end_too() {
+        let mut guest = guest(Vec::new());
+        guest.begin(None, Duration::from_millis(1));
+        assert!(guest.tick().is_ok());
+        std::thread::sleep(Duration::from_millis(1) * WALL_CLOCK_FACTOR);
+        let stopped = guest.tick().unwrap_err().0;
+        assert_eq!(stopped.message, "the guest did not get done in 50ms: the machine is overloaded");
+    }
+
+    #[test]
+    fn memory_is_granted_to_the_limit() {
+        let mut guest = guest(Vec::new());
+        assert!(guest.memory_growing(0, 1024, None).unwrap());
+        assert!(!guest.memory.refused);
+        assert!(!guest.memory_growing(1024, 1025, None).unwrap());
+        assert!(guest.memory.refused);
+        assert_eq!(guest.memory.size, 1024);
+    }
+}

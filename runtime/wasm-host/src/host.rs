@@ -1,0 +1,164 @@
+//! The host of a process: its engine, and what it has loaded.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use wasmtime::Engine;
+
+use crate::compile::{self, Code};
+use crate::extension::{Extension, ExtensionSpec, LoadError};
+use crate::inspect::{self, ModuleError, ModuleReport};
+use crate::limits::POOLED_INSTANCES;
+use crate::log::{LogLevel, LogSink};
+use crate::ticker::Ticker;
+
+/// Runs the extensions of a process; there is one.
+pub struct Host {
+    engine: Engine,
+    ticker: Arc<Ticker>,
+    log: LogSink,
+    log_level: LogLevel,
+    /// What is loaded somewhere. The references are weak, so that a module that no policy uses is freed; they are
+    /// few, so that a scan is all that a lookup needs.
+    codes: Mutex<Vec<Weak<Code>>>,
+    extensions: Mutex<Vec<Weak<Extension>>>,
+}
+
+/// Settings of the host.
+#[derive(Clone)]
+pub struct HostOptions {
+    /// Takes the guests' log lines.
+    pub log: LogSink,
+    /// Lines below this level are not kept.
+    pub log_level: LogLevel,
+    /// Live instances that the pool makes room for: extensions, times workers, and again while a reload drains.
+    pub instances: u32,
+}
+
+impl HostOptions {
+    /// Settings that send log lines from `info` up to `log`.
+    pub fn new(log: LogSink) -> Self {
+        Self { log, log_level: LogLevel::Info, instances: POOLED_INSTANCES }
+    }
+}
+
+/// No host can be made on this machine.
+#[derive(Debug)]
+pub enum HostError {
+    /// The engine does not start; the reason.
+    Engine(String),
+    /// The ticker's thread does not start.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(reason) => write!(f, "the WebAssembly engine does not start: {reason}"),
+            Self::Thread(_) => write!(f, "the thread that interrupts extensions does not start"),
+        }
+    }
+}
+
+impl std::error::Error for HostError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Engine(_) => None,
+            Self::Thread(error) => Some(error),
+        }
+    }
+}
+
+impl Host {
+    /// A host with nothing loaded.
+    ///
+    /// # Errors
+    ///
+    /// If the machine has no room for the engine or its thread.
+    pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        let engine = compile::engine(options.instances).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let ticker = Ticker::start(engine.clone()).map_err(HostError::Thread)?;
+        Ok(Self {
+            engine,
+            ticker: Arc::new(ticker),
+            log: options.log,
+            log_level: options.log_level,
+            codes: Mutex::default(),
+            extensions: Mutex::default(),
+        })
+    }
+
+    /// Reads what a module exports and imports, without compiling it.
+    ///
+    /// # Errors
+    ///
+    /// If it is no extension.
+    pub fn inspect(&self, module: &[u8]) -> Result<ModuleReport, ModuleError> {
+        inspect::inspect(module)
+    }
+
+    /// Compiles a module, links what it may import, and runs `init` once with its configuration. It blocks for as long
+    /// as compiling takes, so it is called off the workers. What is loaded already, with the same module and
+    /// settings, comes back as it is.
+    ///
+    /// # Errors
+    ///
+    /// If the module is no extension, imports what it may not, or refuses its configuration.
+    pub fn load(&self, spec: &ExtensionSpec) -> Result<Arc<Extension>, LoadError> {
+        if let Some(loaded) = find(&self.extensions, |extension: &Extension| extension.spec() == spec) {
+            return Ok(loaded);
+        }
+        let code = self.code(&spec.module, spec)?;
+        let extension = Extension::new(self, spec, code).map(Arc::new)?;
+        keep(&self.extensions, &extension);
+        Ok(extension)
+    }
+
+    /// How many compiled modules are in memory.
+    pub fn modules(&self) -> usize {
+        let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        codes.iter().filter(|code| code.strong_count() > 0).count()
+    }
+
+    fn code(&self, module: &Arc<[u8]>, spec: &ExtensionSpec) -> Result<Arc<Code>, LoadError> {
+        if let Some(code) = find(&self.codes, |code: &Code| code.module == *module) {
+            LoadError::check(&code.report, &spec.allow)?;
+            return Ok(code);
+        }
+        let component = inspect::component(module).map_err(LoadError::Module)?;
+        let report = inspect::inspect_component(&component).map_err(LoadError::Module)?;
+        LoadError::check(&report, &spec.allow)?;
+        let code = Arc::new(Code::compile(&self.engine, Arc::clone(module), &component, report)?);
+        keep(&self.codes, &code);
+        Ok(code)
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn ticker(&self) -> Arc<Ticker> {
+        Arc::clone(&self.ticker)
+    }
+
+    pub(crate) fn log(&self) -> (LogSink, LogLevel) {
+        (Arc::clone(&self.log), self.log_level)
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+fn find<T>(loaded: &Mutex<Vec<Weak<T>>>, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+    let loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+    loaded.iter().filter_map(Weak::upgrade).find(|item| is(item))
+}
+
+fn keep<T>(loaded: &Mutex<Vec<Weak<T>>>, item: &Arc<T>) {
+    let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+    loaded.retain(|item| item.strong_count() > 0);
+    loaded.push(Arc::downgrade(item));
+}

@@ -1,0 +1,56 @@
+//! `read-response` and `write-response-headers`.
+
+use http::StatusCode;
+use wasmtime::StoreContextMut;
+use wasmtime::component::LinkerInstance;
+
+use super::headers::{self, Fields};
+use crate::fault::Stop;
+use crate::guest::Guest;
+
+const HEADERS: Fields = Fields {
+    get: "read-response.get",
+    get_all: "read-response.get-all",
+    all: "read-response.all",
+    set: "write-response-headers.set",
+    add: "write-response-headers.add",
+    remove: "write-response-headers.remove",
+    of: |guest, function| Ok(&guest.response(function)?.headers),
+    of_mut: |guest, function, _| Ok(&mut guest.response_mut(function)?.headers),
+};
+
+pub(super) fn read(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
+    headers::read(linker, &HEADERS)?;
+    linker.func_wrap("status", |store: StoreContextMut<'_, Guest>, (): ()| {
+        Ok((store.data().response("read-response.status")?.status.as_u16(),))
+    })
+}
+
+pub(super) fn write(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
+    headers::write(linker, &HEADERS)?;
+    linker.func_wrap("set-status", |mut store: StoreContextMut<'_, Guest>, (status,): (u16,)| {
+        let response = store.data_mut().response_mut("write-response-headers.set-status")?;
+        let status = final_status(status)?;
+        if is_bodiless(status) != is_bodiless(response.status) {
+            let old = response.status.as_u16();
+            let new = status.as_u16();
+            let message = format!("the status cannot change from {old} to {new}: one has a body, the other has none");
+            return Err(Stop::bad_value(message).into());
+        }
+        response.status = status;
+        Ok(())
+    })
+}
+
+/// A status that a guest may give (RFC 9110, 15): a final one.
+pub(crate) fn final_status(status: u16) -> Result<StatusCode, Stop> {
+    StatusCode::from_u16(status)
+        .ok()
+        .filter(|_| (200..=599).contains(&status))
+        .ok_or_else(|| Stop::bad_value(format!("{status} is no final status: a guest may give 200 to 599")))
+}
+
+/// 204 and 304 have no body, whatever their head says (RFC 9112, 6.3); to cross that line would break the framing.
+fn is_bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

@@ -1,0 +1,131 @@
+//! What a module is, without running it: its hooks, and what its imports need.
+
+use std::fmt;
+
+use tidegate_engine::hook::{Capability, Hook};
+use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::{Resolve, WorldId};
+
+use crate::interfaces::{HOOKS, LIFECYCLE, PACKAGE, VERSION, capability_of, interface_of};
+use crate::limits::MODULE_BYTES;
+
+/// What inspecting a module found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleReport {
+    /// The hooks that it exports.
+    pub hooks: Vec<Hook>,
+    /// Imports that a policy must allow, in the order of the module.
+    pub needs: Vec<Need>,
+    /// Imports that the host does not have, by their full names.
+    pub unknown_imports: Vec<String>,
+    /// Exports of the ABI's package that the host does not call, by their full names: loading refuses them.
+    pub unknown_exports: Vec<String>,
+}
+
+/// An import, and the word of `allow` that covers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The full name: `tidegate:extension/write-request-headers@0.1.0`.
+    pub import: String,
+    /// What it needs.
+    pub capability: Capability,
+}
+
+/// Why a file is no extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModuleError {
+    /// Neither a core module nor a component; the reason.
+    NotWasm(String),
+    /// Larger than the host takes; its bytes.
+    TooLarge(usize),
+    /// The core module could not be made a component; the reason.
+    NotAComponent(String),
+    /// It does not export `lifecycle`, or no hook; the interface.
+    NoExport(&'static str),
+}
+
+impl fmt::Display for ModuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotWasm(reason) => write!(f, "this is no WebAssembly: {reason}"),
+            Self::TooLarge(bytes) => write!(f, "the module has {bytes} bytes, and {MODULE_BYTES} is the most"),
+            Self::NotAComponent(reason) => {
+                write!(f, "the module was not built against {PACKAGE}@{VERSION}: {reason}")
+            }
+            Self::NoExport(interface) => write!(
+                f,
+                "the module does not export {PACKAGE}/{interface}: build it against {PACKAGE}@{VERSION}, and export its extension"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ModuleError {}
+
+/// Reads a module's imports and exports.
+pub(crate) fn inspect(module: &[u8]) -> Result<ModuleReport, ModuleError> {
+    inspect_component(&component(module)?)
+}
+
+/// The component in `module`: itself, or what its core module and the component type inside it make.
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, ModuleError> {
+    if module.len() > MODULE_BYTES {
+        return Err(ModuleError::TooLarge(module.len()));
+    }
+    match module.get(..8) {
+        Some(b"\0asm\x0d\0\x01\0") => Ok(module.to_vec()),
+        Some(b"\0asm\x01\0\0\0") => encode(module),
+        Some(header) if header.starts_with(b"\0asm") => {
+            Err(ModuleError::NotWasm("an unknown version of the binary format".to_owned()))
+        }
+        _ => Err(ModuleError::NotWasm("it does not begin with `\\0asm`".to_owned())),
+    }
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, ModuleError> {
+    let encoder = ComponentEncoder::default().validate(true).module(module);
+    encoder
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| ModuleError::NotAComponent(crate::log::one_line(&format!("{error:#}"), 512)))
+}
+
+/// As [`inspect`], for what [`component`] gave.
+pub(crate) fn inspect_component(component: &[u8]) -> Result<ModuleReport, ModuleError> {
+    let decoded = wit_component::decode(component)
+        .map_err(|error| ModuleError::NotWasm(crate::log::one_line(&format!("{error:#}"), 512)))?;
+    let DecodedWasm::Component(resolve, world) = decoded else {
+        return Err(ModuleError::NotAComponent("it is a package of interfaces, without code".to_owned()));
+    };
+    report(&resolve, world)
+}
+
+fn report(resolve: &Resolve, world: WorldId) -> Result<ModuleReport, ModuleError> {
+    let world = &resolve.worlds[world];
+    let mut report =
+        ModuleReport { hooks: Vec::new(), needs: Vec::new(), unknown_imports: Vec::new(), unknown_exports: Vec::new() };
+    for key in world.imports.keys() {
+        let import = resolve.name_world_key(key);
+        match capability_of(&import) {
+            Some(Some(capability)) => report.needs.push(Need { import, capability }),
+            Some(None) => {}
+            None => report.unknown_imports.push(import),
+        }
+    }
+    let mut lifecycle = false;
+    for key in world.exports.keys() {
+        let export = resolve.name_world_key(key);
+        match interface_of(&export) {
+            Some(LIFECYCLE) => lifecycle = true,
+            Some(name) if let Some((_, hook)) = HOOKS.iter().find(|(known, _)| *known == name) => report.hooks.push(*hook),
+            _ if export.starts_with(PACKAGE) => report.unknown_exports.push(export),
+            _ => {}
+        }
+    }
+    if !lifecycle {
+        return Err(ModuleError::NoExport("lifecycle"));
+    }
+    if report.hooks.is_empty() && report.unknown_exports.is_empty() {
+        return Err(ModuleError::NoExport("on-request"));
+    }
+    Ok(report)
+}

@@ -1,0 +1,72 @@
+//! Every bound on what a guest can make the host hold or do, and why it is what it is.
+
+use std::time::Duration;
+
+/// How often the clock of running guests is looked at. A guest overruns its time by at most two of these; shorter
+/// ticks would wake the ticker's thread more often for no gain that anybody sees in a request.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a call after which the ticker's thread goes to sleep, so that an idle gateway does not wake.
+pub const IDLE_TICKS: u32 = 100;
+
+/// A call may take this many times its CPU limit on the wall clock. The limit is CPU time, so that a busy machine
+/// does not fail requests; this bounds what a call that never gets the CPU can hold up.
+pub const WALL_CLOCK_FACTOR: u32 = 50;
+
+/// The CPU limit of `init`, in hook limits: it reads the configuration, which a hook need not do again.
+pub const INIT_TIME_FACTOR: u32 = 100;
+
+/// Calls that an instance serves before it is replaced. A guest that leaks loses its memory here at the latest; a new
+/// instance costs some tens of microseconds, which is nothing over this many calls.
+pub const CALLS_PER_INSTANCE: u32 = 100_000;
+
+/// An instance is replaced when its memory has grown past this share of what it may still grow after `init`, in
+/// percent, so that a leak ends in a fresh instance and not in a failed request.
+pub const MEMORY_MARK_PERCENT: u64 = 75;
+
+/// Native stack of a guest, in bytes. Workers have at least 2 MiB, and hooks need little.
+pub const STACK_BYTES: usize = 512 * 1024;
+
+/// Elements of one table: indirect calls need one an address-taken function, and large guests have some thousands.
+pub const TABLE_ELEMENTS: usize = 64 * 1024;
+
+/// Live instances in the process that the pool makes room for, unless the options say otherwise: 16 workers with 64
+/// extensions. It is address space and bookkeeping, not memory.
+pub const POOLED_INSTANCES: u32 = 1024;
+
+/// Core instances in one component: the module, and what adapts it.
+pub const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
+
+/// Tables in one component: the module's, and the adapter's.
+pub const TABLES_PER_COMPONENT: u32 = 4;
+
+/// Memory of a returned instance that stays mapped for the next one, in bytes. Measured: with the page-map scan a
+/// fresh instance costs less than half; without the scan it costs more, so it is then off.
+pub const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
+
+/// Bytes that one call of a host function may copy out of the guest, and that a verdict may hold.
+pub const TRANSFER_BYTES: usize = 2 * 1024 * 1024;
+
+/// The body of a verdict's reply, in bytes: room for an error page, not for content.
+pub const REPLY_BODY_BYTES: usize = 1024 * 1024;
+
+/// Header fields that one call may add: far above any use, far below what breaks backends.
+pub const HEADERS_PER_CALL: u32 = 128;
+
+/// Names and values that one call may write into headers, in bytes: what common servers take in a whole head.
+pub const HEADER_BYTES_PER_CALL: usize = 64 * 1024;
+
+/// One log line of a guest, in bytes; the rest is cut.
+pub const LOG_LINE_BYTES: usize = 4096;
+
+/// Log lines of one call; the rest is dropped and counted.
+pub const LOG_LINES_PER_CALL: u32 = 32;
+
+/// What a guest may say about its trap, in bytes.
+pub const FAULT_MESSAGE_BYTES: usize = 1024;
+
+/// Methods and path prefixes that an interest may list, each: they are tested one by one for every request.
+pub const INTEREST_ENTRIES: usize = 64;
+
+/// The largest module, in bytes. Guests of interpreted languages bring some ten megabytes.
+pub const MODULE_BYTES: usize = 64 * 1024 * 1024;

@@ -1,0 +1,177 @@
+//! What guests can do: the hooks of the examples, and every function of the ABI.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{exchange, hostile, module, rig, spec};
+use http::Method;
+use tidegate_engine::hook::{Capability, Hook, Verdict};
+use tidegate_wasm_host::{ExtensionSpec, LoadError, ModuleError, Pool};
+
+#[test]
+fn client_headers_changes_both_heads() {
+    let config = r#"{"request": {"x-client": "{client-ip}"}, "response": {"x-ext": "1"}}"#;
+    let extension = rig().host.load(&spec("client_headers", config)).unwrap();
+    let mut pool = Pool::new(extension);
+    let (exchange, verdict) = pool.call(Hook::Request, exchange(&[]));
+    assert!(matches!(verdict, Ok(Verdict::Next)));
+    assert_eq!(exchange.request.headers["x-client"], "203.0.113.9");
+    let (exchange, verdict) = pool.call(Hook::Response, exchange);
+    assert!(matches!(verdict, Ok(Verdict::Next)));
+    assert_eq!(exchange.response.unwrap().headers["x-ext"], "1");
+}
+
+#[test]
+fn canary_router_forwards() {
+    let config = r#"{"group": "canary", "header": "x-canary"}"#;
+    let extension = rig().host.load(&spec("canary_router", config)).unwrap();
+    let mut pool = Pool::new(extension);
+    let (exchange1, verdict) = pool.call(Hook::Request, exchange(&[("x-canary", "1")]));
+    assert!(matches!(verdict, Ok(Verdict::Forward(group)) if group == "canary"));
+    assert!(exchange1.request.headers.contains_key("x-canary"));
+    let (_, verdict) = pool.call(Hook::Request, exchange(&[]));
+    assert!(matches!(verdict, Ok(Verdict::Next)));
+}
+
+#[test]
+fn modules_need_what_they_use_and_no_more() {
+    let host = rig().host;
+    let needs = |name: &str| {
+        let report = host.inspect(&module(name)).unwrap();
+        assert_eq!((report.unknown_imports.len(), report.unknown_exports.len()), (0, 0));
+        let mut words: Vec<&str> = report.needs.iter().map(|need| need.capability.word()).collect();
+        words.dedup();
+        (report.hooks, words.join(" "))
+    };
+    assert_eq!(
+        needs("client_headers"),
+        (vec![Hook::Request, Hook::Response], "read-request write-request-headers write-response-headers".to_owned())
+    );
+    assert_eq!(needs("canary_router"), (vec![Hook::Request], "read-request route".to_owned()));
+}
+
+#[test]
+fn an_import_that_is_not_allowed_is_refused_with_its_word() {
+    let spec = ExtensionSpec {
+        allow: vec![Capability::ReadRequest, Capability::WriteRequestHeaders],
+        ..spec("client_headers", "{}")
+    };
+    let error = rig().host.load(&spec).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the module imports what it is not allowed: `tidegate:extension/write-response-headers@0.1.0` (allow it with \
+         `write-response-headers`)"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_extension_is_refused() {
+    let host = rig().host;
+    let refused = |bytes: &[u8]| host.inspect(bytes).unwrap_err();
+    assert!(matches!(refused(b"GIF89a.."), ModuleError::NotWasm(_)));
+    assert!(matches!(refused(b""), ModuleError::NotWasm(_)));
+    assert!(matches!(refused(b"\0asm\x01\0\0\0"), ModuleError::NoExport("lifecycle")));
+    assert!(matches!(refused(b"\0asm\x0d\0\x01\0"), ModuleError::NoExport("lifecycle")));
+    let whole = module("client_headers");
+    assert!(host.inspect(&whole[..whole.len() / 2]).is_err());
+}
+
+#[test]
+fn init_refuses_and_its_words_come_through() {
+    let host = rig().host;
+    let load = |config: &str| host.load(&spec("tidegate_hostile_guest", config)).unwrap_err();
+    let refused = LoadError::Init("the colour is missing: write colour \"red\"".to_owned());
+    assert_eq!(load(r#"{"init": "refuse"}"#), refused);
+    assert!(load(r#"{"inot": 1}"#).to_string().contains("unknown field `inot`"));
+    assert!(load(r#"{"init": "panic"}"#).to_string().ends_with("no way"), "{}", load(r#"{"init": "panic"}"#));
+    let early = "the extension failed in `init`: `read-request.path` in `init`: there is no request yet";
+    assert_eq!(load(r#"{"init": "read"}"#).to_string(), early);
+    assert!(load(r#"{"init": "loop"}"#).to_string().contains("of CPU time"));
+}
+
+#[test]
+fn interest_is_tested_without_a_call() {
+    let config = r#"{"methods": ["POST"], "paths": ["/a"]}"#;
+    let extension = rig().host.load(&spec("tidegate_hostile_guest", config)).unwrap();
+    let mut exchange = exchange(&[]);
+    assert!(!extension.wants(Hook::Request, &exchange));
+    exchange.request.method = Method::POST;
+    assert!(extension.wants(Hook::Request, &exchange) && extension.wants(Hook::Response, &exchange));
+    exchange.request.target = "/ab".parse().unwrap();
+    assert!(!extension.wants(Hook::Request, &exchange));
+}
+
+#[test]
+fn a_guest_sees_the_whole_request() {
+    let extension = rig().host.load(&hostile()).unwrap();
+    let headers = [("x-do", "describe"), ("x-m", "1"), ("x-m", "2")];
+    let (exchange, verdict) = Pool::new(extension).call(Hook::Request, exchange(&headers));
+    assert!(verdict.is_ok(), "{verdict:?}");
+    let is = |name: &str, value: &str| assert_eq!(exchange.request.headers[name], value);
+    is("x-head", "GET http shop.example 1.1");
+    is("x-target", "/a Some(\"b\")");
+    is("x-peer", "192.0.2.1:50123 203.0.113.9");
+    is("x-conn", "plain h1 none");
+    is("x-all", "x-do=describe;x-m=1;x-m=2;x-calls=1;");
+    is("x-multi", "1;2;");
+    is("x-random", "true");
+    is("x-clock", "true");
+}
+
+#[test]
+fn a_guest_rewrites_the_target() {
+    let mut pool = Pool::new(rig().host.load(&hostile()).unwrap());
+    let mut target = |act| {
+        let (exchange, verdict) = pool.call(Hook::Request, exchange(&[("x-do", act)]));
+        assert!(verdict.is_ok(), "{verdict:?}");
+        format!("{}{}", exchange.request.authority, exchange.request.target)
+    };
+    assert_eq!(target("query"), "shop.example/a?k=v");
+    assert_eq!(target("authority"), "other.example:8443/a?b");
+}
+
+#[test]
+fn a_guest_changes_the_response() {
+    let mut pool = Pool::new(rig().host.load(&hostile()).unwrap());
+    let (exchange1, _) = pool.call(Hook::Response, exchange(&[]));
+    let response = exchange1.response.unwrap();
+    assert_eq!(response.headers["x-was"], "200");
+    assert!(!response.headers.contains_key("server"));
+    let (exchange2, _) = pool.call(Hook::Response, exchange(&[("x-do-back", "status")]));
+    assert_eq!(exchange2.response.unwrap().status, 418);
+}
+
+#[test]
+fn verdicts_come_through() {
+    let mut pool = Pool::new(rig().host.load(&hostile()).unwrap());
+    let mut verdict = |act| pool.call(Hook::Request, exchange(&[("x-do", act)])).1.unwrap();
+    assert!(matches!(verdict("forward"), Verdict::Forward(group) if group == "blue"));
+    assert!(matches!(verdict("close"), Verdict::Close));
+    let Verdict::Respond(reply) = verdict("respond") else { unreachable!("the guest responds") };
+    assert_eq!((reply.status.as_u16(), &reply.body[..]), (403, &b"no"[..]));
+    assert_eq!(reply.headers["x-why"], "hostile");
+}
+
+#[test]
+fn variables_are_shared_with_the_gateway() {
+    let mut pool = Pool::new(rig().host.load(&hostile()).unwrap());
+    let mut exchange = exchange(&[("x-do", "vars")]);
+    exchange.vars.set("colour", "red").unwrap();
+    let (exchange, _) = pool.call(Hook::Request, exchange);
+    assert_eq!(exchange.vars.get("colour"), Some("red!"));
+}
+
+#[test]
+fn what_is_loaded_is_not_loaded_again_and_goes_with_its_last_user() {
+    let host = rig().host;
+    let first = host.load(&hostile()).unwrap();
+    assert!(Arc::ptr_eq(&first, &host.load(&hostile()).unwrap()));
+    let other_limits = ExtensionSpec { memory: 32 << 20, ..hostile() };
+    let second = host.load(&other_limits).unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert_eq!(host.modules(), 1, "one module, compiled once");
+    drop((first, second));
+    assert_eq!(host.modules(), 0);
+}
