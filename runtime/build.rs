@@ -1,0 +1,59 @@
+//! Builds the example guests, so that `tidegate demo` carries the one that its policy runs.
+//!
+//! They are built by the same cargo, for `wasm32-unknown-unknown`, into `target/guests`. Where that target is missing,
+//! it is installed through rustup.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const GUESTS: [&str; 3] = ["client-headers", "canary-router", "tidegate-hostile-guest"];
+
+fn main() {
+    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
+    for watched in ["examples", "guest-sdk", "runtime/wasm-host/tests/hostile", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(watched).display());
+    }
+    install_target();
+    let folder = target_folder().join("guests");
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo.current_dir(&root).args(["build", "--release", "--target", TARGET, "--target-dir"]).arg(&folder);
+    for guest in GUESTS {
+        cargo.args(["-p", guest]);
+    }
+    // What the outer build wants of native code is no business of the guests.
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"] {
+        cargo.env_remove(name);
+    }
+    run(&mut cargo, "building the example guests");
+    let module = folder.join(TARGET).join("release/client_headers.wasm");
+    assert!(module.is_file(), "the guest is not at {}", module.display());
+    println!("cargo::rustc-env=TIDEGATE_CLIENT_HEADERS={}", module.display());
+}
+
+/// The workspace's target folder: `OUT_DIR` lies in it as `PROFILE/build/PACKAGE/out`.
+fn target_folder() -> PathBuf {
+    let out = PathBuf::from(variable("OUT_DIR"));
+    let found = out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).map(Path::to_owned);
+    found.unwrap_or(out)
+}
+
+fn install_target() {
+    let libraries = Command::new(variable("RUSTC")).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let present = libraries.is_ok_and(|output| {
+        output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    });
+    if !present {
+        run(Command::new("rustup").args(["target", "add", TARGET]), "installing the Rust target for guests");
+    }
+}
+
+fn run(command: &mut Command, what: &str) {
+    let done = command.status().unwrap_or_else(|error| panic!("{what}: cannot start {command:?}: {error}"));
+    assert!(done.success(), "{what} failed: {command:?}");
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+}

@@ -1,0 +1,158 @@
+//! The command line.
+//!
+//! Answers go to standard output, everything else to standard error. The exit status is 0 if all is well, 1 if a
+//! policy has errors or the command failed, 2 if the command line is wrong.
+
+mod check;
+mod explain;
+mod fmt;
+mod print;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tidegate_wasm_host::{Host, HostOptions, LogLevel, LogRecord};
+use tracing::{error, info, warn};
+
+use crate::telemetry::events;
+
+/// A gateway with a policy language of its own, extensible by WebAssembly.
+#[derive(Parser)]
+#[command(name = "tidegate", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a policy; reload it when one of its files changes, or on SIGHUP. SIGTERM drains, a second one stops.
+    Run {
+        /// The policy file.
+        file: PathBuf,
+    },
+    /// Compile policies, Wasm modules included, and report every mistake.
+    Check {
+        /// The policy files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// How mistakes are written.
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
+    },
+    /// Put policies into the one layout.
+    Fmt {
+        /// Change nothing; exit 1 if a file would change.
+        #[arg(long)]
+        check: bool,
+        /// The policy files; `-` reads standard input and writes standard output.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print a policy as it was understood.
+    Print {
+        /// The policy file.
+        file: PathBuf,
+        /// `policy`: with its defaults filled in; `plan`: the execution plan, for people; `json`: for programs.
+        #[arg(long = "as", value_enum, default_value = "policy")]
+        form: Form,
+    },
+    /// Follow one request through a policy: which rule takes it, and why the others do not.
+    Explain {
+        /// The policy file.
+        file: PathBuf,
+        /// The request: `GET http://host/path`.
+        request: String,
+        /// A header of the request: `name: value`.
+        #[arg(short = 'H', long = "header")]
+        headers: Vec<String>,
+        /// The address of the peer.
+        #[arg(long, default_value = "127.0.0.1")]
+        from: std::net::IpAddr,
+        /// The listener; else the one whose port the URL names, else the first of its scheme.
+        #[arg(long)]
+        listener: Option<String>,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Serve the quickstart policy with a backend of its own.
+    Demo {
+        /// The port to listen on; the backend takes the next one. Without it, the first free pair from 8080.
+        #[arg(long)]
+        port: Option<u16>,
+    },
+}
+
+/// How diagnostics are written.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// With the source, for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+    /// Workflow commands, which annotate a pull request.
+    Github,
+}
+
+/// What `print` prints.
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    /// The language.
+    Policy,
+    /// Text for people.
+    Plan,
+    /// The plan as JSON.
+    Json,
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    events::start();
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Run { file } => run::run(file),
+        Command::Check { files, format } => check::check(&files, format),
+        Command::Fmt { check, files } => fmt::fmt(&files, check),
+        Command::Print { file, form } => print::print(&file, form),
+        Command::Explain { file, request, headers, from, listener, json } => {
+            explain::explain(&file, &explain::Asked { request, headers, from, listener, json })
+        }
+        Command::Demo { port } => crate::demo::run(port),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Said) => ExitCode::FAILURE,
+        Err(Failed::Because(reason)) => {
+            eprintln!("tidegate: {reason}");
+            ExitCode::FAILURE
+        }
+        Err(Failed::Usage(reason)) => {
+            eprintln!("tidegate: {reason}\nTry `tidegate --help`.");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Why a command failed.
+pub(crate) enum Failed {
+    /// The user has been told.
+    Said,
+    /// For this reason.
+    Because(String),
+    /// The command line is wrong.
+    Usage(String),
+}
+
+/// The host for this process's extensions; their log lines go to the gateway's log.
+pub(crate) fn host() -> Result<Host, Failed> {
+    let log = |record: LogRecord<'_>| match record.level {
+        LogLevel::Error => error!(extension = record.extension, "{}", record.message),
+        LogLevel::Warn => warn!(extension = record.extension, "{}", record.message),
+        _ => info!(extension = record.extension, "{}", record.message),
+    };
+    Host::new(HostOptions::new(Arc::new(log))).map_err(|error| Failed::Because(error.to_string()))
+}

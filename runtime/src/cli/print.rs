@@ -1,0 +1,20 @@
+//! `tidegate print`.
+
+use std::path::Path;
+
+use tidegate_dsl::print;
+
+use super::check::compile;
+use super::{Failed, Form};
+
+/// Prints a policy as it was understood.
+pub(super) fn print(file: &Path, form: Form) -> Result<(), Failed> {
+    let snapshot = compile(file)?;
+    let text = match form {
+        Form::Policy => print::policy(snapshot.plan()),
+        Form::Plan => print::plan(snapshot.plan()),
+        Form::Json => print::json(snapshot.plan()),
+    };
+    println!("{}", text.trim_end());
+    Ok(())
+}

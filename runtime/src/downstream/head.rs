@@ -1,0 +1,57 @@
+//! A request's head as it came, made into one that rules can trust.
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Version};
+use tidegate_dsl::plan::ListenerLimits;
+use tidegate_engine::exchange::Request;
+use tidegate_engine::normalise;
+
+use crate::failure::Failure;
+
+/// Checks framing-independent parts of a head, normalises host and path.
+///
+/// # Errors
+/// What is wrong with it; nothing of the request was looked at by a rule then.
+pub fn read(parts: Parts, limits: &ListenerLimits) -> Result<Request, Failure> {
+    if parts.method == Method::TRACE || parts.method == Method::CONNECT {
+        return Err(Failure::BadMethod);
+    }
+    let authority = authority(&parts)?;
+    let original_target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if u64::try_from(original_target.as_str().len()).unwrap_or(u64::MAX) > limits.uri_bytes {
+        return Err(Failure::UriTooLong);
+    }
+    let target = normalise::target(&original_target).map_err(|_| Failure::BadTarget)?;
+    if target.as_str() == "*" && parts.method != Method::OPTIONS {
+        return Err(Failure::BadTarget);
+    }
+    Ok(Request {
+        method: parts.method,
+        original_authority: authority.clone(),
+        authority,
+        target,
+        original_target,
+        version: parts.version,
+        headers: parts.headers,
+    })
+}
+
+/// The host that the client asked for: of an absolute target before the `Host` field (RFC 9112, 3.2.2), of which an
+/// HTTP/1.1 request has exactly one (RFC 9112, 3.2).
+fn authority(parts: &Parts) -> Result<Authority, Failure> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
+        return Err(Failure::BadHost);
+    }
+    let raw = match (parts.uri.authority(), host) {
+        (Some(authority), Some(_)) => authority.as_str().as_bytes(),
+        (Some(authority), None) if parts.version < Version::HTTP_11 => authority.as_str().as_bytes(),
+        (None, Some(host)) => host.as_bytes(),
+        // HTTP/1.0 knew requests without a host: no rule could route them, so they are refused like in HTTP/1.1.
+        _ => return Err(Failure::BadHost),
+    };
+    normalise::authority(raw).map_err(|_| Failure::BadHost)
+}

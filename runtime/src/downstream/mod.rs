@@ -1,0 +1,7 @@
+//! The client's side: connections, request heads and bodies.
+
+pub mod body;
+pub mod connection;
+pub mod head;
+mod io;
+pub mod state;

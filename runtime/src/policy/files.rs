@@ -1,0 +1,135 @@
+//! The compiler's way to the outside: files, the environment, and the inside of Wasm modules.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidegate_dsl::plan::{Extension as ExtensionPlan, InstanceMode};
+use tidegate_dsl::{Loader, ModuleFacts, ModuleHook, Need};
+use tidegate_engine::hook::Hook;
+use tidegate_wasm_host::{Extension, ExtensionSpec, Host};
+
+use crate::limits;
+
+/// Reads for one compilation, and keeps what it read: what was checked is what will run.
+pub struct Files<'h> {
+    host: &'h Host,
+    modules: RefCell<HashMap<String, Arc<[u8]>>>,
+    extensions: RefCell<HashMap<String, Arc<Extension>>>,
+}
+
+impl<'h> Files<'h> {
+    /// Inspects modules with this host.
+    pub fn new(host: &'h Host) -> Self {
+        Self { host, modules: RefCell::default(), extensions: RefCell::default() }
+    }
+
+    /// The extensions that compiled and accepted their configuration, by name.
+    pub fn into_extensions(self) -> HashMap<String, Arc<Extension>> {
+        self.extensions.into_inner()
+    }
+
+    fn module_bytes(&self, path: &str) -> Result<Arc<[u8]>, String> {
+        if let Some(bytes) = self.modules.borrow().get(path) {
+            return Ok(Arc::clone(bytes));
+        }
+        let bytes: Arc<[u8]> = read(Path::new(path), limits::MODULE_BYTES)?.into();
+        self.modules.borrow_mut().insert(path.to_owned(), Arc::clone(&bytes));
+        Ok(bytes)
+    }
+}
+
+impl Loader for Files<'_> {
+    fn text(&self, path: &Path) -> Result<String, String> {
+        let bytes = read(path, limits::POLICY_BYTES)?;
+        String::from_utf8(bytes).map_err(|error| {
+            let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+            format!("the file is not UTF-8 text (line {line})")
+        })
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn module(&self, extension: &ExtensionPlan) -> Result<ModuleFacts, String> {
+        let module = self.module_bytes(&extension.module)?;
+        let report = self.host.inspect(&module).map_err(|error| error.to_string())?;
+        let needs: Vec<_> = report
+            .needs
+            .into_iter()
+            .map(|need| Need { import: need.import, capability: need.capability })
+            .collect();
+        let allowed = needs.iter().all(|need| extension.allow.contains(&need.capability));
+        let mut init_error = None;
+        if allowed && report.unknown_imports.is_empty() {
+            match self.host.load(&spec(extension, module)) {
+                Ok(loaded) => {
+                    self.extensions.borrow_mut().insert(extension.name.clone(), loaded);
+                }
+                Err(error) => init_error = Some(error.to_string()),
+            }
+        }
+        let hooks = report.hooks.into_iter().map(|hook| match hook {
+            Hook::Request => ModuleHook::Request,
+            Hook::Response => ModuleHook::Response,
+        });
+        Ok(ModuleFacts { hooks: hooks.collect(), needs, unknown_imports: report.unknown_imports, init_error })
+    }
+}
+
+fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
+    ExtensionSpec {
+        name: extension.name.clone(),
+        module,
+        config: extension.config.clone(),
+        memory: extension.limits.memory,
+        time: extension.limits.time,
+        instances: extension.limits.instances,
+        fresh: extension.instance == InstanceMode::Fresh,
+        allow: extension.allow.clone(),
+    }
+}
+
+/// Reads a whole file of at most `most` bytes.
+///
+/// # Errors
+/// A sentence for the user.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let open = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = open().map_err(|error| words(&error))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
+        return Err(format!("it is larger than {most} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// The system's reason without its number.
+fn words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// What a set of files looked like: changes if one of them is changed, replaced, removed or comes back.
+pub fn fingerprint(paths: &[PathBuf]) -> u64 {
+    use std::hash::{Hash, Hasher};
+    use std::os::unix::fs::MetadataExt;
+    let mut hasher = std::hash::DefaultHasher::new();
+    for path in paths {
+        path.hash(&mut hasher);
+        let Ok(meta) = std::fs::metadata(path) else { continue };
+        (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
+            .hash(&mut hasher);
+    }
+    hasher.finish()
+}

@@ -1,0 +1,6 @@
+//! From files to a policy in service.
+
+pub mod files;
+pub mod prepare;
+pub mod snapshot;
+pub mod watch;

@@ -1,0 +1,53 @@
+//! Everything of a reload that can fail, off to the side: compile, load, build.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidegate_dsl::{Compilation, Diagnostic, Sources, compile};
+use tidegate_engine::Engine;
+use tidegate_wasm_host::Host;
+
+use super::files::{Files, fingerprint};
+use super::snapshot::{Names, Snapshot};
+
+/// What reading a policy led to.
+pub struct Prepared {
+    /// The policy, ready to serve; `None` if it has an error.
+    pub snapshot: Option<Snapshot>,
+    /// What the compiler says, warnings included.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts that the diagnostics point into.
+    pub sources: Sources,
+    /// A mistake that no place in the text stands for.
+    pub refusal: Option<String>,
+    /// Every file that was read, or that was to be read.
+    pub inputs: Vec<PathBuf>,
+    /// What these files looked like before they were read.
+    pub fingerprint: u64,
+}
+
+/// Compiles a policy and builds what serves it. Nothing in service is touched.
+pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inputs: &[PathBuf]) -> Prepared {
+    let before = fingerprint(known_inputs);
+    let files = Files::new(host);
+    let Compilation { plan, diagnostics, sources, inputs } = compile(root, &files);
+    // Files that this reading found for the first time are taken as they are now.
+    let fingerprint = if inputs == known_inputs { before } else { fingerprint(&inputs) };
+    let mut extensions = files.into_extensions();
+    let built = plan.map(|plan| {
+        let loaded: Option<Vec<_>> =
+            plan.extensions.iter().map(|extension| extensions.remove(&extension.name)).collect();
+        let loaded = loaded.ok_or_else(|| "an extension was not loaded".to_owned())?;
+        let names = Names::of(&plan);
+        let engine = Engine::build(Arc::new(plan), previous.map(|previous| &previous.engine))
+            .map_err(|error| error.to_string())?;
+        let generation = previous.map_or(1, |previous| previous.generation + 1);
+        Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names })
+    });
+    let (snapshot, refusal) = match built {
+        Some(Ok(snapshot)) => (Some(snapshot), None),
+        Some(Err(refusal)) => (None, Some(refusal)),
+        None => (None, None),
+    };
+    Prepared { snapshot, diagnostics, sources, refusal, inputs, fingerprint }
+}

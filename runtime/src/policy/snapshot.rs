@@ -1,0 +1,64 @@
+//! A policy in service: the engine and the loaded extensions of one generation. It never changes once built.
+
+use std::sync::Arc;
+
+use tidegate_dsl::plan::{Bind, ListenerId, ListenerState, Plan};
+use tidegate_engine::Engine;
+use tidegate_wasm_host::Extension;
+
+/// What a request is served by, from its first byte to its last.
+pub struct Snapshot {
+    /// Counts the policies that this process has put in service; the first is 1.
+    pub generation: u64,
+    /// Decides.
+    pub engine: Engine,
+    /// The loaded extensions, in the order of the plan.
+    pub extensions: Vec<Arc<Extension>>,
+    /// Names that requests carry about, made once.
+    pub names: Names,
+}
+
+/// Names as shared texts, in the order of the plan.
+pub struct Names {
+    /// Of each listener.
+    pub listeners: Vec<Arc<str>>,
+    /// Of each group.
+    pub groups: Vec<Arc<str>>,
+    /// Of each server of each group: its address as written.
+    pub servers: Vec<Vec<Arc<str>>>,
+}
+
+impl Snapshot {
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        self.engine.plan()
+    }
+
+    /// The running listener that is bound there.
+    pub fn listener_at(&self, bind: Bind) -> Option<ListenerId> {
+        let runs = |listener: &tidegate_dsl::plan::Listener| {
+            listener.bind == bind && listener.state == ListenerState::Running
+        };
+        self.plan().listeners.iter().position(runs).map(ListenerId)
+    }
+}
+
+impl Names {
+    /// The names of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            listeners: plan.listeners.iter().map(|listener| listener.name.as_str().into()).collect(),
+            groups: plan.groups.iter().map(|group| group.name.as_str().into()).collect(),
+            servers: plan
+                .groups
+                .iter()
+                .map(|group| group.servers.iter().map(|server| address(&server.host, server.port).into()).collect())
+                .collect(),
+        }
+    }
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}

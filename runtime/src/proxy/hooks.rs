@@ -1,0 +1,66 @@
+//! Runs the engine's walk, and the extensions that it asks for.
+
+use tidegate_dsl::plan::ExtensionId;
+use tidegate_engine::exchange::Exchange;
+use tidegate_engine::hook::{Hook, HookFault};
+use tidegate_engine::{Decision, Progress, ResponseDecision, Silent, Walk};
+use tracing::{info, warn};
+
+use super::Call;
+
+/// The request's walk, to its decision.
+pub(super) fn decide(call: &Call<'_>, walk: &mut Walk, mut exchange: Box<Exchange>) -> (Box<Exchange>, Decision) {
+    let engine = &call.view.snapshot.engine;
+    let moment = call.moment();
+    loop {
+        match engine.advance(walk, &mut exchange, moment, &mut Silent) {
+            Progress::Run(extension) => {
+                let verdict;
+                (exchange, verdict) = call.view.call(extension, Hook::Request, exchange);
+                engine.resume(walk, &mut exchange, verdict);
+                report(call, walk, &exchange);
+            }
+            Progress::Done(decision) => return (exchange, decision),
+        }
+    }
+}
+
+/// The response's walk, to its decision.
+pub(super) fn way_back(
+    call: &Call<'_>,
+    walk: &mut Walk,
+    mut exchange: Box<Exchange>,
+) -> (Box<Exchange>, ResponseDecision) {
+    let engine = &call.view.snapshot.engine;
+    engine.start_response(walk);
+    loop {
+        match engine.advance_response(walk, &mut exchange, &mut Silent) {
+            Progress::Run(extension) => {
+                let verdict;
+                (exchange, verdict) = call.view.call(extension, Hook::Response, exchange);
+                engine.resume_response(walk, &mut exchange, verdict);
+                report(call, walk, &exchange);
+            }
+            Progress::Done(decision) => return (exchange, decision),
+        }
+    }
+}
+
+/// Says what went wrong in a hook; the request has its consequence already.
+fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange) {
+    let Some((ExtensionId(at), HookFault { kind, message })) = walk.last_fault() else { return };
+    if call.state.worker.trouble.may_write(kind.name()) {
+        let name = call.view.snapshot.plan().extensions.get(at).map_or("?", |extension| extension.name.as_str());
+        let request_id = format!("{:032x}", exchange.request_id);
+        warn!(extension = name, fault = kind.name(), request_id, "{message}");
+    }
+}
+
+/// Writes what `log` steps of the policy said.
+pub(super) fn write_log_lines(call: &Call<'_>, exchange: &mut Exchange) {
+    for line in exchange.log_lines.drain(..) {
+        if call.state.worker.trouble.may_write("policy-log") {
+            info!(listener = &*exchange.connection.listener, "{line}");
+        }
+    }
+}

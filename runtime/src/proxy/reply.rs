@@ -1,0 +1,49 @@
+//! Answers that are made here.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
+use tidegate_engine::hook::Reply;
+
+use super::{Call, Source};
+use crate::downstream::body::ResponseBody;
+use crate::failure::Failure;
+use crate::telemetry::access_log;
+
+/// The answer to a failure.
+pub(super) fn of(failure: Failure) -> Reply {
+    let row = failure.row();
+    let status = failure.status();
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Reply { status, headers, body: format!("{} {reason}: {}\n", row.status, row.text).into() }
+}
+
+/// Puts a reply's head into the exchange. Framing is ours: what a reply says of it is taken out.
+pub(super) fn take(exchange: &mut Exchange, reply: Reply) -> Source {
+    let Reply { status, mut headers, body } = reply;
+    for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    exchange.response = Some(ResponseHead { status, headers });
+    Source::Ours(body)
+}
+
+/// Refuses a request whose head no rule may see.
+pub(super) fn refuse(call: &Call<'_>, method: &Method, uri: &Uri, failure: Failure) -> Response<ResponseBody> {
+    let reply = of(failure);
+    if call.listener.access_log {
+        access_log::write_refused(call.state, call.view, method, uri, call.started, failure, reply.body.len());
+    }
+    let mut response = Response::new(ResponseBody::ours(Bytes::clone(&reply.body), Rc::clone(call.state), None));
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
+    if failure.poisons_connection() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

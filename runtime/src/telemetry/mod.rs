@@ -1,0 +1,6 @@
+//! What the gateway says about its work: the access log, and its own log.
+
+pub mod access_log;
+pub mod events;
+pub mod trouble;
+mod writer;

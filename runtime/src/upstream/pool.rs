@@ -1,0 +1,90 @@
+//! Idle connections to backends, kept by each worker for itself.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use hyper::client::conn::http1::SendRequest;
+
+use crate::downstream::body::RequestBody;
+use crate::limits;
+
+/// The pools of one worker, by the server's host and port. They outlive reloads.
+#[derive(Default)]
+pub struct Pools(RefCell<HashMap<(String, u16), Rc<ServerPool>>>);
+
+impl Pools {
+    /// The pool of a server.
+    pub fn of(&self, host: &str, port: u16) -> Rc<ServerPool> {
+        Rc::clone(self.0.borrow_mut().entry((host.to_owned(), port)).or_default())
+    }
+
+    /// Closes what was idle for too long. Only whole seconds matter here, so most ticks do nothing.
+    pub fn prune(&self, now_ms: u64) {
+        let idle_ms = u64::try_from(limits::UPSTREAM_IDLE.as_millis()).unwrap_or(u64::MAX);
+        for pool in self.0.borrow().values() {
+            pool.idle
+                .borrow_mut()
+                .retain(|idle| !idle.sender.is_closed() && now_ms.saturating_sub(idle.since_ms) < idle_ms);
+        }
+    }
+
+    /// Forgets the pools that no group uses.
+    pub fn retain_used(&self) {
+        self.0.borrow_mut().retain(|_, pool| Rc::strong_count(pool) > 1);
+    }
+}
+
+/// The idle connections to one server.
+#[derive(Default)]
+pub struct ServerPool {
+    /// The one used last is taken first, so that the others can grow old and go.
+    idle: RefCell<Vec<Idle>>,
+}
+
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since_ms: u64,
+}
+
+impl ServerPool {
+    /// An idle connection that is still open, as far as we know.
+    pub fn take(self: &Rc<Self>, keep: usize) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { sender, .. }) = idle.pop() {
+            if !sender.is_closed() {
+                return Some(Lease { sender, pool: Rc::clone(self), keep, reused: true });
+            }
+        }
+        None
+    }
+
+    /// A new connection as a lease.
+    pub fn lease(self: &Rc<Self>, sender: SendRequest<RequestBody>, keep: usize) -> Lease {
+        Lease { sender, pool: Rc::clone(self), keep, reused: false }
+    }
+}
+
+/// A connection in use. Dropping it closes the connection.
+pub struct Lease {
+    /// The connection.
+    pub sender: SendRequest<RequestBody>,
+    pool: Rc<ServerPool>,
+    keep: usize,
+    reused: bool,
+}
+
+impl Lease {
+    /// Whether it has carried a request before: it may then be closing without our knowing.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Puts it back, if there is room and the backend lets it live.
+    pub fn give_back(self, now_ms: u64) {
+        let mut idle = self.pool.idle.borrow_mut();
+        if !self.sender.is_closed() && idle.len() < self.keep {
+            idle.push(Idle { sender: self.sender, since_ms: now_ms });
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Sends a request to a server of a group, and waits for the head of its answer.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http_body::Body;
+use tracing::warn;
+
+use super::connect::connect;
+use super::group::Group;
+use super::pool::Lease;
+use crate::downstream::body::{Incoming, RequestBody};
+use crate::downstream::state::ConnectionState;
+use crate::failure::Failure;
+
+/// What a backend is asked for.
+pub struct Outgoing {
+    /// The method.
+    pub method: Method,
+    /// In origin form.
+    pub uri: Uri,
+    /// Without hop-by-hop fields.
+    pub headers: HeaderMap,
+    /// The client's body.
+    pub body: RequestBody,
+}
+
+/// A backend's answer.
+pub struct Answer {
+    /// Its head, and its body to come.
+    pub response: Response<Incoming>,
+    /// The connection that the body comes on.
+    pub lease: Lease,
+    /// Which server of the group answered.
+    pub server: usize,
+}
+
+/// Tries the group's servers in turn until one takes the request.
+///
+/// A server that cannot be connected to is passed over. A request that may have reached a server is sent again only
+/// if it was lost on a reused connection, has no body and is idempotent (RFC 9110, 9.2.2 and RFC 9112, 9.3.1).
+///
+/// # Errors
+/// The last server's failure and its index, or [`Failure::NoServer`].
+pub async fn send(
+    group: &Group,
+    mut outgoing: Outgoing,
+    state: &Rc<ConnectionState>,
+) -> Result<Answer, (Failure, Option<usize>)> {
+    let mut tried = Vec::new();
+    let mut last = (Failure::NoServer, None);
+    while let Some((server, plan, pool)) = group.pick(&tried) {
+        loop {
+            let lease = match pool.take(group.keep()) {
+                Some(lease) => lease,
+                None => match within_deadline(state, connect(&plan.host, plan.port, group.plan.connect_timeout)).await {
+                    Ok(Ok(sender)) => pool.lease(sender, group.keep()),
+                    Ok(Err((failure, reason))) => {
+                        if state.worker.trouble.may_write(failure.row().name) {
+                            warn!(group = group.plan.name, host = plan.host, port = plan.port, %reason, "cannot connect to a server");
+                        }
+                        last = (failure, Some(server));
+                        break;
+                    }
+                    Err(failure) => return Err((failure, Some(server))),
+                },
+            };
+            match exchange(lease, outgoing, state).await {
+                Ok((response, lease)) => return Ok(Answer { response, lease, server }),
+                Err((_, Some(again))) => outgoing = again,
+                Err((failure, None)) => return Err((failure, Some(server))),
+            }
+        }
+        tried.push(server);
+    }
+    Err(last)
+}
+
+/// One try on one connection. The request comes back if it may be sent again.
+async fn exchange(
+    mut lease: Lease,
+    outgoing: Outgoing,
+    state: &Rc<ConnectionState>,
+) -> Result<(Response<Incoming>, Lease), (Failure, Option<Outgoing>)> {
+    let again = replay(&lease, &outgoing, state);
+    let mut request = Request::new(outgoing.body);
+    *request.method_mut() = outgoing.method;
+    *request.uri_mut() = outgoing.uri;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = outgoing.headers;
+    let sent = async {
+        // A connection fresh from the pool may have its last answer's end still to digest.
+        if lease.sender.is_ready() || lease.sender.ready().await.is_ok() {
+            lease.sender.try_send_request(request).await.map_err(|mut error| {
+                let message = error.take_message();
+                (Some(error.into_error()), message)
+            })
+        } else {
+            Err((None, Some(request)))
+        }
+    };
+    match within_deadline(state, sent).await {
+        Ok(Ok(response)) => Ok((response, lease)),
+        Ok(Err((_, Some(unsent)))) if lease.is_reused() => Err((Failure::UpstreamClosed, Some(take_apart(unsent)))),
+        Ok(Err((error, _))) => {
+            let failure = state.ending().unwrap_or_else(|| classify(error.as_ref()));
+            let lost = failure == Failure::UpstreamClosed;
+            Err((failure, again.filter(|_| lost)))
+        }
+        Err(failure) => Err((failure, None)),
+    }
+}
+
+/// A copy of a request that may be sent twice, if the connection is one that may fail for its age.
+fn replay(lease: &Lease, outgoing: &Outgoing, state: &Rc<ConnectionState>) -> Option<Outgoing> {
+    let may = lease.is_reused() && outgoing.method.is_idempotent() && outgoing.body.is_end_stream();
+    may.then(|| Outgoing {
+        method: outgoing.method.clone(),
+        uri: outgoing.uri.clone(),
+        headers: outgoing.headers.clone(),
+        body: RequestBody::empty(Rc::clone(state)),
+    })
+}
+
+fn take_apart(request: Request<RequestBody>) -> Outgoing {
+    let (parts, body) = request.into_parts();
+    Outgoing { method: parts.method, uri: parts.uri, headers: parts.headers, body }
+}
+
+fn classify(error: Option<&hyper::Error>) -> Failure {
+    match error {
+        Some(error) if error.is_parse() => Failure::UpstreamInvalid,
+        Some(error) if error.is_user() => Failure::ClientBody,
+        _ => Failure::UpstreamClosed,
+    }
+}
+
+/// Waits, but not beyond the connection's deadline.
+async fn within_deadline<F: Future>(state: &ConnectionState, future: F) -> Result<F::Output, Failure> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if state.take_expired() {
+            let client = state.is_body_due();
+            return Poll::Ready(Err(if client { Failure::ClientTimeout } else { Failure::UpstreamTimeout }));
+        }
+        future.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}

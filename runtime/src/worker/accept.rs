@@ -1,0 +1,55 @@
+//! Takes connections from a listener's socket.
+
+use std::rc::Rc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tracing::warn;
+
+use super::{Slot, Worker};
+use crate::downstream;
+use crate::limits;
+
+/// Accepts until the slot is closed; what the kernel had already taken is served, too.
+pub async fn run(listener: TcpListener, slot: Rc<Slot>, worker: Rc<Worker>) {
+    while !slot.is_closed() {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = slot.closing.notified() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => admit(stream, &slot, &worker),
+            Err(error) => {
+                if worker.trouble.may_write("accept") {
+                    warn!(bind = ?slot.bind, %error, "cannot accept connections; trying again");
+                }
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drain_backlog(listener, &slot, &worker);
+}
+
+/// Serves the connections that the kernel completed before the socket closes, which would reset them.
+fn drain_backlog(listener: TcpListener, slot: &Rc<Slot>, worker: &Rc<Worker>) {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, _)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            admit(stream, slot, worker);
+        }
+    }
+}
+
+fn admit(stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) {
+    let Some(limit) = slot.with_listener(worker, |listener, _| listener.limits.connections) else { return };
+    if !slot.load.admit(limit) {
+        if worker.trouble.may_write("connections") {
+            warn!(bind = ?slot.bind, limit, "a connection was refused: the listener's `limits {{ connections }}` is reached");
+        }
+        return;
+    }
+    // Small writes must not wait for acknowledgements; a socket that is gone already fails later anyway.
+    let _ = stream.set_nodelay(true);
+    tokio::task::spawn_local(downstream::connection::serve(stream, Rc::clone(slot), Rc::clone(worker)));
+}

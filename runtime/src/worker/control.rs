@@ -1,0 +1,177 @@
+//! A worker's thread, and what the gateway tells it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tidegate_dsl::plan::Bind;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tracing::error;
+
+use super::{ListenerLoad, Shared, Slot, Worker, accept};
+use crate::limits;
+
+/// What a worker is told. The gateway alone sends these, a few at each reload, so the queue needs no bound.
+pub enum Command {
+    /// Listen on this socket.
+    Listen {
+        /// Where it is bound.
+        bind: Bind,
+        /// This worker's own socket.
+        socket: std::net::TcpListener,
+        /// The count over all workers.
+        load: Arc<ListenerLoad>,
+    },
+    /// Close this socket; its connections finish their requests, for as long as `drain`.
+    Unlisten {
+        /// Where it was bound.
+        bind: Bind,
+        /// How long they may take.
+        drain: Duration,
+    },
+    /// Look at the policy in service now, so that what only the old one needs is freed.
+    Refresh,
+    /// Close every socket, finish the requests within the time, and end.
+    Drain(Duration),
+}
+
+/// The gateway's end of a worker.
+pub struct WorkerHandle {
+    commands: UnboundedSender<(Command, mpsc::Sender<()>)>,
+    thread: JoinHandle<()>,
+}
+
+impl WorkerHandle {
+    /// Starts a worker's thread.
+    ///
+    /// # Errors
+    /// The system has no thread, or no event queue, to give.
+    pub fn start(index: usize, shared: Arc<Shared>) -> io::Result<Self> {
+        let (commands, inbox) = unbounded_channel();
+        // The event loop stays on the thread that builds it; the first word from there says whether that worked.
+        let (ready, started) = mpsc::channel();
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let built = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(limits::RESOLVER_THREADS)
+                .build_local(tokio::runtime::LocalOptions::default());
+            match built {
+                Ok(runtime) => {
+                    let _ = ready.send(Ok(()));
+                    runtime.block_on(run(Worker::new(shared), inbox));
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        })?;
+        started.recv().map_err(io::Error::other)??;
+        Ok(Self { commands, thread })
+    }
+
+    /// Gives a command; the receiver hears when it was carried out.
+    pub fn send(&self, command: Command) -> mpsc::Receiver<()> {
+        let (done, heard) = mpsc::channel();
+        if self.commands.send((command, done)).is_err() {
+            error!("a worker is gone");
+        }
+        heard
+    }
+
+    /// Waits for the thread to end.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            error!("a worker panicked");
+        }
+    }
+}
+
+/// The sockets of one worker.
+type Slots = RefCell<HashMap<Bind, Rc<Slot>>>;
+
+async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Sender<()>)>) {
+    let slots = Slots::default();
+    let mut tick = tokio::time::interval(limits::TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let drain = loop {
+        tokio::select! {
+            _ = tick.tick() => worker.tick(),
+            command = inbox.recv() => match command {
+                Some((Command::Drain(drain), _)) => break drain,
+                Some((command, done)) => {
+                    obey(command, &slots, &worker);
+                    let _ = done.send(());
+                }
+                None => break Duration::ZERO,
+            },
+        }
+    };
+    for slot in slots.borrow().values() {
+        slot.close();
+    }
+    // The accept loops run once more, to take what the kernel had accepted.
+    tokio::task::yield_now().await;
+    drain_all(&worker, drain, &mut tick).await;
+}
+
+fn obey(command: Command, slots: &Slots, worker: &Rc<Worker>) {
+    match command {
+        Command::Listen { bind, socket, load } => {
+            let Some(slot) = Slot::new(bind, load, worker.view()).map(Rc::new) else { return };
+            match tokio::net::TcpListener::from_std(socket) {
+                Ok(socket) => {
+                    slots.borrow_mut().insert(bind, Rc::clone(&slot));
+                    tokio::task::spawn_local(accept::run(socket, slot, Rc::clone(worker)));
+                }
+                Err(error) => error!(?bind, %error, "a worker cannot watch its socket"),
+            }
+        }
+        Command::Unlisten { bind, drain } => {
+            if let Some(slot) = slots.borrow_mut().remove(&bind) {
+                slot.close();
+                tokio::task::spawn_local(drain_slot(slot, Rc::clone(worker), drain));
+            }
+        }
+        Command::Refresh | Command::Drain(_) => {
+            let view = worker.view();
+            worker.pools.retain_used();
+            drop(view);
+        }
+    }
+}
+
+/// Lets the connections of a closed slot finish their requests, then ends those that are left.
+async fn drain_slot(slot: Rc<Slot>, worker: Rc<Worker>, drain: Duration) {
+    tokio::task::yield_now().await;
+    worker.each_connection(|connection| {
+        if Rc::ptr_eq(&connection.slot, &slot) {
+            connection.finish();
+        }
+    });
+    tokio::time::sleep(drain).await;
+    worker.each_connection(|connection| {
+        if Rc::ptr_eq(&connection.slot, &slot) {
+            connection.abort();
+        }
+    });
+}
+
+/// Lets every connection finish its requests, then ends those that are left.
+async fn drain_all(worker: &Rc<Worker>, drain: Duration, tick: &mut tokio::time::Interval) {
+    let end = tokio::time::Instant::now() + drain;
+    worker.each_connection(|connection| connection.finish());
+    while worker.has_connections() && tokio::time::Instant::now() < end {
+        tokio::select! {
+            _ = tick.tick() => worker.tick(),
+            () = worker.emptied.notified() => {}
+        }
+    }
+    worker.each_connection(|connection| connection.abort());
+    tokio::task::yield_now().await;
+    worker.access_log.flush();
+}

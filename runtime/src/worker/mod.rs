@@ -1,0 +1,162 @@
+//! A worker: one thread with its own event loop, sockets, upstream connections and Wasm instances.
+//!
+//! Nothing on a request's way takes a lock or leaves the thread. What workers share is in [`Shared`].
+
+mod accept;
+mod control;
+mod slot;
+mod view;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use slab::Slab;
+
+use crate::downstream::state::ConnectionState;
+use crate::policy::snapshot::Snapshot;
+use crate::telemetry::access_log::{AccessLog, LogSender};
+use crate::telemetry::trouble::Trouble;
+use crate::upstream::pool::Pools;
+
+pub use control::{Command, WorkerHandle};
+pub use slot::{ListenerLoad, Slot};
+pub use view::View;
+
+/// What all workers share.
+pub struct Shared {
+    /// The policy in service.
+    current: ArcSwap<Snapshot>,
+    /// Its generation, read by every request: cheaper than the pointer.
+    generation: AtomicU64,
+    /// Where access-log lines go.
+    pub log: LogSender,
+    /// When this process started: the zero of [`Worker::now_ms`].
+    pub started: Instant,
+}
+
+impl Shared {
+    /// Starts with this policy.
+    pub fn new(snapshot: Arc<Snapshot>, log: LogSender) -> Self {
+        let generation = AtomicU64::new(snapshot.generation);
+        Self { current: ArcSwap::new(snapshot), generation, log, started: Instant::now() }
+    }
+
+    /// Puts a policy in service: the next request of every worker sees it.
+    pub fn commit(&self, snapshot: Arc<Snapshot>) {
+        let generation = snapshot.generation;
+        self.current.store(snapshot);
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// The policy in service.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+}
+
+/// The state of one worker; lives on its thread.
+pub struct Worker {
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// The current policy with what this worker holds for it.
+    view: RefCell<Rc<View>>,
+    /// The open client connections.
+    connections: RefCell<Slab<Rc<ConnectionState>>>,
+    /// Wakes a worker that waits for its last connection.
+    emptied: tokio::sync::Notify,
+    /// Connections to backends.
+    pub pools: Pools,
+    /// Milliseconds since [`Shared::started`], renewed every [`crate::limits::TICK`].
+    now_ms: Cell<u64>,
+    /// State of the random numbers that need not be secret.
+    random: Cell<u64>,
+    /// Lines on their way to the access log.
+    pub access_log: AccessLog,
+    /// Keeps the gateway's own log readable when one kind of trouble repeats.
+    pub trouble: Trouble,
+}
+
+impl Worker {
+    /// A worker without listeners.
+    pub fn new(shared: Arc<Shared>) -> Rc<Self> {
+        let snapshot = shared.snapshot();
+        let pools = Pools::default();
+        let view = RefCell::new(Rc::new(View::new(snapshot, None, &pools)));
+        let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
+        Rc::new(Self {
+            access_log: AccessLog::new(shared.log.clone()),
+            view,
+            connections: RefCell::default(),
+            emptied: tokio::sync::Notify::new(),
+            pools,
+            now_ms: Cell::new(0),
+            random: Cell::new(seed | 1),
+            trouble: Trouble::default(),
+            shared,
+        })
+    }
+
+    /// The policy in service, adopted first if it changed.
+    pub fn view(&self) -> Rc<View> {
+        let mut view = self.view.borrow_mut();
+        if view.snapshot.generation != self.shared.generation.load(Ordering::Acquire) {
+            *view = Rc::new(View::new(self.shared.snapshot(), Some(&**view), &self.pools));
+        }
+        Rc::clone(&view)
+    }
+
+    /// Milliseconds since the process started, at most two ticks old. For timeouts.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    /// A random number (xorshift64*): for ids and weights, not for secrets.
+    pub fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Enters a connection; the key takes it out again.
+    pub fn enter(&self, state: Rc<ConnectionState>) -> usize {
+        self.connections.borrow_mut().insert(state)
+    }
+
+    /// Takes a connection out.
+    pub fn leave(&self, key: usize) {
+        let mut connections = self.connections.borrow_mut();
+        connections.try_remove(key);
+        if connections.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// Whether a connection is open.
+    fn has_connections(&self) -> bool {
+        !self.connections.borrow().is_empty()
+    }
+
+    /// Does something to every open connection.
+    fn each_connection(&self, act: impl Fn(&ConnectionState)) {
+        for (_, connection) in self.connections.borrow().iter() {
+            act(connection);
+        }
+    }
+
+    /// One turn of the clock: wakes the connections whose time is up, and closes what was idle for too long.
+    fn tick(&self) {
+        let now = u64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now_ms.set(now);
+        self.each_connection(|connection| connection.expire(now));
+        self.pools.prune(now);
+        self.access_log.flush();
+        self.trouble.tick(now);
+    }
+}

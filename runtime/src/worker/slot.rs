@@ -1,0 +1,85 @@
+//! A listener's place on a worker: it outlives reloads as long as something listens there.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tidegate_dsl::plan::{Bind, Listener, ListenerId};
+use tokio::sync::Notify;
+
+use super::{View, Worker};
+
+/// What a listener holds over all workers.
+#[derive(Debug, Default)]
+pub struct ListenerLoad {
+    connections: AtomicU32,
+}
+
+impl ListenerLoad {
+    /// Counts a connection in, unless there are `limit` of them.
+    pub fn admit(&self, limit: u32) -> bool {
+        let admit = |count: u32| (count < limit).then_some(count + 1);
+        self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit).is_ok()
+    }
+
+    /// Counts a connection out.
+    pub fn release(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One socket of a listener, with the policy that its connections see.
+pub struct Slot {
+    /// Where it listens; the identity over reloads.
+    pub bind: Bind,
+    /// The count over all workers.
+    pub load: Arc<ListenerLoad>,
+    /// The last policy that had this listener, and the listener in it.
+    current: RefCell<(Rc<View>, ListenerId)>,
+    /// Set when nothing listens here any more.
+    closed: Cell<bool>,
+    /// Wakes the accept loop when `closed` was set.
+    pub closing: Notify,
+}
+
+impl Slot {
+    /// A slot for a listener of this view; `None` if the view has none there.
+    pub fn new(bind: Bind, load: Arc<ListenerLoad>, view: Rc<View>) -> Option<Self> {
+        let listener = view.snapshot.listener_at(bind)?;
+        let current = RefCell::new((view, listener));
+        Some(Self { bind, load, current, closed: Cell::new(false), closing: Notify::new() })
+    }
+
+    /// The policy for the next request. A listener that the policy no longer has keeps the last one that had it,
+    /// until its connections have drained.
+    pub fn view(&self, worker: &Worker) -> (Rc<View>, ListenerId) {
+        let newest = worker.view();
+        let mut current = self.current.borrow_mut();
+        if !Rc::ptr_eq(&newest, &current.0)
+            && let Some(listener) = newest.snapshot.listener_at(self.bind)
+        {
+            *current = (newest, listener);
+        }
+        (Rc::clone(&current.0), current.1)
+    }
+
+    /// What the policy in service says of this listener.
+    pub fn with_listener<T>(&self, worker: &Worker, read: impl FnOnce(&Listener, &Arc<str>) -> T) -> Option<T> {
+        let (view, id) = self.view(worker);
+        let listener = view.snapshot.plan().listeners.get(id.0)?;
+        let name = view.snapshot.names.listeners.get(id.0)?;
+        Some(read(listener, name))
+    }
+
+    /// Ends the accept loop.
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.closing.notify_one();
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+}
