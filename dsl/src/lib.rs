@@ -1,3 +1,124 @@
-//! Understands Tidegate policies.
+//! Understands Tidegate policies: text to [`plan::Plan`], with diagnostics, formatting and printing.
+//!
+//! ```text
+//! text ─parse▶ tree (nodes, spans, comments; broken nodes in place; never fails)
+//!      ─check▶ Plan (by the one vocabulary table; every reference an index, every default filled in)
+//! tree ─format▶ text        Plan ─print▶ text or JSON
+//! ```
+//!
+//! Pure: no files, environment, clocks or printing. What it reads comes through a [`Loader`].
 
+mod check;
+pub mod codes;
+mod diagnostic;
+mod format;
+mod parse;
 pub mod plan;
+pub mod print;
+pub mod render;
+mod source;
+mod suggest;
+mod tree;
+mod value;
+pub mod vocabulary;
+
+use std::path::{Path, PathBuf};
+
+pub use diagnostic::{Diagnostic, Label, Severity};
+pub use format::format;
+pub use source::{Position, Source, SourceId, Sources, Span};
+
+/// The only way to the outside.
+pub trait Loader {
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// Why it cannot be read, as a sentence for the user: "no such file".
+    fn text(&self, path: &Path) -> Result<String, String>;
+
+    /// A variable of the environment.
+    fn env(&self, name: &str) -> Option<String>;
+
+    /// Reads the module of an extension and looks at it.
+    ///
+    /// # Errors
+    /// Why it cannot be read or is no module, as a sentence for the user.
+    fn module(&self, extension: &plan::Extension) -> Result<ModuleFacts, String>;
+}
+
+/// What looking at a module found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModuleFacts {
+    /// The hooks that it exports.
+    pub hooks: Vec<ModuleHook>,
+    /// What its imports need.
+    pub needs: Vec<Need>,
+    /// Imports that the host does not have.
+    pub unknown_imports: Vec<String>,
+    /// What `init` said against the config; `None` also if `init` was not run, because something was not allowed.
+    pub init_error: Option<String>,
+}
+
+/// A hook of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ModuleHook {
+    /// It is asked about requests.
+    Request,
+    /// It is asked about responses.
+    Response,
+}
+
+/// An import of a module, and the capability that it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The import: `tidegate:extension/request.set`.
+    pub import: String,
+    /// What allows it.
+    pub capability: plan::Capability,
+}
+
+/// What became of a policy.
+#[derive(Debug)]
+pub struct Compilation {
+    /// The plan; `None` if there was any error.
+    pub plan: Option<plan::Plan>,
+    /// Everything that is to be said, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts that the diagnostics point into.
+    pub sources: Sources,
+    /// Every file that was read or asked for: the policy and the modules.
+    pub inputs: Vec<PathBuf>,
+}
+
+impl Compilation {
+    /// Whether anything that was said is an error.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
+/// Compiles a policy, modules included.
+pub fn compile(root: &Path, loader: &dyn Loader) -> Compilation {
+    let mut sink = diagnostic::Sink::default();
+    let mut sources = Sources::default();
+    let mut inputs = vec![root.to_path_buf()];
+    let (text, unreadable) = match loader.text(root) {
+        Ok(text) => (text, None),
+        Err(why) => (String::new(), Some(why)),
+    };
+    let id = sources.add(root, text);
+    let plan = match (unreadable, sources.get(id)) {
+        (None, Some(source)) => {
+            let tree = parse::parse(id, source, &mut sink);
+            check::check(&tree, &sources, loader, &mut sink, &mut inputs)
+        }
+        (why, _) => {
+            let why = why.unwrap_or_default();
+            let span = Span { source: id, start: 0, end: 0 };
+            sink.push(Diagnostic::new(codes::UNREADABLE, span, format!("the file cannot be read: {why}")));
+            None
+        }
+    };
+    let plan = if sink.has_errors() { None } else { plan };
+    Compilation { plan, diagnostics: sink.finish(), sources, inputs }
+}

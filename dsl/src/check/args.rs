@@ -1,0 +1,489 @@
+//! Arguments of a node, read one after another.
+
+use std::time::Duration;
+
+use super::Checker;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, one_of, quoted};
+use crate::source::Span;
+use crate::suggest;
+use crate::tree::{Block, Element, Item, ItemKind, Node};
+use crate::value::{self, Mistake};
+use crate::vocabulary::{Place, Value, Word};
+
+/// A node of a block: a word that belongs there, and its arguments.
+pub(crate) struct Line<'n, 't> {
+    pub(crate) word: &'static Word,
+    pub(crate) args: Args<'n, 't>,
+}
+
+/// Arguments that are still to be read.
+pub(crate) struct Args<'n, 't> {
+    /// The word that they belong to.
+    pub(crate) of: &'static Word,
+    /// Where that word stands.
+    pub(crate) head: Span,
+    items: &'n [Item<'t>],
+    /// The last thing that was read; a missing argument is missed behind it.
+    last: Span,
+    block: Option<&'n Block<'t>>,
+}
+
+/// A text in its place: written there, or taken from the environment.
+pub(crate) enum Raw<'t> {
+    /// What stands between the quotes, escapes as written.
+    Literal(&'t str),
+    /// The value of a variable of the environment.
+    Env(String),
+}
+
+impl<'n, 't> Args<'n, 't> {
+    /// Arguments behind the first of `items`.
+    pub(crate) fn new(
+        of: &'static Word,
+        items: &'n [Item<'t>],
+        block: Option<&'n Block<'t>>,
+        node: &Node<'t>,
+    ) -> Self {
+        let head = items.first().map_or(node.span, |item| item.span);
+        Self { of, head, items: items.get(1..).unwrap_or_default(), last: head, block }
+    }
+
+    /// Values alone, without their word.
+    pub(crate) fn values(of: &'static Word, items: &'n [Item<'t>], head: Span) -> Self {
+        Self { of, head, items, last: head, block: None }
+    }
+
+    /// An element of a list, as arguments of the same word.
+    pub(crate) fn element(&self, element: &'n Element<'t>) -> Self {
+        let last = element.span().unwrap_or(self.last);
+        Self { of: self.of, head: self.head, items: &element.items, last, block: None }
+    }
+
+    /// Everything that is still to be read.
+    pub(crate) fn rest(&self) -> &'n [Item<'t>] {
+        self.items
+    }
+
+    /// The next item, which stays.
+    pub(crate) fn peek(&self) -> Option<&'n Item<'t>> {
+        self.items.first()
+    }
+
+    /// The next item.
+    pub(crate) fn next(&mut self) -> Option<&'n Item<'t>> {
+        let (first, rest) = self.items.split_first()?;
+        self.items = rest;
+        self.last = first.span;
+        Some(first)
+    }
+
+    /// The next item, if it is this bare word.
+    pub(crate) fn eat(&mut self, word: &str) -> bool {
+        let found = matches!(self.peek(), Some(Item { kind: ItemKind::Word(next), .. }) if *next == word);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    /// The next item, if it is a comma.
+    pub(crate) fn eat_comma(&mut self) -> bool {
+        let found = matches!(self.peek().map(|item| &item.kind), Some(ItemKind::Comma(_)));
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    /// The block, if there is one; from now on it counts as read.
+    pub(crate) fn take_block(&mut self) -> Option<&'n Block<'t>> {
+        self.block.take()
+    }
+
+    /// From the word to what was read last.
+    pub(crate) fn span(&self) -> Span {
+        self.head.to(self.last)
+    }
+
+    /// What was read last.
+    pub(crate) fn last(&self) -> Span {
+        self.last
+    }
+}
+
+impl<'t> Checker<'_, 't> {
+    /// Reports a missing argument.
+    pub(crate) fn missing(&mut self, args: &Args<'_, 't>, what: &str) {
+        let of = quoted(args.of.name);
+        self.report(
+            Diagnostic::new(codes::MISSING_ARGUMENT, args.last.after(), format!("{of} lacks {what}"))
+                .maybe_help(usage(args.of)),
+        );
+    }
+
+    /// The next item; reports if there is none.
+    pub(crate) fn item<'n>(&mut self, args: &mut Args<'n, 't>, what: &str) -> Option<&'n Item<'t>> {
+        let next = args.next();
+        if next.is_none() {
+            self.missing(args, what);
+        }
+        next
+    }
+
+    /// The next item as a bare word.
+    pub(crate) fn bare<'n>(&mut self, args: &mut Args<'n, 't>, what: &str) -> Option<(&'t str, Span)> {
+        let item = self.item(args, what)?;
+        match &item.kind {
+            ItemKind::Word(word) => Some((word, item.span)),
+            kind => {
+                let help = match kind {
+                    ItemKind::Text(raw) => Some(format!("write it without quotes: {}", quoted(raw.trim_matches('"')))),
+                    _ => usage(args.of),
+                };
+                self.wrong_kind(item, what, help);
+                None
+            }
+        }
+    }
+
+    /// Reports an item of the wrong kind.
+    pub(crate) fn wrong_kind(&mut self, item: &Item<'t>, what: &str, help: Option<String>) {
+        let found = match &item.kind {
+            ItemKind::Word(word) => format!("the bare word {}", quoted(word)),
+            ItemKind::Text(_) => "a text".to_owned(),
+            ItemKind::List(_) => "a list".to_owned(),
+            ItemKind::Comma(_) => "a comma".to_owned(),
+            ItemKind::Broken(_) => return,
+        };
+        self.report(
+            Diagnostic::new(codes::WRONG_KIND, item.span, format!("expected {what}, found {found}")).maybe_help(help),
+        );
+    }
+
+    /// The next item as one of the words of a place.
+    pub(crate) fn choose(&mut self, args: &mut Args<'_, 't>, place: Place) -> Option<&'static Word> {
+        let what = one_of(place.words().iter().filter(|word| word.built).map(|word| word.name));
+        let (word, span) = self.bare(args, &what)?;
+        self.find_word(word, span, place)
+    }
+
+    /// The word of a place; reports an unknown one, and one that is not built.
+    pub(crate) fn find_word(&mut self, written: &str, span: Span, place: Place) -> Option<&'static Word> {
+        match place.find(written) {
+            Some(word) if word.built => Some(word),
+            Some(word) => {
+                self.not_built(word.name, span);
+                None
+            }
+            None => {
+                self.unknown_word(written, span, place);
+                None
+            }
+        }
+    }
+
+    /// Reports a word that is part of the language and not built.
+    pub(crate) fn not_built(&mut self, word: &str, span: Span) {
+        let word = quoted(word);
+        self.report(
+            Diagnostic::new(codes::NOT_BUILT, span, format!("{word} is part of the language but not built yet"))
+                .help("this version of tidegate cannot do it; remove it, or use a version that can"),
+        );
+    }
+
+    fn unknown_word(&mut self, written: &str, span: Span, place: Place) {
+        let report = Diagnostic::new(
+            codes::UNKNOWN_WORD,
+            span,
+            format!("{} is not a word that stands {}", quoted(written), place.title()),
+        );
+        let built_first = || {
+            let (built, later): (Vec<&Word>, Vec<&Word>) = place.words().iter().partition(|word| word.built);
+            built.into_iter().chain(later).map(|word| word.name)
+        };
+        let help = if let Some(meant) = suggest::nearest(written, built_first()) {
+            Some(format!("did you mean `{meant}`?"))
+        } else if let Some(other) = Place::ALL.iter().find(|other| other.find(written).is_some()) {
+            Some(format!("{} stands {}", quoted(written), other.title()))
+        } else {
+            let words = place.words().iter().filter(|word| word.built).map(|word| word.name);
+            Some(format!("what may stand {}: {}", place.title(), one_of(words)))
+        };
+        self.report(report.maybe_help(help));
+    }
+
+    /// Reports what is left over; the block too, if it was not read.
+    pub(crate) fn done(&mut self, args: &mut Args<'_, 't>) -> Option<()> {
+        let of = quoted(args.of.name);
+        if let Some(item) = args.next() {
+            let report = match &item.kind {
+                ItemKind::Broken(_) => return None,
+                ItemKind::Comma(_) => {
+                    Diagnostic::new(codes::COMMA, item.span, format!("no comma stands behind {of}"))
+                        .help("remove the comma")
+                }
+                _ => {
+                    let end = args.items.last().map_or(item.span, |last| last.span);
+                    let span = item.span.to(end);
+                    let shown = quoted(self.sources.slice(span));
+                    Diagnostic::new(codes::EXTRA_ARGUMENT, span, format!("{of} does not take {shown}"))
+                        .maybe_help(usage(args.of))
+                }
+            };
+            self.report(report);
+            return None;
+        }
+        if let Some(block) = args.block {
+            self.report(
+                Diagnostic::new(codes::EXTRA_BLOCK, block.open, format!("{of} has no block")).maybe_help(usage(args.of)),
+            );
+            return None;
+        }
+        Some(())
+    }
+
+    /// The block; reports if there is none, and if arguments are left before it.
+    pub(crate) fn block<'n>(&mut self, args: &mut Args<'n, 't>) -> Option<&'n Block<'t>> {
+        let block = args.take_block();
+        self.done(args)?;
+        if block.is_none() {
+            let of = quoted(args.of.name);
+            self.report(
+                Diagnostic::new(codes::MISSING_BLOCK, args.last.after(), format!("{of} lacks its block"))
+                    .maybe_help(usage(args.of)),
+            );
+        }
+        block
+    }
+
+    /// Warns of a block that does nothing.
+    pub(crate) fn warn_if_empty(&mut self, of: &str, block: &Block<'t>) {
+        if block.nodes.is_empty() && !block.broken {
+            self.report(
+                Diagnostic::new(codes::EMPTY_BLOCK, block.open, format!("the block of {} is empty", quoted(of)))
+                    .help("remove it, or write what it should hold"),
+            );
+        }
+    }
+
+    /// The next item as a text, or `env "NAME"`.
+    pub(crate) fn raw_text(&mut self, args: &mut Args<'_, 't>, what: &str) -> Option<(Raw<'t>, Span)> {
+        let item = self.item(args, what)?;
+        match item.kind {
+            ItemKind::Text(raw) => Some((Raw::Literal(inner(raw)), item.span)),
+            ItemKind::Word("env") => self.env(args, item.span),
+            ItemKind::Word(word) => {
+                self.wrong_kind(item, what, Some(format!("texts stand in quotes: write {}", quoted(&format!("\"{word}\"")))));
+                None
+            }
+            _ => {
+                self.wrong_kind(item, what, usage(args.of));
+                None
+            }
+        }
+    }
+
+    /// What follows `env`.
+    fn env(&mut self, args: &mut Args<'_, 't>, start: Span) -> Option<(Raw<'t>, Span)> {
+        let Some(Item { kind: ItemKind::Text(raw), span: name_span }) = args.next() else {
+            self.report(
+                Diagnostic::new(codes::MISSING_ARGUMENT, start.after(), "`env` lacks the name of its variable")
+                    .help("write `env \"NAME\"`, or `env \"NAME\" default \"x\"`"),
+            );
+            return None;
+        };
+        let name = self.unescape(inner(raw), *name_span, false)?;
+        let mut default = None;
+        if args.eat("default") {
+            let Some(Item { kind: ItemKind::Text(raw), span }) = args.next() else {
+                self.report(
+                    Diagnostic::new(codes::MISSING_ARGUMENT, args.last.after(), "`default` lacks its text")
+                        .help("write `env \"NAME\" default \"x\"`"),
+                );
+                return None;
+            };
+            default = Some(self.unescape(inner(raw), *span, false)?);
+        }
+        let span = start.to(args.last);
+        let value = self.loader.env(&name).or(default);
+        if value.is_none() {
+            let shown = quoted(&name);
+            self.report(
+                Diagnostic::new(codes::ENV, *name_span, format!("the environment variable {shown} is not set"))
+                    .help(format!("set it, or write `env \"{name}\" default \"…\"`")),
+            );
+        }
+        Some((Raw::Env(value?), span))
+    }
+
+    /// The next item as a text in which nothing is inserted.
+    pub(crate) fn text(&mut self, args: &mut Args<'_, 't>, what: &str) -> Option<(String, Span)> {
+        let (raw, span) = self.raw_text(args, what)?;
+        match raw {
+            Raw::Env(value) => Some((value, span)),
+            Raw::Literal(raw) => {
+                if raw.contains("${") {
+                    self.report(
+                        Diagnostic::new(codes::NOT_INSERTED, span, "nothing is inserted into this text")
+                            .help("`${…}` works in values of headers and variables, in locations, bodies and rewrites"),
+                    );
+                }
+                Some((self.unescape(raw, span, false)?, span))
+            }
+        }
+    }
+
+    /// The values of a single argument or of a list: alternatives.
+    pub(crate) fn alternatives<'n>(&mut self, args: &mut Args<'n, 't>, what: &str) -> Option<Vec<Args<'n, 't>>> {
+        let Some(Item { kind: ItemKind::List(list), span }) = args.peek() else {
+            if args.peek().is_none() {
+                self.missing(args, what);
+                return None;
+            }
+            // The rest of the line is one value, which may be `env "NAME" default "x"`.
+            let one = Args { block: None, ..*args };
+            args.items = &[];
+            args.last = one.items.last().map_or(args.last, |item| item.span);
+            return Some(vec![one]);
+        };
+        args.next();
+        if list.elements.is_empty() {
+            self.report(
+                Diagnostic::new(codes::MISSING_ARGUMENT, *span, format!("this list lacks {what}"))
+                    .help("write at least one value"),
+            );
+            return None;
+        }
+        Some(list.elements.iter().map(|element| args.element(element)).collect())
+    }
+
+    /// Nothing may be left of a list's element: where something is, a comma is missing.
+    pub(crate) fn element_done(&mut self, args: &mut Args<'_, 't>) -> Option<()> {
+        let before = args.last;
+        let Some(item) = args.next() else { return Some(()) };
+        if !matches!(item.kind, ItemKind::Broken(_)) {
+            let next = quoted(self.sources.slice(item.span));
+            self.report(
+                Diagnostic::new(codes::COMMA, item.span, format!("no comma stands before {next}"))
+                    .help(format!("write a comma behind {}", quoted(self.sources.slice(before)))),
+            );
+        }
+        None
+    }
+
+    /// The next item as a bare value that a function reads.
+    pub(crate) fn value<T>(
+        &mut self,
+        args: &mut Args<'_, 't>,
+        what: &str,
+        read: impl FnOnce(&str) -> Result<T, Mistake>,
+    ) -> Option<(T, Span)> {
+        let (text, span) = self.bare(args, what)?;
+        let value = self.accept(read(text), span)?;
+        Some((value, span))
+    }
+
+    /// Reports a value that could not be read.
+    pub(crate) fn accept<T>(&mut self, read: Result<T, Mistake>, span: Span) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(mistake) => {
+                self.report(Diagnostic::new(mistake.code, span, mistake.message).maybe_help(mistake.help));
+                None
+            }
+        }
+    }
+
+    /// The time that a word takes, within the range of the table.
+    pub(crate) fn duration(&mut self, args: &mut Args<'_, 't>, word: &Word) -> Option<Duration> {
+        let (duration, span) = self.value(args, "a time", value::duration)?;
+        if let Value::Duration { min, max, .. } = word.value
+            && !(min..=max).contains(&duration)
+        {
+            self.out_of_range(word, span, &value::show_duration(min), &value::show_duration(max));
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// The number that a word takes, within the range of the table.
+    pub(crate) fn count(&mut self, args: &mut Args<'_, 't>, word: &Word) -> Option<u32> {
+        let (count, span) = self.value(args, "a number", value::count)?;
+        let (min, max) = match word.value {
+            Value::Count { min, max, .. } => (min, max.min(u64::from(u32::MAX))),
+            _ => (0, u64::from(u32::MAX)),
+        };
+        match u32::try_from(count) {
+            Ok(count) if (min..=max).contains(&u64::from(count)) => Some(count),
+            _ => {
+                self.out_of_range(word, span, &min.to_string(), &max.to_string());
+                None
+            }
+        }
+    }
+
+    /// The number that a word takes, or `off`.
+    pub(crate) fn count_or_off(&mut self, args: &mut Args<'_, 't>, word: &Word) -> Option<Option<u32>> {
+        if args.eat("off") { Some(None) } else { self.count(args, word).map(Some) }
+    }
+
+    /// The size that a word takes, within the range of the table.
+    pub(crate) fn size(&mut self, args: &mut Args<'_, 't>, word: &Word) -> Option<u64> {
+        let (size, span) = self.value(args, "a size", value::size)?;
+        if let Value::Size { min, max, .. } = word.value
+            && !(min..=max).contains(&size)
+        {
+            self.out_of_range(word, span, &value::show_size(min), &value::show_size(max));
+            return None;
+        }
+        Some(size)
+    }
+
+    /// The size that a word takes, or `off`.
+    pub(crate) fn size_or_off(&mut self, args: &mut Args<'_, 't>, word: &Word) -> Option<Option<u64>> {
+        if args.eat("off") { Some(None) } else { self.size(args, word).map(Some) }
+    }
+
+    /// `on` or `off`.
+    pub(crate) fn switch(&mut self, args: &mut Args<'_, 't>) -> Option<bool> {
+        let (word, span) = self.bare(args, "`on` or `off`")?;
+        match word {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => {
+                let help = match word {
+                    "true" | "yes" | "enable" | "enabled" | "1" => "write `on`",
+                    "false" | "no" | "disable" | "disabled" | "0" => "write `off`",
+                    _ => "write `on` or `off`",
+                };
+                self.report(
+                    Diagnostic::new(codes::WRONG_KIND, span, format!("{} is neither `on` nor `off`", quoted(word)))
+                        .help(help),
+                );
+                None
+            }
+        }
+    }
+
+    fn out_of_range(&mut self, word: &Word, span: Span, min: &str, max: &str) {
+        let shown = quoted(self.sources.slice(span));
+        self.report(
+            Diagnostic::new(codes::OUT_OF_RANGE, span, format!("{shown} is out of range for `{}`", word.name))
+                .help(format!("`{}` is {min} to {max}", word.name)),
+        );
+    }
+}
+
+/// How a word is written.
+pub(crate) fn usage(word: &Word) -> Option<String> {
+    match word.arguments {
+        "" => Some(format!("`{}` stands alone", word.name)),
+        arguments => Some(format!("write `{} {arguments}`", word.name)),
+    }
+}
+
+/// A text without its quotes.
+pub(crate) fn inner(raw: &str) -> &str {
+    raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default()
+}

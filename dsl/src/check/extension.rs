@@ -1,0 +1,237 @@
+//! `extension`: a Wasm guest, its configuration, and what it may do.
+
+use std::path::PathBuf;
+
+use super::Checker;
+use super::args::Args;
+use super::config::Json;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, quoted};
+use crate::plan::{Capability, Extension, ExtensionLimits, InstanceMode, OnError};
+use crate::source::Span;
+use crate::tree::ItemKind;
+use crate::vocabulary::{Place, Word};
+use crate::{ModuleFacts, Need};
+
+/// An extension while it is read, and where its words stand.
+struct Draft {
+    extension: Extension,
+    module: Option<Span>,
+    config: Option<Span>,
+    allow: Option<Span>,
+}
+
+impl<'t> Checker<'_, 't> {
+    /// `extension NAME { … }`. Also keeps what is known of its module, for `run`.
+    pub(crate) fn extension(&mut self, args: &mut Args<'_, 't>) -> Option<Extension> {
+        let (extension, facts) = match self.read_extension(args) {
+            Some((extension, facts)) => (Some(extension), facts),
+            None => (None, None),
+        };
+        self.facts.push(facts);
+        extension
+    }
+
+    fn read_extension(&mut self, args: &mut Args<'_, 't>) -> Option<(Extension, Option<ModuleFacts>)> {
+        let (name, name_span) = self.new_name(args, "a name for the extension")?;
+        let block = self.block(args)?;
+        let mut draft = Draft { extension: defaults(name), module: None, config: None, allow: None };
+        let lines = self.lines(block, Place::Extension);
+        let (whole, mut right) = (lines.whole, lines.whole);
+        let lines = lines.all;
+        let has_module = lines.iter().any(|line| line.word.name == "module");
+        for mut line in lines {
+            right &= self.extension_line(line.word, &mut line.args, &mut draft).is_some();
+        }
+        if !has_module {
+            self.must_have(args, whole, "a `module`", "write `module \"FILE.wasm\"`");
+        }
+        let module = draft.module?;
+        if !right {
+            return None;
+        }
+        let facts = self.module(&draft, module, name_span);
+        Some((draft.extension, facts))
+    }
+
+    fn extension_line(&mut self, word: &'static Word, args: &mut Args<'_, 't>, draft: &mut Draft) -> Option<()> {
+        let head = args.head;
+        let extension = &mut draft.extension;
+        match word.name {
+            "module" => {
+                let (path, span) = self.text(args, "the file of the module")?;
+                let path = self.not_empty(path, span)?;
+                extension.module = self.path(&path, span).to_string_lossy().into_owned();
+                draft.module = Some(span);
+            }
+            "abi" => _ = self.choose(args, Place::Abi)?,
+            "config" => {
+                draft.config = Some(head);
+                extension.config = self.extension_config(args)?;
+                return Some(());
+            }
+            "limits" => {
+                extension.limits = self.extension_limits(args)?;
+                return Some(());
+            }
+            "instance" => {
+                extension.instance = match self.choose(args, Place::Instance)?.name {
+                    "fresh" => InstanceMode::Fresh,
+                    _ => InstanceMode::Reused,
+                }
+            }
+            "on-error" => extension.on_error = self.on_error(args)?,
+            _ => {
+                draft.allow = Some(head);
+                extension.allow = self.allow(args)?;
+            }
+        }
+        self.done(args)
+    }
+
+    /// `config { … }` becomes JSON; `config "…"` is handed on as it is.
+    fn extension_config(&mut self, args: &mut Args<'_, 't>) -> Option<String> {
+        if args.peek().is_some() {
+            let (text, _) = self.text(args, "a text or a block")?;
+            self.done(args)?;
+            return Some(text);
+        }
+        let block = self.block(args)?;
+        self.config(block).map(|config: Json| config.to_string())
+    }
+
+    fn extension_limits(&mut self, args: &mut Args<'_, 't>) -> Option<ExtensionLimits> {
+        let block = self.block(args)?;
+        self.warn_if_empty(args.of.name, block);
+        let mut limits = default_limits();
+        let lines = self.lines(block, Place::ExtensionLimits);
+        let mut right = lines.whole;
+        for mut line in lines.all {
+            right &= self.extension_limit(line.word, &mut line.args, &mut limits).is_some();
+        }
+        right.then_some(limits)
+    }
+
+    fn extension_limit(
+        &mut self,
+        word: &'static Word,
+        args: &mut Args<'_, 't>,
+        limits: &mut ExtensionLimits,
+    ) -> Option<()> {
+        match word.name {
+            "memory" => limits.memory = self.size(args, word)?,
+            "time" => limits.time = self.duration(args, word)?,
+            _ => limits.instances = self.count(args, word)?,
+        }
+        self.done(args)
+    }
+
+    fn on_error(&mut self, args: &mut Args<'_, 't>) -> Option<OnError> {
+        let word = self.choose(args, Place::OnError)?;
+        if word.name == "skip" {
+            return Some(OnError::Skip);
+        }
+        if args.peek().is_none() {
+            return Some(OnError::Deny(default_deny()));
+        }
+        Some(OnError::Deny(u16::try_from(self.count(args, word)?).ok()?))
+    }
+
+    /// `allow [ … ]`; the list may be empty.
+    fn allow(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<Capability>> {
+        if let Some(item) = args.peek()
+            && matches!(&item.kind, ItemKind::List(list) if list.elements.is_empty())
+        {
+            args.next();
+            return Some(Vec::new());
+        }
+        let mut allow = Vec::new();
+        let mut right = true;
+        for mut element in self.alternatives(args, "what the guest may do")? {
+            let word = self.choose(&mut element, Place::Allow);
+            let capability = word.and_then(|word| Capability::ALL.into_iter().find(|capability| capability.word() == word.name));
+            match capability {
+                Some(capability) if self.element_done(&mut element).is_some() => allow.push(capability),
+                _ => right = false,
+            }
+        }
+        allow.sort_unstable();
+        allow.dedup();
+        right.then_some(allow)
+    }
+
+    /// Reads the module and holds it against what is allowed.
+    fn module(&mut self, draft: &Draft, module: Span, name: Span) -> Option<ModuleFacts> {
+        let extension = &draft.extension;
+        self.inputs.push(PathBuf::from(&extension.module));
+        let facts = match self.loader.module(extension) {
+            Ok(facts) => facts,
+            Err(why) => {
+                let message = format!("the module {} cannot be used: {why}", quoted(&extension.module));
+                self.report(Diagnostic::new(codes::MODULE, module, message));
+                return None;
+            }
+        };
+        for import in &facts.unknown_imports {
+            self.report(
+                Diagnostic::new(codes::UNKNOWN_IMPORT, module, format!("the module imports {}, which this gateway does not have", quoted(import)))
+                    .help("build it against the interfaces of this version"),
+            );
+        }
+        self.not_allowed(&facts.needs, &extension.allow, draft.allow.unwrap_or(name));
+        if let Some(why) = &facts.init_error {
+            let span = draft.config.unwrap_or(name);
+            self.report(
+                Diagnostic::new(codes::CONFIG, span, format!("the extension {} refuses its configuration: {why}", quoted(&extension.name)))
+                    .also(module, "the module is this one"),
+            );
+        }
+        Some(facts)
+    }
+
+    /// One report for each word that is missing in `allow`, naming the first import that needs it.
+    fn not_allowed(&mut self, needs: &[Need], allow: &[Capability], span: Span) {
+        for capability in Capability::ALL.into_iter().filter(|capability| !allow.contains(capability)) {
+            let mut imports = needs.iter().filter(|need| need.capability == capability);
+            let Some(first) = imports.next() else { continue };
+            let others = match imports.count() {
+                0 => String::new(),
+                1 => " and one more".to_owned(),
+                count => format!(" and {count} more"),
+            };
+            self.report(
+                Diagnostic::new(
+                    codes::NOT_ALLOWED,
+                    span,
+                    format!("the module imports {}{others}, which is not allowed", quoted(&first.import)),
+                )
+                .help(format!("add `{}` to `allow`", capability.word())),
+            );
+        }
+    }
+}
+
+fn defaults(name: String) -> Extension {
+    Extension {
+        name,
+        module: String::new(),
+        config: "{}".to_owned(),
+        limits: default_limits(),
+        instance: InstanceMode::Reused,
+        on_error: OnError::Deny(default_deny()),
+        allow: Vec::new(),
+    }
+}
+
+fn default_limits() -> ExtensionLimits {
+    let number = |name: &str| Place::ExtensionLimits.default_number(name).unwrap_or_default();
+    ExtensionLimits {
+        memory: number("memory"),
+        time: Place::ExtensionLimits.default_duration("time"),
+        instances: u32::try_from(number("instances")).unwrap_or(1),
+    }
+}
+
+fn default_deny() -> u16 {
+    Place::OnError.default_number("deny").and_then(|n| u16::try_from(n).ok()).unwrap_or(500)
+}

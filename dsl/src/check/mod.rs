@@ -1,0 +1,293 @@
+//! Tree to plan: every word is looked up in the vocabulary, every value read, every name resolved.
+//!
+//! A function that checks something answers `None` after it reported why; then nothing more is said about the same
+//! cause. The plan is made only if nothing was wrong.
+
+pub(crate) mod args;
+mod conditions;
+pub(crate) mod config;
+mod extension;
+mod group;
+mod header;
+mod listener;
+mod names;
+mod networks;
+mod process;
+mod reach;
+mod regex;
+mod rules;
+mod steps;
+mod template;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use self::args::{Args, Line};
+use self::names::{Kind, Names};
+use self::networks::holds_everybody;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Sink, quoted};
+use crate::plan::{Gateway, Listener, Plan};
+use crate::source::{Sources, Span};
+use crate::tree::{Block, Item, ItemKind, Node, Tree};
+use crate::vocabulary::{Place, Word};
+use crate::{Loader, ModuleFacts};
+
+/// Makes the plan of a file. `None` after an error; the caller also looks at the sink.
+pub(crate) fn check<'t>(
+    tree: &Tree<'t>,
+    sources: &'t Sources,
+    loader: &dyn Loader,
+    sink: &mut Sink,
+    inputs: &mut Vec<PathBuf>,
+) -> Option<Plan> {
+    let mut checker =
+        Checker { loader, sources, sink, inputs, names: Names::default(), facts: Vec::new(), lists_everybody: Vec::new() };
+    checker.version(tree);
+    checker.doubt(&tree.nodes);
+    let lines = checker.lines_of(&tree.nodes, Place::File).all;
+    checker.declare(&lines);
+    let plan = checker.file(lines);
+    if !checker.sink.has_errors() {
+        checker.unused();
+    }
+    plan
+}
+
+/// The lines of a block that could be read.
+struct Lines<'n, 't> {
+    all: Vec<Line<'n, 't>>,
+    /// Nothing was left out: what is not here is missing.
+    whole: bool,
+}
+
+/// What the checks share.
+pub(crate) struct Checker<'a, 't> {
+    loader: &'a dyn Loader,
+    sources: &'t Sources,
+    sink: &'a mut Sink,
+    inputs: &'a mut Vec<PathBuf>,
+    names: Names<'t>,
+    /// What is known of the module of each extension, in the order declared.
+    facts: Vec<Option<ModuleFacts>>,
+    /// Whether each list holds every address of a family, in the order declared.
+    lists_everybody: Vec<bool>,
+}
+
+impl<'t> Checker<'_, 't> {
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.sink.push(diagnostic);
+    }
+
+    /// A path of the policy, relative to the process.
+    fn path(&self, written: &str, span: Span) -> PathBuf {
+        let folder = self.sources.get(span.source).and_then(|source| source.path.parent());
+        folder.unwrap_or(Path::new("")).join(written)
+    }
+
+    /// The first node is `tidegate 1`.
+    fn version(&mut self, tree: &Tree<'t>) {
+        let Some(first) = tree.nodes.first() else {
+            if !tree.broken {
+                self.missing_version(Span::default());
+            }
+            return;
+        };
+        if first.word() != Some("tidegate") && !first.broken {
+            self.missing_version(Span { end: first.span.start, ..first.span });
+        }
+    }
+
+    fn missing_version(&mut self, span: Span) {
+        self.report(
+            Diagnostic::new(codes::VERSION, span, "the file does not begin with the version of the language")
+                .help("write `tidegate 1` on its first line"),
+        );
+    }
+
+    /// The lines of a block.
+    fn lines<'n>(&mut self, block: &'n Block<'t>, place: Place) -> Lines<'n, 't> {
+        let mut lines = self.lines_of(&block.nodes, place);
+        lines.whole &= !block.broken;
+        lines
+    }
+
+    /// The nodes whose words belong to a place. Broken nodes were reported, and are passed over.
+    fn lines_of<'n>(&mut self, nodes: &'n [Node<'t>], place: Place) -> Lines<'n, 't> {
+        let mut lines = Lines { all: Vec::new(), whole: nodes.iter().all(|node| !node.broken) };
+        let mut first: HashMap<&'static str, Span> = HashMap::new();
+        for node in nodes.iter().filter(|node| !node.broken) {
+            let parts = self.split_at_swallowed(node, place);
+            let count = parts.len();
+            for (at, items) in parts.into_iter().enumerate() {
+                if self.sink.full() {
+                    return lines;
+                }
+                let block = if at + 1 == count { node.block.as_ref() } else { None };
+                let Some(word) = self.word(items, node, place) else {
+                    lines.whole = false;
+                    continue;
+                };
+                let args = Args::new(word, items, block, node);
+                if !word.repeats {
+                    if let Some(before) = first.get(word.name) {
+                        self.report(
+                            Diagnostic::new(
+                                codes::REPEATED_WORD,
+                                args.head,
+                                format!("{} stands twice", quoted(word.name)),
+                            )
+                            .also(*before, "it stands here first")
+                            .help("remove one of the two"),
+                        );
+                        continue;
+                    }
+                    first.insert(word.name, args.head);
+                }
+                lines.all.push(Line { word, args });
+            }
+        }
+        lines
+    }
+
+    /// The word that a node begins with.
+    fn word(&mut self, items: &[Item<'t>], node: &Node<'t>, place: Place) -> Option<&'static Word> {
+        let first = items.first()?;
+        if let ItemKind::Word(word) = first.kind {
+            return self.find_word(word, first.span, place);
+        }
+        let what = match first.kind {
+            ItemKind::Text(_) => "a text",
+            ItemKind::List(_) => "a list",
+            _ => "no word",
+        };
+        self.report(
+            Diagnostic::new(codes::NO_WORD, first.span, format!("a line begins with {what}"))
+                .here(format!("expected a word that stands {}", place.title()))
+                .maybe_help(node.block.is_none().then(|| "every line begins with a word of the language".to_owned())),
+        );
+        None
+    }
+
+    /// A comma at the end of a line joins the next line to it; where that begins with a word of the place, the comma
+    /// is the mistake, and the two are read apart.
+    fn split_at_swallowed<'n>(&mut self, node: &'n Node<'t>, place: Place) -> Vec<&'n [Item<'t>]> {
+        let mut parts = Vec::new();
+        let mut rest = node.items.as_slice();
+        let mut from = 0;
+        while let Some(at) = rest.iter().skip(from).position(|item| matches!(&item.kind, ItemKind::Comma(comma) if comma.line_end)) {
+            let at = at + from;
+            let (comma, next) = (rest.get(at), rest.get(at + 1));
+            from = at + 1;
+            let (Some(comma), Some(Item { kind: ItemKind::Word(word), span })) = (comma, next) else { continue };
+            if place.find(word).is_none() {
+                continue;
+            }
+            self.report(
+                Diagnostic::new(codes::COMMA, comma.span, "this comma joins the next line to this one")
+                    .also(*span, format!("{} is meant to begin a line", quoted(word)))
+                    .help("remove the comma"),
+            );
+            let (before, after) = rest.split_at(at);
+            parts.push(before);
+            rest = after.get(1..).unwrap_or_default();
+            from = 0;
+        }
+        parts.push(rest);
+        parts
+    }
+
+    /// Checks every declaration. References go from the names that were collected before.
+    fn file(&mut self, lines: Vec<Line<'_, 't>>) -> Option<Plan> {
+        let mut gateway = Some(Gateway { workers: None, drain: Place::Gateway.default_duration("drain") });
+        let mut access_log = Some(process::default_access_log());
+        let (mut lists, mut extensions, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rule_sets = Vec::new();
+        let mut listeners: Vec<Option<(Listener, Span)>> = Vec::new();
+        let mut waiting = Vec::new();
+        // Extensions and lists first: what is known of them is asked where they are used.
+        for mut line in lines {
+            match line.word.name {
+                "extension" => extensions.push(self.extension(&mut line.args)),
+                "list" => {
+                    let list = self.list(&mut line.args);
+                    let everybody = list.as_ref().is_some_and(|list| holds_everybody(&list.networks));
+                    self.lists_everybody.push(everybody);
+                    lists.push(list);
+                }
+                _ => waiting.push(line),
+            }
+        }
+        for mut line in waiting {
+            let args = &mut line.args;
+            match line.word.name {
+                "tidegate" => _ = self.version_number(args),
+                "gateway" => gateway = self.gateway(args),
+                "access-log" => access_log = self.access_log(args),
+                "server-group" => groups.push(self.group(args)),
+                "rules" => rule_sets.push(self.rule_set(args)),
+                "listener" => listeners.push(self.listener(args)),
+                _ => {}
+            }
+        }
+        let listeners: Option<Vec<(Listener, Span)>> = listeners.into_iter().collect();
+        let listeners = listeners.map(|listeners| {
+            self.check_listeners(&listeners);
+            listeners.into_iter().map(|(listener, _)| listener).collect::<Vec<_>>()
+        });
+        let plan = Plan {
+            gateway: gateway?,
+            access_log: access_log?,
+            lists: lists.into_iter().collect::<Option<_>>()?,
+            extensions: extensions.into_iter().collect::<Option<_>>()?,
+            groups: groups.into_iter().collect::<Option<_>>()?,
+            rule_sets: rule_sets.into_iter().collect::<Option<_>>()?,
+            listeners: listeners?,
+        };
+        if !self.sink.has_errors() {
+            self.check_client_limits(&plan);
+        }
+        Some(plan)
+    }
+
+    fn version_number(&mut self, args: &mut Args<'_, 't>) -> Option<()> {
+        let (version, span) = self.bare(args, "the version of the language")?;
+        if version != "1" {
+            self.report(
+                Diagnostic::new(codes::VERSION, span, format!("there is no version {} of the language", quoted(version)))
+                    .help("write `tidegate 1`"),
+            );
+            return None;
+        }
+        self.done(args)
+    }
+
+    /// Reports a word that must stand in a block, unless something unreadable stands there.
+    fn must_have(&mut self, args: &Args<'_, 't>, whole: bool, what: &str, help: &str) {
+        if whole {
+            self.report(
+                Diagnostic::new(codes::MISSING_WORD, args.span(), format!("{} lacks {what}", quoted(args.of.name)))
+                    .help(help),
+            );
+        }
+    }
+
+    /// Collects names of declarations that cannot be read: to report each use of them would report one cause twice.
+    fn doubt(&mut self, nodes: &[Node<'t>]) {
+        for node in nodes {
+            let known = node.word().and_then(|word| Place::File.find(word)).is_some_and(|word| word.built);
+            if node.broken || !known {
+                self.names.doubt(node.items.iter());
+            }
+        }
+    }
+
+    /// Collects the names that are declared.
+    fn declare(&mut self, lines: &[Line<'_, 't>]) {
+        for line in lines {
+            if let Some(kind) = Kind::of(line.word.name) {
+                self.declare_name(kind, &line.args);
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Regular expressions: whether they parse, how large they get, which groups they have.
+
+use std::collections::BTreeSet;
+
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+use super::Checker;
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
+
+/// Bytes of an expression as written.
+const MAX_BYTES: usize = 4096;
+
+/// Groups within groups.
+const MAX_NEST: u32 = 50;
+
+/// What a compiled expression may weigh, in rough bytes: what the engine's own limit (10 MiB) takes for certain.
+const MAX_WEIGHT: u64 = 1 << 20;
+
+/// What the `matches` of a rule's conditions can hand to its templates.
+#[derive(Debug, Default)]
+pub(crate) struct Matches {
+    /// How many expressions there are, `unless` apart.
+    pub(crate) count: usize,
+    /// The groups that may be taken by number: of exactly one `matches` with one expression, outside `any`.
+    pub(crate) groups: Option<usize>,
+    /// The groups that may be taken by name.
+    pub(crate) names: BTreeSet<String>,
+}
+
+/// What is asked of one expression.
+pub(crate) struct Groups {
+    pub(crate) count: usize,
+    pub(crate) names: Vec<String>,
+}
+
+impl Matches {
+    /// Takes the expressions of one `matches`.
+    pub(crate) fn take(&mut self, expressions: Vec<Groups>, in_any: bool) {
+        let only = match expressions.as_slice() {
+            [one] if self.count == 0 && !in_any => Some(one.count),
+            _ => None,
+        };
+        self.count += expressions.len();
+        self.groups = only;
+        self.names.extend(expressions.into_iter().flat_map(|groups| groups.names));
+    }
+}
+
+impl Checker<'_, '_> {
+    /// Reports an expression that the engine would not take.
+    pub(crate) fn regex(&mut self, text: &str, span: Span) -> Option<Groups> {
+        if text.len() > MAX_BYTES {
+            return self.too_large(span, &format!("an expression is at most {MAX_BYTES} bytes long"));
+        }
+        let parsed = regex_syntax::ParserBuilder::new().nest_limit(MAX_NEST).build().parse(text);
+        let hir = match parsed {
+            Ok(hir) => hir,
+            Err(error) => {
+                let why = match &error {
+                    regex_syntax::Error::Parse(error) => error.kind().to_string(),
+                    regex_syntax::Error::Translate(error) => error.kind().to_string(),
+                    _ => "it cannot be read".to_owned(),
+                };
+                let help = if text.contains("(?=") || text.contains("(?!") || text.contains("(?<=") || text.contains("(?<!") {
+                    "looking ahead or behind is not possible: expressions run in linear time; use a second condition"
+                } else {
+                    "the syntax is that of Rust's `regex`; a backslash before a mark makes it literal"
+                };
+                self.report(
+                    Diagnostic::new(codes::REGEX, span, format!("this regular expression cannot be read: {why}")).help(help),
+                );
+                return None;
+            }
+        };
+        if weight(&hir) > MAX_WEIGHT {
+            return self.too_large(span, "repeat less: `{n,m}` copies what it repeats");
+        }
+        let mut names = Vec::new();
+        collect_names(&hir, &mut names);
+        Some(Groups { count: hir.properties().explicit_captures_len(), names })
+    }
+
+    fn too_large(&mut self, span: Span, help: &str) -> Option<Groups> {
+        self.report(Diagnostic::new(codes::REGEX, span, "this regular expression is too large").help(help));
+        None
+    }
+}
+
+fn collect_names(hir: &Hir, names: &mut Vec<String>) {
+    match hir.kind() {
+        HirKind::Capture(capture) => {
+            names.extend(capture.name.as_deref().map(str::to_owned));
+            collect_names(&capture.sub, names);
+        }
+        HirKind::Repetition(repetition) => collect_names(&repetition.sub, names),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().for_each(|part| collect_names(part, names));
+        }
+        _ => {}
+    }
+}
+
+/// About how many bytes the compiled expression takes. Depth is bounded by [`MAX_NEST`].
+fn weight(hir: &Hir) -> u64 {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 16,
+        HirKind::Literal(literal) => 16 * literal.0.len() as u64,
+        HirKind::Class(Class::Unicode(class)) => 32 * class.ranges().len() as u64 + 16,
+        HirKind::Class(Class::Bytes(class)) => 16 * class.ranges().len() as u64 + 16,
+        HirKind::Repetition(repetition) => {
+            let copies = repetition.max.unwrap_or(repetition.min.saturating_add(1)).max(1);
+            weight(&repetition.sub).saturating_add(16).saturating_mul(u64::from(copies))
+        }
+        HirKind::Capture(capture) => weight(&capture.sub).saturating_add(32),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().fold(16, |sum: u64, part| sum.saturating_add(weight(part)))
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! `rules`: rules in order, each with conditions, steps and one outcome; and `on-response`.
+
+use std::collections::HashMap;
+
+use super::Checker;
+use super::args::{Args, Line};
+use super::names::Kind;
+use super::regex::Matches;
+use super::template::Scope;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, quoted};
+use crate::plan::{
+    Condition, GroupId, OTHERWISE, Outcome, Piece, Respond, ResponseBlock, Rule, RuleSet, Step, Target, Template,
+};
+use crate::source::Span;
+use crate::value;
+use crate::vocabulary::{Place, Role, Word};
+
+impl<'t> Checker<'_, 't> {
+    /// `rules NAME { … }`
+    pub(crate) fn rule_set(&mut self, args: &mut Args<'_, 't>) -> Option<RuleSet> {
+        let (name, _) = self.new_name(args, "a name for the rules")?;
+        let block = self.block(args)?;
+        let mut rules: Vec<(Option<Rule>, Span)> = Vec::new();
+        let mut names: HashMap<String, Span> = HashMap::new();
+        let mut otherwise: Option<Span> = None;
+        let lines = self.lines(block, Place::Rules);
+        let whole = lines.whole;
+        for mut line in lines.all {
+            let head = line.args.head;
+            if let Some(first) = otherwise {
+                self.after_otherwise(&line, first);
+            }
+            let rule = if line.word.name == OTHERWISE {
+                otherwise = otherwise.or(Some(head));
+                self.rule(OTHERWISE.to_owned(), &mut line.args)
+            } else {
+                self.named_rule(&mut line.args, &mut names)
+            };
+            rules.push((rule, head));
+        }
+        if otherwise.is_none() {
+            self.must_have(args, whole, "an `otherwise`", "add `otherwise { … }` as its last rule: what happens to all other requests");
+        }
+        if whole {
+            self.check_reach(&rules);
+        }
+        let rules = rules.into_iter().map(|(rule, _)| rule).collect::<Option<Vec<_>>>()?;
+        Some(RuleSet { name, rules })
+    }
+
+    fn after_otherwise(&mut self, line: &Line<'_, 't>, first: Span) {
+        let (message, help) = if line.word.name == OTHERWISE {
+            ("there are two `otherwise`", "remove one of the two")
+        } else {
+            ("a rule stands behind `otherwise`", "move it up, before `otherwise`")
+        };
+        self.report(
+            Diagnostic::new(codes::OTHERWISE, line.args.head, message)
+                .also(first, "`otherwise` takes every request that comes here")
+                .help(help),
+        );
+    }
+
+    fn named_rule(&mut self, args: &mut Args<'_, 't>, names: &mut HashMap<String, Span>) -> Option<Rule> {
+        let (name, span) = self.new_name(args, "a name for the rule")?;
+        if name == OTHERWISE {
+            self.report(
+                Diagnostic::new(codes::BAD_NAME, span, "`otherwise` is not a name for a rule")
+                    .help("write `otherwise { … }` for the last rule, or choose another name"),
+            );
+            return None;
+        }
+        if let Some(first) = names.get(&name) {
+            self.report(
+                Diagnostic::new(codes::DUPLICATE_NAME, span, format!("the rule {} stands twice", quoted(&name)))
+                    .also(*first, "it stands here first")
+                    .help("give one of the two another name"),
+            );
+        } else {
+            names.insert(name.clone(), span);
+        }
+        self.rule(name, args)
+    }
+
+    /// The body of a rule: conditions, then steps, then one outcome.
+    fn rule(&mut self, name: String, args: &mut Args<'_, 't>) -> Option<Rule> {
+        let block = self.block(args)?;
+        let lines = self.lines(block, Place::Rule);
+        let whole = lines.whole;
+        let mut draft = Draft { right: whole, ..Draft::default() };
+        for mut line in lines.all {
+            let head = line.args.head;
+            match line.word.role {
+                Role::Condition => self.rule_condition(&name, &mut line.args, &mut draft),
+                Role::Outcome => self.rule_outcome(line.word, &mut line.args, &mut draft),
+                Role::WayBack => {
+                    let on_response = self.on_response(&mut line.args, &draft.matches);
+                    draft.right &= on_response.is_some();
+                    draft.on_response.extend(on_response);
+                }
+                Role::Step | Role::Plain => {
+                    if let Some(outcome) = draft.outcome_at {
+                        self.after_outcome(line.word, head, outcome);
+                    }
+                    draft.step_at = draft.step_at.or(Some(head));
+                    let step = self.step(line.word, &mut line.args, Scope { response: false, matches: &draft.matches });
+                    draft.right &= step.is_some();
+                    draft.steps.extend(step);
+                }
+            }
+        }
+        if draft.outcome_at.is_none() {
+            self.no_outcome(&name, args, whole);
+        }
+        let Draft { conditions, steps, outcome, on_response, right, .. } = draft;
+        let outcome = outcome?;
+        right.then_some(Rule { name, conditions, steps, outcome, on_response })
+    }
+
+    fn no_outcome(&mut self, name: &str, args: &Args<'_, 't>, whole: bool) {
+        if whole {
+            self.report(
+                Diagnostic::new(codes::NO_OUTCOME, args.span(), format!("{} has no outcome", rule_title(name)))
+                    .help("end it with `forward`, `redirect`, `respond` or `close`"),
+            );
+        }
+    }
+
+    fn rule_condition(&mut self, rule: &str, args: &mut Args<'_, 't>, draft: &mut Draft) {
+        let (head, word) = (args.head, quoted(args.of.name));
+        if rule == OTHERWISE {
+            self.report(
+                Diagnostic::new(codes::OTHERWISE, head, "`otherwise` has no conditions")
+                    .help("write a rule with a name, before `otherwise`"),
+            );
+            draft.right = false;
+            return;
+        }
+        if let Some(first) = draft.step_at.or(draft.outcome_at) {
+            self.report(
+                Diagnostic::new(codes::LATE_CONDITION, head, format!("a {word} stands behind a step"))
+                    .also(first, "steps begin here")
+                    .help("move it up: conditions come first in a rule"),
+            );
+        }
+        let condition = self.condition(args, false, Some(&mut draft.matches));
+        draft.right &= condition.is_some();
+        draft.conditions.extend(condition);
+    }
+
+    fn rule_outcome(&mut self, word: &'static Word, args: &mut Args<'_, 't>, draft: &mut Draft) {
+        if let Some(first) = draft.outcome_at {
+            self.after_outcome(word, args.head, first);
+        }
+        draft.outcome_at = draft.outcome_at.or(Some(args.head));
+        let outcome = self.outcome(word, args, Scope { response: false, matches: &draft.matches });
+        draft.right &= outcome.is_some();
+        draft.outcome = outcome;
+    }
+
+    fn after_outcome(&mut self, word: &Word, span: Span, outcome: Span) {
+        let word_quoted = quoted(word.name);
+        let help = if word.role == Role::Outcome {
+            "a rule has exactly one outcome: remove one of the two"
+        } else {
+            "move it up, before the outcome"
+        };
+        self.report(
+            Diagnostic::new(codes::AFTER_OUTCOME, span, format!("{word_quoted} stands behind the outcome"))
+                .also(outcome, "the rule ends here")
+                .help(help),
+        );
+    }
+
+    fn outcome(&mut self, word: &'static Word, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<Outcome> {
+        let outcome = match word.name {
+            "forward" => Outcome::Forward(self.targets(args)?),
+            "redirect" => self.redirect(args, scope)?,
+            "respond" => Outcome::Respond(self.respond(args, scope)?),
+            _ => Outcome::Close,
+        };
+        self.done(args)?;
+        Some(outcome)
+    }
+
+    /// `forward GROUP` or `forward A weight N, B weight N`
+    pub(crate) fn targets(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<Target>> {
+        let mut targets: Vec<(Target, Span)> = Vec::new();
+        loop {
+            let (group, span) = self.reference(args, Kind::Group)?;
+            let mut target = Target { group: GroupId(group), weight: 1 };
+            while args.peek().is_some_and(|item| !matches!(item.kind, crate::tree::ItemKind::Comma(_))) {
+                let option = self.choose(args, Place::Target)?;
+                target.weight = self.count(args, option)?;
+            }
+            if let Some((_, first)) = targets.iter().find(|(other, _)| other.group == target.group) {
+                let name = quoted(self.sources.slice(span));
+                self.report(
+                    Diagnostic::new(codes::REPEATED_TARGET, span, format!("{name} stands twice in this `forward`"))
+                        .also(*first, "it stands here first")
+                        .help("write it once, with the sum of the weights"),
+                );
+                return None;
+            }
+            targets.push((target, span));
+            if !args.eat_comma() {
+                break;
+            }
+        }
+        if targets.iter().all(|(target, _)| target.weight == 0) {
+            self.report(
+                Diagnostic::new(codes::ZERO_WEIGHTS, args.span(), "every weight of this `forward` is 0")
+                    .help("give one of the groups a weight above 0"),
+            );
+            return None;
+        }
+        Some(targets.into_iter().map(|(target, _)| target).collect())
+    }
+
+    /// `redirect STATUS "LOCATION"`
+    fn redirect(&mut self, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<Outcome> {
+        let (status, span) = self.value(args, "a status", value::status)?;
+        if ![301, 302, 303, 307, 308].contains(&status) {
+            self.report(
+                Diagnostic::new(codes::STATUS, span, format!("`{status}` is not the status of a redirection"))
+                    .help("write `301` or `308` for one that lasts, `302`, `303` or `307` for one that does not"),
+            );
+            return None;
+        }
+        let (location, span) = self.template(args, "the location", scope)?;
+        if location.0.is_empty() {
+            self.report(Diagnostic::new(codes::BAD_TEXT, span, "the location is empty").help("write where to go"));
+            return None;
+        }
+        self.check_header_value(&location, span)?;
+        Some(Outcome::Redirect(status, location))
+    }
+
+    /// `respond STATUS ["BODY"] [type "…"]`
+    fn respond(&mut self, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<Respond> {
+        let (status, span) = self.value(args, "a status", value::status)?;
+        if status < 200 {
+            self.report(
+                Diagnostic::new(codes::STATUS, span, format!("`{status}` does not end a request"))
+                    .help("write a status from 200 to 599"),
+            );
+            return None;
+        }
+        let mut respond = Respond {
+            status,
+            body: Template::default(),
+            content_type: Place::Respond.find("type").and_then(|word| word.default).unwrap_or_default().to_owned(),
+        };
+        if args.peek().is_some_and(|item| !matches!(item.kind, crate::tree::ItemKind::Word(word) if word != "env")) {
+            let (body, span) = self.template(args, "the body", scope)?;
+            if matches!(status, 204 | 205 | 304) && !body.0.is_empty() {
+                self.report(
+                    Diagnostic::new(codes::STATUS, span, format!("a response with status {status} has no body"))
+                        .help("remove the body, or write another status"),
+                );
+                return None;
+            }
+            respond.body = body;
+        }
+        if args.peek().is_some() {
+            self.choose(args, Place::Respond)?;
+            let (content_type, span) = self.text(args, "a media type")?;
+            self.check_header_value(&Template(vec![Piece::Text(content_type.clone())]), span)?;
+            respond.content_type = self.not_empty(content_type, span)?;
+        }
+        Some(respond)
+    }
+
+    /// `on-response { … }`; `matches` is what its rule's conditions found.
+    pub(crate) fn on_response(&mut self, args: &mut Args<'_, 't>, matches: &Matches) -> Option<ResponseBlock> {
+        let block = self.block(args)?;
+        self.warn_if_empty(args.of.name, block);
+        let lines = self.lines(block, Place::OnResponse);
+        let mut right = lines.whole;
+        let mut made = ResponseBlock { conditions: Vec::new(), steps: Vec::new() };
+        let mut step_at: Option<Span> = None;
+        for mut line in lines.all {
+            let head = line.args.head;
+            if line.word.role == Role::Condition {
+                if let Some(first) = step_at {
+                    let word = quoted(line.word.name);
+                    self.report(
+                        Diagnostic::new(codes::LATE_CONDITION, head, format!("a {word} stands behind a step"))
+                            .also(first, "steps begin here")
+                            .help("move it up: conditions come first"),
+                    );
+                }
+                let condition = self.condition(&mut line.args, true, None);
+                right &= condition.is_some();
+                made.conditions.extend(condition);
+            } else {
+                step_at = step_at.or(Some(head));
+                let scope = Scope { response: true, matches };
+                let step = self.response_step(line.word, &mut line.args, scope);
+                right &= step.is_some();
+                made.steps.extend(step);
+            }
+        }
+        right.then_some(made)
+    }
+}
+
+/// A rule while it is read.
+#[derive(Default)]
+struct Draft {
+    conditions: Vec<Condition>,
+    matches: Matches,
+    steps: Vec<Step>,
+    outcome: Option<Outcome>,
+    on_response: Vec<ResponseBlock>,
+    /// Where the first step stands.
+    step_at: Option<Span>,
+    /// Where the outcome stands.
+    outcome_at: Option<Span>,
+    /// Nothing was wrong so far.
+    right: bool,
+}
+
+fn rule_title(name: &str) -> String {
+    if name == OTHERWISE { "`otherwise`".to_owned() } else { format!("the rule {}", quoted(name)) }
+}

@@ -1,0 +1,186 @@
+//! The table of diagnostic codes. A code never changes its meaning and is never used again.
+
+use crate::diagnostic::Severity;
+
+/// A diagnostic code: `E` is an error, `W` a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Code(&'static str);
+
+impl Code {
+    /// Its name: `E0101`.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+
+    /// Error or warning, by its first letter.
+    pub fn severity(self) -> Severity {
+        if self.0.starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+
+    /// Its row in the table, by name.
+    pub fn find(name: &str) -> Option<&'static Row> {
+        TABLE.iter().find(|row| row.code.0 == name)
+    }
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The code.
+    pub code: Code,
+    /// What it is about, in a line.
+    pub title: &'static str,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $title:literal])+ $name:ident = $code:literal;)+) => {
+        $($(#[doc = $title])+ pub(crate) const $name: Code = Code($code);)+
+        /// Every code there is, in order.
+        pub const TABLE: &[Row] = &[$(Row { code: $name, title: concat!($($title),+) }),+];
+    };
+}
+
+codes! {
+    /// a text has no closing quote
+    UNCLOSED_TEXT = "E0101";
+    /// a block has no closing brace
+    UNCLOSED_BLOCK = "E0102";
+    /// a closing brace closes nothing
+    STRAY_BRACE = "E0103";
+    /// a list has no closing bracket, or a bracket opens or closes nothing
+    BRACKET = "E0104";
+    /// a comma is missing, or stands where none may
+    COMMA = "E0105";
+    /// a node does not begin with a word
+    NO_WORD = "E0106";
+    /// blocks are nested too deeply
+    TOO_DEEP = "E0107";
+    /// a file is too large
+    TOO_LARGE = "E0108";
+    /// a file cannot be read
+    UNREADABLE = "E0109";
+    /// a backslash begins no escape
+    ESCAPE = "E0110";
+    /// there are more mistakes than are shown
+    TOO_MANY = "E0111";
+
+    /// a word is not one of the words of its place
+    UNKNOWN_WORD = "E0201";
+    /// a word is part of the language, and this version does not have it yet
+    NOT_BUILT = "E0202";
+    /// a word stands twice where it may stand once
+    REPEATED_WORD = "E0203";
+    /// an argument is missing
+    MISSING_ARGUMENT = "E0204";
+    /// there is an argument too many
+    EXTRA_ARGUMENT = "E0205";
+    /// a value is of the wrong kind
+    WRONG_KIND = "E0206";
+    /// a number lacks its unit, or has one that is not known
+    UNIT = "E0207";
+    /// a value is out of range
+    OUT_OF_RANGE = "E0208";
+    /// a network or an address cannot be read
+    NETWORK = "E0209";
+    /// a block is missing
+    MISSING_BLOCK = "E0210";
+    /// a block stands where none may
+    EXTRA_BLOCK = "E0211";
+    /// the file does not begin with the version of the language
+    VERSION = "E0212";
+    /// a word that must be there is missing
+    MISSING_WORD = "E0213";
+    /// an environment variable is not set
+    ENV = "E0214";
+    /// a name has letters that names do not have
+    BAD_NAME = "E0215";
+    /// an insertion in a text cannot be read, or means nothing there
+    INSERTION = "E0216";
+    /// a header name or value is not one
+    HEADER = "E0217";
+    /// a header belongs to the gateway
+    RESERVED_HEADER = "E0218";
+    /// a text does not have the form that its place asks for
+    BAD_TEXT = "E0219";
+
+    /// a name is not declared
+    UNKNOWN_NAME = "E0301";
+    /// a name is declared twice
+    DUPLICATE_NAME = "E0302";
+
+    /// a condition stands after a step
+    LATE_CONDITION = "E0401";
+    /// a rule has no outcome
+    NO_OUTCOME = "E0402";
+    /// something stands after the outcome
+    AFTER_OUTCOME = "E0403";
+    /// a rule list has no `otherwise`, or not at its end
+    OTHERWISE = "E0404";
+    /// no request can reach a rule
+    UNREACHABLE = "E0405";
+    /// every weight is zero
+    ZERO_WEIGHTS = "E0406";
+    /// a regular expression cannot be read, or is too large
+    REGEX = "E0407";
+    /// `match` refers to a group that is not there
+    MATCH = "E0408";
+    /// a test does not fit its subject
+    WRONG_TEST = "E0409";
+    /// a status is not one, or not one that fits
+    STATUS = "E0410";
+    /// a group stands twice in a `forward`
+    REPEATED_TARGET = "E0411";
+
+    /// a listener has no port, or two
+    PORT = "E0501";
+    /// two listeners want the same port
+    PORT_CLASH = "E0502";
+    /// a listener has neither `rules` nor `forward`, or both
+    LISTENER_ACTION = "E0503";
+    /// there are too many listeners
+    TOO_MANY_LISTENERS = "E0504";
+    /// a server group has no servers
+    NO_SERVERS = "E0505";
+    /// the address of a server cannot be read
+    SERVER_ADDRESS = "E0506";
+    /// `forwarded-for` contradicts `forwarded`
+    FORWARDED = "E0507";
+
+    /// a module cannot be read
+    MODULE = "E0601";
+    /// a module imports what it is not allowed
+    NOT_ALLOWED = "E0602";
+    /// a module imports what the host does not have
+    UNKNOWN_IMPORT = "E0603";
+    /// an extension refuses its configuration
+    CONFIG = "E0604";
+    /// an extension has no hook to run
+    NO_HOOK = "E0605";
+
+    /// a name is declared and never used
+    UNUSED = "W0901";
+    /// a timeout is very long
+    LONG_TIMEOUT = "W0902";
+    /// a client can choose its own address
+    FORGEABLE = "W0903";
+    /// there are many listeners
+    MANY_LISTENERS = "W0904";
+    /// a text looks like a template, and nothing is inserted there
+    NOT_INSERTED = "W0905";
+    /// a network has address bits behind its prefix
+    HOST_BITS = "W0906";
+    /// a block is empty
+    EMPTY_BLOCK = "W0907";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_stand_once() {
+        for pair in TABLE.windows(2) {
+            assert!(pair[0].code.name() < pair[1].code.name() , "{:?}", pair);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What is said about a policy: a value, which renderers turn into text.
+
+use serde::Serialize;
+
+use crate::codes::Code;
+use crate::source::Span;
+
+/// Diagnostics that one run keeps; the rest would help nobody and cost time.
+pub(crate) const MAX_DIAGNOSTICS: usize = 500;
+
+/// Characters of the user's text that a message quotes.
+const MAX_QUOTED: usize = 60;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The policy compiles, and probably does not do what was meant.
+    Warning,
+    /// The policy does not compile.
+    Error,
+}
+
+/// A place that a diagnostic speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// What is to be seen there; may be empty.
+    pub message: String,
+}
+
+/// One mistake, reported once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// The stable code: `E0101`.
+    pub code: &'static str,
+    /// Error or warning.
+    pub severity: Severity,
+    /// What is wrong, in the user's words; lower case, no full stop.
+    pub message: String,
+    /// Where; the first is the place itself, the others belong to it.
+    pub labels: Vec<Label>,
+    /// The mend, if there is one.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A diagnostic at a place; the code says how bad it is.
+    pub(crate) fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
+        Self {
+            code: code.name(),
+            severity: code.severity(),
+            message: message.into(),
+            labels: vec![Label { span, message: String::new() }],
+            help: None,
+        }
+    }
+
+    /// Says what is to be seen at the place.
+    pub(crate) fn here(mut self, message: impl Into<String>) -> Self {
+        if let Some(label) = self.labels.first_mut() {
+            label.message = message.into();
+        }
+        self
+    }
+
+    /// Adds another place.
+    pub(crate) fn also(mut self, span: Span, message: impl Into<String>) -> Self {
+        self.labels.push(Label { span, message: message.into() });
+        self
+    }
+
+    /// Adds the mend.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the mend, if there is one.
+    pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+}
+
+/// Collects diagnostics, up to [`MAX_DIAGNOSTICS`].
+#[derive(Debug, Default)]
+pub(crate) struct Sink {
+    diagnostics: Vec<Diagnostic>,
+    errors: usize,
+}
+
+impl Sink {
+    /// Takes one.
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        if diagnostic.severity == Severity::Error {
+            self.errors += 1;
+        }
+        if !self.full() {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Whether there was an error.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// Whether more would be dropped.
+    pub(crate) fn full(&self) -> bool {
+        self.diagnostics.len() >= MAX_DIAGNOSTICS
+    }
+
+    /// All of them, by place.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
+        self.diagnostics
+    }
+}
+
+/// The user's words in back-ticks: one line, no control characters, not endless.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::from("`");
+    for (count, c) in text.chars().enumerate() {
+        if count == MAX_QUOTED {
+            out.push('…');
+            break;
+        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out.push('`');
+    out
+}
+
+/// Words in back-ticks, joined: `` `a`, `b` or `c` ``.
+pub(crate) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<String> = words.into_iter().map(quoted).collect();
+    match words.split_last() {
+        None => String::new(),
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}

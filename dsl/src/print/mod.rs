@@ -1,0 +1,16 @@
+//! Plans as text.
+
+mod plan;
+mod policy;
+mod words;
+
+pub use plan::plan;
+pub use policy::policy;
+
+use crate::plan::Plan;
+
+/// A plan as one JSON object, indented.
+pub fn json(plan: &Plan) -> String {
+    // Plain data with texts as keys always serialises.
+    serde_json::to_string_pretty(plan).unwrap_or_default()
+}

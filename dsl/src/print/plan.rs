@@ -1,0 +1,176 @@
+//! A plan for people: for each listener, in the order in which a request meets it.
+
+use super::words::{Writer, name};
+use crate::plan::{Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Plan};
+use crate::value::{show_duration, show_network, show_size};
+
+/// What will run, as text.
+pub fn plan(plan: &Plan) -> String {
+    let mut w = Writer::new(plan);
+    process(&mut w);
+    for listener in &plan.listeners {
+        w.blank();
+        write_listener(&mut w, listener);
+    }
+    for (title, lines) in [("server groups", groups(plan)), ("extensions", extensions(plan)), ("lists", lists(plan))] {
+        if !lines.is_empty() {
+            w.blank();
+            w.section(title, |w| lines.iter().for_each(|line| w.line(line)));
+        }
+    }
+    w.out
+}
+
+fn process(w: &mut Writer<'_>) {
+    let plan = w.plan;
+    let workers = plan.gateway.workers.map_or("one for each core".to_owned(), |count| count.to_string());
+    w.line(&format!("workers: {workers}"));
+    w.line(&format!("drain: {}", show_duration(plan.gateway.drain)));
+    let format = match plan.access_log.format {
+        LogFormat::Json => "json",
+        LogFormat::Text => "text",
+    };
+    match &plan.access_log.to {
+        LogTarget::Stdout => w.line(&format!("access log: {format} to standard output")),
+        LogTarget::File(path) => w.line(&format!("access log: {format} to {path}")),
+    }
+}
+
+fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
+    let place = match listener.bind {
+        Bind::Port(port) => format!("port {port} of every interface"),
+        Bind::Address(address) => address.to_string(),
+    };
+    let stopped = if listener.state == ListenerState::Stopped { ", stopped" } else { "" };
+    w.section(&format!("listener {}: http on {place}{stopped}", listener.name), |w| {
+        for (key, value) in &listener.labels {
+            w.line(&format!("label {key}: {value}"));
+        }
+        w.line(&format!(
+            "timeouts: idle {}, request {}",
+            show_duration(listener.idle_timeout),
+            show_duration(listener.request_timeout)
+        ));
+        write_limits(w, listener);
+        let client = match &listener.client_ip {
+            ClientIp::Peer => "the peer".to_owned(),
+            ClientIp::XForwardedFor(set) => format!("x-forwarded-for, trusting {}", w.networks(set)),
+            ClientIp::XForwardedForLeftmost => "x-forwarded-for, the leftmost".to_owned(),
+        };
+        w.line(&format!("client address: {client}"));
+        w.line(&format!("told to backends: {}", forwarded(listener)));
+        if !listener.access_log {
+            w.line("access log: off");
+        }
+        for id in &listener.run {
+            let name = w.extension(id.0);
+            w.line(&format!("run {name}"));
+        }
+        write_action(w, &listener.action);
+        w.response_blocks(&listener.on_response);
+    });
+}
+
+fn write_limits(w: &mut Writer<'_>, listener: &Listener) {
+    let limits = &listener.limits;
+    let off = || "off".to_owned();
+    w.line(&format!(
+        "limits: header {} in {} fields, uri {}, body {}, connections {}, requests on a connection {}",
+        show_size(limits.header_bytes),
+        limits.headers,
+        show_size(limits.uri_bytes),
+        limits.body_bytes.map_or_else(off, show_size),
+        limits.connections,
+        limits.requests_per_connection.map_or_else(off, |count| count.to_string()),
+    ));
+}
+
+fn forwarded(listener: &Listener) -> String {
+    use crate::plan::ForwardedFor::{Append, Remove, Replace};
+    let words = super::words::forwarded_words(&listener.forwarded);
+    if words.is_empty() {
+        return "nothing".to_owned();
+    }
+    let how = match listener.forwarded.forwarded_for {
+        None => "",
+        Some(Append) => " (x-forwarded-for appended)",
+        Some(Replace) => " (x-forwarded-for replaced)",
+        Some(Remove) => " (x-forwarded-for removed)",
+    };
+    format!("{}{how}", words.join(", "))
+}
+
+fn write_action(w: &mut Writer<'_>, action: &ListenerAction) {
+    let id = match action {
+        ListenerAction::Forward(targets) => {
+            let forward = w.forward(targets);
+            return w.line(&forward);
+        }
+        ListenerAction::Rules(id) => id.0,
+    };
+    let Some(rules) = w.plan.rule_sets.get(id) else { return };
+    w.section(&format!("rules {}", rules.name), |w| {
+        for (at, rule) in rules.rules.iter().enumerate() {
+            let title = if rule.name == OTHERWISE { OTHERWISE.to_owned() } else { format!("rule {}", rule.name) };
+            w.section(&format!("{}. {title}", at + 1), |w| w.rule_body(rule));
+        }
+    });
+}
+
+fn groups(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in &plan.groups {
+        let keepalive = group.keepalive.map_or("off".to_owned(), |count| count.to_string());
+        let timeout = show_duration(group.connect_timeout);
+        lines.push(format!("{}: round-robin, keepalive {keepalive}, connect within {timeout}", group.name));
+        let total: u64 = group.servers.iter().map(|server| u64::from(server.weight)).sum();
+        for server in &group.servers {
+            let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
+            lines.push(format!("    {host}:{} takes {} of {total}", server.port, server.weight));
+        }
+    }
+    lines
+}
+
+fn extensions(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for extension in &plan.extensions {
+        let limits = &extension.limits;
+        lines.push(format!("{}: {}", extension.name, extension.module));
+        lines.push(format!("    config {}", extension.config));
+        lines.push(format!(
+            "    memory {}, time {}, instances {} a worker, {}",
+            show_size(limits.memory),
+            show_duration(limits.time),
+            limits.instances,
+            match extension.instance {
+                crate::plan::InstanceMode::Reused => "reused",
+                crate::plan::InstanceMode::Fresh => "fresh for each call",
+            }
+        ));
+        let on_error = match extension.on_error {
+            crate::plan::OnError::Deny(status) => format!("answer {status}"),
+            crate::plan::OnError::Skip => "go on".to_owned(),
+        };
+        let allow: Vec<&str> = extension.allow.iter().map(|capability| capability.word()).collect();
+        let allow = if allow.is_empty() { "nothing".to_owned() } else { allow.join(", ") };
+        lines.push(format!("    may {allow}; on error {on_error}"));
+    }
+    lines
+}
+
+fn lists(plan: &Plan) -> Vec<String> {
+    let line = |at: usize| {
+        let networks = plan.lists.get(at).map(|list| list.networks.iter().map(show_network).collect::<Vec<_>>());
+        format!("{}: {}", name(&plan.lists, at, |list| &list.name), networks.unwrap_or_default().join(", "))
+    };
+    (0..plan.lists.len()).map(line).collect()
+}
+
+impl Writer<'_> {
+    /// A title and the indented lines below it.
+    fn section(&mut self, title: &str, body: impl FnOnce(&mut Self)) {
+        self.line(title);
+        self.indented(body);
+    }
+}

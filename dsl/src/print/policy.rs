@@ -1,0 +1,215 @@
+//! A plan as the policy that means it, every default filled in.
+
+use super::words::{Writer, forwarded_words, name, quote};
+use crate::check::config::Json;
+use crate::plan::{
+    Balance, Bind, ClientIp, Extension, ForwardedFor, InstanceMode, List, Listener, ListenerAction, ListenerLimits,
+    ListenerState, LogFormat, LogTarget, OnError, Plan, Protocol, RuleSet, ServerGroup,
+};
+use crate::value::{show_duration, show_network, show_size};
+
+/// A policy that compiles to an equal plan, in the one layout. Paths in it are relative to the process, so it compiles
+/// to the same from the folder that the gateway runs in.
+pub fn policy(plan: &Plan) -> String {
+    let mut w = Writer::new(plan);
+    w.line("tidegate 1");
+    w.blank();
+    gateway(&mut w);
+    access_log(&mut w);
+    plan.lists.iter().for_each(|list| write_list(&mut w, list));
+    plan.extensions.iter().for_each(|extension| write_extension(&mut w, extension));
+    plan.groups.iter().for_each(|group| write_group(&mut w, group));
+    plan.listeners.iter().for_each(|listener| write_listener(&mut w, listener));
+    plan.rule_sets.iter().for_each(|rules| write_rules(&mut w, rules));
+    // The formatter refuses only what does not parse.
+    crate::format(&w.out).unwrap_or(w.out)
+}
+
+fn gateway(w: &mut Writer<'_>) {
+    let gateway = &w.plan.gateway;
+    w.block("gateway", |w| {
+        match gateway.workers {
+            Some(workers) => w.line(&format!("workers {workers}")),
+            None => w.line("# workers: one for each core"),
+        }
+        w.line(&format!("drain {}", show_duration(gateway.drain)));
+    });
+    w.blank();
+}
+
+fn access_log(w: &mut Writer<'_>) {
+    let log = &w.plan.access_log;
+    w.block("access-log", |w| {
+        match &log.to {
+            LogTarget::Stdout => w.line("to stdout"),
+            LogTarget::File(path) => w.line(&format!("to file {}", quote(path))),
+        }
+        w.line(match log.format {
+            LogFormat::Json => "format json",
+            LogFormat::Text => "format text",
+        });
+    });
+    w.blank();
+}
+
+fn write_list(w: &mut Writer<'_>, list: &List) {
+    let networks: Vec<String> = list.networks.iter().map(show_network).collect();
+    w.line(&format!("list {} [{}]", list.name, networks.join(", ")));
+    w.blank();
+}
+
+fn write_extension(w: &mut Writer<'_>, extension: &Extension) {
+    w.block(&format!("extension {}", extension.name), |w| {
+        w.line(&format!("module {}", quote(&extension.module)));
+        w.line("abi tidegate");
+        write_config(w, &extension.config);
+        w.block("limits", |w| {
+            w.line(&format!("memory {}", show_size(extension.limits.memory)));
+            w.line(&format!("time {}", show_duration(extension.limits.time)));
+            w.line(&format!("instances {}", extension.limits.instances));
+        });
+        w.line(match extension.instance {
+            InstanceMode::Reused => "instance reused",
+            InstanceMode::Fresh => "instance fresh",
+        });
+        match extension.on_error {
+            OnError::Deny(status) => w.line(&format!("on-error deny {status}")),
+            OnError::Skip => w.line("on-error skip"),
+        }
+        let allow: Vec<&str> = extension.allow.iter().map(|capability| capability.word()).collect();
+        w.line(&format!("allow [{}]", allow.join(", ")));
+    });
+    w.blank();
+}
+
+/// A tree where the JSON is what a tree makes, else the text itself.
+fn write_config(w: &mut Writer<'_>, config: &str) {
+    match Json::parse_tree(config) {
+        Some(Json::Object(entries)) if !entries.is_empty() => w.block("config", |w| write_entries(w, &entries)),
+        _ => w.line(&format!("config {}", quote(config))),
+    }
+}
+
+fn write_entries(w: &mut Writer<'_>, entries: &[(String, Json)]) {
+    for (key, value) in entries {
+        let key = if crate::check::config::is_key(key) { key.clone() } else { quote(key) };
+        match value {
+            Json::Object(entries) => w.block(&key, |w| write_entries(w, entries)),
+            value => w.line(&format!("{key} {}", config_value(value))),
+        }
+    }
+}
+
+fn config_value(value: &Json) -> String {
+    match value {
+        Json::Plain(text) => match text.as_str() {
+            "true" => "on".to_owned(),
+            "false" => "off".to_owned(),
+            number => number.to_owned(),
+        },
+        Json::Text(text) => quote(text),
+        Json::Array(values) => format!("[{}]", values.iter().map(config_value).collect::<Vec<_>>().join(", ")),
+        // Objects stand in blocks; `parse_tree` takes no other.
+        Json::Object(_) => String::new(),
+    }
+}
+
+fn write_group(w: &mut Writer<'_>, group: &ServerGroup) {
+    w.block(&format!("server-group {}", group.name), |w| {
+        w.line(match group.balance {
+            Balance::RoundRobin => "balance round-robin",
+        });
+        for server in &group.servers {
+            let address = match server.host.parse() {
+                Ok(std::net::IpAddr::V6(ip)) => format!("[{ip}]:{}", server.port),
+                Ok(ip) => format!("{ip}:{}", server.port),
+                Err(_) => quote(&format!("{}:{}", server.host, server.port)),
+            };
+            w.line(&format!("server {address} weight {}", server.weight));
+        }
+        match group.keepalive {
+            Some(count) => w.line(&format!("keepalive {count}")),
+            None => w.line("keepalive off"),
+        }
+        w.line(&format!("connect-timeout {}", show_duration(group.connect_timeout)));
+    });
+    w.blank();
+}
+
+fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
+    let protocol = match listener.protocol {
+        Protocol::Http => "http",
+    };
+    w.block(&format!("listener {protocol} {}", listener.name), |w| {
+        match listener.bind {
+            Bind::Port(port) => w.line(&format!("port {port}")),
+            Bind::Address(address) => w.line(&format!("address {address}")),
+        }
+        w.line(&format!("idle-timeout {}", show_duration(listener.idle_timeout)));
+        w.line(&format!("request-timeout {}", show_duration(listener.request_timeout)));
+        let client_ip = match &listener.client_ip {
+            ClientIp::Peer => "peer".to_owned(),
+            ClientIp::XForwardedFor(set) => format!("x-forwarded-for trusted {}", w.networks(set)),
+            ClientIp::XForwardedForLeftmost => "x-forwarded-for trusted leftmost".to_owned(),
+        };
+        w.line(&format!("client-ip {client_ip}"));
+        write_forwarded(w, listener);
+        w.line(if listener.access_log { "access-log on" } else { "access-log off" });
+        write_limits(w, &listener.limits);
+        w.line(match listener.state {
+            ListenerState::Running => "state running",
+            ListenerState::Stopped => "state stopped",
+        });
+        for (key, value) in &listener.labels {
+            w.line(&format!("label {key} {}", quote(value)));
+        }
+        for id in &listener.run {
+            let name = w.extension(id.0);
+            w.line(&format!("run {name}"));
+        }
+        w.response_blocks(&listener.on_response);
+        let action = match &listener.action {
+            ListenerAction::Rules(id) => format!("rules {}", name(&w.plan.rule_sets, id.0, |rules| &rules.name)),
+            ListenerAction::Forward(targets) => w.forward(targets),
+        };
+        w.line(&action);
+    });
+    w.blank();
+}
+
+fn write_forwarded(w: &mut Writer<'_>, listener: &Listener) {
+    let words = forwarded_words(&listener.forwarded);
+    w.line(&match words.as_slice() {
+        [] => "forwarded off".to_owned(),
+        words => format!("forwarded [{}]", words.join(", ")),
+    });
+    if let Some(mode) = listener.forwarded.forwarded_for {
+        w.line(match mode {
+            ForwardedFor::Append => "forwarded-for append",
+            ForwardedFor::Replace => "forwarded-for replace",
+            ForwardedFor::Remove => "forwarded-for remove",
+        });
+    }
+}
+
+fn write_limits(w: &mut Writer<'_>, limits: &ListenerLimits) {
+    w.block("limits", |w| {
+        w.line(&format!("header-bytes {}", show_size(limits.header_bytes)));
+        w.line(&format!("headers {}", limits.headers));
+        w.line(&format!("uri-bytes {}", show_size(limits.uri_bytes)));
+        w.line(&format!("body-bytes {}", limits.body_bytes.map_or("off".to_owned(), show_size)));
+        w.line(&format!("connections {}", limits.connections));
+        let requests = limits.requests_per_connection.map_or("off".to_owned(), |count| count.to_string());
+        w.line(&format!("requests-per-connection {requests}"));
+    });
+}
+
+fn write_rules(w: &mut Writer<'_>, rules: &RuleSet) {
+    w.block(&format!("rules {}", rules.name), |w| {
+        for rule in &rules.rules {
+            let head = if rule.name == crate::plan::OTHERWISE { rule.name.clone() } else { format!("rule {}", rule.name) };
+            w.block(&head, |w| w.rule_body(rule));
+        }
+    });
+    w.blank();
+}

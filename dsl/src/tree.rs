@@ -1,0 +1,175 @@
+//! What stands in a file, word for word: nodes, arguments, blocks, comments, each with its span.
+//!
+//! The tree knows nothing of the language's words. Mistakes of form stay in it as broken nodes, so that all the rest
+//! can be checked.
+
+use crate::source::Span;
+
+/// A file.
+#[derive(Debug, Default)]
+pub(crate) struct Tree<'t> {
+    /// What stands at top level.
+    pub(crate) nodes: Vec<Node<'t>>,
+    /// Comments after the last node.
+    pub(crate) end: Vec<Comment<'t>>,
+    /// Something in the file could not be nested rightly: what seems missing may be there.
+    pub(crate) broken: bool,
+}
+
+/// A comment on lines of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Comment<'t> {
+    /// Its text, with `#`, without blanks at its end.
+    pub(crate) text: &'t str,
+    /// Whether an empty line stands before it.
+    pub(crate) blank_before: bool,
+}
+
+/// A word, its arguments, perhaps a block.
+#[derive(Debug)]
+pub(crate) struct Node<'t> {
+    /// Comments on the lines above.
+    pub(crate) comments: Vec<Comment<'t>>,
+    /// Whether an empty line stands right above.
+    pub(crate) blank_before: bool,
+    /// The word and its arguments; empty only in a broken node.
+    pub(crate) items: Vec<Item<'t>>,
+    /// The block.
+    pub(crate) block: Option<Block<'t>>,
+    /// The comment behind it, on its line (or on that of its closing brace).
+    pub(crate) comment: Option<&'t str>,
+    /// From the word to the last argument.
+    pub(crate) span: Span,
+    /// It holds a mistake of form that was reported.
+    pub(crate) broken: bool,
+}
+
+/// `{ … }`.
+#[derive(Debug)]
+pub(crate) struct Block<'t> {
+    /// The opening brace.
+    pub(crate) open: Span,
+    /// What stands in it.
+    pub(crate) nodes: Vec<Node<'t>>,
+    /// The comment behind the opening brace.
+    pub(crate) comment: Option<&'t str>,
+    /// Comments after the last node.
+    pub(crate) end: Vec<Comment<'t>>,
+    /// It was written on one line.
+    pub(crate) one_line: bool,
+    /// Something in it could not be read: what seems missing may be there.
+    pub(crate) broken: bool,
+}
+
+/// A word, a text, a list or a comma.
+#[derive(Debug)]
+pub(crate) struct Item<'t> {
+    /// What it is.
+    pub(crate) kind: ItemKind<'t>,
+    /// Where it stands.
+    pub(crate) span: Span,
+}
+
+/// What an [`Item`] is.
+#[derive(Debug)]
+pub(crate) enum ItemKind<'t> {
+    /// Bare: a word, a number, an address.
+    Word(&'t str),
+    /// Quoted; with its quotes, as written.
+    Text(&'t str),
+    /// `[ … ]`.
+    List(List<'t>),
+    /// A comma between arguments.
+    Comma(Comma<'t>),
+    /// Something that could not be read, and was reported.
+    Broken(&'t str),
+}
+
+/// A comma between arguments.
+#[derive(Debug)]
+pub(crate) struct Comma<'t> {
+    /// Whether it ended its line.
+    pub(crate) line_end: bool,
+    /// Comments between it and what follows.
+    pub(crate) comments: Vec<&'t str>,
+}
+
+/// `[ … ]`.
+#[derive(Debug, Default)]
+pub(crate) struct List<'t> {
+    /// What stands between the commas.
+    pub(crate) elements: Vec<Element<'t>>,
+    /// Comments after the last element.
+    pub(crate) end: Vec<&'t str>,
+}
+
+/// What stands between two commas of a list.
+#[derive(Debug, Default)]
+pub(crate) struct Element<'t> {
+    /// Comments on the lines above.
+    pub(crate) comments: Vec<&'t str>,
+    /// Its items; one, if it is right, or `env "NAME" default "…"`.
+    pub(crate) items: Vec<Item<'t>>,
+    /// The comment behind it, on its line.
+    pub(crate) comment: Option<&'t str>,
+}
+
+impl<'t> Node<'t> {
+    /// The word that it begins with, if it begins with one.
+    pub(crate) fn word(&self) -> Option<&'t str> {
+        match self.items.first()?.kind {
+            ItemKind::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+}
+
+impl Element<'_> {
+    /// From its first item to its last.
+    pub(crate) fn span(&self) -> Option<Span> {
+        Some(self.items.first()?.span.to(self.items.last()?.span))
+    }
+}
+
+#[cfg(test)]
+impl Tree<'_> {
+    /// The tree without spans, comments and layout: two texts of one shape mean the same.
+    pub(crate) fn shape(&self) -> String {
+        let mut out = String::new();
+        shape_of_nodes(&self.nodes, &mut out);
+        out
+    }
+}
+
+#[cfg(test)]
+fn shape_of_nodes(nodes: &[Node<'_>], out: &mut String) {
+    for node in nodes {
+        out.push_str("(");
+        shape_of_items(&node.items, out);
+        if let Some(block) = &node.block {
+            out.push('{');
+            shape_of_nodes(&block.nodes, out);
+            out.push('}');
+        }
+        out.push_str(")\n");
+    }
+}
+
+#[cfg(test)]
+fn shape_of_items(items: &[Item<'_>], out: &mut String) {
+    for item in items {
+        match &item.kind {
+            ItemKind::Word(text) | ItemKind::Text(text) | ItemKind::Broken(text) => out.push_str(text),
+            ItemKind::Comma(_) => out.push(','),
+            ItemKind::List(list) => {
+                out.push('[');
+                for element in &list.elements {
+                    shape_of_items(&element.items, out);
+                    out.push(',');
+                }
+                out.push(']');
+            }
+        }
+        out.push(' ');
+    }
+}

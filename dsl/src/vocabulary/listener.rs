@@ -1,0 +1,96 @@
+//! Words of a listener.
+
+use super::{GIB, KIB, MIB, Place, Word, secs};
+
+pub(super) const PROTOCOL: &[Word] = &[
+    Word::new("http", "NAME", "HTTP/1.1 in clear text"),
+    Word::new("https", "NAME", "HTTP/1.1 and HTTP/2 over TLS").later(),
+    Word::new("quic", "NAME", "HTTP/3").later(),
+];
+
+pub(super) const LISTENER: &[Word] = &[
+    Word::new("port", "N", "the port, on every interface").count(1, 65535, None),
+    Word::new("address", "IP:N", "one address and its port"),
+    Word::new("certificate", "NAME", "a certificate; the first is the default").many().later(),
+    Word::new("client-ca", "NAME required|optional", "who signs the certificates of clients").later(),
+    Word::new("tls-policy", "NAME", "versions and suites of TLS").later(),
+    Word::new("http2", "on|off", "HTTP/2").switch(true).later(),
+    Word::new("quic-upgrade", "LISTENER", "the QUIC listener that clients are told of").later(),
+    Word::new("idle-timeout", "D", "how long a kept-alive connection may stay without a request").duration(
+        secs(1),
+        secs(3600),
+        Some(secs(15)),
+    ),
+    Word::new("request-timeout", "D", "how long a peer may stay silent within a request").duration(
+        secs(1),
+        secs(3600),
+        Some(secs(60)),
+    ),
+    Word::new("tunnel-timeout", "D", "how long an upgraded connection may stay silent")
+        .duration(secs(1), secs(24 * 3600), Some(secs(3600)))
+        .later(),
+    Word::new("early-data", "on|off", "0-RTT data").switch(false).later(),
+    Word::new("compression", "[br, gzip]|off", "compresses responses").default("off").later(),
+    Word::new(
+        "client-ip",
+        "peer|x-forwarded-for trusted LIST|leftmost",
+        "where the address of the client comes from",
+    )
+    .default("peer"),
+    Word::new("forwarded", "[WHAT, …]|off", "what a backend is told about the client").default("[for, proto]"),
+    Word::new("forwarded-for", "append|replace|remove", "how `X-Forwarded-For` is written")
+        .one_of(Place::ForwardedFor)
+        .default("append"),
+    Word::new("tracing", "P%|off", "the share of requests that are traced").default("off").later(),
+    Word::new("access-log", "on|off", "whether its requests are logged").switch(true),
+    Word::new("limits", "{ … }", "what a client may send and hold"),
+    Word::new("run", "EXTENSION", "runs an extension before the rules").many(),
+    Word::new("on-response", "{ … }", "is done to every response").many(),
+    Word::new("label", "KEY \"VALUE\"", "a label for metrics and people").many(),
+    Word::new("state", "running|stopped", "whether it holds its socket").one_of(Place::State).default("running"),
+    Word::new("rules", "NAME", "the rules that decide"),
+    Word::new("forward", "GROUP", "the group that everything goes to"),
+];
+
+pub(super) const LIMITS: &[Word] = &[
+    Word::new("header-bytes", "SIZE", "request line and header section together").size(
+        KIB,
+        MIB,
+        Some(32 * KIB),
+    ),
+    Word::new("headers", "N", "header fields of a request").count(8, 1000, Some(100)),
+    Word::new("uri-bytes", "SIZE", "the request target").size(256, 64 * KIB, Some(16 * KIB)),
+    Word::new("body-bytes", "SIZE|off", "the request body").size_or_off(1, 1024 * GIB, None),
+    Word::new("connections", "N", "connections at once").count(1, 1_000_000, Some(10_000)),
+    Word::new("streams", "N", "streams of one connection at once").count(1, 1000, Some(100)).later(),
+    Word::new("requests-per-connection", "N|off", "requests on one connection").count_or_off(1, 1_000_000_000, None),
+];
+
+pub(super) const CLIENT_IP: &[Word] = &[
+    Word::new("peer", "", "the TCP peer"),
+    Word::new("x-forwarded-for", "trusted LIST|leftmost", "`X-Forwarded-For`, from the right"),
+    Word::new("proxy-protocol", "trusted LIST", "the PROXY protocol's header").later(),
+];
+
+pub(super) const TRUSTED: &[Word] = &[Word::new("trusted", "LIST|leftmost", "whose word is taken")];
+
+pub(super) const FORWARDED: &[Word] = &[
+    Word::new("for", "", "`X-Forwarded-For`: the addresses on the way"),
+    Word::new("proto", "", "`X-Forwarded-Proto`: the scheme"),
+    Word::new("port", "", "`X-Forwarded-Port`: the listener's port"),
+    Word::new("client-port", "", "`X-Forwarded-Client-Srcport`: the peer's port"),
+    Word::new("host", "", "`X-Forwarded-Host`: the host that the client asked for"),
+    Word::new("listener-id", "", "`X-Forwarded-Listener`: the listener's name"),
+    Word::new("client-cert", "", "what the client's certificate says").later(),
+];
+
+pub(super) const FORWARDED_FOR: &[Word] = &[
+    Word::new("append", "", "the peer's address is added to what came"),
+    Word::new("replace", "", "the peer's address replaces what came"),
+    Word::new("remove", "", "the header is taken out"),
+];
+
+pub(super) const STATE: &[Word] = &[
+    Word::new("running", "", "it accepts connections"),
+    Word::new("stopped", "", "it keeps its place in the file and holds no socket"),
+];
