@@ -59,31 +59,18 @@ impl std::fmt::Display for Json {
 impl Json {
     /// The tree that a text of JSON would be written as; `None` where none makes exactly this text.
     pub(crate) fn parse_tree(text: &str) -> Option<Self> {
-        let json = Self::from_value(&serde_json::from_str(text).ok()?)?;
+        let json: Self = serde_json::from_str(text).ok()?;
         let writable = |json: &Self| matches!(json, Self::Object(entries) if entries.iter().all(|(_, value)| value.is_entry()));
-        // Parsing may lose what a text says, as the order of keys; then only the text itself is right.
+        // Blanks and the ways to write a number are lost in reading; then only the text itself is right.
         (writable(&json) && json.to_string() == text).then_some(json)
-    }
-
-    fn from_value(value: &serde_json::Value) -> Option<Self> {
-        Some(match value {
-            serde_json::Value::Null => return None,
-            serde_json::Value::Bool(_) => Self::Plain(value.to_string()),
-            serde_json::Value::Number(number) => Self::Plain(Some(number.to_string()).filter(|text| is_number(text))?),
-            serde_json::Value::String(text) => Self::Text(text.clone()),
-            serde_json::Value::Array(values) => Self::Array(values.iter().map(Self::from_value).collect::<Option<_>>()?),
-            serde_json::Value::Object(entries) => {
-                let entry = |(key, value): (&String, _)| Some((key.clone(), Self::from_value(value)?));
-                Self::Object(entries.iter().map(entry).collect::<Option<_>>()?)
-            }
-        })
     }
 
     /// Whether a line can hold it: objects stand in blocks only, lists hold no lists.
     fn is_entry(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Text(_) => true,
-            Self::Array(values) => values.iter().all(|value| matches!(value, Self::Plain(_) | Self::Text(_))),
+            Self::Plain(text) => is_number(text) || matches!(text.as_str(), "true" | "false"),
+            Self::Text(_) => true,
+            Self::Array(values) => values.iter().all(|value| !matches!(value, Self::Array(_) | Self::Object(_)) && value.is_entry()),
             Self::Object(entries) => entries.iter().all(|(_, value)| value.is_entry()),
         }
     }
@@ -93,6 +80,59 @@ impl Json {
 pub(crate) fn is_key(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_alphabetic())
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+impl<'de> serde::Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+/// Reads JSON; `null` has no form in a tree and is refused.
+struct JsonVisitor;
+
+impl<'de> serde::de::Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value that a tree can hold")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Plain(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Plain(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Plain(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Plain(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element()? {
+            values.push(value);
+        }
+        Ok(Json::Array(values))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Json::Object(entries))
+    }
 }
 
 fn json_text(text: &str) -> String {

@@ -253,9 +253,10 @@ impl<'t> Builder<'t, '_> {
         self.surplus -= 1;
         let Some(frame) = self.stack.last_mut() else { return };
         frame.level.broken = true;
-        let word = frame.node.word().unwrap_or("{");
+        let (from, to) = (frame.node.span.start as usize, frame.node.span.end as usize);
+        let head = self.source.text.get(from..to).unwrap_or_default();
         self.sink.push(
-            Diagnostic::new(codes::UNCLOSED_BLOCK, frame.open, format!("the block of {} is not closed", quoted(word)))
+            Diagnostic::new(codes::UNCLOSED_BLOCK, frame.open, format!("the block of {} is not closed", quoted(head)))
                 .help("write `}` where the block ends"),
         );
         self.pop(None);
