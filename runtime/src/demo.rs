@@ -25,7 +25,7 @@ const SHIPPED_PORTS: (u16, u16) = (8080, 8081);
 const TRIES: u16 = 50;
 
 /// Serves until a signal.
-pub fn run(port: Option<u16>) -> Result<(), Failed> {
+pub(crate) fn run(port: Option<u16>) -> Result<(), Failed> {
     let (port, backend) = free_ports(port)?;
     let policy = write_policy(port).map_err(|error| Failed::Because(format!("cannot write the demo's files: {error}")))?;
     serve_backend(backend).map_err(|error| Failed::Because(format!("cannot start the demo's backend: {error}")))?;
@@ -42,13 +42,13 @@ fn welcome(port: u16, policy: &std::path::Path) -> String {
 The gateway is up. In another terminal, try:
 
   curl -i {url}/
-      the backend answers, and shows the request as the gateway sent it
+      the backend shows what it got: the gateway added x-forwarded-for, -proto and, by a rule, x-rule
 
   curl -i {url}/hello
-      the same through a Wasm extension: `x-client-ip` reaches the backend, `x-served-by` comes back
+      through a Wasm extension: x-client-ip reaches the backend, x-served-by comes back
 
-  curl -i {url}/old/path?q=1
-      308: a rule redirects to {url}/hello/path?q=1
+  curl -i {url}/old
+      308 to {url}/hello, by a rule
 
 The policy is {}
 Change it and save: the gateway reloads, and says so here. Ctrl-C ends it.

@@ -5,13 +5,13 @@
 //! [`telemetry`] says what happened.
 
 pub mod cli;
-mod demo;
-mod downstream;
-mod failure;
-mod gateway;
-mod limits;
-mod policy;
-mod proxy;
-mod telemetry;
-mod upstream;
-mod worker;
+pub mod demo;
+pub mod downstream;
+pub mod failure;
+pub mod gateway;
+pub mod limits;
+pub mod policy;
+pub mod proxy;
+pub mod telemetry;
+pub mod upstream;
+pub mod worker;

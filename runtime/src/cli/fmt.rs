@@ -30,7 +30,7 @@ fn one(file: &Path, check: bool) -> Result<bool, Failed> {
         Ok(formatted) => formatted,
         Err(diagnostics) => {
             let mut sources = Sources::default();
-            sources.add(file.display().to_string(), text);
+            sources.add(file, text);
             eprintln!("{}", render::human(&diagnostics, &sources, std::io::stderr().is_terminal()).trim_end());
             return Ok(false);
         }

@@ -3,5 +3,5 @@
 pub mod body;
 pub mod connection;
 pub mod head;
-mod io;
+pub mod io;
 pub mod state;

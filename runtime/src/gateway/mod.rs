@@ -2,7 +2,7 @@
 //!
 //! It runs on the main thread and does everything that may block or fail, so that workers never do.
 
-mod sockets;
+pub mod sockets;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,4 +3,4 @@
 pub mod access_log;
 pub mod events;
 pub mod trouble;
-mod writer;
+pub mod writer;

@@ -1,6 +1,6 @@
 //! The backends' side: groups, pooled connections, sending a request.
 
-mod connect;
+pub mod connect;
 pub mod group;
 pub mod pool;
 pub mod send;

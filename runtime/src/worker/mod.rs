@@ -2,10 +2,10 @@
 //!
 //! Nothing on a request's way takes a lock or leaves the thread. What workers share is in [`Shared`].
 
-mod accept;
-mod control;
-mod slot;
-mod view;
+pub mod accept;
+pub mod control;
+pub mod slot;
+pub mod view;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
