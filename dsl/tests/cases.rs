@@ -56,3 +56,55 @@ fn cases_are_as_written() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
+
+/// Every good case and every shipped policy.
+fn good() -> Vec<(PathBuf, String)> {
+    let mut good = Vec::new();
+    for path in gates("tests/cases").into_iter().chain(gates("../policies")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let shipped = path.parent().is_some_and(|folder| folder.ends_with("policies"));
+        let compilation = compile(&path, &TestLoader::new(&path, &text));
+        let said = render::human(&compilation.diagnostics, &compilation.sources, false);
+        assert!(!shipped || said.is_empty(), "a shipped policy:\n{said}");
+        if compilation.plan.is_some() {
+            good.push((path, text));
+        }
+    }
+    good
+}
+
+#[test]
+fn shipped_policies_are_formatted() {
+    for path in gates("../policies") {
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(format(&text).unwrap(), text, "{}", path.display());
+    }
+}
+
+/// What is printed compiles, from the same folder, to an equal plan; and it is formatted.
+#[test]
+fn printed_policies_mean_the_same() {
+    for (path, text) in good() {
+        let name = Path::new("printed.gate");
+        let plan = compile(name, &TestLoader::new(name, &text)).plan.unwrap();
+        let printed = print::policy(&plan);
+        assert_eq!(format(&printed).as_ref(), Ok(&printed), "{}", path.display());
+        let again = compile(name, &TestLoader::new(name, &printed));
+        let said = render::human(&again.diagnostics, &again.sources, false);
+        assert_eq!(again.plan.as_ref(), Some(&plan), "{}\n{printed}\n{said}", path.display());
+        assert_eq!(print::policy(&plan), print::policy(&again.plan.unwrap()));
+    }
+}
+
+/// Formatting changes no meaning, and formatting again changes nothing.
+#[test]
+fn formatting_keeps_the_meaning() {
+    for (path, text) in good() {
+        let once = format(&text).unwrap();
+        assert_eq!(format(&once).unwrap(), once, "{}", path.display());
+        let plan = |text: &str| compile(&path, &TestLoader::new(&path, text)).plan;
+        assert_eq!(plan(&once), plan(&text), "{}", path.display());
+        let comments = |text: &str| text.lines().filter_map(|line| line.split_once('#')).count();
+        assert_eq!(comments(&once), comments(&text), "{}", path.display());
+    }
+}

@@ -7,13 +7,13 @@ use tidegate_dsl::plan::{Capability, Extension};
 use tidegate_dsl::{Loader, ModuleFacts, ModuleHook, Need};
 
 /// What a test lets the compiler see.
-pub struct TestLoader {
+pub(crate) struct TestLoader {
     texts: HashMap<PathBuf, String>,
 }
 
 impl TestLoader {
     /// One policy.
-    pub fn new(path: &Path, text: &str) -> Self {
+    pub(crate) fn new(path: &Path, text: &str) -> Self {
         Self { texts: HashMap::from([(path.to_path_buf(), text.to_owned())]) }
     }
 }
