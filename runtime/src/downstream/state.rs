@@ -172,7 +172,7 @@ impl ConnectionState {
     /// Bytes went to the client, or would have gone if it read.
     pub fn note_write(&self, blocked: bool) {
         self.write_blocked.set(blocked);
-        if !blocked {
+        if !blocked && self.phase.get() != Phase::Head {
             self.renew();
         }
     }

@@ -70,6 +70,28 @@ struct Call<'c> {
     state: &'c Rc<ConnectionState>,
 }
 
+/// A request under way.
+struct Journey {
+    exchange: Box<Exchange>,
+    walk: Walk,
+    record: Record,
+}
+
+/// Logs the request if its future is dropped, which is how we learn that the client left while a backend was asked.
+struct IfTheClientLeaves<'c> {
+    journey: Option<Journey>,
+    state: &'c ConnectionState,
+}
+
+impl Drop for IfTheClientLeaves<'_> {
+    fn drop(&mut self) {
+        if let Some(Journey { exchange, walk, record }) = self.journey.take() {
+            let failure = self.state.ending().unwrap_or(Failure::ClientClosed);
+            record.close(&exchange, &walk, self.state, failure);
+        }
+    }
+}
+
 /// An answer before its way back.
 enum Source {
     Ours(bytes::Bytes),
@@ -97,25 +119,37 @@ impl Call<'_> {
             server: None,
             log_lines: Vec::new(),
         });
-        let mut record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
+        let record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
         let mut walk = engine.start(self.id);
-        let (mut exchange, decision) = hooks::decide(self, &mut walk, exchange);
+        let (exchange, decision) = hooks::decide(self, &mut walk, exchange);
         if let Some(timeout) = walk.timeout() {
             self.state.set_request_timeout(timeout);
         }
+        let mut journey = Journey { exchange, walk, record };
         let source = match decision {
-            Decision::Forward(group) => self.forward(group, &walk, &mut exchange, body, &mut record).await,
-            Decision::Reply(reply) => Ok(reply::take(&mut exchange, reply)),
-            Decision::Close => {
-                record.close(exchange, &walk, self.state, Failure::Closed);
-                return Err(Closed);
+            Decision::Forward(group) => {
+                let mut left = IfTheClientLeaves { journey: Some(journey), state: self.state };
+                let source = match &mut left.journey {
+                    Some(journey) => self.forward(group, journey, body).await,
+                    None => Err(Failure::NoServer),
+                };
+                let Some(back) = left.journey.take() else { return Err(Closed) };
+                journey = back;
+                source
             }
+            Decision::Reply(reply) => Ok(reply::take(&mut journey.exchange, reply)),
+            Decision::Close => return Err(self.close(journey)),
         };
         let source = source.unwrap_or_else(|failure| {
-            record.failure = Some(failure);
-            reply::take(&mut exchange, reply::of(failure))
+            journey.record.failure = Some(failure);
+            reply::take(&mut journey.exchange, reply::of(failure))
         });
-        self.way_back(walk, exchange, source, record)
+        self.way_back(journey, source)
+    }
+
+    fn close(&self, Journey { exchange, walk, record }: Journey) -> Closed {
+        record.close(&exchange, &walk, self.state, Failure::Closed);
+        Closed
     }
 
     fn client_ip(&self, headers: &http::HeaderMap) -> IpAddr {
@@ -123,14 +157,8 @@ impl Call<'_> {
     }
 
     /// Sends the request to a server of the group; the answer's head is in the exchange then.
-    async fn forward(
-        &self,
-        id: GroupId,
-        walk: &Walk,
-        exchange: &mut Exchange,
-        body: Incoming,
-        record: &mut Record,
-    ) -> Result<Source, Failure> {
+    async fn forward(&self, id: GroupId, journey: &mut Journey, body: Incoming) -> Result<Source, Failure> {
+        let Journey { exchange, walk, record } = journey;
         let snapshot = &self.view.snapshot;
         let group = self.view.group(id).ok_or(Failure::NoServer)?;
         exchange.group = snapshot.names.groups.get(id.0).cloned();
@@ -180,24 +208,15 @@ impl Call<'_> {
     }
 
     /// Response hooks and steps, then the answer as the client gets it.
-    fn way_back(
-        &self,
-        mut walk: Walk,
-        exchange: Box<Exchange>,
-        mut source: Source,
-        mut record: Record,
-    ) -> Result<Response<ResponseBody>, Closed> {
-        let mut exchange = exchange;
+    fn way_back(&self, journey: Journey, mut source: Source) -> Result<Response<ResponseBody>, Closed> {
+        let Journey { mut exchange, mut walk, mut record } = journey;
         if self.view.snapshot.engine.response_work(&walk) {
             let decision;
             (exchange, decision) = hooks::way_back(self, &mut walk, exchange);
             match decision {
                 ResponseDecision::Pass => {}
                 ResponseDecision::Replace(reply) => source = reply::take(&mut exchange, reply),
-                ResponseDecision::Close => {
-                    record.close(exchange, &walk, self.state, Failure::Closed);
-                    return Err(Closed);
-                }
+                ResponseDecision::Close => return Err(self.close(Journey { exchange, walk, record })),
             }
         }
         hooks::write_log_lines(self, &mut exchange);

@@ -104,10 +104,10 @@ impl Record {
     }
 
     /// Writes the line of a request that gets no answer.
-    pub fn close(mut self, exchange: Box<Exchange>, walk: &Walk, state: &ConnectionState, failure: Failure) {
+    pub fn close(mut self, exchange: &Exchange, walk: &Walk, state: &ConnectionState, failure: Failure) {
         self.status = failure.status();
         if self.wanted {
-            self.line(&exchange, walk, state, 0, Some(failure));
+            self.line(exchange, walk, state, 0, Some(failure));
         }
     }
 

@@ -138,9 +138,10 @@ fn obey(command: Command, slots: &Slots, worker: &Rc<Worker>) {
             }
         }
         Command::Refresh | Command::Drain(_) => {
-            let view = worker.view();
+            for slot in slots.borrow().values() {
+                slot.view(worker);
+            }
             worker.pools.retain_used();
-            drop(view);
         }
     }
 }
