@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use crate::cli::{Failed, host};
+use crate::cli::{Failed, answer, host};
 use crate::downstream::body::Incoming;
 use crate::gateway::Gateway;
 
@@ -30,7 +30,7 @@ pub(crate) fn run(port: Option<u16>) -> Result<(), Failed> {
     let policy = write_policy(port).map_err(|error| Failed::Because(format!("cannot write the demo's files: {error}")))?;
     serve_backend(backend).map_err(|error| Failed::Because(format!("cannot start the demo's backend: {error}")))?;
     let gateway = Gateway::start(policy.clone(), host()?).map_err(|_| Failed::Said)?;
-    println!("{}", welcome(port, &policy));
+    answer(&welcome(port, &policy))?;
     gateway.run();
     Ok(())
 }
@@ -48,7 +48,7 @@ The gateway is up. In another terminal, try:
       through a Wasm extension: x-client-ip reaches the backend, x-served-by comes back
 
   curl -i {url}/old
-      308 to {url}/hello, by a rule
+      308 to /hello, by a rule
 
 The policy is {}
 Change it and save: the gateway reloads, and says so here. Ctrl-C ends it.

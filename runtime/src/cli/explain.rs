@@ -15,7 +15,7 @@ use tidegate_engine::vars::Vars;
 use tidegate_engine::{Moment, explain as walk};
 use tidegate_wasm_host::Pool;
 
-use super::Failed;
+use super::{Failed, answer};
 use super::check::compile;
 use crate::downstream::head;
 use crate::failure::Failure;
@@ -78,11 +78,10 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     });
     if asked.json {
         let json = serde_json::to_string_pretty(&explanation).map_err(|error| Failed::Because(error.to_string()))?;
-        println!("{json}");
+        answer(&json)
     } else {
-        println!("{}", explanation.to_string().trim_end());
+        answer(&explanation.to_string())
     }
-    Ok(())
 }
 
 fn request_line(request: &str) -> Result<(Method, Uri), Failed> {

@@ -9,6 +9,7 @@ mod fmt;
 mod print;
 mod run;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -145,6 +146,17 @@ pub(crate) enum Failed {
     Because(String),
     /// The command line is wrong.
     Usage(String),
+}
+
+/// Writes an answer to standard output. A reader that has seen enough, such as `head`, is no mistake.
+pub(crate) fn answer(text: &str) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failed::Because(format!("cannot write the answer: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The host for this process's extensions; their log lines go to the gateway's log.

@@ -5,7 +5,7 @@ use std::path::Path;
 use tidegate_dsl::print;
 
 use super::check::compile;
-use super::{Failed, Form};
+use super::{Failed, Form, answer};
 
 /// Prints a policy as it was understood.
 pub(super) fn print(file: &Path, form: Form) -> Result<(), Failed> {
@@ -15,6 +15,5 @@ pub(super) fn print(file: &Path, form: Form) -> Result<(), Failed> {
         Form::Plan => print::plan(snapshot.plan()),
         Form::Json => print::json(snapshot.plan()),
     };
-    println!("{}", text.trim_end());
-    Ok(())
+    answer(&text)
 }
