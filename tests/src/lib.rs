@@ -1,1 +1,51 @@
-//! Black-box tests of the gateway.
+//! Black-box tests of the gateway: they start its binary and speak to it over sockets.
+//!
+//! A test is a few lines: a [`Backend`] that behaves as the case wants, a [`Policy`], a [`Gateway`] that serves it, a
+//! [`Client`]. Nothing here waits for a time, only for an event, up to [`PATIENCE`]. The clients are plain sockets, so
+//! that a test can send what no well-behaved client sends.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness that cannot go on fails its test, and says where"
+)]
+
+mod backend;
+mod binary;
+mod client;
+mod command;
+mod gateway;
+mod lines;
+mod message;
+mod policy;
+mod ports;
+mod process;
+
+use std::time::Duration;
+
+pub use backend::{Backend, Behaviour};
+pub use binary::{guest, shipped, target_folder, tidegate, workspace};
+pub use client::Client;
+pub use command::{Output, Tool};
+pub use gateway::Gateway;
+pub use lines::Lines;
+pub use message::{Fields, Request, Response};
+pub use policy::Policy;
+pub use ports::free_port;
+pub use process::Usage;
+
+/// How long a test waits for an event that must come. Far longer than any takes, so that a slow machine fails nothing.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until something holds; for what can only be looked at and not waited for, such as `/proc`.
+///
+/// # Panics
+/// It does not hold within [`PATIENCE`]; the message shows what was seen last.
+pub fn eventually<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> Result<(), T>) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while let Err(seen) = look() {
+        assert!(std::time::Instant::now() < end, "{what}: not within {PATIENCE:?}; last seen: {seen:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

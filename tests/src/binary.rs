@@ -1,0 +1,73 @@
+//! The binary under test, and the files of the project.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The gateway's binary: `TIDEGATE_BIN`, or else what `cargo build -p tidegate` makes, built once a process.
+///
+/// # Panics
+/// It does not build.
+pub fn tidegate() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| std::env::var_os("TIDEGATE_BIN").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let mut cargo = cargo();
+    cargo.args(["build", "-p", "tidegate", "--message-format=json-render-diagnostics"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.output().expect("cargo starts");
+    assert!(output.status.success(), "cargo build -p tidegate:\n{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let executable = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "tidegate")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executable.expect("cargo names the binary")
+}
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
+}
+
+/// A file of the project, such as `policies/quickstart.gate`.
+pub fn shipped(path: &str) -> PathBuf {
+    workspace().join(path)
+}
+
+/// Where cargo builds.
+///
+/// # Panics
+/// Cargo does not say.
+pub fn target_folder() -> &'static Path {
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    TARGET.get_or_init(|| {
+        let output = cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output().expect("cargo starts");
+        let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata");
+        metadata["target_directory"].as_str().expect("a target directory").into()
+    })
+}
+
+/// A guest that was built with the gateway: `client_headers`, `canary_router`, `tidegate_hostile_guest`.
+///
+/// # Panics
+/// It is not there.
+pub fn guest(name: &str) -> PathBuf {
+    tidegate();
+    let path = target_folder().join("guests/wasm32-unknown-unknown/release").join(format!("{name}.wasm"));
+    assert!(path.is_file(), "{} is missing: `cargo build -p tidegate` makes it", path.display());
+    path
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace());
+    cargo
+}

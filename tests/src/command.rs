@@ -1,0 +1,98 @@
+//! The command line under test.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::{Lines, PATIENCE, tidegate};
+
+/// A folder to run `tidegate` in.
+pub struct Tool {
+    folder: TempDir,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit status; `None` if a signal ended it.
+    pub status: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Default for Tool {
+    fn default() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+}
+
+impl Tool {
+    /// An empty folder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a file into the folder.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.path(name), text).expect("a file");
+        self
+    }
+
+    /// The path of a file of the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The text of a file of the folder.
+    ///
+    /// # Panics
+    /// It cannot be read.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).expect("a file")
+    }
+
+    /// Runs `tidegate` with these arguments in the folder, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, "")
+    }
+
+    /// Runs `tidegate` with something on its standard input.
+    ///
+    /// # Panics
+    /// It does not start, or does not end.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(tidegate())
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        // It may end without reading all of it.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let stdout = Lines::of(child.stdout.take().expect("a pipe"));
+        let stderr = Lines::of(child.stderr.take().expect("a pipe"));
+        let end = Instant::now() + PATIENCE;
+        let (stdout, stderr) = (stdout.whole(), stderr.whole());
+        let status = loop {
+            match child.try_wait().expect("a child") {
+                Some(status) => break status,
+                None if Instant::now() < end => std::thread::yield_now(),
+                None => {
+                    let _ = child.kill();
+                    panic!("`tidegate {}` does not end; so far:\n{stdout}\n{stderr}", arguments.join(" "));
+                }
+            }
+        };
+        Output { status: status.code(), stdout, stderr }
+    }
+}

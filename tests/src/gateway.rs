@@ -1,0 +1,202 @@
+//! A running gateway.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Client, Lines, PATIENCE, Policy, Response, Usage, free_port, tidegate};
+
+/// A gateway that serves `policy.gate` in a folder of its own. It is killed when it is dropped; if the test failed, what
+/// it wrote is shown.
+pub struct Gateway {
+    child: Child,
+    folder: TempDir,
+    port: u16,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Gateway {
+    /// Starts, and waits until it is ready.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub fn start(policy: &Policy) -> Self {
+        Self::start_with(policy, |_| ())
+    }
+
+    /// Starts after `prepare` has put more files into the folder.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub fn start_with(policy: &Policy, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        prepare(folder.path());
+        let port = free_port();
+        let path = folder.path().join("policy.gate");
+        fs::write(&path, policy.text().replace("@port", &port.to_string())).expect("a policy file");
+        Self::serve(folder, &path, port)
+    }
+
+    /// Serves a file of a folder.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub fn serve(folder: TempDir, path: &Path, port: u16) -> Self {
+        let mut child = Command::new(tidegate())
+            .arg("run")
+            .arg(path)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = Lines::of(child.stdout.take().expect("a pipe"));
+        let stderr = Lines::of(child.stderr.take().expect("a pipe"));
+        let gateway = Self { child, folder, port, stdout, stderr };
+        gateway.wait_for(0, "ready");
+        gateway
+    }
+
+    /// The port of the listener `main`.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The policy file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("policy.gate")
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    /// GET on a connection of its own.
+    pub fn get(&self, target: &str) -> Response {
+        self.client().get(target)
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it holds.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.pid())
+    }
+
+    /// What it writes to standard error.
+    pub const fn log(&self) -> &Lines {
+        &self.stderr
+    }
+
+    /// What it writes to standard output: the access log.
+    pub const fn access_log(&self) -> &Lines {
+        &self.stdout
+    }
+
+    /// Waits for a line of the log, from a mark on, that contains some words.
+    ///
+    /// # Panics
+    /// It does not come.
+    pub fn wait_for(&self, mark: usize, words: &str) -> String {
+        let found = self.stderr.wait(mark, |line| line.contains(words).then(|| line.to_owned()));
+        found.unwrap_or_else(|seen| panic!("no line with `{words}` in the log:\n{seen}"))
+    }
+
+    /// The access-log line of the request with this target.
+    ///
+    /// # Panics
+    /// It does not come, or is not JSON.
+    pub fn access(&self, uri: &str) -> Value {
+        let parse = |line: &str| -> Value {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON: {error}: {line}"))
+        };
+        let found = self.stdout.wait(0, |line| Some(parse(line)).filter(|line| line["uri"] == uri));
+        found.unwrap_or_else(|seen| panic!("no access-log line for `{uri}`:\n{seen}"))
+    }
+
+    /// Puts a new policy in place, by rename.
+    pub fn write(&self, policy: &Policy) {
+        self.write_file("policy.gate", self.fill(&policy.text()).as_bytes());
+    }
+
+    /// Puts the gateway's port where `@port` stands.
+    pub fn fill(&self, text: &str) -> String {
+        text.replace("@port", &self.port.to_string())
+    }
+
+    /// Replaces a file of the folder, by rename.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn write_file(&self, name: &str, bytes: &[u8]) {
+        let new = self.folder.path().join(format!("{name}.new"));
+        fs::write(&new, bytes).and_then(|()| fs::rename(&new, self.folder.path().join(name))).expect("a file");
+    }
+
+    /// Replaces the policy and waits until it is in service.
+    pub fn reload(&self, policy: &Policy) {
+        let mark = self.stderr.mark();
+        self.write(policy);
+        self.wait_for(mark, "reloaded generation=");
+    }
+
+    /// Sends a signal, by its name.
+    ///
+    /// # Panics
+    /// `kill` fails.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(sent.expect("`kill` starts").success(), "cannot send {name}");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// It does not end.
+    pub fn wait_end(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the gateway does not end");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Whether the process has ended.
+    ///
+    /// # Panics
+    /// The system does not say.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log ---\n{}\n--- its last access-log lines ---", self.stderr.whole());
+            let mark = self.stdout.mark().saturating_sub(20);
+            eprintln!("{}\n---", self.stdout.since(mark).join("\n"));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A small language for the policies of tests.
+
+use std::fmt::Write;
+
+use crate::Backend;
+
+/// A policy with one listener, `main`, on the gateway's port, and one rule list.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    top: String,
+    listener: String,
+    rules: String,
+    otherwise: Option<String>,
+}
+
+impl Policy {
+    /// A policy whose requests go to the group `web`: this backend.
+    pub fn to(backend: &Backend) -> Self {
+        Self::new().group("web", &format!("server {}", backend.address()))
+    }
+
+    /// A policy without groups, whose requests go to a group `web` that is yet to be declared.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares something.
+    #[must_use]
+    pub fn top(mut self, text: &str) -> Self {
+        let _ = writeln!(self.top, "{text}");
+        self
+    }
+
+    /// Declares a group.
+    #[must_use]
+    pub fn group(self, name: &str, body: &str) -> Self {
+        self.top(&format!("server-group {name} {{ {body} }}"))
+    }
+
+    /// Declares a group with one server.
+    #[must_use]
+    pub fn backend(self, name: &str, backend: &Backend) -> Self {
+        self.group(name, &format!("server {}", backend.address()))
+    }
+
+    /// Lines of the listener.
+    #[must_use]
+    pub fn listener(mut self, text: &str) -> Self {
+        let _ = writeln!(self.listener, "    {text}");
+        self
+    }
+
+    /// A rule, before `otherwise`.
+    #[must_use]
+    pub fn rule(mut self, name: &str, body: &str) -> Self {
+        let _ = writeln!(self.rules, "    rule {name} {{\n{body}\n}}");
+        self
+    }
+
+    /// What the last rule does; `forward web` if it is left out.
+    #[must_use]
+    pub fn otherwise(mut self, body: &str) -> Self {
+        self.otherwise = Some(body.to_owned());
+        self
+    }
+
+    /// The text. `@port` stands for the gateway's port.
+    pub fn text(&self) -> String {
+        let Self { top, listener, rules, otherwise } = self;
+        let otherwise = otherwise.as_deref().unwrap_or("forward web");
+        format!(
+            "tidegate 1\n\n{top}\nlistener http main {{\n    address 127.0.0.1:@port\n{listener}    rules main\n}}\n\n\
+             rules main {{\n{rules}    otherwise {{\n{otherwise}\n}}\n}}\n"
+        )
+    }
+}

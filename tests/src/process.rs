@@ -1,0 +1,43 @@
+//! What the kernel says of a process.
+
+use std::fs;
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Of which sockets.
+    pub sockets: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Resident memory, in bytes.
+    pub resident: u64,
+    /// The most that its resident memory has been, in bytes.
+    pub peak: u64,
+}
+
+impl Usage {
+    /// Asks `/proc`.
+    ///
+    /// # Panics
+    /// The process is gone.
+    pub fn of(pid: u32) -> Self {
+        let links: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
+            .expect("the descriptors of a living process")
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .collect();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the status of a living process");
+        let number = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a line of /proc/PID/status");
+            line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).expect("a number")
+        };
+        Self {
+            descriptors: links.len(),
+            sockets: links.iter().filter(|link| link.to_string_lossy().starts_with("socket:")).count(),
+            threads: usize::try_from(number("Threads:")).unwrap(),
+            resident: number("VmRSS:") * 1024,
+            peak: number("VmHWM:") * 1024,
+        }
+    }
+}
