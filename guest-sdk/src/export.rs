@@ -96,14 +96,8 @@ mod glue {
     /// The interest in the ABI's terms.
     pub fn into_interest(interest: Interest, exported: Hooks) -> types::Interest {
         let mut hooks = types::Hooks::empty();
-        hooks.set(
-            types::Hooks::REQUEST,
-            interest.hooks.request && exported.request,
-        );
-        hooks.set(
-            types::Hooks::RESPONSE,
-            interest.hooks.response && exported.response,
-        );
+        hooks.set(types::Hooks::REQUEST, interest.hooks.request && exported.request);
+        hooks.set(types::Hooks::RESPONSE, interest.hooks.response && exported.response);
         types::Interest {
             hooks,
             methods: interest.methods,

@@ -85,14 +85,7 @@ pub struct Interest {
 impl Interest {
     /// Every hook that is exported, every method, every path.
     pub const fn everything() -> Self {
-        Self {
-            hooks: Hooks {
-                request: true,
-                response: true,
-            },
-            methods: Vec::new(),
-            path_prefixes: Vec::new(),
-        }
+        Self { hooks: Hooks { request: true, response: true }, methods: Vec::new(), path_prefixes: Vec::new() }
     }
 
     /// Only these hooks, of those that are exported.
@@ -131,9 +124,7 @@ pub fn from_json<F: Filter>(config: &str) -> Result<F> {
             match serde_json::from_str("null") {
                 Ok(unit) if empty => unit,
                 _ => {
-                    return Err(Error::new(format!(
-                        "the configuration does not fit: {error}"
-                    )));
+                    return Err(Error::new(format!("the configuration does not fit: {error}")));
                 }
             }
         }

@@ -87,18 +87,12 @@ impl Request {
 
     /// Every value of a header, in order.
     pub fn header_all(&self, name: &str) -> Vec<Value> {
-        sys::request_get_all(name)
-            .into_iter()
-            .map(Value::new)
-            .collect()
+        sys::request_get_all(name).into_iter().map(Value::new).collect()
     }
 
     /// Every header field; names are in lower case.
     pub fn headers(&self) -> Vec<(String, Value)> {
-        sys::request_all()
-            .into_iter()
-            .map(|(name, value)| (name, Value::new(value)))
-            .collect()
+        sys::request_all().into_iter().map(|(name, value)| (name, Value::new(value))).collect()
     }
 
     /// The first value of a cookie (RFC 6265, 4.2), as it is written.
@@ -161,18 +155,12 @@ impl Response {
 
     /// Every value of a header, in order.
     pub fn header_all(&self, name: &str) -> Vec<Value> {
-        sys::response_get_all(name)
-            .into_iter()
-            .map(Value::new)
-            .collect()
+        sys::response_get_all(name).into_iter().map(Value::new).collect()
     }
 
     /// Every header field; names are in lower case.
     pub fn headers(&self) -> Vec<(String, Value)> {
-        sys::response_all()
-            .into_iter()
-            .map(|(name, value)| (name, Value::new(value)))
-            .collect()
+        sys::response_all().into_iter().map(|(name, value)| (name, Value::new(value))).collect()
     }
 
     /// Replaces the status with a final one, 200 to 599. It may not cross 204 or 304, which have no body.

@@ -47,10 +47,7 @@ impl TestHost {
                     version: "1.1".to_owned(),
                     headers: Vec::new(),
                 },
-                response: mock::Response {
-                    status: 200,
-                    headers: Vec::new(),
-                },
+                response: mock::Response { status: 200, headers: Vec::new() },
                 connection: Connection {
                     peer: "192.0.2.1:50123".to_owned(),
                     client_ip: "192.0.2.1".to_owned(),
@@ -96,10 +93,7 @@ impl TestHost {
 
     /// Adds a request header.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.exchange
-            .request
-            .headers
-            .push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self.exchange.request.headers.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
         self
     }
 
@@ -135,10 +129,7 @@ impl TestHost {
 
     /// Adds a header to the backend's response.
     pub fn response_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.exchange
-            .response
-            .headers
-            .push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self.exchange.response.headers.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
         self
     }
 
@@ -153,10 +144,7 @@ impl TestHost {
     /// # Panics
     ///
     /// If the configuration is refused, and where the gateway would stop a call: the message says why.
-    #[expect(
-        clippy::panic,
-        reason = "a test with a configuration that does not fit has failed"
-    )]
+    #[expect(clippy::panic, reason = "a test with a configuration that does not fit has failed")]
     pub fn run<F: Filter>(self) -> Outcome {
         match self.try_run::<F>() {
             Ok(outcome) => outcome,
@@ -173,13 +161,8 @@ impl TestHost {
         let filter = crate::filter::from_json::<F>(&self.config)?;
         let interest = filter.interest();
         let path = &self.exchange.request.path;
-        let wanted = (interest.methods.is_empty()
-            || interest.methods.contains(&self.exchange.request.method))
-            && (interest.path_prefixes.is_empty()
-                || interest
-                    .path_prefixes
-                    .iter()
-                    .any(|prefix| under(path, prefix)));
+        let wanted = (interest.methods.is_empty() || interest.methods.contains(&self.exchange.request.method))
+            && (interest.path_prefixes.is_empty() || interest.path_prefixes.iter().any(|prefix| under(path, prefix)));
 
         let (mut exchange, verdict) = if wanted && interest.hooks.request {
             mock::with(self.exchange, || filter.on_request(&mut Request::current()))
@@ -188,34 +171,21 @@ impl TestHost {
         };
         exchange.phase = Phase::Response;
         if let Kind::Respond(reply) = &verdict.0 {
-            exchange.response = mock::Response {
-                status: reply.status,
-                headers: reply.headers.clone(),
-            };
+            exchange.response = mock::Response { status: reply.status, headers: reply.headers.clone() };
         }
         if verdict.0 == Kind::Close || !wanted || !interest.hooks.response {
-            return Ok(Outcome {
-                verdict,
-                response_verdict: None,
-                exchange,
-            });
+            return Ok(Outcome { verdict, response_verdict: None, exchange });
         }
-        let (exchange, response_verdict) = mock::with(exchange, || {
-            filter.on_response(&Request::current(), &mut Response::current())
-        });
-        Ok(Outcome {
-            verdict,
-            response_verdict: Some(response_verdict),
-            exchange,
-        })
+        let (exchange, response_verdict) =
+            mock::with(exchange, || filter.on_response(&Request::current(), &mut Response::current()));
+        Ok(Outcome { verdict, response_verdict: Some(response_verdict), exchange })
     }
 }
 
 /// Whether `path` is `prefix` or below it, by whole segments.
 fn under(path: &str, prefix: &str) -> bool {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Outcome {
@@ -251,26 +221,17 @@ impl Outcome {
 
     /// A variable of the request.
     pub fn var(&self, name: &str) -> Option<&str> {
-        self.exchange
-            .vars
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.exchange.vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The lines that the hooks wrote to the log.
     pub fn log(&self) -> impl Iterator<Item = (Level, &str)> {
-        self.exchange
-            .log
-            .iter()
-            .map(|(level, line)| (*level, line.as_str()))
+        self.exchange.log.iter().map(|(level, line)| (*level, line.as_str()))
     }
 }
 
 fn first<'a>(headers: &'a mock::Headers, name: &str) -> Option<&'a str> {
-    let (_, value) = headers
-        .iter()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    let (_, value) = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(value).ok()
 }
 
@@ -289,9 +250,7 @@ mod tests {
         }
 
         fn interest(&self) -> Interest {
-            Interest::everything()
-                .methods(["GET", "POST"])
-                .path_prefixes(["/api"])
+            Interest::everything().methods(["GET", "POST"]).path_prefixes(["/api"])
         }
 
         fn on_request(&self, request: &mut Request) -> Verdict {
@@ -301,12 +260,7 @@ mod tests {
             if request.header("x-break").is_some() {
                 request.set_header("x-a", "a\r\nb: c");
             }
-            request.set_header(
-                "X-Seen",
-                request
-                    .client_ip()
-                    .map_or_else(String::new, |ip| ip.to_string()),
-            );
+            request.set_header("X-Seen", request.client_ip().map_or_else(String::new, |ip| ip.to_string()));
             crate::vars::set("seen", "yes");
             Verdict::next()
         }
@@ -320,10 +274,7 @@ mod tests {
 
     #[test]
     fn both_hooks_see_one_request() {
-        let outcome = TestHost::new()
-            .client_ip("203.0.113.9")
-            .target("/api/x?y")
-            .run::<Probe>();
+        let outcome = TestHost::new().client_ip("203.0.113.9").target("/api/x?y").run::<Probe>();
         assert_eq!(outcome.verdict, Verdict::next());
         assert_eq!(outcome.request_header("x-seen"), Some("203.0.113.9"));
         assert_eq!(outcome.response_header("x-path"), Some("/api/x"));
@@ -341,23 +292,14 @@ mod tests {
 
     #[test]
     fn a_reply_becomes_the_response() {
-        let outcome = TestHost::new()
-            .target("/api")
-            .header("x-stop", "1")
-            .run::<Probe>();
-        assert_eq!(
-            outcome.verdict,
-            Verdict::respond(Reply::new(403).text("no"))
-        );
+        let outcome = TestHost::new().target("/api").header("x-stop", "1").run::<Probe>();
+        assert_eq!(outcome.verdict, Verdict::respond(Reply::new(403).text("no")));
         assert_eq!(outcome.status(), 403);
     }
 
     #[test]
     #[should_panic(expected = "the value of header `x-a` holds a line break or NUL")]
     fn a_line_break_in_a_value_is_refused() {
-        let _ = TestHost::new()
-            .target("/api")
-            .header("x-break", "1")
-            .run::<Probe>();
+        let _ = TestHost::new().target("/api").header("x-break", "1").run::<Probe>();
     }
 }

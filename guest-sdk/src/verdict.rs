@@ -54,18 +54,13 @@ pub struct Reply {
 impl Reply {
     /// An answer of this status (200 to 599) without a body.
     pub const fn new(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
     /// Adds a header field. Framing fields belong to the gateway.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.headers
-            .push((name.to_owned(), value.as_ref().to_vec()));
+        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
         self
     }
 
@@ -79,7 +74,6 @@ impl Reply {
     /// Sets a body of UTF-8 text, with its `content-type`.
     #[must_use]
     pub fn text(self, body: impl Into<String>) -> Self {
-        self.header("content-type", "text/plain; charset=utf-8")
-            .body(body.into())
+        self.header("content-type", "text/plain; charset=utf-8").body(body.into())
     }
 }

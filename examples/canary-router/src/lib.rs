@@ -32,15 +32,10 @@ impl Filter for CanaryRouter {
 
     fn init(config: Config) -> Result<Self> {
         if !(0.0..=100.0).contains(&config.percent) {
-            return Err(Error::new(format!(
-                "percent is {}: write 0 to 100",
-                config.percent
-            )));
+            return Err(Error::new(format!("percent is {}: write 0 to 100", config.percent)));
         }
         if config.header.is_none() && config.cookie.is_none() && config.percent == 0.0 {
-            return Err(Error::new(
-                "nothing is ever chosen: write header, cookie or percent",
-            ));
+            return Err(Error::new("nothing is ever chosen: write header, cookie or percent"));
         }
         #[expect(
             clippy::cast_possible_truncation,
@@ -52,11 +47,7 @@ impl Filter for CanaryRouter {
     }
 
     fn on_request(&self, request: &mut Request) -> Verdict {
-        if self.is_chosen(request) {
-            Verdict::forward(self.config.group.as_str())
-        } else {
-            Verdict::next()
-        }
+        if self.is_chosen(request) { Verdict::forward(self.config.group.as_str()) } else { Verdict::next() }
     }
 }
 
@@ -65,22 +56,10 @@ export!(CanaryRouter: request);
 impl CanaryRouter {
     /// An explicit mark decides before the share does.
     fn is_chosen(&self, request: &Request) -> bool {
-        let header = self
-            .config
-            .header
-            .as_deref()
-            .and_then(|name| request.header(name))
-            .map(|value| value != *OFF);
-        let marked = header.or_else(|| {
-            self.config
-                .cookie
-                .as_deref()
-                .and_then(|name| request.cookie(name))
-                .map(|value| value != OFF)
-        });
-        marked.unwrap_or_else(|| {
-            self.threshold > 0 && hash(&request.connection().client_ip_text()) < self.threshold
-        })
+        let header = self.config.header.as_deref().and_then(|name| request.header(name)).map(|value| value != *OFF);
+        let marked = header
+            .or_else(|| self.config.cookie.as_deref().and_then(|name| request.cookie(name)).map(|value| value != OFF));
+        marked.unwrap_or_else(|| self.threshold > 0 && hash(&request.connection().client_ip_text()) < self.threshold)
     }
 }
 
@@ -92,9 +71,9 @@ const HASHES: u64 = 1 << 32;
 
 /// FNV-1a, 64 bits, of which the mixed upper half is used: stable over restarts, so that a client stays on its side.
 fn hash(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     // Addresses of one network differ in their last byte alone, which FNV leaves in the lower bits: spread it.
     (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32
 }
@@ -105,8 +84,7 @@ mod tests {
 
     use super::*;
 
-    const CONFIG: &str =
-        r#"{"group": "canary", "header": "x-canary", "cookie": "canary", "percent": 10}"#;
+    const CONFIG: &str = r#"{"group": "canary", "header": "x-canary", "cookie": "canary", "percent": 10}"#;
 
     fn run(host: TestHost) -> Verdict {
         host.config(CONFIG).run::<CanaryRouter>().verdict
@@ -115,68 +93,30 @@ mod tests {
     #[test]
     fn header_and_cookie_choose_and_opt_out() {
         let canary = Verdict::forward("canary");
-        let outside = (0..=255)
-            .map(|n| format!("10.0.0.{n}"))
-            .find(|ip| run(TestHost::new().client_ip(ip)) != canary)
-            .unwrap();
-        let inside = (0..=255)
-            .map(|n| format!("10.0.0.{n}"))
-            .find(|ip| run(TestHost::new().client_ip(ip)) == canary)
-            .unwrap();
-        assert_eq!(
-            run(TestHost::new().client_ip(&outside).header("x-canary", "1")),
-            canary
-        );
-        assert_eq!(
-            run(TestHost::new()
-                .client_ip(&outside)
-                .header("cookie", "a=b; canary=1")),
-            canary
-        );
-        assert_eq!(
-            run(TestHost::new().client_ip(&inside).header("x-canary", "off")),
-            Verdict::next()
-        );
-        assert_eq!(
-            run(TestHost::new()
-                .client_ip(&inside)
-                .header("cookie", "canary=off")),
-            Verdict::next()
-        );
+        let outside =
+            (0..=255).map(|n| format!("10.0.0.{n}")).find(|ip| run(TestHost::new().client_ip(ip)) != canary).unwrap();
+        let inside =
+            (0..=255).map(|n| format!("10.0.0.{n}")).find(|ip| run(TestHost::new().client_ip(ip)) == canary).unwrap();
+        assert_eq!(run(TestHost::new().client_ip(&outside).header("x-canary", "1")), canary);
+        assert_eq!(run(TestHost::new().client_ip(&outside).header("cookie", "a=b; canary=1")), canary);
+        assert_eq!(run(TestHost::new().client_ip(&inside).header("x-canary", "off")), Verdict::next());
+        assert_eq!(run(TestHost::new().client_ip(&inside).header("cookie", "canary=off")), Verdict::next());
     }
 
     #[test]
     fn the_share_is_about_right_and_stable() {
         let chosen = |ip: &String| run(TestHost::new().client_ip(ip)) == Verdict::forward("canary");
-        let addresses: Vec<String> = (0..5000)
-            .map(|n| format!("10.1.{}.{}", n / 250, n % 250))
-            .collect();
+        let addresses: Vec<String> = (0..5000).map(|n| format!("10.1.{}.{}", n / 250, n % 250)).collect();
         let first: Vec<&String> = addresses.iter().filter(|ip| chosen(ip)).collect();
-        assert!(
-            (400..=600).contains(&first.len()),
-            "10 % of 5000 is 500, got {}",
-            first.len()
-        );
+        assert!((400..=600).contains(&first.len()), "10 % of 5000 is 500, got {}", first.len());
         assert!(first.iter().all(|ip| chosen(ip)));
     }
 
     #[test]
     fn a_bad_configuration_says_what_to_change() {
-        let refused = |config: &str| {
-            TestHost::new()
-                .config(config)
-                .try_run::<CanaryRouter>()
-                .unwrap_err()
-                .to_string()
-        };
-        assert_eq!(
-            refused(r#"{"group": "c", "percent": 101}"#),
-            "percent is 101: write 0 to 100"
-        );
-        assert_eq!(
-            refused(r#"{"group": "c"}"#),
-            "nothing is ever chosen: write header, cookie or percent"
-        );
+        let refused = |config: &str| TestHost::new().config(config).try_run::<CanaryRouter>().unwrap_err().to_string();
+        assert_eq!(refused(r#"{"group": "c", "percent": 101}"#), "percent is 101: write 0 to 100");
+        assert_eq!(refused(r#"{"group": "c"}"#), "nothing is ever chosen: write header, cookie or percent");
         assert!(refused("{}").contains("missing field `group`"));
     }
 }

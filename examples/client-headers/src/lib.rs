@@ -31,10 +31,7 @@ impl Filter for ClientHeaders {
     type Config = Config;
 
     fn init(config: Config) -> Result<Self> {
-        Ok(Self {
-            request: parse(config.request)?,
-            response: parse(config.response)?,
-        })
+        Ok(Self { request: parse(config.request)?, response: parse(config.response)? })
     }
 
     fn on_request(&self, request: &mut Request) -> Verdict {
@@ -59,10 +56,7 @@ impl Filter for ClientHeaders {
 export!(ClientHeaders);
 
 fn parse(headers: BTreeMap<String, String>) -> Result<Vec<(String, Template)>> {
-    headers
-        .into_iter()
-        .map(|(name, value)| Ok((name, Template::parse(&value)?)))
-        .collect()
+    headers.into_iter().map(|(name, value)| Ok((name, Template::parse(&value)?))).collect()
 }
 
 #[cfg(test)]
@@ -74,11 +68,7 @@ mod tests {
     #[test]
     fn headers_are_set_on_both_sides() {
         let config = r#"{"request": {"x-client": "{client-ip}"}, "response": {"x-served-for": "{method} {path}"}}"#;
-        let outcome = TestHost::new()
-            .config(config)
-            .client_ip("203.0.113.9")
-            .target("/a?b")
-            .run::<ClientHeaders>();
+        let outcome = TestHost::new().config(config).client_ip("203.0.113.9").target("/a?b").run::<ClientHeaders>();
         assert_eq!(outcome.request_header("x-client"), Some("203.0.113.9"));
         assert_eq!(outcome.response_header("x-served-for"), Some("GET /a"));
     }
@@ -86,20 +76,15 @@ mod tests {
     #[test]
     fn what_a_client_sent_is_replaced() {
         let config = r#"{"request": {"x-client": "{client-ip}"}}"#;
-        let outcome = TestHost::new()
-            .config(config)
-            .header("x-client", "10.0.0.1")
-            .run::<ClientHeaders>();
+        let outcome = TestHost::new().config(config).header("x-client", "10.0.0.1").run::<ClientHeaders>();
         assert_eq!(outcome.request_header("x-client"), Some("192.0.2.1"));
     }
 
     #[test]
     fn the_first_entry_of_a_list() {
         let config = r#"{"request": {"x-ext-client": "{first.x-forwarded-for}"}, "response": {"x-ext": "1"}}"#;
-        let outcome = TestHost::new()
-            .config(config)
-            .header("x-forwarded-for", "203.0.113.9, 10.0.0.1")
-            .run::<ClientHeaders>();
+        let outcome =
+            TestHost::new().config(config).header("x-forwarded-for", "203.0.113.9, 10.0.0.1").run::<ClientHeaders>();
         assert_eq!(outcome.request_header("x-ext-client"), Some("203.0.113.9"));
         assert_eq!(outcome.response_header("x-ext"), Some("1"));
     }
@@ -113,13 +98,7 @@ mod tests {
 
     #[test]
     fn a_bad_configuration_says_what_to_change() {
-        let refused = |config: &str| {
-            TestHost::new()
-                .config(config)
-                .try_run::<ClientHeaders>()
-                .unwrap_err()
-                .to_string()
-        };
+        let refused = |config: &str| TestHost::new().config(config).try_run::<ClientHeaders>().unwrap_err().to_string();
         assert_eq!(
             refused(r#"{"request": {"x": "{client}"}}"#),
             "unknown insert `{client}`: use {client-ip}, {peer}, {listener}, {method}, {scheme}, {authority}, {path}, \

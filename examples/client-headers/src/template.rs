@@ -110,10 +110,7 @@ impl Piece {
             Self::Header(name) => request.header(name).map(tidegate_guest::Value::into_bytes),
             Self::First(name) => request.header(name).map(|value| {
                 let mut value = value.into_bytes();
-                let end = value
-                    .iter()
-                    .position(|byte| *byte == b',')
-                    .unwrap_or(value.len());
+                let end = value.iter().position(|byte| *byte == b',').unwrap_or(value.len());
                 value.truncate(end);
                 value.truncate(value.trim_ascii_end().len());
                 value
@@ -128,31 +125,14 @@ mod tests {
 
     #[test]
     fn braces_are_written_twice() {
-        assert_eq!(
-            Template::parse("{{a}}").unwrap(),
-            Template(vec![Piece::Text("{a}".to_owned())])
-        );
-        assert!(
-            Template::parse("a}")
-                .unwrap_err()
-                .to_string()
-                .starts_with("a single `}`")
-        );
-        assert!(
-            Template::parse("{path")
-                .unwrap_err()
-                .to_string()
-                .starts_with("a single `{`")
-        );
+        assert_eq!(Template::parse("{{a}}").unwrap(), Template(vec![Piece::Text("{a}".to_owned())]));
+        assert!(Template::parse("a}").unwrap_err().to_string().starts_with("a single `}`"));
+        assert!(Template::parse("{path").unwrap_err().to_string().starts_with("a single `{`"));
     }
 
     #[test]
     fn text_and_inserts_alternate() {
-        let pieces = vec![
-            Piece::Text("a ".to_owned()),
-            Piece::Path,
-            Piece::Text(" b".to_owned()),
-        ];
+        let pieces = vec![Piece::Text("a ".to_owned()), Piece::Path, Piece::Text(" b".to_owned())];
         assert_eq!(Template::parse("a {path} b").unwrap(), Template(pieces));
     }
 }

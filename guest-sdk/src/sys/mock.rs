@@ -1,9 +1,6 @@
 //! A mock of the host, for tests: one exchange a thread, and the host's rules about it. What the gateway would stop
 //! the call for is a panic here, with the same reason.
-#![expect(
-    clippy::panic,
-    reason = "a refused call ends the test, as it ends the call in the gateway"
-)]
+#![expect(clippy::panic, reason = "a refused call ends the test, as it ends the call in the gateway")]
 
 use std::cell::RefCell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -86,13 +83,7 @@ pub(crate) fn method() -> String {
 }
 
 pub(crate) fn scheme() -> String {
-    on(|x| {
-        if x.connection.tls.is_some() {
-            "https".to_owned()
-        } else {
-            "http".to_owned()
-        }
-    })
+    on(|x| if x.connection.tls.is_some() { "https".to_owned() } else { "http".to_owned() })
 }
 
 pub(crate) fn authority() -> String {
@@ -146,21 +137,15 @@ pub(crate) fn tls() -> Option<Tls> {
 // === write-request-headers, rewrite ===
 
 pub(crate) fn request_set(name: &str, value: &[u8]) {
-    edit_request("write-request-headers.set", |request| {
-        set(&mut request.headers, name, value)
-    });
+    edit_request("write-request-headers.set", |request| set(&mut request.headers, name, value));
 }
 
 pub(crate) fn request_add(name: &str, value: &[u8]) {
-    edit_request("write-request-headers.add", |request| {
-        add(&mut request.headers, name, value)
-    });
+    edit_request("write-request-headers.add", |request| add(&mut request.headers, name, value));
 }
 
 pub(crate) fn request_remove(name: &str) {
-    edit_request("write-request-headers.remove", |request| {
-        remove(&mut request.headers, name)
-    });
+    edit_request("write-request-headers.remove", |request| remove(&mut request.headers, name));
 }
 
 pub(crate) fn set_path(path: &str) {
@@ -171,15 +156,11 @@ pub(crate) fn set_path(path: &str) {
 }
 
 pub(crate) fn set_authority(authority: &str) {
-    edit_request("rewrite.set-authority", |request| {
-        request.authority = authority.to_ascii_lowercase()
-    });
+    edit_request("rewrite.set-authority", |request| request.authority = authority.to_ascii_lowercase());
 }
 
 pub(crate) fn set_query(query: Option<&str>) {
-    edit_request("rewrite.set-query", |request| {
-        request.query = query.map(str::to_owned)
-    });
+    edit_request("rewrite.set-query", |request| request.query = query.map(str::to_owned));
 }
 
 fn edit_request(function: &str, work: impl FnOnce(&mut Request)) {
@@ -200,9 +181,7 @@ pub(crate) fn response_get(name: &str) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn response_get_all(name: &str) -> Vec<Vec<u8>> {
-    response("read-response.get-all", |response| {
-        get_all(&response.headers, name)
-    })
+    response("read-response.get-all", |response| get_all(&response.headers, name))
 }
 
 pub(crate) fn response_all() -> Headers {
@@ -213,27 +192,19 @@ pub(crate) fn set_status(status: u16) {
     if !(200..=599).contains(&status) {
         panic!("{status} is no final status: use 200 to 599");
     }
-    response("write-response-headers.set-status", |response| {
-        response.status = status
-    });
+    response("write-response-headers.set-status", |response| response.status = status);
 }
 
 pub(crate) fn response_set(name: &str, value: &[u8]) {
-    response("write-response-headers.set", |response| {
-        set(&mut response.headers, name, value)
-    });
+    response("write-response-headers.set", |response| set(&mut response.headers, name, value));
 }
 
 pub(crate) fn response_add(name: &str, value: &[u8]) {
-    response("write-response-headers.add", |response| {
-        add(&mut response.headers, name, value)
-    });
+    response("write-response-headers.add", |response| add(&mut response.headers, name, value));
 }
 
 pub(crate) fn response_remove(name: &str) {
-    response("write-response-headers.remove", |response| {
-        remove(&mut response.headers, name)
-    });
+    response("write-response-headers.remove", |response| remove(&mut response.headers, name));
 }
 
 fn response<R>(function: &str, work: impl FnOnce(&mut Response) -> R) -> R {
@@ -246,12 +217,7 @@ fn response<R>(function: &str, work: impl FnOnce(&mut Response) -> R) -> R {
 // === vars, log, clock, random, verdicts ===
 
 pub(crate) fn var_get(name: &str) -> Option<String> {
-    on(|x| {
-        x.vars
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.clone())
-    })
+    on(|x| x.vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
 }
 
 pub(crate) fn var_set(name: &str, value: &str) {
@@ -274,9 +240,7 @@ pub(crate) fn log_write(level: Level, message: &str) {
 }
 
 pub(crate) fn now_unix_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -303,18 +267,11 @@ pub(crate) const fn may_respond() {}
 // === header fields ===
 
 pub(crate) fn get(headers: &Headers, name: &str) -> Option<Vec<u8>> {
-    headers
-        .iter()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.clone())
+    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
 }
 
 fn get_all(headers: &Headers, name: &str) -> Vec<Vec<u8>> {
-    headers
-        .iter()
-        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.clone())
-        .collect()
+    headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone()).collect()
 }
 
 fn set(headers: &mut Headers, name: &str, value: &[u8]) {
@@ -354,10 +311,7 @@ fn check_name(name: &str) {
     if name.is_empty() || !name.bytes().all(token) {
         panic!("`{name}` is no header name");
     }
-    if HOST_FIELDS
-        .iter()
-        .any(|field| name.eq_ignore_ascii_case(field))
-    {
+    if HOST_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field)) {
         panic!("header `{name}` belongs to the gateway");
     }
 }

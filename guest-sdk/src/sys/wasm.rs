@@ -16,33 +16,21 @@ pub(crate) use host::respond::may_respond;
 pub(crate) use host::rewrite::{set_authority, set_path, set_query};
 pub(crate) use host::route::may_forward;
 pub(crate) use host::vars::{get as var_get, set as var_set};
-pub(crate) use host::write_request_headers::{
-    add as request_add, remove as request_remove, set as request_set,
-};
+pub(crate) use host::write_request_headers::{add as request_add, remove as request_remove, set as request_set};
 pub(crate) use host::write_response_headers::{
     add as response_add, remove as response_remove, set as response_set, set_status,
 };
 
 pub(crate) fn request_all() -> Vec<(String, Vec<u8>)> {
-    host::read_request::all()
-        .into_iter()
-        .map(|header| (header.name, header.value))
-        .collect()
+    host::read_request::all().into_iter().map(|header| (header.name, header.value)).collect()
 }
 
 pub(crate) fn response_all() -> Vec<(String, Vec<u8>)> {
-    host::read_response::all()
-        .into_iter()
-        .map(|header| (header.name, header.value))
-        .collect()
+    host::read_response::all().into_iter().map(|header| (header.name, header.value)).collect()
 }
 
 pub(crate) fn tls() -> Option<Tls> {
-    host::conn::tls().map(|tls| Tls {
-        sni: tls.sni,
-        version: tls.version,
-        cipher: tls.cipher,
-    })
+    host::conn::tls().map(|tls| Tls { sni: tls.sni, version: tls.version, cipher: tls.cipher })
 }
 
 pub(crate) fn log_enabled(level: Level) -> bool {

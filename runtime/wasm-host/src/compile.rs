@@ -62,7 +62,12 @@ pub(crate) struct Exports {
 }
 
 impl Code {
-    pub(crate) fn compile(engine: &Engine, module: Arc<[u8]>, component: &[u8], report: ModuleReport) -> Result<Self, LoadError> {
+    pub(crate) fn compile(
+        engine: &Engine,
+        module: Arc<[u8]>,
+        component: &[u8],
+        report: ModuleReport,
+    ) -> Result<Self, LoadError> {
         let component = Component::from_binary(engine, component)
             .map_err(|error| LoadError::Compile(crate::log::one_line(&format!("{error:#}"), 512)))?;
         let export = |interface: &str, function: &str| {

@@ -118,13 +118,8 @@ impl Extension {
         imports::link(&mut linker, &spec.allow).map_err(compile)?;
         let pre = linker.instantiate_pre(&code.component).map_err(compile)?;
         let (log, log_level) = host.log();
-        let settings = Settings {
-            name: spec.name.clone(),
-            allow: spec.allow.clone(),
-            log,
-            log_level,
-            ticker: host.ticker(),
-        };
+        let settings =
+            Settings { name: spec.name.clone(), allow: spec.allow.clone(), log, log_level, ticker: host.ticker() };
         let settings = Arc::new(settings);
         let (_, asked) = Instance::new(&pre, &code.exports, &settings, spec).map_err(LoadError::InitFault)?;
         let asked = asked.map_err(LoadError::Init)?;

@@ -58,7 +58,9 @@ mod tests {
 
     #[test]
     fn the_hosts_fields_are_refused_by_name() {
-        for hosts in ["Connection", "content-length", "Host", "Keep-Alive", "TE", "trailer", "transfer-encoding", "upgrade"] {
+        for hosts in
+            ["Connection", "content-length", "Host", "Keep-Alive", "TE", "trailer", "transfer-encoding", "upgrade"]
+        {
             let refused = name(hosts).map_err(|stop| stop.0);
             let lower = hosts.to_ascii_lowercase();
             let message = format!("header `{lower}` belongs to the gateway: a guest cannot write it");

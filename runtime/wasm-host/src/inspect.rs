@@ -1,13 +1,17 @@
 //! What a module is, without running it: its hooks, and what its imports need.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use tidegate_engine::hook::{Capability, Hook};
+use wasmparser::{BinaryReaderError, Parser, Payload, Validator};
 use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::decoding::decode_world;
 use wit_parser::{Resolve, WorldId};
 
 use crate::interfaces::{HOOKS, LIFECYCLE, PACKAGE, VERSION, capability_of, interface_of};
 use crate::limits::MODULE_BYTES;
+use crate::log::one_line;
 
 /// What inspecting a module found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,13 +76,44 @@ pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, ModuleError> {
     if module.len() > MODULE_BYTES {
         return Err(ModuleError::TooLarge(module.len()));
     }
-    match module.get(..8) {
-        Some(b"\0asm\x0d\0\x01\0") => Ok(module.to_vec()),
-        Some(b"\0asm\x01\0\0\0") => encode(module),
-        Some(header) if header.starts_with(b"\0asm") => {
-            Err(ModuleError::NotWasm("an unknown version of the binary format".to_owned()))
+    validate(module).map_err(|error| ModuleError::NotWasm(one_line(&error, 512)))?;
+    if Parser::is_component(module) { Ok(module.to_vec()) } else { encode(module) }
+}
+
+/// Ends a file that is half written, or no Wasm at all: the readers that follow expect valid input. The component type
+/// inside a core module is Wasm of its own, which validating the module does not look at; `wit-bindgen` leaves a piece
+/// of it for each world.
+fn validate(module: &[u8]) -> Result<(), String> {
+    let text = |error: BinaryReaderError| error.to_string();
+    Validator::new().validate_all(module).map_err(text)?;
+    let mut needs = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::CustomSection(section) = payload.map_err(text)?
+            && section.name().starts_with("component-type")
+        {
+            Validator::new().validate_all(section.data()).map_err(text)?;
+            let (resolve, _) = decode_world(section.data()).map_err(|error| format!("{error:#}"))?;
+            for (id, package) in &resolve.packages {
+                let name = |id| resolve.packages[id].name.to_string();
+                needs.extend(resolve.package_direct_deps(id).map(|need| (package.name.to_string(), name(need))));
+            }
         }
-        _ => Err(ModuleError::NotWasm("it does not begin with `\\0asm`".to_owned())),
+    }
+    if has_cycle(needs) {
+        return Err("the packages of its component type need each other in a circle".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether the needs cannot be met in any order. What reads them next would never end.
+fn has_cycle(mut needs: Vec<(String, String)>) -> bool {
+    loop {
+        let before = needs.len();
+        let pending: HashSet<String> = needs.iter().map(|(package, _)| package.clone()).collect();
+        needs.retain(|(_, need)| pending.contains(need));
+        if needs.len() == before {
+            return before > 0;
+        }
     }
 }
 
@@ -86,13 +121,13 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, ModuleError> {
     let encoder = ComponentEncoder::default().validate(true).module(module);
     encoder
         .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| ModuleError::NotAComponent(crate::log::one_line(&format!("{error:#}"), 512)))
+        .map_err(|error| ModuleError::NotAComponent(one_line(&format!("{error:#}"), 512)))
 }
 
 /// As [`inspect`], for what [`component`] gave.
 pub(crate) fn inspect_component(component: &[u8]) -> Result<ModuleReport, ModuleError> {
-    let decoded = wit_component::decode(component)
-        .map_err(|error| ModuleError::NotWasm(crate::log::one_line(&format!("{error:#}"), 512)))?;
+    let decoded =
+        wit_component::decode(component).map_err(|error| ModuleError::NotWasm(one_line(&format!("{error:#}"), 512)))?;
     let DecodedWasm::Component(resolve, world) = decoded else {
         return Err(ModuleError::NotAComponent("it is a package of interfaces, without code".to_owned()));
     };
@@ -112,15 +147,18 @@ fn report(resolve: &Resolve, world: WorldId) -> Result<ModuleReport, ModuleError
         }
     }
     let mut lifecycle = false;
+    let mut exported = Vec::new();
     for key in world.exports.keys() {
         let export = resolve.name_world_key(key);
         match interface_of(&export) {
             Some(LIFECYCLE) => lifecycle = true,
-            Some(name) if let Some((_, hook)) = HOOKS.iter().find(|(known, _)| *known == name) => report.hooks.push(*hook),
+            Some(name) if HOOKS.iter().any(|(known, _)| *known == name) => exported.push(name.to_owned()),
             _ if export.starts_with(PACKAGE) => report.unknown_exports.push(export),
             _ => {}
         }
     }
+    let hooks = HOOKS.iter().filter(|(name, _)| exported.iter().any(|export| export == name));
+    report.hooks = hooks.map(|(_, hook)| *hook).collect();
     if !lifecycle {
         return Err(ModuleError::NoExport("lifecycle"));
     }

@@ -27,11 +27,14 @@ impl Interest {
             || asked.response_body != abi::BodyMode::None
             || asked.tick_ms != 0
         {
-            return Err("its interest asks for body, log or tick hooks, which this version does not have yet".to_owned());
+            return Err(
+                "its interest asks for body, log or tick hooks, which this version does not have yet".to_owned()
+            );
         }
         let request = (asked.hooks & abi::Hooks::REQUEST) == abi::Hooks::REQUEST;
         let response = (asked.hooks & abi::Hooks::RESPONSE) == abi::Hooks::RESPONSE;
-        for (wanted, hook, name) in [(request, Hook::Request, "on-request"), (response, Hook::Response, "on-response")] {
+        for (wanted, hook, name) in [(request, Hook::Request, "on-request"), (response, Hook::Response, "on-response")]
+        {
             if wanted && !exported.contains(&hook) {
                 return Err(format!("its interest asks for the hook `{name}`, which it does not export"));
             }

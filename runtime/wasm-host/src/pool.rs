@@ -173,7 +173,9 @@ fn checked(verdict: abi::Verdict, guest: &mut Guest, hook: Hook) -> Result<Verdi
             return Ok(());
         }
         let word = capability.word();
-        Err(Stop::not_allowed(format!("the guest said `{verdict}`, which `allow` does not list: add `{word}` to allow it")))
+        Err(Stop::not_allowed(format!(
+            "the guest said `{verdict}`, which `allow` does not list: add `{word}` to allow it"
+        )))
     };
     match verdict {
         abi::Verdict::Next => Ok(Verdict::Next),

@@ -74,8 +74,35 @@ fn a_file_that_is_no_extension_is_refused() {
     assert!(matches!(refused(b""), ModuleError::NotWasm(_)));
     assert!(matches!(refused(b"\0asm\x01\0\0\0"), ModuleError::NoExport("lifecycle")));
     assert!(matches!(refused(b"\0asm\x0d\0\x01\0"), ModuleError::NoExport("lifecycle")));
-    let whole = module("client_headers");
-    assert!(host.inspect(&whole[..whole.len() / 2]).is_err());
+}
+
+#[test]
+fn a_file_that_is_cut_or_damaged_does_no_harm() {
+    let host = rig().host;
+    let whole = module("canary_router");
+    for cut in (0..whole.len()).step_by(997) {
+        assert!(host.inspect(&whole[..cut]).is_err(), "cut at {cut}");
+    }
+    let mut random = 1_u64;
+    let mut refused = 0;
+    for _ in 0..300 {
+        let mut damaged = whole.to_vec();
+        for _ in 0..3 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = (random >> 33) as usize % damaged.len();
+            damaged[at] ^= 1 << (random & 7);
+        }
+        refused += u32::from(host.inspect(&damaged).is_err());
+    }
+    assert!(refused > 50, "{refused} of 300 damaged modules were refused");
+    // The component type is the part that other readers than the validator see.
+    let start = whole.windows(14).position(|name| name == b"component-type").unwrap();
+    let mut damaged = whole.to_vec();
+    for at in (start..(start + 2000).min(whole.len())).step_by(7) {
+        damaged[at] ^= 0x15;
+        let _ = host.inspect(&damaged);
+        damaged[at] ^= 0x15;
+    }
 }
 
 #[test]

@@ -113,9 +113,8 @@ fn text(
     function: &'static str,
     of: fn(&Exchange) -> String,
 ) -> wasmtime::Result<()> {
-    linker.func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((of(store.data().exchange(function)?),))
-    })
+    linker
+        .func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| Ok((of(store.data().exchange(function)?),)))
 }
 
 fn fixed(
@@ -124,7 +123,6 @@ fn fixed(
     function: &'static str,
     of: fn(&Exchange) -> &'static str,
 ) -> wasmtime::Result<()> {
-    linker.func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((of(store.data().exchange(function)?),))
-    })
+    linker
+        .func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| Ok((of(store.data().exchange(function)?),)))
 }

@@ -1,4 +1,5 @@
 //! Builds the guests, once, and what tests call them with.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses a part of it")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -68,9 +69,8 @@ pub fn hostile() -> ExtensionSpec {
 
 /// `GET http://shop.example/a?b` with these headers, and a 200 on the way back.
 pub fn exchange(headers: &[(&'static str, &'static str)]) -> Box<Exchange> {
-    let header = |(name, value): &(&'static str, &'static str)| {
-        (HeaderName::from_static(name), HeaderValue::from_static(value))
-    };
+    let header =
+        |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter().map(header) {
         map.append(name, value);

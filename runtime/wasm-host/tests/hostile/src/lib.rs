@@ -1,10 +1,13 @@
 //! A guest that misbehaves on demand: the request header `x-do` says how, and the configuration how `init` does.
 
 use std::cell::{Cell, RefCell};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 use tidegate_guest::log::Level;
-use tidegate_guest::{Error, Filter, Interest, Reply, Request, Response, Result, Verdict, clock, export, log, random, vars};
+use tidegate_guest::{
+    Error, Filter, Interest, Reply, Request, Response, Result, Verdict, clock, export, log, random, vars,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,7 +133,7 @@ fn describe(request: &mut Request) {
         ("x-all", request.headers().iter().map(|(name, value)| format!("{name}={};", value.to_text())).collect()),
         ("x-multi", request.header_all("x-m").iter().map(|value| format!("{};", value.to_text())).collect()),
         ("x-random", (random::u64() != random::u64()).to_string()),
-        ("x-clock", (clock::now().elapsed().is_ok() || clock::monotonic() <= clock::monotonic()).to_string()),
+        ("x-clock", (clock::now() > SystemTime::UNIX_EPOCH && clock::monotonic() <= clock::monotonic()).to_string()),
     ];
     for (name, value) in facts {
         request.set_header(name, value);
