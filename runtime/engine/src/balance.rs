@@ -19,13 +19,8 @@ struct Peer {
 impl RoundRobin {
     /// One choice for each weight, by position.
     pub fn new(weights: impl IntoIterator<Item = u32>) -> Self {
-        let peers = weights.into_iter().map(|weight| Peer {
-            weight: i64::from(weight),
-            credit: 0,
-        });
-        Self {
-            peers: peers.collect(),
-        }
+        let peers = weights.into_iter().map(|weight| Peer { weight: i64::from(weight), credit: 0 });
+        Self { peers: peers.collect() }
     }
 
     /// The position of the next choice among those that are `usable`; `None` if there is none.

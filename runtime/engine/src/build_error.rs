@@ -19,10 +19,7 @@ pub(crate) struct Invalid(pub(crate) String);
 impl Invalid {
     /// Says where.
     pub(crate) fn at(self, place: &str) -> BuildError {
-        BuildError {
-            place: place.to_owned(),
-            message: self.0,
-        }
+        BuildError { place: place.to_owned(), message: self.0 }
     }
 }
 

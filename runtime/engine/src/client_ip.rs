@@ -69,12 +69,8 @@ fn scan(peer: IpAddr, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> 
 /// `1.2.3.4`, `::1` or `[::1]`, perhaps with a port, perhaps quoted.
 fn address(token: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(token).ok()?;
-    let text = text
-        .strip_prefix('"')
-        .and_then(|inside| inside.strip_suffix('"'))
-        .unwrap_or(text);
-    let bracketed =
-        || -> Option<Ipv6Addr> { text.strip_prefix('[')?.strip_suffix(']')?.parse().ok() };
+    let text = text.strip_prefix('"').and_then(|inside| inside.strip_suffix('"')).unwrap_or(text);
+    let bracketed = || -> Option<Ipv6Addr> { text.strip_prefix('[')?.strip_suffix(']')?.parse().ok() };
     let address = text
         .parse::<IpAddr>()
         .ok()
@@ -111,16 +107,8 @@ mod tests {
         for (peer, lines, expected) in [
             ("10.0.0.1", &["203.0.113.9"][..], "203.0.113.9"),
             ("203.0.113.1", &["198.51.100.7"], "203.0.113.1"),
-            (
-                "10.0.0.1",
-                &["1.1.1.1, 203.0.113.9, 10.2.2.2"],
-                "203.0.113.9",
-            ),
-            (
-                "10.0.0.1",
-                &["1.1.1.1", "203.0.113.9", "10.2.2.2"],
-                "203.0.113.9",
-            ),
+            ("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.2.2.2"], "203.0.113.9"),
+            ("10.0.0.1", &["1.1.1.1", "203.0.113.9", "10.2.2.2"], "203.0.113.9"),
             ("10.0.0.1", &["10.3.3.3, 10.2.2.2"], "10.3.3.3"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &[""], "10.0.0.1"),
@@ -150,24 +138,15 @@ mod tests {
         ] {
             assert_eq!(find(&ClientIp::Leftmost, "192.0.2.1", lines), expected);
         }
-        assert_eq!(
-            find(&ClientIp::Peer, "192.0.2.1", &["1.1.1.1"]),
-            "192.0.2.1"
-        );
+        assert_eq!(find(&ClientIp::Peer, "192.0.2.1", &["1.1.1.1"]), "192.0.2.1");
     }
 
     #[test]
     fn the_number_of_tokens_is_bounded() {
         let many = vec!["10.0.0.2"; MAX_FORWARDED_TOKENS].join(",");
         let setting = trusting(&["10.0.0.0/8"]);
-        assert_eq!(
-            find(&setting, "10.0.0.1", &["203.0.113.9", &many]),
-            "10.0.0.2"
-        );
-        assert_eq!(
-            find(&setting, "10.0.0.1", &["203.0.113.9", &many[9..]]),
-            "203.0.113.9"
-        );
+        assert_eq!(find(&setting, "10.0.0.1", &["203.0.113.9", &many]), "10.0.0.2");
+        assert_eq!(find(&setting, "10.0.0.1", &["203.0.113.9", &many[9..]]), "203.0.113.9");
     }
 
     proptest! {

@@ -26,7 +26,7 @@ pub(crate) struct Condition {
 
 /// What a condition asks; the same shape as the plan's.
 #[derive(Debug)]
-pub(crate) enum Test {
+enum Test {
     All(Box<[Test]>),
     Any(Box<[Test]>),
     Is(Subject, Predicate),
@@ -53,7 +53,7 @@ pub(crate) enum Subject {
 
 /// What one value of the subject must meet.
 #[derive(Debug)]
-pub(crate) enum Predicate {
+enum Predicate {
     Is(Words),
     Like(Box<[Glob]>),
     Under(Box<[Box<str>]>),
@@ -66,7 +66,7 @@ pub(crate) enum Predicate {
 
 /// Words of which one is wanted.
 #[derive(Debug)]
-pub(crate) enum Words {
+enum Words {
     Few(Box<[Box<str>]>),
     Many(HashSet<Box<str>>),
 }
@@ -76,26 +76,15 @@ const FEW_WORDS: usize = 8;
 
 impl Condition {
     pub(crate) fn new(condition: &plan::Condition, plan: &Plan) -> Result<Self, Invalid> {
-        Ok(Self {
-            unless: condition.unless,
-            test: Test::new(&condition.test, plan)?,
-        })
+        Ok(Self { unless: condition.unless, test: Test::new(&condition.test, plan)? })
     }
 
     pub(crate) fn holds(&self, exchange: &Exchange) -> bool {
         self.test.holds(exchange) != self.unless
     }
 
-    pub(crate) const fn test(&self) -> &Test {
-        &self.test
-    }
-
     /// What its regular expressions find, if it is a `when`; and whether that stands outside `any`.
-    pub(crate) fn each_match(
-        &self,
-        exchange: &Exchange,
-        found: &mut dyn FnMut(&Captures<'_>, bool),
-    ) {
+    pub(crate) fn each_match(&self, exchange: &Exchange, found: &mut dyn FnMut(&Captures<'_>, bool)) {
         if !self.unless {
             self.test.each_match(exchange, true, found);
         }
@@ -103,14 +92,8 @@ impl Condition {
 }
 
 /// Compiles all of them.
-pub(crate) fn conditions(
-    conditions: &[plan::Condition],
-    plan: &Plan,
-) -> Result<Box<[Condition]>, Invalid> {
-    conditions
-        .iter()
-        .map(|condition| Condition::new(condition, plan))
-        .collect()
+pub(crate) fn conditions(conditions: &[plan::Condition], plan: &Plan) -> Result<Box<[Condition]>, Invalid> {
+    conditions.iter().map(|condition| Condition::new(condition, plan)).collect()
 }
 
 impl Test {
@@ -121,14 +104,13 @@ impl Test {
         Ok(match test {
             plan::Test::All(tests) => Self::All(all(tests)?),
             plan::Test::Any(tests) => Self::Any(all(tests)?),
-            plan::Test::Is(subject, predicate) => Self::Is(
-                Subject::new(subject)?,
-                Predicate::new(predicate, subject, plan)?,
-            ),
+            plan::Test::Is(subject, predicate) => {
+                Self::Is(Subject::new(subject)?, Predicate::new(predicate, subject, plan)?)
+            }
         })
     }
 
-    pub(crate) fn holds(&self, exchange: &Exchange) -> bool {
+    fn holds(&self, exchange: &Exchange) -> bool {
         match self {
             Self::All(tests) => tests.iter().all(|test| test.holds(exchange)),
             Self::Any(tests) => tests.iter().any(|test| test.holds(exchange)),
@@ -136,12 +118,7 @@ impl Test {
         }
     }
 
-    fn each_match(
-        &self,
-        exchange: &Exchange,
-        outside_any: bool,
-        found: &mut dyn FnMut(&Captures<'_>, bool),
-    ) {
+    fn each_match(&self, exchange: &Exchange, outside_any: bool, found: &mut dyn FnMut(&Captures<'_>, bool)) {
         match self {
             Self::All(tests) => {
                 for test in tests {
@@ -168,7 +145,7 @@ impl Test {
 }
 
 impl Subject {
-    fn new(subject: &plan::Subject) -> Result<Self, Invalid> {
+    pub(crate) fn new(subject: &plan::Subject) -> Result<Self, Invalid> {
         Ok(match subject {
             plan::Subject::Host => Self::Host,
             plan::Subject::Path => Self::Path,
@@ -201,19 +178,18 @@ impl Subject {
             Self::Scheme => meets(exchange.connection.scheme()),
             Self::Authority => meets(request.authority.as_str()),
             Self::Header(name) => fields::header(&request.headers, name).any(meets_cow),
-            Self::Query(name) => request
-                .target
-                .query()
-                .is_some_and(|query| fields::query(query, name).any(&mut meets_cow)),
+            Self::Query(name) => {
+                request.target.query().is_some_and(|query| fields::query(query, name).any(&mut meets_cow))
+            }
             Self::Cookie(name) => fields::cookie(&request.headers, name).any(meets_cow),
             Self::ClientIp => meets(stack_text::address(exchange.client_ip).as_str()),
             Self::PeerIp => meets(stack_text::address(exchange.connection.peer.ip()).as_str()),
             Self::Protocol => meets(protocol(request.version)),
             Self::Var(name) => exchange.vars.get(name).is_some_and(meets),
             Self::Status => response.is_some_and(|response| meets(response.status.as_str())),
-            Self::ResponseHeader(name) => response.is_some_and(|response| {
-                fields::header(&response.headers, name).any(&mut meets_cow)
-            }),
+            Self::ResponseHeader(name) => {
+                response.is_some_and(|response| fields::header(&response.headers, name).any(&mut meets_cow))
+            }
         }
     }
 
@@ -237,30 +213,18 @@ pub(crate) fn protocol(version: Version) -> &'static str {
 }
 
 impl Predicate {
-    fn new(
-        predicate: &plan::Predicate,
-        subject: &plan::Subject,
-        plan: &Plan,
-    ) -> Result<Self, Invalid> {
+    fn new(predicate: &plan::Predicate, subject: &plan::Subject, plan: &Plan) -> Result<Self, Invalid> {
         Ok(match predicate {
-            plan::Predicate::Is(values) => Self::Is(Words::new(
-                values.iter().map(|value| spelt(value, subject)).collect(),
-            )),
-            plan::Predicate::Like(globs) => {
-                Self::Like(globs.iter().map(|glob| Glob::new(glob)).collect())
+            plan::Predicate::Is(values) => {
+                Self::Is(Words::new(values.iter().map(|value| spelt(value, subject)).collect()))
             }
-            plan::Predicate::Under(prefixes) => Self::Under(
-                prefixes
-                    .iter()
-                    .map(|prefix| spelt(prefix, subject))
-                    .collect(),
-            ),
-            plan::Predicate::Matches(patterns) => Self::Matches(
-                patterns
-                    .iter()
-                    .map(|pattern| regex(pattern))
-                    .collect::<Result<_, _>>()?,
-            ),
+            plan::Predicate::Like(globs) => Self::Like(globs.iter().map(|glob| Glob::new(glob)).collect()),
+            plan::Predicate::Under(prefixes) => {
+                Self::Under(prefixes.iter().map(|prefix| spelt(prefix, subject)).collect())
+            }
+            plan::Predicate::Matches(patterns) => {
+                Self::Matches(patterns.iter().map(|pattern| regex(pattern)).collect::<Result<_, _>>()?)
+            }
             plan::Predicate::In(set) => Self::In(Networks::of(set, plan)),
             plan::Predicate::Status(ranges) => Self::Status(ranges.as_slice().into()),
             plan::Predicate::Present => Self::Present,
@@ -271,29 +235,19 @@ impl Predicate {
     fn holds(&self, subject: &Subject, exchange: &Exchange) -> bool {
         match self {
             Self::Is(words) => subject.any(exchange, |value| words.contain(value)),
-            Self::Like(globs) => subject.any(exchange, |value| {
-                globs.iter().any(|glob| glob.matches(value))
-            }),
-            Self::Under(prefixes) => subject.any(exchange, |value| {
-                prefixes.iter().any(|prefix| under(value, prefix))
-            }),
-            Self::Matches(patterns) => subject.any(exchange, |value| {
-                patterns.iter().any(|pattern| pattern.is_match(value))
-            }),
+            Self::Like(globs) => subject.any(exchange, |value| globs.iter().any(|glob| glob.matches(value))),
+            Self::Under(prefixes) => subject.any(exchange, |value| prefixes.iter().any(|prefix| under(value, prefix))),
+            Self::Matches(patterns) => {
+                subject.any(exchange, |value| patterns.iter().any(|pattern| pattern.is_match(value)))
+            }
             Self::In(networks) => match subject.address(exchange) {
                 Some(address) => networks.contains(address),
-                None => subject.any(exchange, |value| {
-                    value
-                        .parse()
-                        .is_ok_and(|address| networks.contains(address))
-                }),
+                None => subject.any(exchange, |value| value.parse().is_ok_and(|address| networks.contains(address))),
             },
             Self::Status(ranges) => subject.any(exchange, |value| {
-                value.parse::<u16>().is_ok_and(|status| {
-                    ranges
-                        .iter()
-                        .any(|range| (range.first..=range.last).contains(&status))
-                })
+                value
+                    .parse::<u16>()
+                    .is_ok_and(|status| ranges.iter().any(|range| (range.first..=range.last).contains(&status)))
             }),
             Self::Present => subject.any(exchange, |_| true),
             Self::Absent => !subject.any(exchange, |_| true),
@@ -303,11 +257,7 @@ impl Predicate {
 
 impl Words {
     fn new(words: Vec<Box<str>>) -> Self {
-        if words.len() <= FEW_WORDS {
-            Self::Few(words.into())
-        } else {
-            Self::Many(words.into_iter().collect())
-        }
+        if words.len() <= FEW_WORDS { Self::Few(words.into()) } else { Self::Many(words.into_iter().collect()) }
     }
 
     fn contain(&self, value: &str) -> bool {
@@ -326,9 +276,7 @@ fn spelt(value: &str, subject: &plan::Subject) -> Box<str> {
             // It is no path, so no request has it. It stays as it was written.
             Err(_) => value.into(),
         },
-        plan::Subject::Host if value.parse::<std::net::Ipv6Addr>().is_ok() => {
-            format!("[{value}]").into()
-        }
+        plan::Subject::Host if value.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{value}]").into(),
         plan::Subject::Host => value.to_ascii_lowercase().into(),
         plan::Subject::ClientIp | plan::Subject::PeerIp => match value.parse() {
             Ok(address) => stack_text::address(address).as_str().into(),
@@ -340,15 +288,14 @@ fn spelt(value: &str, subject: &plan::Subject) -> Box<str> {
 
 /// Whether `path` is `prefix` or below it, by whole segments.
 fn under(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
 fn regex(pattern: &str) -> Result<Regex, Invalid> {
     Regex::new(pattern).map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => Invalid(format!(
-            "the regular expression `{pattern}` is too large; make its repetitions smaller"
-        )),
+        regex::Error::CompiledTooBig(_) => {
+            Invalid(format!("the regular expression `{pattern}` is too large; make its repetitions smaller"))
+        }
         _ => Invalid(format!("`{pattern}` is no regular expression")),
     })
 }
@@ -364,8 +311,7 @@ mod tests {
     use crate::testing;
 
     fn sample() -> Box<Exchange> {
-        let mut exchange =
-            testing::exchange("GET", "api.shop.example:8443", "/v1/items?beta&n=1&n=2");
+        let mut exchange = testing::exchange("GET", "api.shop.example:8443", "/v1/items?beta&n=1&n=2");
         let headers = &mut exchange.request.headers;
         headers.append("x-a", HeaderValue::from_static("one"));
         headers.append("x-a", HeaderValue::from_static("two"));
@@ -420,10 +366,8 @@ mod tests {
             assert_eq!(holds(subject, P::Is(words(&[word]))), expected, "{shown}");
         }
         assert!(holds(S::Method, P::Is(words(&["PUT", "GET"]))));
-        let many: Vec<_> = (0..20)
-            .map(|index| format!("h{index}.example"))
-            .chain(words(&["api.shop.example"]))
-            .collect();
+        let many: Vec<_> =
+            (0..20).map(|index| format!("h{index}.example")).chain(words(&["api.shop.example"])).collect();
         assert!(holds(S::Host, P::Is(many)));
     }
 
@@ -449,33 +393,15 @@ mod tests {
         assert!(holds(S::Host, P::Like(words(&["*.shop.example"]))));
         assert!(holds(S::Path, P::Matches(words(&["^/x", "^/v[12]/"]))));
         assert!(!holds(S::Path, P::Matches(words(&["^/v[2]/"]))));
-        let office = || NetworkSet {
-            lists: vec![ListId(0)],
-            networks: Vec::new(),
-        };
-        let documentation = || NetworkSet {
-            lists: Vec::new(),
-            networks: vec!["203.0.113.0/24".parse().unwrap()],
-        };
+        let office = || NetworkSet { lists: vec![ListId(0)], networks: Vec::new() };
+        let documentation = || NetworkSet { lists: Vec::new(), networks: vec!["203.0.113.0/24".parse().unwrap()] };
         assert!(!holds(S::ClientIp, P::In(office())));
         assert!(holds(S::ClientIp, P::In(documentation())));
         assert!(!holds(S::PeerIp, P::In(documentation())));
         assert!(holds(S::Header("x-ip".into()), P::In(office())));
         assert!(!holds(S::Header("x-a".into()), P::In(office())));
-        assert!(holds(
-            S::Status,
-            P::Status(vec![StatusRange {
-                first: 500,
-                last: 599
-            }])
-        ));
-        assert!(!holds(
-            S::Status,
-            P::Status(vec![StatusRange {
-                first: 500,
-                last: 501
-            }])
-        ));
+        assert!(holds(S::Status, P::Status(vec![StatusRange { first: 500, last: 599 }])));
+        assert!(!holds(S::Status, P::Status(vec![StatusRange { first: 500, last: 501 }])));
         assert!(holds(S::Query("beta".into()), P::Present));
         assert!(holds(S::Query("gamma".into()), P::Absent));
         assert!(!holds(S::Header("x-a".into()), P::Absent));
@@ -500,20 +426,15 @@ mod tests {
             assert_eq!(compiled.holds(&sample()), expected, "{condition:?}");
         }
         // `unless` means that no value of the name meets it.
-        let unless = plan::Condition {
-            unless: true,
-            test: plan::Test::Is(S::Header("x-a".into()), P::Is(words(&["two"]))),
-        };
+        let unless =
+            plan::Condition { unless: true, test: plan::Test::Is(S::Header("x-a".into()), P::Is(words(&["two"]))) };
         assert!(!Condition::new(&unless, &plan).unwrap().holds(&sample()));
     }
 
     #[test]
     fn what_cannot_be_built_is_told() {
         let plan = testing::plan(Vec::new());
-        for (pattern, word) in [
-            ("(", "no regular expression"),
-            ("(\\w{500}){500}", "too large"),
-        ] {
+        for (pattern, word) in [("(", "no regular expression"), ("(\\w{500}){500}", "too large")] {
             let condition = testing::when(S::Path, P::Matches(words(&[pattern])));
             let error = Condition::new(&condition, &plan).unwrap_err();
             assert!(error.0.contains(word), "{error:?}");

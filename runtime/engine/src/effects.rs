@@ -19,11 +19,7 @@ pub(crate) fn log(exchange: &mut Exchange, line: Cow<'_, str>) -> StepResult {
     if exchange.log_lines.len() >= MAX_LOG_LINES {
         return StepResult::Unchanged("the request has written too many lines");
     }
-    let line = if line.contains(char::is_control) {
-        line.replace(char::is_control, " ")
-    } else {
-        line.into_owned()
-    };
+    let line = if line.contains(char::is_control) { line.replace(char::is_control, " ") } else { line.into_owned() };
     exchange.log_lines.push(line);
     StepResult::Done
 }
@@ -41,10 +37,7 @@ mod tests {
         for _ in 1..MAX_LOG_LINES {
             assert_eq!(log(&mut exchange, "x".into()), StepResult::Done);
         }
-        assert!(matches!(
-            log(&mut exchange, "x".into()),
-            StepResult::Unchanged(_)
-        ));
+        assert!(matches!(log(&mut exchange, "x".into()), StepResult::Unchanged(_)));
         assert_eq!(exchange.log_lines.len(), MAX_LOG_LINES);
     }
 }

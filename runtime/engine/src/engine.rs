@@ -61,15 +61,9 @@ impl Engine {
     ///
     /// What the plan says that cannot be done, and where.
     pub fn build(plan: Arc<Plan>, previous: Option<&Self>) -> Result<Self, BuildError> {
-        let mut builder = Builder {
-            plan: &plan,
-            previous: previous.map(|previous| &previous.limiters),
-            limiters: Limiters::new(),
-        };
-        let rule_sets = plan
-            .rule_sets
-            .iter()
-            .map(|set| RuleSet::new(set, &mut builder));
+        let mut builder =
+            Builder { plan: &plan, previous: previous.map(|previous| &previous.limiters), limiters: Limiters::new() };
+        let rule_sets = plan.rule_sets.iter().map(|set| RuleSet::new(set, &mut builder));
         let rule_sets = rule_sets.collect::<Result<_, _>>()?;
         let limiters = builder.limiters;
         let listeners = plan.listeners.iter().map(|listener| {
@@ -84,14 +78,8 @@ impl Engine {
         Ok(Self {
             listeners: listeners.collect::<Result<_, _>>()?,
             on_fault: on_fault.collect::<Result<_, _>>()?,
-            groups: groups
-                .map(|(index, group)| (group.name.as_str().into(), GroupId(index)))
-                .collect(),
-            group_names: plan
-                .groups
-                .iter()
-                .map(|group| group.name.as_str().into())
-                .collect(),
+            groups: groups.map(|(index, group)| (group.name.as_str().into(), GroupId(index))).collect(),
+            group_names: plan.groups.iter().map(|group| group.name.as_str().into()).collect(),
             rule_sets,
             limiters,
             plan,
@@ -143,10 +131,7 @@ impl Engine {
 
 impl Listener {
     fn new(listener: &plan::Listener, plan: &Plan) -> Result<Self, Invalid> {
-        let run = listener
-            .run
-            .iter()
-            .map(|extension| rule::known_extension(*extension, plan));
+        let run = listener.run.iter().map(|extension| rule::known_extension(*extension, plan));
         // A listener has no `matches`: `${match.…}` is empty in its blocks.
         let mut slots = Slots::default();
         Ok(Self {

@@ -37,25 +37,20 @@ fn form_decoded(text: &str) -> Cow<'_, str> {
 /// As servers do, this takes more than the grammar: spaces around names and values, missing ones after `;`, and quotes
 /// around a value, which do not belong to it. A cookie without `=` has the empty value.
 pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cow<'h, str>> {
-    headers
-        .get_all(header::COOKIE)
-        .into_iter()
-        .flat_map(move |line| {
-            line.as_bytes()
-                .split(|byte| *byte == b';')
-                .filter_map(move |pair| {
-                    let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
-                        Some(at) => pair.split_at(at),
-                        None => (pair, &b""[..]),
-                    };
-                    let key = key.trim_ascii();
-                    if key != name.as_bytes() || key.is_empty() {
-                        return None;
-                    }
-                    let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
-                    Some(String::from_utf8_lossy(unquoted(value)))
-                })
+    headers.get_all(header::COOKIE).into_iter().flat_map(move |line| {
+        line.as_bytes().split(|byte| *byte == b';').filter_map(move |pair| {
+            let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
+                Some(at) => pair.split_at(at),
+                None => (pair, &b""[..]),
+            };
+            let key = key.trim_ascii();
+            if key != name.as_bytes() || key.is_empty() {
+                return None;
+            }
+            let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
+            Some(String::from_utf8_lossy(unquoted(value)))
         })
+    })
 }
 
 const fn unquoted(value: &[u8]) -> &[u8] {
@@ -66,14 +61,8 @@ const fn unquoted(value: &[u8]) -> &[u8] {
 }
 
 /// The values of a header field, in the order they came. What is no UTF-8 is replaced by U+FFFD.
-pub(crate) fn header<'h>(
-    headers: &'h HeaderMap,
-    name: &HeaderName,
-) -> impl Iterator<Item = Cow<'h, str>> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+pub(crate) fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = Cow<'h, str>> {
+    headers.get_all(name).into_iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use crate::stack_text;
 
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-static X_FORWARDED_CLIENT_SRCPORT: HeaderName =
-    HeaderName::from_static("x-forwarded-client-srcport");
+static X_FORWARDED_CLIENT_SRCPORT: HeaderName = HeaderName::from_static("x-forwarded-client-srcport");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_LISTENER: HeaderName = HeaderName::from_static("x-forwarded-listener");
 
@@ -36,9 +35,7 @@ impl Forwarded {
         Self {
             forwarded_for: setting.forwarded_for,
             proto: setting.proto,
-            port: setting
-                .port
-                .then(|| HeaderValue::from(listener.bind.port())),
+            port: setting.port.then(|| HeaderValue::from(listener.bind.port())),
             client_port: setting.client_port,
             host: setting.host,
             listener: setting.listener_id.then(name),
@@ -53,21 +50,13 @@ impl Forwarded {
             write_forwarded_for(headers, how, peer.as_str());
         }
         if self.proto {
-            put(
-                headers,
-                &X_FORWARDED_PROTO,
-                HeaderValue::from_static(connection.scheme()),
-            );
+            put(headers, &X_FORWARDED_PROTO, HeaderValue::from_static(connection.scheme()));
         }
         if let Some(port) = &self.port {
             put(headers, &X_FORWARDED_PORT, port.clone());
         }
         if self.client_port {
-            put(
-                headers,
-                &X_FORWARDED_CLIENT_SRCPORT,
-                HeaderValue::from(connection.peer.port()),
-            );
+            put(headers, &X_FORWARDED_CLIENT_SRCPORT, HeaderValue::from(connection.peer.port()));
         }
         if self.host {
             let host = exchange.request.original_authority.as_str();
@@ -98,8 +87,7 @@ fn write_forwarded_for(headers: &mut HeaderMap, how: ForwardedFor, peer: &str) {
 /// What came, its lines joined (RFC 9110, 5.3), and the peer.
 fn appended(headers: &HeaderMap, peer: &str) -> Option<HeaderValue> {
     let lines = || headers.get_all(&X_FORWARDED_FOR).into_iter();
-    let mut value =
-        Vec::with_capacity(lines().map(|line| line.len() + 2).sum::<usize>() + peer.len());
+    let mut value = Vec::with_capacity(lines().map(|line| line.len() + 2).sum::<usize>() + peer.len());
     for line in lines().filter(|line| !line.as_bytes().trim_ascii().is_empty()) {
         value.extend_from_slice(line.as_bytes());
         value.extend_from_slice(b", ");
@@ -120,10 +108,7 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn written(
-        change: impl Fn(&mut plan::Forwarded),
-        came: &[(&'static str, &'static str)],
-    ) -> Vec<String> {
+    fn written(change: impl Fn(&mut plan::Forwarded), came: &[(&'static str, &'static str)]) -> Vec<String> {
         let mut listener = testing::plan(Vec::new()).listeners.remove(0);
         listener.forwarded = plan::Forwarded {
             forwarded_for: None,
@@ -136,43 +121,23 @@ mod tests {
         change(&mut listener.forwarded);
         let mut exchange = testing::exchange("GET", "shop.example:81", "/");
         for (name, value) in came {
-            exchange
-                .request
-                .headers
-                .append(*name, HeaderValue::from_static(value));
+            exchange.request.headers.append(*name, HeaderValue::from_static(value));
         }
         Forwarded::new(&listener).write(&mut exchange);
         let headers = exchange.request.headers.iter();
-        headers
-            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
-            .collect()
+        headers.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect()
     }
 
     #[test]
     fn forwarded_for_in_three_ways() {
-        let came = [
-            ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
-            ("x-forwarded-for", "3.3.3.3"),
-        ];
+        let came = [("x-forwarded-for", "1.1.1.1, 2.2.2.2"), ("x-forwarded-for", "3.3.3.3")];
         let with = |how, came: &[_]| written(|setting| setting.forwarded_for = how, came);
-        assert_eq!(
-            with(Some(Append), &came),
-            ["x-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1"]
-        );
+        assert_eq!(with(Some(Append), &came), ["x-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1"]);
         assert_eq!(with(Some(Append), &[]), ["x-forwarded-for: 192.0.2.1"]);
-        assert_eq!(
-            with(Some(Append), &[("x-forwarded-for", "")]),
-            ["x-forwarded-for: 192.0.2.1"]
-        );
+        assert_eq!(with(Some(Append), &[("x-forwarded-for", "")]), ["x-forwarded-for: 192.0.2.1"]);
         assert_eq!(with(Some(Replace), &came), ["x-forwarded-for: 192.0.2.1"]);
         assert!(with(Some(Remove), &came).is_empty());
-        assert_eq!(
-            with(None, &came),
-            [
-                "x-forwarded-for: 1.1.1.1, 2.2.2.2",
-                "x-forwarded-for: 3.3.3.3"
-            ]
-        );
+        assert_eq!(with(None, &came), ["x-forwarded-for: 1.1.1.1, 2.2.2.2", "x-forwarded-for: 3.3.3.3"]);
     }
 
     #[test]

@@ -29,12 +29,9 @@ impl Glob {
     pub(crate) fn new(pattern: &str) -> Self {
         let mut segments = pattern.split('*').map(Segment::new);
         let first = segments.next().unwrap_or_else(|| Segment::new(""));
-        let tail = segments.next_back().map(|last| Tail {
-            middle: segments
-                .filter(|segment| !segment.text.is_empty())
-                .collect(),
-            last,
-        });
+        let tail = segments
+            .next_back()
+            .map(|last| Tail { middle: segments.filter(|segment| !segment.text.is_empty()).collect(), last });
         Self { first, tail }
     }
 
@@ -61,10 +58,7 @@ impl Glob {
 
 impl Segment {
     fn new(text: &str) -> Self {
-        Self {
-            text: text.into(),
-            wild: text.contains('?'),
-        }
+        Self { text: text.into(), wild: text.contains('?') }
     }
 
     /// What follows this at the beginning of `text`.
@@ -139,11 +133,7 @@ mod tests {
             ("*?", "\u{e9}", true),
             ("*.js", "a.js.map", false),
         ] {
-            assert_eq!(
-                Glob::new(pattern).matches(text),
-                expected,
-                "{pattern} {text}"
-            );
+            assert_eq!(Glob::new(pattern).matches(text), expected, "{pattern} {text}");
         }
     }
 

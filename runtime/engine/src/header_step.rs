@@ -24,12 +24,8 @@ pub(crate) enum Change<'a> {
 impl HeaderStep {
     pub(crate) fn new(step: &plan::HeaderStep, slots: &mut Slots) -> Result<Self, Invalid> {
         Ok(match step {
-            plan::HeaderStep::Set(name, value) => {
-                Self::Set(free(header_name(name)?)?, HeaderText::new(value, slots)?)
-            }
-            plan::HeaderStep::Add(name, value) => {
-                Self::Add(free(header_name(name)?)?, HeaderText::new(value, slots)?)
-            }
+            plan::HeaderStep::Set(name, value) => Self::Set(free(header_name(name)?)?, HeaderText::new(value, slots)?),
+            plan::HeaderStep::Add(name, value) => Self::Add(free(header_name(name)?)?, HeaderText::new(value, slots)?),
             plan::HeaderStep::Remove(name) => Self::Remove(free(header_name(name)?)?),
         })
     }
@@ -64,9 +60,7 @@ impl Change<'_> {
 /// Refuses the fields that frame a message: with a wrong one, two peers would see different messages (RFC 9112, 11.2).
 fn free(name: HeaderName) -> Result<HeaderName, Invalid> {
     if name == header::HOST {
-        return Err(Invalid(
-            "`host` is not a header that a rule changes; write `rewrite host \"…\"`".to_owned(),
-        ));
+        return Err(Invalid("`host` is not a header that a rule changes; write `rewrite host \"…\"`".to_owned()));
     }
     let framing = [
         header::CONNECTION,

@@ -1,5 +1,5 @@
 //! Decides what happens to a request: which rule takes it, what its steps change, where it goes, and what is done to the
-//! response.
+//! response. Also says why ([`explain()`]), by the same walk.
 //!
 //! Everything here is a function of its arguments: there are no sockets, files, clocks or tasks, and no input makes it
 //! panic. Time and chance come in as a [`Moment`]. Where a policy runs an extension, the walk stops, says which
@@ -12,11 +12,13 @@ pub mod hook;
 pub mod normalise;
 pub mod vars;
 
+mod blame;
 mod build_error;
 mod client_ip;
 mod condition;
 mod effects;
 mod engine;
+mod explain;
 mod fields;
 mod forwarded;
 mod glob;
@@ -30,6 +32,7 @@ mod rule;
 mod stack_text;
 mod template;
 mod walk;
+mod words;
 
 #[cfg(test)]
 mod testing;
@@ -38,6 +41,7 @@ mod tests;
 
 pub use build_error::BuildError;
 pub use engine::Engine;
+pub use explain::{Ending, Explanation, Line, explain};
 pub use observer::{Layer, Observer, Silent, StepResult};
 pub use response::ResponseDecision;
 pub use walk::{Decision, Moment, Progress, Walk};

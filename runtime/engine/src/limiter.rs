@@ -77,12 +77,7 @@ impl Limiter {
 }
 
 fn identity(limit: &Limit) -> (u32, Duration, LimitKey, u32) {
-    (
-        limit.requests,
-        limit.interval,
-        limit.per.clone(),
-        limit.burst,
-    )
+    (limit.requests, limit.interval, limit.per.clone(), limit.burst)
 }
 
 /// How fast a bucket fills, in nanoseconds.
@@ -104,11 +99,7 @@ impl Rate {
             0 => u64::MAX,
             requests => interval.div_ceil(u64::from(requests)).max(1),
         };
-        Self {
-            token,
-            ahead: token.saturating_mul(u64::from(limit.burst.saturating_sub(1))),
-            longest: interval,
-        }
+        Self { token, ahead: token.saturating_mul(u64::from(limit.burst.saturating_sub(1))), longest: interval }
     }
 
     /// The new state of a bucket that gives a token, or the time until it can.
@@ -151,12 +142,7 @@ type Shard = HashMap<Box<[u8]>, u64, RandomState>;
 impl Shards {
     fn new() -> Self {
         let hasher = RandomState::new();
-        Self {
-            shards: (0..LIMIT_SHARDS)
-                .map(|_| Mutex::new(HashMap::with_hasher(hasher.clone())))
-                .collect(),
-            hasher,
-        }
+        Self { shards: (0..LIMIT_SHARDS).map(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))).collect(), hasher }
     }
 
     /// A key of any length.
@@ -197,10 +183,7 @@ impl Shards {
 fn make_room(shard: &mut Shard, now: u64) {
     shard.retain(|_, full_at| *full_at > now);
     if shard.len() >= MAX_BUCKETS_PER_SHARD
-        && let Some(nearest) = shard
-            .iter()
-            .min_by_key(|(_, full_at)| **full_at)
-            .map(|(key, _)| key.clone())
+        && let Some(nearest) = shard.iter().min_by_key(|(_, full_at)| **full_at).map(|(key, _)| key.clone())
     {
         shard.remove(&nearest);
     }
@@ -216,13 +199,7 @@ mod tests {
     use super::*;
 
     fn limit(requests: u32, interval: Duration, burst: u32, per: LimitKey) -> Limit {
-        Limit {
-            requests,
-            interval,
-            per,
-            burst,
-            status: 503,
-        }
+        Limit { requests, interval, per, burst, status: 503 }
     }
 
     const SECOND: u64 = 1_000_000_000;
@@ -236,10 +213,7 @@ mod tests {
         }
         assert_eq!(limiter.take(Key::All, now), Err(Duration::from_millis(500)));
         assert_eq!(limiter.take(Key::All, now + SECOND / 2), Ok(()));
-        assert_eq!(
-            limiter.take(Key::All, now + SECOND / 2 + 1),
-            Err(Duration::from_nanos(SECOND / 2 - 1))
-        );
+        assert_eq!(limiter.take(Key::All, now + SECOND / 2 + 1), Err(Duration::from_nanos(SECOND / 2 - 1)));
         for _ in 0..3 {
             assert_eq!(limiter.take(Key::All, now + 9 * SECOND), Ok(()));
         }
@@ -269,10 +243,7 @@ mod tests {
     fn nothing_is_nothing() {
         let limiter = Limiter::new(&limit(0, Duration::from_secs(1), 5, LimitKey::All));
         assert_eq!(limiter.take(Key::All, 0), Err(Duration::from_secs(1)));
-        assert_eq!(
-            limiter.take(Key::All, u64::MAX),
-            Err(Duration::from_secs(1))
-        );
+        assert_eq!(limiter.take(Key::All, u64::MAX), Err(Duration::from_secs(1)));
     }
 
     #[test]
@@ -296,29 +267,13 @@ mod tests {
         for key in 0..count {
             assert!(limiter.take(Key::Text(&key.to_ne_bytes()), 0).is_ok());
         }
-        assert!(
-            limiter
-                .take(Key::Text(&(count - 1).to_ne_bytes()), 0)
-                .is_err()
-        );
-        let Buckets::Keyed(shards) = &limiter.buckets else {
-            unreachable!("it has a key")
-        };
-        let held = || -> usize {
-            shards
-                .shards
-                .iter()
-                .map(|shard| shard.lock().unwrap().len())
-                .sum()
-        };
+        assert!(limiter.take(Key::Text(&(count - 1).to_ne_bytes()), 0).is_err());
+        let Buckets::Keyed(shards) = &limiter.buckets else { unreachable!("it has a key") };
+        let held = || -> usize { shards.shards.iter().map(|shard| shard.lock().unwrap().len()).sum() };
         assert!(held() <= LIMIT_SHARDS * MAX_BUCKETS_PER_SHARD);
         // A second later all are full again: one more key in each shard drops every one of them.
         for key in 0..LIMIT_SHARDS * 20 {
-            assert!(
-                limiter
-                    .take(Key::Text(&(count + key).to_ne_bytes()), SECOND)
-                    .is_ok()
-            );
+            assert!(limiter.take(Key::Text(&(count + key).to_ne_bytes()), SECOND).is_ok());
         }
         assert!(held() <= LIMIT_SHARDS * 20);
     }
@@ -332,16 +287,11 @@ mod tests {
                     let limiter = Arc::clone(&limiter);
                     std::thread::spawn(move || {
                         let times = (0..2_000).map(|tick| tick * SECOND / 1_000);
-                        times
-                            .filter(|now| limiter.take(Key::Text(b"k"), *now).is_ok())
-                            .count()
+                        times.filter(|now| limiter.take(Key::Text(b"k"), *now).is_ok()).count()
                     })
                 })
                 .collect();
-            let taken: usize = workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap())
-                .sum();
+            let taken: usize = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
             // 2 s at 100/s, and the burst.
             assert!((190..=210).contains(&taken), "{taken}");
         }

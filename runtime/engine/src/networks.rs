@@ -24,10 +24,7 @@ impl Networks {
     pub(crate) fn new<'a>(networks: impl Iterator<Item = &'a IpNet>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for network in networks {
-            match (
-                network.network().to_canonical(),
-                network.broadcast().to_canonical(),
-            ) {
+            match (network.network().to_canonical(), network.broadcast().to_canonical()) {
                 (IpAddr::V4(first), IpAddr::V4(last)) => v4.push((first.to_bits(), last.to_bits())),
                 // A network wider than the mapped block (such as `::/0`) holds IPv6 addresses alone.
                 _ => {
@@ -37,10 +34,7 @@ impl Networks {
                 }
             }
         }
-        Self {
-            v4: merged(v4),
-            v6: merged(v6),
-        }
+        Self { v4: merged(v4), v6: merged(v6) }
     }
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
@@ -71,10 +65,7 @@ fn merged<T: Ord + Copy>(mut ranges: Vec<(T, T)>) -> Box<[(T, T)]> {
 
 fn holds<T: Ord + Copy>(ranges: &[(T, T)], value: T) -> bool {
     let after = ranges.partition_point(|range| range.0 <= value);
-    after
-        .checked_sub(1)
-        .and_then(|index| ranges.get(index))
-        .is_some_and(|range| value <= range.1)
+    after.checked_sub(1).and_then(|index| ranges.get(index)).is_some_and(|range| value <= range.1)
 }
 
 #[cfg(test)]

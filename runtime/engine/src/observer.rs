@@ -37,25 +37,12 @@ pub trait Observer {
     }
 
     /// An `on-response` block was passed over; this condition of it is the first that did not hold.
-    fn block_passed_over(
-        &mut self,
-        layer: Layer,
-        block: usize,
-        condition: usize,
-        exchange: &Exchange,
-    ) {
+    fn block_passed_over(&mut self, layer: Layer, block: usize, condition: usize, exchange: &Exchange) {
         let _ = (layer, block, condition, exchange);
     }
 
     /// A step of an `on-response` block was done.
-    fn response_stepped(
-        &mut self,
-        layer: Layer,
-        block: usize,
-        step: usize,
-        result: &StepResult,
-        exchange: &Exchange,
-    ) {
+    fn response_stepped(&mut self, layer: Layer, block: usize, step: usize, result: &StepResult, exchange: &Exchange) {
         let _ = (layer, block, step, result, exchange);
     }
 }

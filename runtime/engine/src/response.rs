@@ -40,13 +40,8 @@ impl Engine {
         let blocks = |blocks: &[ResponseBlock]| !blocks.is_empty();
         walk.rule_started > 0
             || walk.listener_started > 0
-            || self
-                .rule(walk.listener, walk.rule)
-                .is_some_and(|rule| blocks(&rule.on_response))
-            || self
-                .listeners
-                .get(walk.listener.0)
-                .is_some_and(|listener| blocks(&listener.on_response))
+            || self.rule(walk.listener, walk.rule).is_some_and(|rule| blocks(&rule.on_response))
+            || self.listeners.get(walk.listener.0).is_some_and(|listener| blocks(&listener.on_response))
     }
 
     /// Begins the way back. The exchange holds the response: a backend's, or the head of the reply that the walk decided on.
@@ -71,32 +66,18 @@ impl Engine {
         let rule = self.rule(walk.listener, walk.rule);
         loop {
             let (extensions, left) = match walk.back {
-                Back::RuleHooks(left) => {
-                    (rule.map(|rule| &*rule.extensions).unwrap_or_default(), left)
-                }
+                Back::RuleHooks(left) => (rule.map(|rule| &*rule.extensions).unwrap_or_default(), left),
                 Back::ListenerHooks(left) => (&*listener.run, left),
                 Back::RuleBlocks => {
                     if let Some(rule) = rule {
-                        run_blocks(
-                            &rule.on_response,
-                            Layer::Rule,
-                            rule_scope(rule, walk),
-                            exchange,
-                            observer,
-                        );
+                        run_blocks(&rule.on_response, Layer::Rule, rule_scope(rule, walk), exchange, observer);
                     }
                     walk.back = Back::ListenerHooks(walk.listener_started);
                     continue;
                 }
                 Back::ListenerBlocks => {
                     let name = rule.map(|rule| &*rule.name).unwrap_or_default();
-                    run_blocks(
-                        &listener.on_response,
-                        Layer::Listener,
-                        (name, &[]),
-                        exchange,
-                        observer,
-                    );
+                    run_blocks(&listener.on_response, Layer::Listener, (name, &[]), exchange, observer);
                     walk.back = Back::Over;
                     continue;
                 }
@@ -118,12 +99,7 @@ impl Engine {
 
     /// Gives the verdict of the extension that [`Progress::Run`] named. An answer takes the place of the response, and the rest
     /// of the way back sees it. A response cannot be forwarded: that is a fault.
-    pub fn resume_response(
-        &self,
-        walk: &mut Walk,
-        exchange: &mut Exchange,
-        verdict: Result<Verdict, HookFault>,
-    ) {
+    pub fn resume_response(&self, walk: &mut Walk, exchange: &mut Exchange, verdict: Result<Verdict, HookFault>) {
         let Some(extension) = walk.asked.take() else {
             return;
         };
@@ -179,11 +155,7 @@ fn run_blocks(
             continue;
         }
         for (position, step) in block.steps.iter().enumerate() {
-            let scope = Scope {
-                exchange: &*exchange,
-                rule,
-                captures,
-            };
+            let scope = Scope { exchange: &*exchange, rule, captures };
             let result = match step {
                 ResponseStep::Header(step) => {
                     let change = step.change(scope);
@@ -208,21 +180,16 @@ fn run_blocks(
 
 /// Puts an answer in the place of the response.
 fn replace(walk: &mut Walk, exchange: &mut Exchange, reply: Reply) {
-    exchange.response = Some(Response {
-        status: reply.status,
-        headers: reply.headers,
-    });
+    exchange.response = Some(Response { status: reply.status, headers: reply.headers });
     walk.replacement = Some(reply.body);
 }
 
 /// What goes on: the exchange keeps the head also where it is replaced, for the log.
 fn passed(walk: &mut Walk, exchange: &Exchange) -> ResponseDecision {
     match (walk.replacement.take(), &exchange.response) {
-        (Some(body), Some(response)) => ResponseDecision::Replace(Reply {
-            status: response.status,
-            headers: response.headers.clone(),
-            body,
-        }),
+        (Some(body), Some(response)) => {
+            ResponseDecision::Replace(Reply { status: response.status, headers: response.headers.clone(), body })
+        }
         _ => ResponseDecision::Pass,
     }
 }

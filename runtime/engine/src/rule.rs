@@ -156,14 +156,8 @@ impl RuleSet {
             })
             .collect::<Result<Vec<_>, _>>()?;
         match rules.pop() {
-            Some(otherwise) if otherwise.conditions.is_empty() => Ok(Self {
-                rules: rules.into(),
-                otherwise,
-            }),
-            _ => Err(
-                Invalid("the last rule has to be `otherwise`; add one".to_owned())
-                    .at(&format!("rules `{name}`")),
-            ),
+            Some(otherwise) if otherwise.conditions.is_empty() => Ok(Self { rules: rules.into(), otherwise }),
+            _ => Err(Invalid("the last rule has to be `otherwise`; add one".to_owned()).at(&format!("rules `{name}`"))),
         }
     }
 
@@ -215,15 +209,9 @@ impl Rule {
         })
     }
 
-    pub(crate) fn conditions(&self) -> &[Condition] {
-        &self.conditions
-    }
-
     /// The position of the first condition that does not hold.
     pub(crate) fn first_failure(&self, exchange: &Exchange) -> Option<usize> {
-        self.conditions
-            .iter()
-            .position(|condition| !condition.holds(exchange))
+        self.conditions.iter().position(|condition| !condition.holds(exchange))
     }
 
     /// What its regular expressions found, as far as its templates want it. A numbered group belongs to the first
@@ -263,12 +251,8 @@ impl Step {
         Ok(match step {
             plan::Step::Limit(_) => return Err(Invalid("a limit needs a rule".to_owned())),
             plan::Step::Header(step) => Self::Header(HeaderStep::new(step, slots)?),
-            plan::Step::Rewrite(part, template) => {
-                Self::Rewrite(*part, Template::new(template, slots)?)
-            }
-            plan::Step::SetVar(name, value) => {
-                Self::SetVar(name.as_str().into(), Template::new(value, slots)?)
-            }
+            plan::Step::Rewrite(part, template) => Self::Rewrite(*part, Template::new(template, slots)?),
+            plan::Step::SetVar(name, value) => Self::SetVar(name.as_str().into(), Template::new(value, slots)?),
             plan::Step::Run(extension) => Self::Run(known_extension(*extension, plan)?),
             plan::Step::Timeout(timeout) => Self::Timeout(*timeout),
             plan::Step::Log(template) => Self::Log(Template::new(template, slots)?),
@@ -279,11 +263,7 @@ impl Step {
 // === impl Limit ===
 
 impl Limit {
-    fn new(
-        limit: &plan::Limit,
-        name: LimitName,
-        builder: &mut Builder<'_>,
-    ) -> Result<Self, Invalid> {
+    fn new(limit: &plan::Limit, name: LimitName, builder: &mut Builder<'_>) -> Result<Self, Invalid> {
         let rule = header_value(name.1.as_str().into());
         let kept = builder.previous.and_then(|previous| previous.get(&name));
         let limiter = match kept {
@@ -324,8 +304,7 @@ impl Limit {
             }
             Per::Cookie(name) => {
                 let value = fields::cookie(&exchange.request.headers, name).next();
-                self.limiter
-                    .take(Key::Text(value.unwrap_or_default().as_bytes()), now)
+                self.limiter.take(Key::Text(value.unwrap_or_default().as_bytes()), now)
             }
             Per::Host => {
                 let host = exchange.request.authority.host();
@@ -338,9 +317,7 @@ impl Limit {
     pub(crate) fn refusal(&self, wait: Duration) -> Reply {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let mut reply = plain(self.status, Bytes::from_static(b"over the limit\n"));
-        reply
-            .headers
-            .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         reply.headers.insert("tidegate-limited", self.rule.clone());
         reply
     }
@@ -352,9 +329,7 @@ impl Outcome {
     fn new(outcome: &plan::Outcome, plan: &Plan, slots: &mut Slots) -> Result<Self, Invalid> {
         Ok(match outcome {
             plan::Outcome::Forward(targets) => Self::Forward(Split::new(targets, plan)?),
-            plan::Outcome::Redirect(status, location) => {
-                Self::Redirect(Redirect::new(*status, location, slots)?)
-            }
+            plan::Outcome::Redirect(status, location) => Self::Redirect(Redirect::new(*status, location, slots)?),
             plan::Outcome::Respond(respond) => Self::Respond(Respond::new(respond, slots)?),
             plan::Outcome::Close => Self::Close,
         })
@@ -363,18 +338,11 @@ impl Outcome {
 
 impl Split {
     pub(crate) fn new(targets: &[plan::Target], plan: &Plan) -> Result<Self, Invalid> {
-        if targets
-            .iter()
-            .any(|target| plan.groups.get(target.group.0).is_none())
-        {
-            return Err(Invalid(
-                "it forwards to a server group that does not exist".to_owned(),
-            ));
+        if targets.iter().any(|target| plan.groups.get(target.group.0).is_none()) {
+            return Err(Invalid("it forwards to a server group that does not exist".to_owned()));
         }
         if targets.iter().all(|target| target.weight == 0) {
-            return Err(Invalid(
-                "all weights are 0; give one group a weight above 0".to_owned(),
-            ));
+            return Err(Invalid("all weights are 0; give one group a weight above 0".to_owned()));
         }
         Ok(Self(targets.into()))
     }
@@ -409,11 +377,7 @@ impl Redirect {
                 header_value(rewrite::location(&template.render(scope), inserted).into())
             }
         };
-        Reply {
-            status: self.status,
-            headers: HeaderMap::from_iter([(header::LOCATION, location)]),
-            body: Bytes::new(),
-        }
+        Reply { status: self.status, headers: HeaderMap::from_iter([(header::LOCATION, location)]), body: Bytes::new() }
     }
 }
 
@@ -439,22 +403,14 @@ impl Respond {
         if !body.is_empty() {
             headers.insert(header::CONTENT_TYPE, self.content_type.clone());
         }
-        Reply {
-            status: self.status,
-            headers,
-            body,
-        }
+        Reply { status: self.status, headers, body }
     }
 }
 
 /// An answer in plain text.
 pub(crate) fn plain(status: StatusCode, body: Bytes) -> Reply {
     let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    Reply {
-        status,
-        headers: HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]),
-        body,
-    }
+    Reply { status, headers: HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]), body }
 }
 
 // === impl ResponseBlock ===
@@ -466,10 +422,7 @@ pub(crate) fn response_blocks(
     slots: &mut Slots,
 ) -> Result<Box<[ResponseBlock]>, Invalid> {
     let build = |block: &plan::ResponseBlock| {
-        let steps = block
-            .steps
-            .iter()
-            .map(|step| ResponseStep::new(step, slots));
+        let steps = block.steps.iter().map(|step| ResponseStep::new(step, slots));
         Ok(ResponseBlock {
             steps: steps.collect::<Result<_, _>>()?,
             conditions: condition::conditions(&block.conditions, plan)?,
@@ -481,13 +434,7 @@ pub(crate) fn response_blocks(
 impl ResponseBlock {
     /// The position of the first condition that does not hold.
     pub(crate) fn first_failure(&self, exchange: &Exchange) -> Option<usize> {
-        self.conditions
-            .iter()
-            .position(|condition| !condition.holds(exchange))
-    }
-
-    pub(crate) fn conditions(&self) -> &[Condition] {
-        &self.conditions
+        self.conditions.iter().position(|condition| !condition.holds(exchange))
     }
 }
 
@@ -495,9 +442,7 @@ impl ResponseStep {
     fn new(step: &plan::ResponseStep, slots: &mut Slots) -> Result<Self, Invalid> {
         Ok(match step {
             plan::ResponseStep::Header(step) => Self::Header(HeaderStep::new(step, slots)?),
-            plan::ResponseStep::SetVar(name, value) => {
-                Self::SetVar(name.as_str().into(), Template::new(value, slots)?)
-            }
+            plan::ResponseStep::SetVar(name, value) => Self::SetVar(name.as_str().into(), Template::new(value, slots)?),
             plan::ResponseStep::Log(template) => Self::Log(Template::new(template, slots)?),
         })
     }
@@ -509,9 +454,7 @@ impl ResponseStep {
 pub(crate) fn known_extension(extension: ExtensionId, plan: &Plan) -> Result<ExtensionId, Invalid> {
     match plan.extensions.get(extension.0) {
         Some(_) => Ok(extension),
-        None => Err(Invalid(
-            "it runs an extension that does not exist".to_owned(),
-        )),
+        None => Err(Invalid("it runs an extension that does not exist".to_owned())),
     }
 }
 
@@ -519,8 +462,6 @@ pub(crate) fn known_extension(extension: ExtensionId, plan: &Plan) -> Result<Ext
 pub(crate) fn final_status(status: u16) -> Result<StatusCode, Invalid> {
     match StatusCode::from_u16(status) {
         Ok(code) if (200..600).contains(&status) => Ok(code),
-        _ => Err(Invalid(format!(
-            "{status} is no final status; one from 200 to 599 is"
-        ))),
+        _ => Err(Invalid(format!("{status} is no final status; one from 200 to 599 is"))),
     }
 }

@@ -15,10 +15,7 @@ pub(crate) type AddressText = StackText<48>;
 impl<const N: usize> StackText<N> {
     /// The text of `value`, cut where `N` bytes end.
     pub(crate) fn of(value: impl fmt::Display) -> Self {
-        let mut text = Self {
-            bytes: [0; N],
-            len: 0,
-        };
+        let mut text = Self { bytes: [0; N], len: 0 };
         // An error means that it did not fit; what fitted stays.
         let _ = fmt::Write::write_fmt(&mut text, format_args!("{value}"));
         text
@@ -38,10 +35,7 @@ pub(crate) fn address(address: IpAddr) -> AddressText {
 impl<const N: usize> fmt::Write for StackText<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.len + text.len();
-        self.bytes
-            .get_mut(self.len..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.len = end;
         Ok(())
     }
@@ -55,17 +49,9 @@ mod tests {
 
     #[test]
     fn every_address_fits() {
-        let longest = IpAddr::V6(Ipv6Addr::new(
-            0xffff, 0xfffe, 0xfffd, 0xfffc, 0xfffb, 0xfffa, 0xfff9, 0xfff8,
-        ));
+        let longest = IpAddr::V6(Ipv6Addr::new(0xffff, 0xfffe, 0xfffd, 0xfffc, 0xfffb, 0xfffa, 0xfff9, 0xfff8));
         assert_eq!(address(longest).as_str(), longest.to_string());
-        assert_eq!(
-            address(IpAddr::V6(Ipv6Addr::new(
-                0, 0, 0, 0, 0, 0xffff, 0x0a00, 0x0001
-            )))
-            .as_str(),
-            "10.0.0.1"
-        );
+        assert_eq!(address(IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0a00, 0x0001))).as_str(), "10.0.0.1");
     }
 
     #[test]

@@ -74,19 +74,12 @@ enum Part {
 
 impl Template {
     pub(crate) fn new(template: &plan::Template, slots: &mut Slots) -> Result<Self, Invalid> {
-        let parts: Box<[Part]> = template
-            .0
-            .iter()
-            .map(|piece| Part::new(piece, slots))
-            .collect::<Result<_, _>>()?;
+        let parts: Box<[Part]> = template.0.iter().map(|piece| Part::new(piece, slots)).collect::<Result<_, _>>()?;
         let own = parts.iter().map(|part| match part {
             Part::Text(text) => text.len(),
             _ => 0,
         });
-        Ok(Self {
-            own: own.sum(),
-            parts,
-        })
+        Ok(Self { own: own.sum(), parts })
     }
 
     /// The text, if nothing is inserted.
@@ -108,10 +101,7 @@ impl Template {
         if let Some(text) = self.fixed() {
             return Cow::Borrowed(text);
         }
-        let mut out = Output {
-            text: String::with_capacity(self.own + 48),
-            left: MAX_INSERTED_BYTES,
-        };
+        let mut out = Output { text: String::with_capacity(self.own + 48), left: MAX_INSERTED_BYTES };
         for part in &self.parts {
             part.write(scope, &mut out);
         }
@@ -195,11 +185,7 @@ impl Part {
                 out.insert(&fields::query(query, name).next().unwrap_or_default());
             }
             Self::Cookie(name) => {
-                out.insert(
-                    &fields::cookie(&request.headers, name)
-                        .next()
-                        .unwrap_or_default(),
-                );
+                out.insert(&fields::cookie(&request.headers, name).next().unwrap_or_default());
             }
             Self::Var(name) => out.insert(exchange.vars.get(name).unwrap_or_default()),
             Self::Match(slot) => {
@@ -254,11 +240,7 @@ impl Output {
 /// The port that the client asked for.
 fn port(exchange: &Exchange) -> u16 {
     let asked = exchange.request.original_authority.port_u16();
-    asked.unwrap_or(if exchange.connection.tls.is_some() {
-        443
-    } else {
-        80
-    })
+    asked.unwrap_or(if exchange.connection.tls.is_some() { 443 } else { 80 })
 }
 
 /// The trace that the client's `traceparent` names (W3C Trace Context, 3.2.2); `None` if it is not well-formed.
@@ -267,10 +249,7 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let mut fields = value.split('-');
     let version = fields.next()?;
     let id = fields.next()?;
-    let lower_hex = |text: &str| {
-        text.bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
+    let lower_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let named = id.bytes().any(|byte| byte != b'0');
     let well_formed = version.len() == 2 && lower_hex(version) && id.len() == 32 && lower_hex(id);
     (well_formed && named && version != "ff").then_some(id)
@@ -278,11 +257,8 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
 
 /// A header name of the policy.
 pub(crate) fn header_name(name: &str) -> Result<HeaderName, Invalid> {
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-        Invalid(format!(
-            "`{name}` is no header name; letters, digits and `-` make one"
-        ))
-    })
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Invalid(format!("`{name}` is no header name; letters, digits and `-` make one")))
 }
 
 /// A header value from a template.
@@ -337,11 +313,7 @@ mod tests {
 
     fn render(pieces: Vec<Piece>, exchange: &Exchange) -> String {
         let template = Template::new(&plan::Template(pieces), &mut Slots::default()).unwrap();
-        let scope = Scope {
-            exchange,
-            rule: "api",
-            captures: &[Some("found".into())],
-        };
+        let scope = Scope { exchange, rule: "api", captures: &[Some("found".into())] };
         template.render(scope).into_owned()
     }
 
@@ -352,10 +324,8 @@ mod tests {
         headers.append("x-a", HeaderValue::from_static("1"));
         headers.append("x-a", HeaderValue::from_static("2"));
         headers.append("cookie", HeaderValue::from_static("plan=pro"));
-        headers.append(
-            "traceparent",
-            HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-        );
+        headers
+            .append("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
         exchange.vars.set("v", "value").unwrap();
         exchange.group = Some("web".into());
         exchange.server = Some("10.0.0.1:80".into());
@@ -395,11 +365,7 @@ mod tests {
         ] {
             let shown = format!("{insert:?}");
             let pieces = vec![text("<"), Piece::Insert(insert), text(">")];
-            assert_eq!(
-                render(pieces, &exchange),
-                format!("<{expected}>"),
-                "{shown}"
-            );
+            assert_eq!(render(pieces, &exchange), format!("<{expected}>"), "{shown}");
         }
     }
 
@@ -416,11 +382,7 @@ mod tests {
             Insert::ResponseHeader("server".into()),
         ] {
             // The first slot is filled by the scope above; ask for a second one.
-            let pieces = vec![
-                Piece::Insert(Insert::MatchName("first".into())),
-                text("|"),
-                Piece::Insert(insert),
-            ];
+            let pieces = vec![Piece::Insert(Insert::MatchName("first".into())), text("|"), Piece::Insert(insert)];
             assert_eq!(render(pieces, &exchange), "found|");
         }
         assert_eq!(render(vec![Piece::Insert(Insert::Port)], &exchange), "80");
@@ -456,11 +418,7 @@ mod tests {
             ("caf\u{e9}", "caf\u{e9}"),
             ("", ""),
         ] {
-            assert_eq!(
-                header_value(Cow::Borrowed(raw)).as_bytes(),
-                expected.as_bytes(),
-                "{raw:?}"
-            );
+            assert_eq!(header_value(Cow::Borrowed(raw)).as_bytes(), expected.as_bytes(), "{raw:?}");
         }
     }
 

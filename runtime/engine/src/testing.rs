@@ -51,59 +51,30 @@ pub(crate) fn insert(insert: Insert) -> Template {
 }
 
 pub(crate) fn when(subject: Subject, predicate: Predicate) -> Condition {
-    Condition {
-        unless: false,
-        test: Test::Is(subject, predicate),
-    }
+    Condition { unless: false, test: Test::Is(subject, predicate) }
 }
 
 pub(crate) fn to(group: usize) -> Outcome {
-    Outcome::Forward(vec![Target {
-        group: GroupId(group),
-        weight: 100,
-    }])
+    Outcome::Forward(vec![Target { group: GroupId(group), weight: 100 }])
 }
 
-pub(crate) fn rule(
-    name: &str,
-    conditions: Vec<Condition>,
-    steps: Vec<Step>,
-    outcome: Outcome,
-) -> Rule {
-    Rule {
-        name: name.into(),
-        conditions,
-        steps,
-        outcome,
-        on_response: Vec::new(),
-    }
+pub(crate) fn rule(name: &str, conditions: Vec<Condition>, steps: Vec<Step>, outcome: Outcome) -> Rule {
+    Rule { name: name.into(), conditions, steps, outcome, on_response: Vec::new() }
 }
 
 /// A plan with one listener `main`, one rule list `shop` of these rules, and the groups `web` and `api`.
 pub(crate) fn plan(rules: Vec<Rule>) -> Plan {
     Plan {
-        gateway: Gateway {
-            workers: None,
-            drain: Duration::from_secs(30),
-        },
-        access_log: AccessLog {
-            to: LogTarget::Stdout,
-            format: LogFormat::Json,
-        },
-        lists: vec![List {
-            name: "office".into(),
-            networks: vec!["10.0.0.0/8".parse().unwrap()],
-        }],
+        gateway: Gateway { workers: None, drain: Duration::from_secs(30) },
+        access_log: AccessLog { to: LogTarget::Stdout, format: LogFormat::Json },
+        lists: vec![List { name: "office".into(), networks: vec!["10.0.0.0/8".parse().unwrap()] }],
         extensions: vec![
             extension("first", OnError::Deny(500)),
             extension("second", OnError::Skip),
             extension("third", OnError::Deny(418)),
         ],
         groups: vec![group("web"), group("api")],
-        rule_sets: vec![RuleSet {
-            name: "shop".into(),
-            rules,
-        }],
+        rule_sets: vec![RuleSet { name: "shop".into(), rules }],
         listeners: vec![listener()],
     }
 }
@@ -113,11 +84,7 @@ fn extension(name: &str, on_error: OnError) -> Extension {
         name: name.into(),
         module: format!("{name}.wasm"),
         config: "{}".into(),
-        limits: ExtensionLimits {
-            memory: 16 << 20,
-            time: Duration::from_millis(5),
-            instances: 4,
-        },
+        limits: ExtensionLimits { memory: 16 << 20, time: Duration::from_millis(5), instances: 4 },
         instance: InstanceMode::Reused,
         on_error,
         allow: vec![Capability::ReadRequest],
@@ -128,11 +95,7 @@ fn group(name: &str) -> ServerGroup {
     ServerGroup {
         name: name.into(),
         balance: Balance::RoundRobin,
-        servers: vec![Server {
-            host: "127.0.0.1".into(),
-            port: 9000,
-            weight: 1,
-        }],
+        servers: vec![Server { host: "127.0.0.1".into(), port: 9000, weight: 1 }],
         keepalive: None,
         connect_timeout: Duration::from_secs(1),
     }

@@ -21,18 +21,12 @@ pub struct VarsFull;
 impl Vars {
     /// No variables; allocates nothing.
     pub const fn new() -> Self {
-        Self {
-            entries: Vec::new(),
-            bytes: 0,
-        }
+        Self { entries: Vec::new(), bytes: 0 }
     }
 
     /// The value of `name`, if it was set.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.entries
-            .iter()
-            .find(|(known, _)| &**known == name)
-            .map(|(_, value)| &**value)
+        self.entries.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
     }
 
     /// Sets `name`, replacing what it was.
@@ -47,9 +41,7 @@ impl Vars {
             None if self.entries.len() >= MAX_VARS => return Err(VarsFull),
             None => 0,
         };
-        let bytes = (self.bytes - freed)
-            .saturating_add(name.len())
-            .saturating_add(value.len());
+        let bytes = (self.bytes - freed).saturating_add(name.len()).saturating_add(value.len());
         if bytes > MAX_VARS_BYTES {
             return Err(VarsFull);
         }
@@ -79,10 +71,7 @@ impl Vars {
 
 impl fmt::Display for VarsFull {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "a request holds at most {MAX_VARS} variables, {MAX_VARS_BYTES} bytes together"
-        )
+        write!(out, "a request holds at most {MAX_VARS} variables, {MAX_VARS_BYTES} bytes together")
     }
 }
 

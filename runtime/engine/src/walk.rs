@@ -92,9 +92,7 @@ pub enum Decision {
 impl Walk {
     /// The name of the rule that took the request; `None` if a listener's extension or `forward` decided, or none was found yet.
     pub fn rule_name<'e>(&self, engine: &'e Engine) -> Option<&'e str> {
-        engine
-            .rule(self.listener, self.rule)
-            .map(|rule| &*rule.name)
+        engine.rule(self.listener, self.rule).map(|rule| &*rule.name)
     }
 
     /// What a `timeout` step set in place of the listener's request timeout.
@@ -162,8 +160,7 @@ impl Engine {
                         self.end(walk, exchange, End::Close);
                         continue;
                     };
-                    if let Some(extension) = self.step(rule, next, walk, exchange, moment, observer)
-                    {
+                    if let Some(extension) = self.step(rule, next, walk, exchange, moment, observer) {
                         walk.rule_started += 1;
                         return walk.ask(extension, exchange, observer);
                     }
@@ -178,12 +175,7 @@ impl Engine {
     }
 
     /// Gives the verdict of the extension that [`Progress::Run`] named. Without one that was asked, it does nothing.
-    pub fn resume(
-        &self,
-        walk: &mut Walk,
-        exchange: &mut Exchange,
-        verdict: Result<Verdict, HookFault>,
-    ) {
+    pub fn resume(&self, walk: &mut Walk, exchange: &mut Exchange, verdict: Result<Verdict, HookFault>) {
         let Some(extension) = walk.asked.take() else {
             return;
         };
@@ -198,9 +190,7 @@ impl Engine {
         });
         let end = match verdict {
             Ok(end) => end,
-            Err(fault) => self
-                .fault(walk, extension, fault)
-                .map(|reply| End::Reply(Box::new(reply))),
+            Err(fault) => self.fault(walk, extension, fault).map(|reply| End::Reply(Box::new(reply))),
         };
         if let Some(end) = end {
             self.end(walk, exchange, end);
@@ -208,19 +198,12 @@ impl Engine {
     }
 
     /// Keeps a fault for the log, and says what the request gets for it: `None` is to go on.
-    pub(crate) fn fault(
-        &self,
-        walk: &mut Walk,
-        extension: ExtensionId,
-        fault: HookFault,
-    ) -> Option<Reply> {
+    pub(crate) fn fault(&self, walk: &mut Walk, extension: ExtensionId, fault: HookFault) -> Option<Reply> {
         walk.fault = Some(Box::new((extension, fault)));
         match self.on_fault(extension) {
             OnFault::Skip => None,
             OnFault::Deny(status) => {
-                let reason = status
-                    .canonical_reason()
-                    .unwrap_or("the request was refused");
+                let reason = status.canonical_reason().unwrap_or("the request was refused");
                 let body = Bytes::from([reason, "\n"].concat().to_lowercase());
                 Some(rule::plain(status, body))
             }
@@ -266,11 +249,7 @@ impl Engine {
             return None;
         };
         walk.stage = Stage::Steps(next + 1);
-        let scope = Scope {
-            exchange: &*exchange,
-            rule: &rule.name,
-            captures: &walk.captures,
-        };
+        let scope = Scope { exchange: &*exchange, rule: &rule.name, captures: &walk.captures };
         let result = match step {
             Step::Run(extension) => return Some(*extension),
             Step::Limit(limit) => match limit.take(exchange, moment.nanos) {
@@ -356,11 +335,7 @@ fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut impl Observe
 }
 
 fn outcome(rule: &Rule, walk: &Walk, exchange: &Exchange, moment: Moment) -> End {
-    let scope = Scope {
-        exchange,
-        rule: &rule.name,
-        captures: &walk.captures,
-    };
+    let scope = Scope { exchange, rule: &rule.name, captures: &walk.captures };
     match &rule.outcome {
         Outcome::Forward(split) => split.choose(moment.random).map_or(End::Close, End::Forward),
         Outcome::Redirect(redirect) => End::Reply(Box::new(redirect.reply(scope))),
@@ -373,8 +348,6 @@ fn outcome(rule: &Rule, walk: &Walk, exchange: &Exchange, moment: Moment) -> End
 fn unknown_group(name: &str) -> HookFault {
     HookFault {
         kind: HookFaultKind::UnknownGroup,
-        message: format!(
-            "the extension forwards to `{name}`, and the policy has no such server group"
-        ),
+        message: format!("the extension forwards to `{name}`, and the policy has no such server group"),
     }
 }

@@ -1,0 +1,455 @@
+//! One request through the plan, rule by rule, by the walk that serves.
+
+use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use serde::Serialize;
+use tidegate_dsl::plan::{
+    self, ExtensionId, HeaderStep, ListenerAction, ListenerId, OnError, ResponseBlock, ResponseStep, Rule, Step,
+    UriPart,
+};
+
+use crate::blame;
+use crate::engine::Engine;
+use crate::exchange::{Exchange, Response};
+use crate::hook::{Hook, HookFault, Reply, Verdict};
+use crate::observer::{Layer, Observer, StepResult};
+use crate::response::ResponseDecision;
+use crate::walk::{Decision, Moment, Progress, Walk};
+use crate::words::{Time, Words};
+
+/// What happened to one request, and why. `Display` is for people.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// Method and URL, as they came.
+    pub request: String,
+    /// The client's address.
+    pub client_ip: IpAddr,
+    /// The listener's name.
+    pub listener: String,
+    /// The name of the listener's rule list, if it has one.
+    pub rules: Option<String>,
+    /// The rule that took the request.
+    pub rule: Option<String>,
+    /// What was done, in its order.
+    pub lines: Vec<Line>,
+    /// How it ended.
+    pub outcome: Ending,
+    /// The exchange as the walk left it: the request that a backend would get, or the answer.
+    #[serde(skip)]
+    pub exchange: Box<Exchange>,
+}
+
+/// One thing that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Line {
+    /// A rule was passed over.
+    PassedOver {
+        /// Its name.
+        rule: String,
+        /// The first condition that did not hold, in the words of the policy.
+        condition: String,
+        /// What the request had instead.
+        found: String,
+    },
+    /// A rule took the request.
+    Matched {
+        /// Its name.
+        rule: String,
+        /// Its outcome, in the words of the policy.
+        outcome: String,
+    },
+    /// An extension was called.
+    Hook {
+        /// Its name.
+        extension: String,
+        /// `request` or `response`.
+        hook: &'static str,
+        /// Its verdict, or how it failed and what that means.
+        verdict: String,
+    },
+    /// A step was done.
+    Step {
+        /// The step, in the words of the policy.
+        step: String,
+        /// What came of it.
+        result: String,
+    },
+    /// An `on-response` block was passed over.
+    BlockPassedOver {
+        /// The first condition that did not hold, in the words of the policy.
+        condition: String,
+        /// What the response had instead.
+        found: String,
+    },
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum Ending {
+    /// A backend gets it.
+    Forward {
+        /// The group's name.
+        group: String,
+        /// Host and port, path and query that the backend gets.
+        url: String,
+    },
+    /// It was answered here.
+    Reply {
+        /// The status.
+        status: u16,
+        /// Names and values of the header fields.
+        headers: Vec<(String, String)>,
+        /// The body; what is no UTF-8 is replaced.
+        body: String,
+    },
+    /// The connection is closed.
+    Close,
+}
+
+/// Calls an extension. It is given the exchange and gives it back.
+type CallHook<'h> = dyn FnMut(ExtensionId, Hook, Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) + 'h;
+
+/// Takes one request through the walk that serves, and says what it did.
+///
+/// An answer that is made here also takes the way back. A forwarded request ends where it would leave, for what a backend would
+/// answer is not known. Limits are asked and give away tokens: explain on an engine of your own.
+pub fn explain(
+    engine: &Engine,
+    listener: ListenerId,
+    mut exchange: Box<Exchange>,
+    moment: Moment,
+    hooks: &mut CallHook<'_>,
+) -> Explanation {
+    let request = url(&exchange, true);
+    let client_ip = exchange.client_ip;
+    let mut notes = Notes::new(engine, listener);
+    let mut walk = engine.start(listener);
+    let decision = loop {
+        match engine.advance(&mut walk, &mut exchange, moment, &mut notes) {
+            Progress::Done(decision) => break decision,
+            Progress::Run(extension) => {
+                let (returned, verdict) = hooks(extension, Hook::Request, exchange);
+                exchange = returned;
+                let said = verdict_words(&verdict);
+                engine.resume(&mut walk, &mut exchange, verdict);
+                notes.called(&mut walk, extension, Hook::Request, said);
+            }
+        }
+    };
+    let outcome = match decision {
+        Decision::Close => Ending::Close,
+        Decision::Forward(_) => Ending::Forward {
+            group: exchange.group.as_deref().unwrap_or_default().to_owned(),
+            url: url(&exchange, false),
+        },
+        Decision::Reply(reply) => {
+            let (returned, outcome) = way_back(engine, &mut walk, exchange, reply, &mut notes, hooks);
+            exchange = returned;
+            outcome
+        }
+    };
+    Explanation {
+        request,
+        client_ip,
+        listener: notes.listener.map(|listener| listener.name.clone()).unwrap_or_default(),
+        rules: notes.set.map(|set| set.name.clone()),
+        rule: walk.rule_name(engine).map(str::to_owned),
+        lines: notes.lines,
+        outcome,
+        exchange,
+    }
+}
+
+/// Takes an answer through the way back.
+fn way_back(
+    engine: &Engine,
+    walk: &mut Walk,
+    mut exchange: Box<Exchange>,
+    reply: Reply,
+    notes: &mut Notes<'_>,
+    hooks: &mut CallHook<'_>,
+) -> (Box<Exchange>, Ending) {
+    let mut body = reply.body;
+    exchange.response = Some(Response { status: reply.status, headers: reply.headers });
+    engine.start_response(walk);
+    loop {
+        match engine.advance_response(walk, &mut exchange, notes) {
+            Progress::Run(extension) => {
+                let (returned, verdict) = hooks(extension, Hook::Response, exchange);
+                exchange = returned;
+                let said = verdict_words(&verdict);
+                engine.resume_response(walk, &mut exchange, verdict);
+                notes.called(walk, extension, Hook::Response, said);
+            }
+            Progress::Done(ResponseDecision::Close) => return (exchange, Ending::Close),
+            Progress::Done(ResponseDecision::Pass) => break,
+            Progress::Done(ResponseDecision::Replace(reply)) => {
+                body = reply.body;
+                break;
+            }
+        }
+    }
+    let ending = match &exchange.response {
+        None => Ending::Close,
+        Some(response) => Ending::Reply {
+            status: response.status.as_u16(),
+            headers: header_texts(&response.headers),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        },
+    };
+    (exchange, ending)
+}
+
+// === what the walk tells ===
+
+/// Writes down what a walk does.
+struct Notes<'e> {
+    engine: &'e Engine,
+    listener: Option<&'e plan::Listener>,
+    set: Option<&'e plan::RuleSet>,
+    rule: Option<&'e Rule>,
+    lines: Vec<Line>,
+}
+
+impl<'e> Notes<'e> {
+    fn new(engine: &'e Engine, listener: ListenerId) -> Self {
+        let plan = engine.plan();
+        let listener = plan.listeners.get(listener.0);
+        let set = listener.and_then(|listener| match listener.action {
+            ListenerAction::Rules(set) => plan.rule_sets.get(set.0),
+            ListenerAction::Forward(_) => None,
+        });
+        Self { engine, listener, set, rule: None, lines: Vec::new() }
+    }
+
+    fn rule(&self, index: usize) -> Option<&'e Rule> {
+        self.set.and_then(|set| set.rules.get(index))
+    }
+
+    fn block(&self, layer: Layer, index: usize) -> Option<&'e ResponseBlock> {
+        match layer {
+            Layer::Rule => self.rule?.on_response.get(index),
+            Layer::Listener => self.listener?.on_response.get(index),
+        }
+    }
+
+    fn words<T>(&self, of: &T) -> String
+    where
+        for<'w> Words<'w, T>: Display,
+    {
+        Words(of, self.engine.plan()).to_string()
+    }
+
+    /// An extension has answered.
+    fn called(&mut self, walk: &mut Walk, extension: ExtensionId, hook: Hook, said: String) {
+        let known = self.engine.plan().extensions.get(extension.0);
+        let verdict = match walk.last_fault() {
+            None => said,
+            Some((_, fault)) => {
+                let then = match known.map(|extension| extension.on_error) {
+                    Some(OnError::Skip) => "skip".to_owned(),
+                    Some(OnError::Deny(status)) => format!("deny {status}"),
+                    None => "deny".to_owned(),
+                };
+                let HookFault { kind, message } = fault;
+                format!("failed ({}): {message}; on-error {then}", kind.name())
+            }
+        };
+        self.lines.push(Line::Hook {
+            extension: known.map(|extension| extension.name.clone()).unwrap_or_default(),
+            hook: match hook {
+                Hook::Request => "request",
+                Hook::Response => "response",
+            },
+            verdict,
+        });
+    }
+}
+
+impl Observer for Notes<'_> {
+    fn passed_over(&mut self, rule: usize, condition: usize, exchange: &Exchange) {
+        let Some(rule) = self.rule(rule) else { return };
+        let Some(condition) = rule.conditions.get(condition) else { return };
+        self.lines.push(Line::PassedOver {
+            rule: rule.name.clone(),
+            condition: self.words(condition),
+            found: blame::found(condition, exchange, self.engine.plan()),
+        });
+    }
+
+    fn matched(&mut self, rule: usize, _: &Exchange) {
+        self.rule = self.rule(rule);
+        let Some(rule) = self.rule else { return };
+        self.lines.push(Line::Matched { rule: rule.name.clone(), outcome: self.words(&rule.outcome) });
+    }
+
+    fn stepped(&mut self, step: usize, result: &StepResult, exchange: &Exchange) {
+        let Some(step) = self.rule.and_then(|rule| rule.steps.get(step)) else { return };
+        self.lines.push(Line::Step { step: self.words(step), result: step_result(step, result, exchange) });
+    }
+
+    fn block_passed_over(&mut self, layer: Layer, block: usize, condition: usize, exchange: &Exchange) {
+        let Some(block) = self.block(layer, block) else { return };
+        let Some(condition) = block.conditions.get(condition) else { return };
+        self.lines.push(Line::BlockPassedOver {
+            condition: self.words(condition),
+            found: blame::found(condition, exchange, self.engine.plan()),
+        });
+    }
+
+    fn response_stepped(&mut self, layer: Layer, block: usize, step: usize, result: &StepResult, exchange: &Exchange) {
+        let Some(step) = self.block(layer, block).and_then(|block| block.steps.get(step)) else { return };
+        self.lines.push(Line::Step { step: self.words(step), result: response_step_result(step, result, exchange) });
+    }
+}
+
+// === results, in words ===
+
+fn step_result(step: &Step, result: &StepResult, exchange: &Exchange) -> String {
+    let request = &exchange.request;
+    match (result, step) {
+        (StepResult::Limited(wait), _) => format!("over the rate; the next comes in {}", Time(*wait)),
+        (StepResult::Unchanged(why), _) => format!("changed nothing: {why}"),
+        (StepResult::Done, Step::Limit(_)) => "within the rate".to_owned(),
+        (StepResult::Done, Step::Header(step)) => header_result(step, &request.headers),
+        (StepResult::Done, Step::Rewrite(UriPart::Host, _)) => format!("the host is now `{}`", request.authority),
+        (StepResult::Done, Step::Rewrite(..)) => {
+            format!("the target is now `{}`", blame::shown(request.target.as_str()))
+        }
+        (StepResult::Done, Step::SetVar(name, _)) => var_result(name, exchange),
+        (StepResult::Done, Step::Log(_)) => log_result(exchange),
+        (StepResult::Done, Step::Timeout(_) | Step::Run(_)) => "done".to_owned(),
+    }
+}
+
+fn response_step_result(step: &ResponseStep, result: &StepResult, exchange: &Exchange) -> String {
+    match (result, step) {
+        (StepResult::Unchanged(why), _) => format!("changed nothing: {why}"),
+        (_, ResponseStep::Header(step)) => match &exchange.response {
+            Some(response) => header_result(step, &response.headers),
+            None => "there is no response".to_owned(),
+        },
+        (_, ResponseStep::SetVar(name, _)) => var_result(name, exchange),
+        (_, ResponseStep::Log(_)) => log_result(exchange),
+    }
+}
+
+fn header_result(step: &HeaderStep, headers: &HeaderMap) -> String {
+    let (HeaderStep::Set(name, _) | HeaderStep::Add(name, _)) = step else {
+        return "removed".to_owned();
+    };
+    match headers.get_all(name).into_iter().next_back() {
+        Some(value) => {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            format!("`{name}: {}`", blame::shown(&value))
+        }
+        None => "the request has too many headers".to_owned(),
+    }
+}
+
+fn var_result(name: &str, exchange: &Exchange) -> String {
+    format!("`{}`", blame::shown(exchange.vars.get(name).unwrap_or_default()))
+}
+
+fn log_result(exchange: &Exchange) -> String {
+    let line = exchange.log_lines.last().map(String::as_str);
+    format!("`{}`", blame::shown(line.unwrap_or_default()))
+}
+
+fn verdict_words(verdict: &Result<Verdict, HookFault>) -> String {
+    match verdict {
+        Ok(Verdict::Next) => "next".to_owned(),
+        Ok(Verdict::Respond(reply)) => format!("respond {}", reply.status.as_u16()),
+        Ok(Verdict::Forward(group)) => format!("forward {group}"),
+        Ok(Verdict::Close) => "close".to_owned(),
+        Err(fault) => format!("failed ({}): {}", fault.kind.name(), fault.message),
+    }
+}
+
+fn url(exchange: &Exchange, original: bool) -> String {
+    let request = &exchange.request;
+    let (authority, target) = if original {
+        (&request.original_authority, &request.original_target)
+    } else {
+        (&request.authority, &request.target)
+    };
+    let scheme = exchange.connection.scheme();
+    format!("{} {scheme}://{authority}{target}", request.method)
+}
+
+fn header_texts(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+}
+
+// === for people ===
+
+/// The widest that the left column becomes, in characters; what is longer pushes its right side out.
+const MAX_LEFT_WIDTH: usize = 44;
+
+impl Display for Explanation {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{}", self.request)?;
+        write!(out, "from {} on listener {}", self.client_ip, self.listener)?;
+        match &self.rules {
+            Some(rules) => writeln!(out, ", rules {rules}\n")?,
+            None => writeln!(out, "\n")?,
+        }
+        let mut inside_rule = false;
+        let rows = self.lines.iter().map(|line| {
+            inside_rule |= matches!(line, Line::Matched { .. });
+            line.columns(inside_rule)
+        });
+        let rows: Vec<(String, String)> = rows.collect();
+        let widths = rows.iter().map(|(left, _)| left.chars().count());
+        let width = widths.filter(|width| *width <= MAX_LEFT_WIDTH).max().unwrap_or(0);
+        for (left, right) in rows {
+            writeln!(out, "  {left:width$}  {right}")?;
+        }
+        if !self.lines.is_empty() {
+            writeln!(out)?;
+        }
+        self.outcome.fmt(out)
+    }
+}
+
+impl Line {
+    /// What was done, and what came of it. What happens inside a rule is indented.
+    fn columns(&self, inside_rule: bool) -> (String, String) {
+        let indent = if inside_rule { "  " } else { "" };
+        match self {
+            Self::PassedOver { rule, condition, found } => {
+                (format!("rule {rule}"), format!("no: {condition} — {found}"))
+            }
+            Self::Matched { rule, outcome } => (format!("rule {rule}"), format!("yes: {outcome}")),
+            Self::Hook { extension, hook, verdict } => (format!("{indent}run {extension} ({hook})"), verdict.clone()),
+            Self::Step { step, result } => (format!("{indent}{step}"), result.clone()),
+            Self::BlockPassedOver { condition, found } => {
+                (format!("{indent}on-response"), format!("no: {condition} — {found}"))
+            }
+        }
+    }
+}
+
+impl Display for Ending {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forward { group, url } => writeln!(out, "forwarded to group {group}: {url}"),
+            Self::Close => writeln!(out, "closed without an answer"),
+            Self::Reply { status, headers, body } => {
+                writeln!(out, "answered with {status}")?;
+                for (name, value) in headers {
+                    writeln!(out, "  {name}: {}", blame::shown(value))?;
+                }
+                if !body.is_empty() {
+                    writeln!(out, "  {}", blame::shown(body.trim_end()))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What `explain` says.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use tidegate_dsl::plan::{
+    Condition, ExtensionId, HeaderStep, Insert, Limit, LimitKey, Outcome, Predicate, Respond, ResponseBlock,
+    ResponseStep, Step, Subject, Test, UriPart,
+};
+
+use super::{MAIN, engine, trap};
+use crate::engine::Engine;
+use crate::exchange::Exchange;
+use crate::explain::{Ending, Explanation, explain};
+use crate::hook::Verdict;
+use crate::testing::{exchange, insert, plan, rule, text, to, when};
+use crate::walk::Moment;
+
+fn shop() -> Engine {
+    let host = |host: &str| Test::Is(Subject::Host, Predicate::Is(vec![host.into()]));
+    let limit = Limit { requests: 1, interval: Duration::from_secs(1), per: LimitKey::ClientIp, burst: 1, status: 503 };
+    let admin = rule(
+        "admin",
+        vec![
+            when(Subject::Path, Predicate::Under(vec!["/admin".into()])),
+            Condition { unless: true, test: Test::Is(Subject::Method, Predicate::Is(vec!["GET".into()])) },
+        ],
+        vec![],
+        Outcome::Close,
+    );
+    let beta = rule(
+        "beta",
+        vec![Condition {
+            unless: false,
+            test: Test::Any(vec![
+                host("beta.example"),
+                Test::Is(Subject::Cookie("plan".into()), Predicate::Is(vec!["pro".into()])),
+            ]),
+        }],
+        vec![],
+        Outcome::Close,
+    );
+    let api = rule(
+        "api",
+        vec![Condition { unless: false, test: host("shop.example") }],
+        vec![
+            Step::Limit(limit),
+            Step::Header(HeaderStep::Set("x-edge".into(), insert(Insert::Listener))),
+            Step::Rewrite(UriPart::Path, text("/new")),
+            Step::Run(ExtensionId(1)),
+        ],
+        to(1),
+    );
+    let mut otherwise = rule(
+        "otherwise",
+        vec![],
+        vec![],
+        Outcome::Respond(Respond { status: 404, body: text("not here\n"), content_type: "text/plain".into() }),
+    );
+    otherwise.on_response = vec![
+        ResponseBlock { conditions: vec![when(Subject::Status, Predicate::Is(vec!["500".into()]))], steps: vec![] },
+        ResponseBlock {
+            conditions: vec![],
+            steps: vec![ResponseStep::Header(HeaderStep::Set("x-by".into(), text("us")))],
+        },
+    ];
+    let mut plan = plan(vec![admin, beta, api, otherwise]);
+    plan.listeners[0].run = vec![ExtensionId(0)];
+    engine(plan)
+}
+
+fn explained(engine: &Engine, exchange: Box<Exchange>) -> Explanation {
+    explain(engine, MAIN, exchange, Moment::default(), &mut |extension, _, exchange| {
+        let verdict = if extension == ExtensionId(1) { Err(trap()) } else { Ok(Verdict::Next) };
+        (exchange, verdict)
+    })
+}
+
+#[test]
+fn a_forwarded_request() {
+    let mut exchange = exchange("GET", "shop.example", "/admin/x?q=1");
+    exchange.request.headers.insert("cookie", HeaderValue::from_static("plan=free"));
+    let explanation = explained(&shop(), exchange);
+    assert_eq!(
+        explanation.to_string(),
+        "\
+GET http://shop.example/admin/x?q=1
+from 203.0.113.9 on listener main, rules shop
+
+  run first (request)                  next
+  rule admin                           no: unless method is \"GET\" — the method was `GET`
+  rule beta                            no: when any { host is \"beta.example\"; cookie \"plan\" is \"pro\" } — the host was `shop.example`; the cookie `plan` was `free`
+  rule api                             yes: forward api
+    limit 1/s per client-ip burst 1    within the rate
+    set-header \"x-edge\" \"${listener}\"  `x-edge: main`
+    rewrite path \"/new\"                the target is now `/new?q=1`
+    run second (request)               failed (trap): it trapped; on-error skip
+
+forwarded to group api: GET http://shop.example/new?q=1
+"
+    );
+    assert_eq!(explanation.rule.as_deref(), Some("api"));
+    assert_eq!(explanation.exchange.request.headers["x-edge"], "main");
+}
+
+#[test]
+fn a_refused_request() {
+    let engine = shop();
+    explained(&engine, exchange("GET", "shop.example", "/"));
+    let explanation = explained(&engine, exchange("GET", "shop.example", "/"));
+    let text = explanation.to_string();
+    assert!(text.contains("over the rate; the next comes in 1s"), "{text}");
+    assert!(text.contains("answered with 503\n"), "{text}");
+    assert!(text.contains("tidegate-limited: api\n"), "{text}");
+}
+
+#[test]
+fn an_answered_request_takes_the_way_back() {
+    let explanation = explained(&shop(), exchange("GET", "other.example", "/"));
+    let text = explanation.to_string();
+    for line in [
+        "no: when path under \"/admin\" — the path was `/`",
+        "the host was `other.example`; there was no cookie `plan`",
+        "yes: respond 404 \"not here\\n\"",
+        "on-response             no: when status is \"500\" — the status was `404`",
+        "set-header \"x-by\" \"us\"  `x-by: us`",
+        "run first (response)    next",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let Ending::Reply { status, headers, body } = &explanation.outcome else { panic!("it is answered") };
+    assert_eq!((*status, body.as_str()), (404, "not here\n"));
+    assert!(headers.contains(&("x-by".into(), "us".into())));
+}
+
+#[test]
+fn it_is_what_serving_does() {
+    let engine = shop();
+    for target in ["/", "/admin"] {
+        for host in ["shop.example", "beta.example", "other.example"] {
+            for method in ["GET", "POST"] {
+                // Each on buckets of its own: both take a token.
+                let (one, other) = (shop(), shop());
+                let explained = explained(&one, exchange(method, host, target));
+                let mut served = exchange(method, host, target);
+                let (walk, decision) = super::walk_with(&other, &mut served, Moment::default(), |extension, _| {
+                    if extension == ExtensionId(1) { Err(trap()) } else { Ok(Verdict::Next) }
+                });
+                assert_eq!(explained.rule.as_deref(), walk.rule_name(&other));
+                let ending = match &explained.outcome {
+                    Ending::Forward { group, .. } => group.clone(),
+                    Ending::Reply { status, .. } => format!("reply {status}"),
+                    Ending::Close => "close".to_owned(),
+                };
+                assert_eq!(ending, super::shown(&engine, &decision));
+                assert_eq!(explained.exchange.request.headers, served.request.headers);
+            }
+        }
+    }
+}
