@@ -79,6 +79,7 @@ fn hash(text: &str) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use tidegate_guest::TestHost;
 

@@ -60,6 +60,7 @@ fn parse(headers: BTreeMap<String, String>) -> Result<Vec<(String, Template)>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use tidegate_guest::TestHost;
 

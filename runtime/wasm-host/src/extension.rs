@@ -123,7 +123,7 @@ impl Extension {
         let settings = Arc::new(settings);
         let (_, asked) = Instance::new(&pre, &code.exports, &settings, spec).map_err(LoadError::InitFault)?;
         let asked = asked.map_err(LoadError::Init)?;
-        let interest = Interest::new(asked, &code.report.hooks).map_err(LoadError::Interest)?;
+        let interest = Interest::new(&asked, &code.report.hooks).map_err(LoadError::Interest)?;
         Ok(Self { spec: spec.clone(), code, pre, settings, interest })
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Interest {
 
 impl Interest {
     /// Checks what `init` answered, against the hooks that the module exports. The error is for the policy's author.
-    pub(crate) fn new(asked: abi::Interest, exported: &[Hook]) -> Result<Self, String> {
+    pub(crate) fn new(asked: &abi::Interest, exported: &[Hook]) -> Result<Self, String> {
         let served = abi::Hooks::REQUEST | abi::Hooks::RESPONSE;
         if asked.hooks | served != served
             || asked.request_body != abi::BodyMode::None
@@ -94,16 +94,16 @@ mod tests {
     #[test]
     fn what_cannot_be_met_is_refused() {
         let both = [Hook::Request, Hook::Response];
-        assert!(Interest::new(asked(), &both).is_ok());
-        assert!(Interest::new(asked(), &[Hook::Response]).is_err_and(|why| why.contains("`on-request`")));
+        assert!(Interest::new(&asked(), &both).is_ok());
+        assert!(Interest::new(&asked(), &[Hook::Response]).is_err_and(|why| why.contains("`on-request`")));
         let tick = abi::Interest { tick_ms: 5, ..asked() };
-        assert!(Interest::new(tick, &both).is_err_and(|why| why.contains("does not have yet")));
+        assert!(Interest::new(&tick, &both).is_err_and(|why| why.contains("does not have yet")));
         let body = abi::Interest { hooks: abi::Hooks::REQUEST_BODY, ..asked() };
-        assert!(Interest::new(body, &both).is_err_and(|why| why.contains("does not have yet")));
+        assert!(Interest::new(&body, &both).is_err_and(|why| why.contains("does not have yet")));
         let method = abi::Interest { methods: vec!["G T".to_owned()], ..asked() };
-        assert!(Interest::new(method, &both).is_err_and(|why| why.contains("`G T`")));
+        assert!(Interest::new(&method, &both).is_err_and(|why| why.contains("`G T`")));
         let path = abi::Interest { path_prefixes: vec!["api".to_owned()], ..asked() };
-        assert!(Interest::new(path, &both).is_err_and(|why| why.contains("`api`")));
+        assert!(Interest::new(&path, &both).is_err_and(|why| why.contains("`api`")));
     }
 
     #[test]

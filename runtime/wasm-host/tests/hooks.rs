@@ -67,6 +67,18 @@ fn an_import_that_is_not_allowed_is_refused_with_its_word() {
 }
 
 #[test]
+fn a_finished_component_is_taken_as_it_is() {
+    let core = module("canary_router");
+    let component = wit_component::ComponentEncoder::default().module(&core).unwrap().encode().unwrap();
+    let host = rig().host;
+    assert_eq!(host.inspect(&component), host.inspect(&core));
+    let config = r#"{"group": "canary", "percent": 100}"#;
+    let spec = ExtensionSpec { module: component.into(), ..spec("canary_router", config) };
+    let (_, verdict) = Pool::new(host.load(&spec).unwrap()).call(Hook::Request, exchange(&[]));
+    assert!(matches!(verdict, Ok(Verdict::Forward(group)) if group == "canary"));
+}
+
+#[test]
 fn a_file_that_is_no_extension_is_refused() {
     let host = rig().host;
     let refused = |bytes: &[u8]| host.inspect(bytes).unwrap_err();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use common::{exchange, hostile, resident, rig, spec};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFaultKind, Verdict};
-use tidegate_wasm_host::limits::{LOG_LINE_BYTES, LOG_LINES_PER_CALL};
+use tidegate_wasm_host::limits::{CALLS_PER_INSTANCE, LOG_LINE_BYTES, LOG_LINES_PER_CALL};
 use tidegate_wasm_host::{ExtensionSpec, LogLevel, Pool};
 
 /// Calls with `x-do: act`, expects a fault, and then that the exchange is whole and that the next call is served by a
@@ -115,6 +115,17 @@ fn instances_are_reused_or_fresh_as_asked() {
     assert_eq!([calls(&mut reused), calls(&mut reused), calls(&mut reused)], ["1", "2", "3"]);
     let mut fresh = Pool::new(host.load(&ExtensionSpec { fresh: true, ..hostile() }).unwrap());
     assert_eq!([calls(&mut fresh), calls(&mut fresh)], ["1", "1"]);
+}
+
+#[test]
+fn an_instance_serves_only_so_many_calls() {
+    let mut pool = Pool::new(rig().host.load(&hostile()).unwrap());
+    for _ in 1..CALLS_PER_INSTANCE {
+        let (_, verdict) = pool.call(Hook::Request, exchange(&[]));
+        assert!(verdict.is_ok());
+    }
+    assert_eq!(calls(&mut pool), CALLS_PER_INSTANCE.to_string());
+    assert_eq!(calls(&mut pool), "1");
 }
 
 #[test]

@@ -23,7 +23,12 @@ pub fn module(name: &str) -> Arc<[u8]> {
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let target = root.join("target/guests");
-    let status = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // What the outer build wants of native code is no business of the guests.
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"] {
+        cargo.env_remove(name);
+    }
+    let status = cargo
         .current_dir(root)
         .args(["build", "--release", "--quiet", "--target", "wasm32-unknown-unknown", "--target-dir"])
         .arg(&target)

@@ -1,4 +1,5 @@
 //! A guest that misbehaves on demand: the request header `x-do` says how, and the configuration how `init` does.
+#![expect(clippy::panic, reason = "panics are what it is for")]
 
 use std::cell::{Cell, RefCell};
 use std::time::SystemTime;
