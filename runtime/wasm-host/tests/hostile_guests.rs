@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{exchange, hostile, resident, rig, spec};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFaultKind, Verdict};
 use tidegate_wasm_host::limits::{CALLS_PER_INSTANCE, LOG_LINE_BYTES, LOG_LINES_PER_CALL};
-use tidegate_wasm_host::{ExtensionSpec, LogLevel, Pool};
+use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel, Pool};
 
 /// Calls with `x-do: act`, expects a fault, and then that the exchange is whole and that the next call is served by a
 /// fresh instance.
@@ -115,6 +116,21 @@ fn instances_are_reused_or_fresh_as_asked() {
     assert_eq!([calls(&mut reused), calls(&mut reused), calls(&mut reused)], ["1", "2", "3"]);
     let mut fresh = Pool::new(host.load(&ExtensionSpec { fresh: true, ..hostile() }).unwrap());
     assert_eq!([calls(&mut fresh), calls(&mut fresh)], ["1", "1"]);
+}
+
+#[test]
+fn without_room_for_an_instance_a_call_fails_and_the_next_may_work() {
+    let host = Host::new(HostOptions { instances: 1, ..HostOptions::new(Arc::new(|_| {})) }).unwrap();
+    let extension = host.load(&hostile()).unwrap();
+    let mut first = Pool::new(Arc::clone(&extension));
+    assert_eq!(calls(&mut first), "1");
+    let mut second = Pool::new(extension);
+    let (exchange, verdict) = second.call(Hook::Request, exchange(&[("x-do", "panic")]));
+    assert_eq!(exchange.request.headers["x-do"], "panic");
+    let fault = verdict.unwrap_err();
+    assert_eq!((fault.kind, &*fault.message), (HookFaultKind::Instance, "there is no room for another instance"));
+    drop(first);
+    assert_eq!(calls(&mut second), "1");
 }
 
 #[test]
