@@ -11,7 +11,9 @@ use crate::build_error::{BuildError, Invalid};
 use crate::client_ip::ClientIp;
 use crate::exchange::Exchange;
 use crate::forwarded::Forwarded;
-use crate::rule::{self, Builder, Limiters, ResponseBlock, Rule, RuleSet, Split};
+use crate::limit_step::Limiters;
+use crate::outcome::{Split, final_status};
+use crate::rule::{self, Builder, ResponseBlock, Rule, RuleSet};
 use crate::template::Slots;
 
 /// Decides about requests. Built once for a plan, shared by all workers, and never changed; only the buckets of its limits
@@ -153,7 +155,7 @@ impl Listener {
 impl OnFault {
     fn new(on_error: OnError) -> Result<Self, Invalid> {
         Ok(match on_error {
-            OnError::Deny(status) => Self::Deny(rule::final_status(status)?),
+            OnError::Deny(status) => Self::Deny(final_status(status)?),
             OnError::Skip => Self::Skip,
         })
     }

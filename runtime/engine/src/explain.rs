@@ -1,10 +1,8 @@
 //! One request through the plan, rule by rule, by the walk that serves.
 
-use std::fmt::{self, Display, Formatter};
-use std::net::IpAddr;
+use std::fmt::Display;
 
 use http::HeaderMap;
-use serde::Serialize;
 use tidegate_dsl::plan::{
     self, ExtensionId, HeaderStep, ListenerAction, ListenerId, OnError, ResponseBlock, ResponseStep, Rule, Step,
     UriPart,
@@ -13,102 +11,12 @@ use tidegate_dsl::plan::{
 use crate::blame;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Response};
+use crate::explanation::{Ending, Explanation, Line};
 use crate::hook::{Hook, HookFault, Reply, Verdict};
 use crate::observer::{Layer, Observer, StepResult};
 use crate::response::ResponseDecision;
 use crate::walk::{Decision, Moment, Progress, Walk};
 use crate::words::{Time, Words};
-
-/// What happened to one request, and why. `Display` is for people.
-#[derive(Debug, Serialize)]
-pub struct Explanation {
-    /// Method and URL, as they came.
-    pub request: String,
-    /// The client's address.
-    pub client_ip: IpAddr,
-    /// The listener's name.
-    pub listener: String,
-    /// The name of the listener's rule list, if it has one.
-    pub rules: Option<String>,
-    /// The rule that took the request.
-    pub rule: Option<String>,
-    /// What was done, in its order.
-    pub lines: Vec<Line>,
-    /// How it ended.
-    pub outcome: Ending,
-    /// The exchange as the walk left it: the request that a backend would get, or the answer.
-    #[serde(skip)]
-    pub exchange: Box<Exchange>,
-}
-
-/// One thing that was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "what", rename_all = "kebab-case")]
-pub enum Line {
-    /// A rule was passed over.
-    PassedOver {
-        /// Its name.
-        rule: String,
-        /// The first condition that did not hold, in the words of the policy.
-        condition: String,
-        /// What the request had instead.
-        found: String,
-    },
-    /// A rule took the request.
-    Matched {
-        /// Its name.
-        rule: String,
-        /// Its outcome, in the words of the policy.
-        outcome: String,
-    },
-    /// An extension was called.
-    Hook {
-        /// Its name.
-        extension: String,
-        /// `request` or `response`.
-        hook: &'static str,
-        /// Its verdict, or how it failed and what that means.
-        verdict: String,
-    },
-    /// A step was done.
-    Step {
-        /// The step, in the words of the policy.
-        step: String,
-        /// What came of it.
-        result: String,
-    },
-    /// An `on-response` block was passed over.
-    BlockPassedOver {
-        /// The first condition that did not hold, in the words of the policy.
-        condition: String,
-        /// What the response had instead.
-        found: String,
-    },
-}
-
-/// How a request ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "how", rename_all = "kebab-case")]
-pub enum Ending {
-    /// A backend gets it.
-    Forward {
-        /// The group's name.
-        group: String,
-        /// Host and port, path and query that the backend gets.
-        url: String,
-    },
-    /// It was answered here.
-    Reply {
-        /// The status.
-        status: u16,
-        /// Names and values of the header fields.
-        headers: Vec<(String, String)>,
-        /// The body; what is no UTF-8 is replaced.
-        body: String,
-    },
-    /// The connection is closed.
-    Close,
-}
 
 /// Calls an extension. It is given the exchange and gives it back.
 type CallHook<'h> = dyn FnMut(ExtensionId, Hook, Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) + 'h;
@@ -384,72 +292,4 @@ fn url(exchange: &Exchange, original: bool) -> String {
 fn header_texts(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
-}
-
-// === for people ===
-
-/// The widest that the left column becomes, in characters; what is longer pushes its right side out.
-const MAX_LEFT_WIDTH: usize = 44;
-
-impl Display for Explanation {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{}", self.request)?;
-        write!(out, "from {} on listener {}", self.client_ip, self.listener)?;
-        match &self.rules {
-            Some(rules) => writeln!(out, ", rules {rules}\n")?,
-            None => writeln!(out, "\n")?,
-        }
-        let mut inside_rule = false;
-        let rows = self.lines.iter().map(|line| {
-            inside_rule |= matches!(line, Line::Matched { .. });
-            line.columns(inside_rule)
-        });
-        let rows: Vec<(String, String)> = rows.collect();
-        let widths = rows.iter().map(|(left, _)| left.chars().count());
-        let width = widths.filter(|width| *width <= MAX_LEFT_WIDTH).max().unwrap_or(0);
-        for (left, right) in rows {
-            writeln!(out, "  {left:width$}  {right}")?;
-        }
-        if !self.lines.is_empty() {
-            writeln!(out)?;
-        }
-        self.outcome.fmt(out)
-    }
-}
-
-impl Line {
-    /// What was done, and what came of it. What happens inside a rule is indented.
-    fn columns(&self, inside_rule: bool) -> (String, String) {
-        let indent = if inside_rule { "  " } else { "" };
-        match self {
-            Self::PassedOver { rule, condition, found } => {
-                (format!("rule {rule}"), format!("no: {condition} — {found}"))
-            }
-            Self::Matched { rule, outcome } => (format!("rule {rule}"), format!("yes: {outcome}")),
-            Self::Hook { extension, hook, verdict } => (format!("{indent}run {extension} ({hook})"), verdict.clone()),
-            Self::Step { step, result } => (format!("{indent}{step}"), result.clone()),
-            Self::BlockPassedOver { condition, found } => {
-                (format!("{indent}on-response"), format!("no: {condition} — {found}"))
-            }
-        }
-    }
-}
-
-impl Display for Ending {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Forward { group, url } => writeln!(out, "forwarded to group {group}: {url}"),
-            Self::Close => writeln!(out, "closed without an answer"),
-            Self::Reply { status, headers, body } => {
-                writeln!(out, "answered with {status}")?;
-                for (name, value) in headers {
-                    writeln!(out, "  {name}: {}", blame::shown(value))?;
-                }
-                if !body.is_empty() {
-                    writeln!(out, "  {}", blame::shown(body.trim_end()))?;
-                }
-                Ok(())
-            }
-        }
-    }
 }

@@ -1,23 +1,16 @@
 //! Rules, ready to be tried and run.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tidegate_dsl::plan::{self, ExtensionId, GroupId, LimitKey, Plan, UriPart};
+use tidegate_dsl::plan::{self, ExtensionId, Plan, UriPart};
 
-use crate::balance;
 use crate::build_error::{BuildError, Invalid};
 use crate::condition::{self, Condition};
 use crate::exchange::Exchange;
-use crate::fields;
 use crate::header_step::HeaderStep;
-use crate::hook::Reply;
-use crate::limiter::{Key, Limiter};
-use crate::rewrite;
-use crate::template::{Group, Scope, Slots, Template, header_name, header_value};
+use crate::limit_step::{Limit, Limiters};
+use crate::outcome::Outcome;
+use crate::template::{Group, Slots, Template};
 
 /// The rules of one `rules` block, and `otherwise`.
 #[derive(Debug)]
@@ -54,65 +47,6 @@ pub(crate) enum Step {
     Log(Template),
 }
 
-/// A `limit` step.
-#[derive(Debug)]
-pub(crate) struct Limit {
-    limiter: Arc<Limiter>,
-    per: Per,
-    status: StatusCode,
-    /// The rule's name, for `tidegate-limited`.
-    rule: HeaderValue,
-}
-
-#[derive(Debug)]
-enum Per {
-    All,
-    ClientIp,
-    Header(http::HeaderName),
-    Cookie(Box<str>),
-    Host,
-}
-
-/// How a rule ends.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Forward(Split),
-    Redirect(Redirect),
-    Respond(Respond),
-    Close,
-}
-
-/// Groups by weight.
-#[derive(Debug)]
-pub(crate) struct Split(Box<[plan::Target]>);
-
-/// A redirection.
-#[derive(Debug)]
-pub(crate) struct Redirect {
-    status: StatusCode,
-    location: Location,
-}
-
-#[derive(Debug)]
-enum Location {
-    Fixed(HeaderValue),
-    Made(Template),
-}
-
-/// An answer of our own.
-#[derive(Debug)]
-pub(crate) struct Respond {
-    status: StatusCode,
-    content_type: HeaderValue,
-    body: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    Fixed(Bytes),
-    Made(Template),
-}
-
 /// An `on-response` block.
 #[derive(Debug)]
 pub(crate) struct ResponseBlock {
@@ -127,12 +61,6 @@ pub(crate) enum ResponseStep {
     SetVar(Box<str>, Template),
     Log(Template),
 }
-
-/// The name of a limit: rule list, rule, and position among the limits of the rule. By it a reload finds its buckets again.
-pub(crate) type LimitName = (String, String, usize);
-
-/// The buckets of every limit.
-pub(crate) type Limiters = HashMap<LimitName, Arc<Limiter>>;
 
 /// What is being built, and what of it others need.
 pub(crate) struct Builder<'a> {
@@ -260,159 +188,6 @@ impl Step {
     }
 }
 
-// === impl Limit ===
-
-impl Limit {
-    fn new(limit: &plan::Limit, name: LimitName, builder: &mut Builder<'_>) -> Result<Self, Invalid> {
-        let rule = header_value(name.1.as_str().into());
-        let kept = builder.previous.and_then(|previous| previous.get(&name));
-        let limiter = match kept {
-            Some(kept) if kept.serves(limit) => Arc::clone(kept),
-            _ => Arc::new(Limiter::new(limit)),
-        };
-        builder.limiters.insert(name, Arc::clone(&limiter));
-        Ok(Self {
-            limiter,
-            per: match &limit.per {
-                LimitKey::All => Per::All,
-                LimitKey::ClientIp => Per::ClientIp,
-                LimitKey::Header(name) => match header_name(name)? {
-                    header::HOST => Per::Host,
-                    name => Per::Header(name),
-                },
-                LimitKey::Cookie(name) => Per::Cookie(name.as_str().into()),
-                LimitKey::Host => Per::Host,
-            },
-            status: final_status(limit.status)?,
-            rule,
-        })
-    }
-
-    /// Takes a token at `now`. A request without the header or cookie counts as one whose value is empty.
-    ///
-    /// # Errors
-    ///
-    /// How long until there is one.
-    pub(crate) fn take(&self, exchange: &Exchange, now: u64) -> Result<(), Duration> {
-        match &self.per {
-            Per::All => self.limiter.take(Key::All, now),
-            Per::ClientIp => self.limiter.take(Key::Address(exchange.client_ip), now),
-            Per::Header(name) => {
-                let value = exchange.request.headers.get(name);
-                let value = value.map_or(&b""[..], HeaderValue::as_bytes);
-                self.limiter.take(Key::Text(value), now)
-            }
-            Per::Cookie(name) => {
-                let value = fields::cookie(&exchange.request.headers, name).next();
-                self.limiter.take(Key::Text(value.unwrap_or_default().as_bytes()), now)
-            }
-            Per::Host => {
-                let host = exchange.request.authority.host();
-                self.limiter.take(Key::Text(host.as_bytes()), now)
-            }
-        }
-    }
-
-    /// The refusal, with the seconds until there is a token again (RFC 9110, 10.2.3), rounded up.
-    pub(crate) fn refusal(&self, wait: Duration) -> Reply {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let mut reply = plain(self.status, Bytes::from_static(b"over the limit\n"));
-        reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-        reply.headers.insert("tidegate-limited", self.rule.clone());
-        reply
-    }
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    fn new(outcome: &plan::Outcome, plan: &Plan, slots: &mut Slots) -> Result<Self, Invalid> {
-        Ok(match outcome {
-            plan::Outcome::Forward(targets) => Self::Forward(Split::new(targets, plan)?),
-            plan::Outcome::Redirect(status, location) => Self::Redirect(Redirect::new(*status, location, slots)?),
-            plan::Outcome::Respond(respond) => Self::Respond(Respond::new(respond, slots)?),
-            plan::Outcome::Close => Self::Close,
-        })
-    }
-}
-
-impl Split {
-    pub(crate) fn new(targets: &[plan::Target], plan: &Plan) -> Result<Self, Invalid> {
-        if targets.iter().any(|target| plan.groups.get(target.group.0).is_none()) {
-            return Err(Invalid("it forwards to a server group that does not exist".to_owned()));
-        }
-        if targets.iter().all(|target| target.weight == 0) {
-            return Err(Invalid("all weights are 0; give one group a weight above 0".to_owned()));
-        }
-        Ok(Self(targets.into()))
-    }
-
-    /// A group, in proportion to the weights. `None` cannot be: one weight is above 0.
-    pub(crate) fn choose(&self, random: u64) -> Option<GroupId> {
-        if let [only] = &*self.0 {
-            return Some(only.group);
-        }
-        let index = balance::weighted(self.0.iter().map(|target| target.weight), random)?;
-        self.0.get(index).map(|target| target.group)
-    }
-}
-
-impl Redirect {
-    fn new(status: u16, location: &plan::Template, slots: &mut Slots) -> Result<Self, Invalid> {
-        let location = Template::new(location, slots)?;
-        Ok(Self {
-            status: final_status(status)?,
-            location: match location.fixed() {
-                Some(text) => Location::Fixed(header_value(rewrite::location(text, false).into())),
-                None => Location::Made(location),
-            },
-        })
-    }
-
-    pub(crate) fn reply(&self, scope: Scope<'_>) -> Reply {
-        let location = match &self.location {
-            Location::Fixed(value) => value.clone(),
-            Location::Made(template) => {
-                let inserted = template.begins_with_insert();
-                header_value(rewrite::location(&template.render(scope), inserted).into())
-            }
-        };
-        Reply { status: self.status, headers: HeaderMap::from_iter([(header::LOCATION, location)]), body: Bytes::new() }
-    }
-}
-
-impl Respond {
-    fn new(respond: &plan::Respond, slots: &mut Slots) -> Result<Self, Invalid> {
-        let body = Template::new(&respond.body, slots)?;
-        Ok(Self {
-            status: final_status(respond.status)?,
-            content_type: header_value(respond.content_type.as_str().into()),
-            body: match body.fixed() {
-                Some(text) => Body::Fixed(Bytes::from(text.to_owned())),
-                None => Body::Made(body),
-            },
-        })
-    }
-
-    pub(crate) fn reply(&self, scope: Scope<'_>) -> Reply {
-        let body = match &self.body {
-            Body::Fixed(body) => body.clone(),
-            Body::Made(template) => Bytes::from(template.render(scope).into_owned()),
-        };
-        let mut headers = HeaderMap::new();
-        if !body.is_empty() {
-            headers.insert(header::CONTENT_TYPE, self.content_type.clone());
-        }
-        Reply { status: self.status, headers, body }
-    }
-}
-
-/// An answer in plain text.
-pub(crate) fn plain(status: StatusCode, body: Bytes) -> Reply {
-    let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    Reply { status, headers: HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]), body }
-}
-
 // === impl ResponseBlock ===
 
 /// Compiles all blocks of a rule or a listener.
@@ -455,13 +230,5 @@ pub(crate) fn known_extension(extension: ExtensionId, plan: &Plan) -> Result<Ext
     match plan.extensions.get(extension.0) {
         Some(_) => Ok(extension),
         None => Err(Invalid("it runs an extension that does not exist".to_owned())),
-    }
-}
-
-/// A status that ends an exchange (RFC 9110, 15): not an interim one.
-pub(crate) fn final_status(status: u16) -> Result<StatusCode, Invalid> {
-    match StatusCode::from_u16(status) {
-        Ok(code) if (200..600).contains(&status) => Ok(code),
-        _ => Err(Invalid(format!("{status} is no final status; one from 200 to 599 is"))),
     }
 }

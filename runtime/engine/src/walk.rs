@@ -10,9 +10,10 @@ use crate::engine::{Action, Engine, Listener, OnFault};
 use crate::exchange::Exchange;
 use crate::hook::{Hook, HookFault, HookFaultKind, Reply, Verdict};
 use crate::observer::{Observer, StepResult};
+use crate::outcome::{self, Outcome};
 use crate::response::Back;
 use crate::rewrite;
-use crate::rule::{self, Outcome, Rule, RuleSet, Step};
+use crate::rule::{Rule, RuleSet, Step};
 use crate::template::Scope;
 
 /// Where one request is. Small, and without an allocation until a rule needs one.
@@ -205,7 +206,7 @@ impl Engine {
             OnFault::Deny(status) => {
                 let reason = status.canonical_reason().unwrap_or("the request was refused");
                 let body = Bytes::from([reason, "\n"].concat().to_lowercase());
-                Some(rule::plain(status, body))
+                Some(outcome::plain(status, body))
             }
         }
     }
@@ -244,7 +245,7 @@ impl Engine {
         observer: &mut impl Observer,
     ) -> Option<ExtensionId> {
         let Some(step) = rule.steps.get(next) else {
-            let end = outcome(rule, walk, exchange, moment);
+            let end = ending(rule, walk, exchange, moment);
             self.end(walk, exchange, end);
             return None;
         };
@@ -334,7 +335,8 @@ fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut impl Observe
     rules.last()
 }
 
-fn outcome(rule: &Rule, walk: &Walk, exchange: &Exchange, moment: Moment) -> End {
+/// What the rule's outcome makes of a request.
+fn ending(rule: &Rule, walk: &Walk, exchange: &Exchange, moment: Moment) -> End {
     let scope = Scope { exchange, rule: &rule.name, captures: &walk.captures };
     match &rule.outcome {
         Outcome::Forward(split) => split.choose(moment.random).map_or(End::Close, End::Forward),

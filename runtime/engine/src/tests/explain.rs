@@ -11,7 +11,8 @@ use tidegate_dsl::plan::{
 use super::{MAIN, engine, trap};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
-use crate::explain::{Ending, Explanation, explain};
+use crate::explain::explain;
+use crate::explanation::{Ending, Explanation};
 use crate::hook::Verdict;
 use crate::testing::{exchange, insert, plan, rule, text, to, when};
 use crate::walk::Moment;

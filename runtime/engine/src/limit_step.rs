@@ -1,0 +1,104 @@
+//! The `limit` step: which bucket a request takes from, and how it is refused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use tidegate_dsl::plan::{self, LimitKey};
+
+use crate::build_error::Invalid;
+use crate::exchange::Exchange;
+use crate::fields;
+use crate::hook::Reply;
+use crate::limiter::{Key, Limiter};
+use crate::outcome;
+use crate::rule::Builder;
+use crate::template::{header_name, header_value};
+
+/// A `limit` step.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    limiter: Arc<Limiter>,
+    per: Per,
+    status: StatusCode,
+    /// The rule's name, for `tidegate-limited`.
+    rule: HeaderValue,
+}
+
+#[derive(Debug)]
+enum Per {
+    All,
+    ClientIp,
+    Header(HeaderName),
+    Cookie(Box<str>),
+    Host,
+}
+
+/// The name of a limit: rule list, rule, and position among the limits of the rule. By it a reload finds its buckets again.
+pub(crate) type LimitName = (String, String, usize);
+
+/// The buckets of every limit.
+pub(crate) type Limiters = HashMap<LimitName, Arc<Limiter>>;
+
+impl Limit {
+    pub(crate) fn new(limit: &plan::Limit, name: LimitName, builder: &mut Builder<'_>) -> Result<Self, Invalid> {
+        let rule = header_value(name.1.as_str().into());
+        let kept = builder.previous.and_then(|previous| previous.get(&name));
+        let limiter = match kept {
+            Some(kept) if kept.serves(limit) => Arc::clone(kept),
+            _ => Arc::new(Limiter::new(limit)),
+        };
+        builder.limiters.insert(name, Arc::clone(&limiter));
+        Ok(Self {
+            limiter,
+            per: match &limit.per {
+                LimitKey::All => Per::All,
+                LimitKey::ClientIp => Per::ClientIp,
+                LimitKey::Header(name) => match header_name(name)? {
+                    header::HOST => Per::Host,
+                    name => Per::Header(name),
+                },
+                LimitKey::Cookie(name) => Per::Cookie(name.as_str().into()),
+                LimitKey::Host => Per::Host,
+            },
+            status: outcome::final_status(limit.status)?,
+            rule,
+        })
+    }
+
+    /// Takes a token at `now`. A request without the header or cookie counts as one whose value is empty.
+    ///
+    /// # Errors
+    ///
+    /// How long until there is one.
+    pub(crate) fn take(&self, exchange: &Exchange, now: u64) -> Result<(), Duration> {
+        match &self.per {
+            Per::All => self.limiter.take(Key::All, now),
+            Per::ClientIp => self.limiter.take(Key::Address(exchange.client_ip), now),
+            Per::Header(name) => {
+                let value = exchange.request.headers.get(name);
+                let value = value.map_or(&b""[..], HeaderValue::as_bytes);
+                self.limiter.take(Key::Text(value), now)
+            }
+            Per::Cookie(name) => {
+                let value = fields::cookie(&exchange.request.headers, name).next();
+                self.limiter.take(Key::Text(value.unwrap_or_default().as_bytes()), now)
+            }
+            Per::Host => {
+                let host = exchange.request.authority.host();
+                self.limiter.take(Key::Text(host.as_bytes()), now)
+            }
+        }
+    }
+
+    /// The refusal, with the seconds until there is a token again (RFC 9110, 10.2.3), rounded up.
+    pub(crate) fn refusal(&self, wait: Duration) -> Reply {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let mut reply = outcome::plain(self.status, Bytes::from_static(b"over the limit\n"));
+        reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        reply.headers.insert("tidegate-limited", self.rule.clone());
+        reply
+    }
+}

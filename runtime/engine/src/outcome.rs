@@ -1,0 +1,147 @@
+//! How a rule ends: a group by weight, a redirection, an answer of our own, or none.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tidegate_dsl::plan::{self, GroupId, Plan};
+
+use crate::balance;
+use crate::build_error::Invalid;
+use crate::hook::Reply;
+use crate::rewrite;
+use crate::template::{Scope, Slots, Template, header_value};
+
+/// How a rule ends.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Forward(Split),
+    Redirect(Redirect),
+    Respond(Respond),
+    Close,
+}
+
+/// Groups by weight.
+#[derive(Debug)]
+pub(crate) struct Split(Box<[plan::Target]>);
+
+/// A redirection.
+#[derive(Debug)]
+pub(crate) struct Redirect {
+    status: StatusCode,
+    location: Location,
+}
+
+#[derive(Debug)]
+enum Location {
+    Fixed(HeaderValue),
+    Made(Template),
+}
+
+/// An answer of our own.
+#[derive(Debug)]
+pub(crate) struct Respond {
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Fixed(Bytes),
+    Made(Template),
+}
+
+impl Outcome {
+    pub(crate) fn new(outcome: &plan::Outcome, plan: &Plan, slots: &mut Slots) -> Result<Self, Invalid> {
+        Ok(match outcome {
+            plan::Outcome::Forward(targets) => Self::Forward(Split::new(targets, plan)?),
+            plan::Outcome::Redirect(status, location) => Self::Redirect(Redirect::new(*status, location, slots)?),
+            plan::Outcome::Respond(respond) => Self::Respond(Respond::new(respond, slots)?),
+            plan::Outcome::Close => Self::Close,
+        })
+    }
+}
+
+impl Split {
+    pub(crate) fn new(targets: &[plan::Target], plan: &Plan) -> Result<Self, Invalid> {
+        if targets.iter().any(|target| plan.groups.get(target.group.0).is_none()) {
+            return Err(Invalid("it forwards to a server group that does not exist".to_owned()));
+        }
+        if targets.iter().all(|target| target.weight == 0) {
+            return Err(Invalid("all weights are 0; give one group a weight above 0".to_owned()));
+        }
+        Ok(Self(targets.into()))
+    }
+
+    /// A group, in proportion to the weights. `None` cannot be: one weight is above 0.
+    pub(crate) fn choose(&self, random: u64) -> Option<GroupId> {
+        if let [only] = &*self.0 {
+            return Some(only.group);
+        }
+        let index = balance::weighted(self.0.iter().map(|target| target.weight), random)?;
+        self.0.get(index).map(|target| target.group)
+    }
+}
+
+impl Redirect {
+    fn new(status: u16, location: &plan::Template, slots: &mut Slots) -> Result<Self, Invalid> {
+        let location = Template::new(location, slots)?;
+        Ok(Self {
+            status: final_status(status)?,
+            location: match location.fixed() {
+                Some(text) => Location::Fixed(header_value(rewrite::location(text, false).into())),
+                None => Location::Made(location),
+            },
+        })
+    }
+
+    pub(crate) fn reply(&self, scope: Scope<'_>) -> Reply {
+        let location = match &self.location {
+            Location::Fixed(value) => value.clone(),
+            Location::Made(template) => {
+                let inserted = template.begins_with_insert();
+                header_value(rewrite::location(&template.render(scope), inserted).into())
+            }
+        };
+        Reply { status: self.status, headers: HeaderMap::from_iter([(header::LOCATION, location)]), body: Bytes::new() }
+    }
+}
+
+impl Respond {
+    fn new(respond: &plan::Respond, slots: &mut Slots) -> Result<Self, Invalid> {
+        let body = Template::new(&respond.body, slots)?;
+        Ok(Self {
+            status: final_status(respond.status)?,
+            content_type: header_value(respond.content_type.as_str().into()),
+            body: match body.fixed() {
+                Some(text) => Body::Fixed(Bytes::from(text.to_owned())),
+                None => Body::Made(body),
+            },
+        })
+    }
+
+    pub(crate) fn reply(&self, scope: Scope<'_>) -> Reply {
+        let body = match &self.body {
+            Body::Fixed(body) => body.clone(),
+            Body::Made(template) => Bytes::from(template.render(scope).into_owned()),
+        };
+        let mut headers = HeaderMap::new();
+        if !body.is_empty() {
+            headers.insert(header::CONTENT_TYPE, self.content_type.clone());
+        }
+        Reply { status: self.status, headers, body }
+    }
+}
+
+/// An answer in plain text.
+pub(crate) fn plain(status: StatusCode, body: Bytes) -> Reply {
+    let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    Reply { status, headers: HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]), body }
+}
+
+/// A status that ends an exchange (RFC 9110, 15): not an interim one.
+pub(crate) fn final_status(status: u16) -> Result<StatusCode, Invalid> {
+    match StatusCode::from_u16(status) {
+        Ok(code) if (200..600).contains(&status) => Ok(code),
+        _ => Err(Invalid(format!("{status} is no final status; one from 200 to 599 is"))),
+    }
+}
