@@ -61,8 +61,6 @@ codes! {
     UNREADABLE = "E0109";
     /// a backslash begins no escape
     ESCAPE = "E0110";
-    /// there are more mistakes than are shown
-    TOO_MANY = "E0111";
 
     /// a word is not one of the words of its place
     UNKNOWN_WORD = "E0201";
@@ -171,6 +169,8 @@ codes! {
     HOST_BITS = "W0906";
     /// a block is empty
     EMPTY_BLOCK = "W0907";
+    /// there are more mistakes than are shown
+    TOO_MANY = "W0908";
 }
 
 #[cfg(test)]
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn codes_are_in_order_and_stand_once() {
         for pair in TABLE.windows(2) {
-            assert!(pair[0].code.name() < pair[1].code.name() , "{:?}", pair);
+            assert!(pair[0].code.name() < pair[1].code.name(), "{pair:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::codes::Code;
+use crate::codes::{self, Code};
 use crate::source::Span;
 
 /// Diagnostics that one run keeps; the rest would help nobody and cost time.
@@ -84,38 +84,50 @@ impl Diagnostic {
     }
 }
 
-/// Collects diagnostics, up to [`MAX_DIAGNOSTICS`].
+/// Collects diagnostics, up to [`MAX_DIAGNOSTICS`] errors and as many warnings.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
-    diagnostics: Vec<Diagnostic>,
-    errors: usize,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+    dropped: usize,
 }
 
 impl Sink {
     /// Takes one.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        if diagnostic.severity == Severity::Error {
-            self.errors += 1;
-        }
-        if !self.full() {
-            self.diagnostics.push(diagnostic);
+        let kept = match diagnostic.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        if kept.len() < MAX_DIAGNOSTICS {
+            kept.push(diagnostic);
+        } else {
+            self.dropped += 1;
         }
     }
 
     /// Whether there was an error.
     pub(crate) fn has_errors(&self) -> bool {
-        self.errors > 0
+        !self.errors.is_empty()
     }
 
-    /// Whether more would be dropped.
+    /// Whether further errors would be dropped: there is no use in looking for them.
     pub(crate) fn full(&self) -> bool {
-        self.diagnostics.len() >= MAX_DIAGNOSTICS
+        self.errors.len() >= MAX_DIAGNOSTICS
     }
 
-    /// All of them, by place.
+    /// All of them, by place; at the end, that there are more.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
-        self.diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
-        self.diagnostics
+        let full = self.full() || self.dropped > 0;
+        let mut all = self.errors;
+        all.append(&mut self.warnings);
+        all.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
+        if full {
+            let last = all.last().and_then(|last| last.labels.first()).map(|label| label.span);
+            let report = Diagnostic::new(codes::TOO_MANY, last.unwrap_or_default(), "there is more to say than this");
+            all.push(report.help("mend some of the mistakes and check again"));
+        }
+        all
     }
 }
 

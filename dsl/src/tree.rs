@@ -139,12 +139,51 @@ impl Tree<'_> {
         shape_of_nodes(&self.nodes, &mut out);
         out
     }
+
+    /// The text of every comment, sorted.
+    pub(crate) fn comments(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        comments_of_nodes(&self.nodes, &self.end, &mut out);
+        out.sort();
+        out
+    }
+}
+
+#[cfg(test)]
+fn comments_of_nodes(nodes: &[Node<'_>], end: &[Comment<'_>], out: &mut Vec<String>) {
+    for node in nodes {
+        out.extend(node.comments.iter().map(|comment| comment.text.to_owned()));
+        out.extend(node.comment.map(str::to_owned));
+        for item in &node.items {
+            comments_of_item(item, out);
+        }
+        if let Some(block) = &node.block {
+            out.extend(block.comment.map(str::to_owned));
+            comments_of_nodes(&block.nodes, &block.end, out);
+        }
+    }
+    out.extend(end.iter().map(|comment| comment.text.to_owned()));
+}
+
+#[cfg(test)]
+fn comments_of_item(item: &Item<'_>, out: &mut Vec<String>) {
+    match &item.kind {
+        ItemKind::Comma(comma) => out.extend(comma.comments.iter().map(|comment| (*comment).to_owned())),
+        ItemKind::List(list) => {
+            for element in &list.elements {
+                out.extend(element.comments.iter().chain(&element.comment).map(|comment| (*comment).to_owned()));
+                element.items.iter().for_each(|item| comments_of_item(item, out));
+            }
+            out.extend(list.end.iter().map(|comment| (*comment).to_owned()));
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
 fn shape_of_nodes(nodes: &[Node<'_>], out: &mut String) {
     for node in nodes {
-        out.push_str("(");
+        out.push('(');
         shape_of_items(&node.items, out);
         if let Some(block) = &node.block {
             out.push('{');

@@ -214,7 +214,9 @@ pub(crate) fn server(text: &str) -> Read<(String, u16)> {
         return Err(bad("a port is 1 to 65535".to_owned()));
     };
     let label = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     let name = host.strip_suffix('.').unwrap_or(host);
     // What is all digits and dots and no address is a mistyped address, not a name.
@@ -245,15 +247,11 @@ pub(crate) fn show_rate(requests: u32, interval: Duration) -> String {
 
 /// A network as the language writes it: a single address without its prefix length.
 pub(crate) fn show_network(network: &IpNet) -> String {
-    if network.prefix_len() == network.max_prefix_len() {
-        network.addr().to_string()
-    } else {
-        network.to_string()
-    }
+    if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
 }
 
 fn show(count: u64, units: &[(&str, u64)]) -> String {
-    let unit = units.iter().rev().find(|(_, factor)| count >= *factor && count % factor == 0);
+    let unit = units.iter().rev().find(|(_, factor)| count >= *factor && count.is_multiple_of(*factor));
     match unit.or(units.first()) {
         Some((unit, factor)) => format!("{}{unit}", count / factor),
         None => count.to_string(),
@@ -294,6 +292,7 @@ fn too_large(text: &str) -> Mistake {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
@@ -342,7 +341,10 @@ mod tests {
         assert_eq!(server("[::1]:80"), Ok(("::1".to_owned(), 80)));
         assert!(server("300.1.1.1:80").is_err());
         assert!(server("web internal:80").is_err());
-        assert_eq!(help(server("https://web.internal/")), "a server is a host and a port: write `\"web.internal:443\"`");
+        assert_eq!(
+            help(server("https://web.internal/")),
+            "a server is a host and a port: write `\"web.internal:443\"`"
+        );
     }
 
     #[test]

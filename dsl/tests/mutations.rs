@@ -84,8 +84,26 @@ fn tokens(text: &str) -> Vec<&str> {
 }
 
 fn mutate(text: &str, random: &mut Random) -> String {
-    const MARKS: [&str; 18] =
-        ["{", "}", "[", "]", ",", ";", "\"", "#", "\n", "\\", "${", "$${", "\u{0}", "é", "/", "otherwise", "when", "env"];
+    const MARKS: [&str; 18] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ";",
+        "\"",
+        "#",
+        "\n",
+        "\\",
+        "${",
+        "$${",
+        "\u{0}",
+        "é",
+        "/",
+        "otherwise",
+        "when",
+        "env",
+    ];
     let mut text = text.to_owned();
     for _ in 0..=random.below(3) {
         let mut parts: Vec<String> = if random.below(2) == 0 {

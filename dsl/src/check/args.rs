@@ -39,12 +39,7 @@ pub(crate) enum Raw<'t> {
 
 impl<'n, 't> Args<'n, 't> {
     /// Arguments behind the first of `items`.
-    pub(crate) fn new(
-        of: &'static Word,
-        items: &'n [Item<'t>],
-        block: Option<&'n Block<'t>>,
-        node: &Node<'t>,
-    ) -> Self {
+    pub(crate) fn new(of: &'static Word, items: &'n [Item<'t>], block: Option<&'n Block<'t>>, node: &Node<'t>) -> Self {
         let head = items.first().map_or(node.span, |item| item.span);
         Self { of, head, items: items.get(1..).unwrap_or_default(), last: head, block }
     }
@@ -219,10 +214,8 @@ impl<'t> Checker<'_, 't> {
         if let Some(item) = args.next() {
             let report = match &item.kind {
                 ItemKind::Broken(_) => return None,
-                ItemKind::Comma(_) => {
-                    Diagnostic::new(codes::COMMA, item.span, format!("no comma stands behind {of}"))
-                        .help("remove the comma")
-                }
+                ItemKind::Comma(_) => Diagnostic::new(codes::COMMA, item.span, format!("no comma stands behind {of}"))
+                    .help("remove the comma"),
                 _ => {
                     let end = args.items.last().map_or(item.span, |last| last.span);
                     let span = item.span.to(end);
@@ -236,7 +229,8 @@ impl<'t> Checker<'_, 't> {
         }
         if let Some(block) = args.block {
             self.report(
-                Diagnostic::new(codes::EXTRA_BLOCK, block.open, format!("{of} has no block")).maybe_help(usage(args.of)),
+                Diagnostic::new(codes::EXTRA_BLOCK, block.open, format!("{of} has no block"))
+                    .maybe_help(usage(args.of)),
             );
             return None;
         }
@@ -274,7 +268,11 @@ impl<'t> Checker<'_, 't> {
             ItemKind::Text(raw) => Some((Raw::Literal(inner(raw)), item.span)),
             ItemKind::Word("env") => self.env(args, item.span),
             ItemKind::Word(word) => {
-                self.wrong_kind(item, what, Some(format!("texts stand in quotes: write {}", quoted(&format!("\"{word}\"")))));
+                self.wrong_kind(
+                    item,
+                    what,
+                    Some(format!("texts stand in quotes: write {}", quoted(&format!("\"{word}\"")))),
+                );
                 None
             }
             _ => {

@@ -173,7 +173,9 @@ impl<'t> Checker<'_, 't> {
             Some(mend) => format!("did you mean `{mend}`?"),
             None => format!("the tests that fit are {}", one_of(fitting.iter().copied())),
         };
-        self.report(Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not a test", quoted(written))).help(help));
+        self.report(
+            Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not a test", quoted(written))).help(help),
+        );
         None
     }
 
@@ -221,7 +223,9 @@ impl<'t> Checker<'_, 't> {
         let mut right = true;
         for mut element in self.alternatives(args, what)? {
             match self.text(&mut element, what) {
-                Some((text, span)) if check(self, &text, span).is_some() && self.element_done(&mut element).is_some() => {
+                Some((text, span))
+                    if check(self, &text, span).is_some() && self.element_done(&mut element).is_some() =>
+                {
                     texts.push(text);
                 }
                 _ => right = false,
@@ -248,7 +252,9 @@ impl<'t> Checker<'_, 't> {
                 _ => self.text(&mut element, what),
             };
             match word {
-                Some((word, span)) if check(self, &word, span).is_some() && self.element_done(&mut element).is_some() => {
+                Some((word, span))
+                    if check(self, &word, span).is_some() && self.element_done(&mut element).is_some() =>
+                {
                     words.push(word);
                 }
                 _ => right = false,
@@ -261,7 +267,11 @@ impl<'t> Checker<'_, 't> {
         let bare = host.split_once("://").map_or(host, |(_, rest)| rest);
         let bare = bare.split('/').next().unwrap_or(bare);
         let bare = match bare.rsplit_once(':') {
-            Some((name, port)) if !port.is_empty() && !bare.ends_with(']') && port.bytes().all(|b| b.is_ascii_digit()) => name,
+            Some((name, port))
+                if !port.is_empty() && !bare.ends_with(']') && port.bytes().all(|b| b.is_ascii_digit()) =>
+            {
+                name
+            }
             _ => bare,
         };
         let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '?' | '#' | '@');
@@ -270,8 +280,12 @@ impl<'t> Checker<'_, 't> {
                 return Some(());
             }
             self.report(
-                Diagnostic::new(codes::BAD_TEXT, span, format!("`is` compares exactly, and no host holds `*`: {}", quoted(host)))
-                    .help("write `like` in place of `is`"),
+                Diagnostic::new(
+                    codes::BAD_TEXT,
+                    span,
+                    format!("`is` compares exactly, and no host holds `*`: {}", quoted(host)),
+                )
+                .help("write `like` in place of `is`"),
             );
             return None;
         }
@@ -300,8 +314,12 @@ impl<'t> Checker<'_, 't> {
         let upper = method.to_ascii_uppercase();
         if METHODS.contains(&upper.as_str()) && upper != method {
             self.report(
-                Diagnostic::new(codes::BAD_TEXT, span, format!("methods are compared with their case: {}", quoted(method)))
-                    .help(format!("write `{upper}`")),
+                Diagnostic::new(
+                    codes::BAD_TEXT,
+                    span,
+                    format!("methods are compared with their case: {}", quoted(method)),
+                )
+                .help(format!("write `{upper}`")),
             );
             return None;
         }
@@ -320,7 +338,9 @@ impl<'t> Checker<'_, 't> {
             return Some(());
         }
         let help = format!("write {}", one_of(choices.iter().copied()));
-        self.report(Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is none of the values", quoted(word))).help(help));
+        self.report(
+            Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is none of the values", quoted(word))).help(help),
+        );
         None
     }
 

@@ -60,7 +60,8 @@ impl Json {
     /// The tree that a text of JSON would be written as; `None` where none makes exactly this text.
     pub(crate) fn parse_tree(text: &str) -> Option<Self> {
         let json: Self = serde_json::from_str(text).ok()?;
-        let writable = |json: &Self| matches!(json, Self::Object(entries) if entries.iter().all(|(_, value)| value.is_entry()));
+        let writable =
+            |json: &Self| matches!(json, Self::Object(entries) if entries.iter().all(|(_, value)| value.is_entry()));
         // Blanks and the ways to write a number are lost in reading; then only the text itself is right.
         (writable(&json) && json.to_string() == text).then_some(json)
     }
@@ -70,7 +71,9 @@ impl Json {
         match self {
             Self::Plain(text) => is_number(text) || matches!(text.as_str(), "true" | "false"),
             Self::Text(_) => true,
-            Self::Array(values) => values.iter().all(|value| !matches!(value, Self::Array(_) | Self::Object(_)) && value.is_entry()),
+            Self::Array(values) => {
+                values.iter().all(|value| !matches!(value, Self::Array(_) | Self::Object(_)) && value.is_entry())
+            }
             Self::Object(entries) => entries.iter().all(|(_, value)| value.is_entry()),
         }
     }
@@ -253,10 +256,8 @@ fn bare(word: &str) -> Json {
 /// Whether a word is a number of JSON (RFC 8259, 6) without an exponent: any longer one stays a string.
 fn is_number(word: &str) -> bool {
     let unsigned = word.strip_prefix('-').unwrap_or(word);
-    let (whole, fraction) = unsigned.split_once('.').map_or((unsigned, None), |(whole, fraction)| (whole, Some(fraction)));
+    let (whole, fraction) =
+        unsigned.split_once('.').map_or((unsigned, None), |(whole, fraction)| (whole, Some(fraction)));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    unsigned.len() <= 18
-        && digits(whole)
-        && (whole == "0" || !whole.starts_with('0'))
-        && fraction.is_none_or(digits)
+    unsigned.len() <= 18 && digits(whole) && (whole == "0" || !whole.starts_with('0')) && fraction.is_none_or(digits)
 }

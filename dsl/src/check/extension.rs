@@ -149,7 +149,8 @@ impl<'t> Checker<'_, 't> {
         let mut right = true;
         for mut element in self.alternatives(args, "what the guest may do")? {
             let word = self.choose(&mut element, Place::Allow);
-            let capability = word.and_then(|word| Capability::ALL.into_iter().find(|capability| capability.word() == word.name));
+            let capability =
+                word.and_then(|word| Capability::ALL.into_iter().find(|capability| capability.word() == word.name));
             match capability {
                 Some(capability) if self.element_done(&mut element).is_some() => allow.push(capability),
                 _ => right = false,
@@ -174,16 +175,24 @@ impl<'t> Checker<'_, 't> {
         };
         for import in &facts.unknown_imports {
             self.report(
-                Diagnostic::new(codes::UNKNOWN_IMPORT, module, format!("the module imports {}, which this gateway does not have", quoted(import)))
-                    .help("build it against the interfaces of this version"),
+                Diagnostic::new(
+                    codes::UNKNOWN_IMPORT,
+                    module,
+                    format!("the module imports {}, which this gateway does not have", quoted(import)),
+                )
+                .help("build it against the interfaces of this version"),
             );
         }
         self.not_allowed(&facts.needs, &extension.allow, draft.allow.unwrap_or(name));
         if let Some(why) = &facts.init_error {
             let span = draft.config.unwrap_or(name);
             self.report(
-                Diagnostic::new(codes::CONFIG, span, format!("the extension {} refuses its configuration: {why}", quoted(&extension.name)))
-                    .also(module, "the module is this one"),
+                Diagnostic::new(
+                    codes::CONFIG,
+                    span,
+                    format!("the extension {} refuses its configuration: {why}", quoted(&extension.name)),
+                )
+                .also(module, "the module is this one"),
             );
         }
         Some(facts)

@@ -33,8 +33,12 @@ impl<'t> Checker<'_, 't> {
         }
         if written == 0 && whole {
             self.report(
-                Diagnostic::new(codes::NO_SERVERS, args.span(), format!("the server group `{}` has no servers", group.name))
-                    .help("write `server 127.0.0.1:8080`"),
+                Diagnostic::new(
+                    codes::NO_SERVERS,
+                    args.span(),
+                    format!("the server group `{}` has no servers", group.name),
+                )
+                .help("write `server 127.0.0.1:8080`"),
             );
         } else if written > MAX_SERVERS {
             self.report(
@@ -43,8 +47,12 @@ impl<'t> Checker<'_, 't> {
             );
         } else if right && group.servers.iter().all(|server| server.weight == 0) {
             self.report(
-                Diagnostic::new(codes::ZERO_WEIGHTS, args.span(), format!("every server of `{}` has weight 0", group.name))
-                    .help("give one of them a weight above 0"),
+                Diagnostic::new(
+                    codes::ZERO_WEIGHTS,
+                    args.span(),
+                    format!("every server of `{}` has weight 0", group.name),
+                )
+                .help("give one of them a weight above 0"),
             );
         }
         Some(group)
@@ -74,7 +82,8 @@ impl<'t> Checker<'_, 't> {
         let (host, port) = match args.peek().map(|item| (&item.kind, item.span)) {
             Some((ItemKind::Word(word), span)) if *word != "env" => {
                 args.next();
-                let is_name = word.contains(|c: char| c.is_ascii_alphabetic()) && !word.starts_with('[') && !word.contains("::");
+                let is_name =
+                    word.contains(|c: char| c.is_ascii_alphabetic()) && !word.starts_with('[') && !word.contains("::");
                 if is_name {
                     self.report(
                         Diagnostic::new(codes::SERVER_ADDRESS, span, "the name of a server stands in quotes")

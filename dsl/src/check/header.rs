@@ -64,8 +64,12 @@ impl<'t> Checker<'_, 't> {
             _ => "it concerns one connection only, and the gateway writes it for each",
         };
         self.report(
-            Diagnostic::new(codes::RESERVED_HEADER, span, format!("a policy does not change the header {}", quoted(&name)))
-                .help(help),
+            Diagnostic::new(
+                codes::RESERVED_HEADER,
+                span,
+                format!("a policy does not change the header {}", quoted(&name)),
+            )
+            .help(help),
         );
         None
     }

@@ -12,8 +12,8 @@ use super::regex::Matches;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
-    Bind, ClientIp, Forwarded, ForwardedFor, LimitKey, Listener, ListenerAction, ListenerLimits, ListenerState,
-    Plan, Protocol, RuleSetId, Step,
+    Bind, ClientIp, Forwarded, ForwardedFor, LimitKey, Listener, ListenerAction, ListenerLimits, ListenerState, Plan,
+    Protocol, RuleSetId, Step,
 };
 use crate::source::Span;
 use crate::value;
@@ -162,8 +162,12 @@ impl<'t> Checker<'_, 't> {
         }
         if draft.action.is_none() {
             self.report(
-                Diagnostic::new(codes::LISTENER_ACTION, args.span(), format!("the listener {name} has neither `rules` nor `forward`"))
-                    .help("write `rules NAME`, or `forward GROUP`"),
+                Diagnostic::new(
+                    codes::LISTENER_ACTION,
+                    args.span(),
+                    format!("the listener {name} has neither `rules` nor `forward`"),
+                )
+                .help("write `rules NAME`, or `forward GROUP`"),
             );
             right = false;
         }
@@ -174,8 +178,12 @@ impl<'t> Checker<'_, 't> {
         if timeout > LONG_TIMEOUT {
             let shown = value::show_duration(timeout);
             self.report(
-                Diagnostic::new(codes::LONG_TIMEOUT, args.last(), format!("`{}` of `{shown}` is very long", args.of.name))
-                    .help("connections that nobody uses are held as long; up to `600s` is usual"),
+                Diagnostic::new(
+                    codes::LONG_TIMEOUT,
+                    args.last(),
+                    format!("`{}` of `{shown}` is very long", args.of.name),
+                )
+                .help("connections that nobody uses are held as long; up to `600s` is usual"),
             );
         }
     }
@@ -236,8 +244,12 @@ impl<'t> Checker<'_, 't> {
     fn forwarded_for(&mut self, forwarded: &mut Forwarded, mode: ForwardedFor, span: Span) -> Option<()> {
         if forwarded.forwarded_for.is_none() && mode != ForwardedFor::Remove {
             self.report(
-                Diagnostic::new(codes::FORWARDED, span, "`forwarded-for` says how to write a header that `forwarded` leaves out")
-                    .help("add `for` to `forwarded`, or remove this line"),
+                Diagnostic::new(
+                    codes::FORWARDED,
+                    span,
+                    "`forwarded-for` says how to write a header that `forwarded` leaves out",
+                )
+                .help("add `for` to `forwarded`, or remove this line"),
             );
             return None;
         }
@@ -258,7 +270,12 @@ impl<'t> Checker<'_, 't> {
         right.then_some(limits)
     }
 
-    fn listener_limit(&mut self, word: &'static Word, args: &mut Args<'_, 't>, limits: &mut ListenerLimits) -> Option<()> {
+    fn listener_limit(
+        &mut self,
+        word: &'static Word,
+        args: &mut Args<'_, 't>,
+        limits: &mut ListenerLimits,
+    ) -> Option<()> {
         match word.name {
             "header-bytes" => limits.header_bytes = self.size(args, word)?,
             "headers" => limits.headers = self.count(args, word)?,
@@ -298,9 +315,13 @@ impl<'t> Checker<'_, 't> {
         let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
         for (at, (listener, span)) in listeners.iter().enumerate() {
             let others = by_port.entry(listener.bind.port()).or_default();
-            let clash = others.iter().filter_map(|other| listeners.get(*other)).find(|(other, _)| clash(&listener.bind, &other.bind));
+            let clash = others
+                .iter()
+                .filter_map(|other| listeners.get(*other))
+                .find(|(other, _)| clash(&listener.bind, &other.bind));
             if let Some((other, first)) = clash {
-                let message = format!("port `{}` is already taken by the listener `{}`", listener.bind.port(), other.name);
+                let message =
+                    format!("port `{}` is already taken by the listener `{}`", listener.bind.port(), other.name);
                 self.report(
                     Diagnostic::new(codes::PORT_CLASH, *span, message)
                         .also(*first, "it is taken here")

@@ -41,8 +41,15 @@ pub(crate) fn check<'t>(
     sink: &mut Sink,
     inputs: &mut Vec<PathBuf>,
 ) -> Option<Plan> {
-    let mut checker =
-        Checker { loader, sources, sink, inputs, names: Names::default(), facts: Vec::new(), lists_everybody: Vec::new() };
+    let mut checker = Checker {
+        loader,
+        sources,
+        sink,
+        inputs,
+        names: Names::default(),
+        facts: Vec::new(),
+        lists_everybody: Vec::new(),
+    };
     checker.version(tree);
     checker.doubt(&tree.nodes);
     let lines = checker.lines_of(&tree.nodes, Place::File).all;
@@ -175,7 +182,9 @@ impl<'t> Checker<'_, 't> {
         let mut parts = Vec::new();
         let mut rest = node.items.as_slice();
         let mut from = 0;
-        while let Some(at) = rest.iter().skip(from).position(|item| matches!(&item.kind, ItemKind::Comma(comma) if comma.line_end)) {
+        while let Some(at) =
+            rest.iter().skip(from).position(|item| matches!(&item.kind, ItemKind::Comma(comma) if comma.line_end))
+        {
             let at = at + from;
             let (comma, next) = (rest.get(at), rest.get(at + 1));
             from = at + 1;
@@ -254,8 +263,12 @@ impl<'t> Checker<'_, 't> {
         let (version, span) = self.bare(args, "the version of the language")?;
         if version != "1" {
             self.report(
-                Diagnostic::new(codes::VERSION, span, format!("there is no version {} of the language", quoted(version)))
-                    .help("write `tidegate 1`"),
+                Diagnostic::new(
+                    codes::VERSION,
+                    span,
+                    format!("there is no version {} of the language", quoted(version)),
+                )
+                .help("write `tidegate 1`"),
             );
             return None;
         }

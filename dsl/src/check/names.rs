@@ -96,10 +96,13 @@ impl<'t> Checker<'_, 't> {
         }
         let declared = self.names.declared.entry(kind).or_default();
         if let Some(first) = self.names.index.get(&(kind, name)).and_then(|at| declared.get(*at)) {
-            let report =
-                Diagnostic::new(codes::DUPLICATE_NAME, span, format!("the {} {} is declared twice", kind.word(), quoted(name)))
-                    .also(first.span, "it is declared here first")
-                    .help("give one of the two another name");
+            let report = Diagnostic::new(
+                codes::DUPLICATE_NAME,
+                span,
+                format!("the {} {} is declared twice", kind.word(), quoted(name)),
+            )
+            .also(first.span, "it is declared here first")
+            .help("give one of the two another name");
             self.report(report);
             return;
         }
@@ -148,7 +151,8 @@ impl<'t> Checker<'_, 't> {
             format!("declare it, as in `{}`", kind.example("name"))
         };
         self.report(
-            Diagnostic::new(codes::UNKNOWN_NAME, span, format!("there is no {} {}", kind.word(), quoted(name))).help(help),
+            Diagnostic::new(codes::UNKNOWN_NAME, span, format!("there is no {} {}", kind.word(), quoted(name)))
+                .help(help),
         );
         None
     }

@@ -30,7 +30,11 @@ impl Checker<'_, '_> {
             if earlier.name == OTHERWISE {
                 continue;
             }
-            let title = if rule.name == OTHERWISE { "`otherwise`".to_owned() } else { format!("the rule {}", quoted(&rule.name)) };
+            let title = if rule.name == OTHERWISE {
+                "`otherwise`".to_owned()
+            } else {
+                format!("the rule {}", quoted(&rule.name))
+            };
             let why = if earlier.conditions.is_empty() {
                 format!("{} has no conditions and takes every request", quoted(&earlier.name))
             } else {
@@ -82,7 +86,9 @@ fn predicate_implies(narrow: &Predicate, wide: &Predicate) -> bool {
             let within = |a: &StatusRange, b: &StatusRange| a.first >= b.first && a.last <= b.last;
             narrow.iter().all(|range| wide.iter().any(|other| within(range, other)))
         }
-        (Predicate::Present | Predicate::Is(_) | Predicate::Like(_) | Predicate::Matches(_), Predicate::Present) => true,
+        (Predicate::Present | Predicate::Is(_) | Predicate::Like(_) | Predicate::Matches(_), Predicate::Present) => {
+            true
+        }
         _ => false,
     }
 }

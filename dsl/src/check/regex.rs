@@ -63,13 +63,18 @@ impl Checker<'_, '_> {
                     regex_syntax::Error::Translate(error) => error.kind().to_string(),
                     _ => "it cannot be read".to_owned(),
                 };
-                let help = if text.contains("(?=") || text.contains("(?!") || text.contains("(?<=") || text.contains("(?<!") {
+                let help = if text.contains("(?=")
+                    || text.contains("(?!")
+                    || text.contains("(?<=")
+                    || text.contains("(?<!")
+                {
                     "looking ahead or behind is not possible: expressions run in linear time; use a second condition"
                 } else {
                     "the syntax is that of Rust's `regex`; a backslash before a mark makes it literal"
                 };
                 self.report(
-                    Diagnostic::new(codes::REGEX, span, format!("this regular expression cannot be read: {why}")).help(help),
+                    Diagnostic::new(codes::REGEX, span, format!("this regular expression cannot be read: {why}"))
+                        .help(help),
                 );
                 return None;
             }

@@ -40,7 +40,12 @@ impl<'t> Checker<'_, 't> {
             rules.push((rule, head));
         }
         if otherwise.is_none() {
-            self.must_have(args, whole, "an `otherwise`", "add `otherwise { … }` as its last rule: what happens to all other requests");
+            self.must_have(
+                args,
+                whole,
+                "an `otherwise`",
+                "add `otherwise { … }` as its last rule: what happens to all other requests",
+            );
         }
         if whole {
             self.check_reach(&rules);

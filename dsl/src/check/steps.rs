@@ -99,7 +99,9 @@ impl<'t> Checker<'_, 't> {
     }
 
     fn check_rewrite(&mut self, part: UriPart, value: &Template, span: Span) -> Option<()> {
-        let texts = || value.0.iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text.as_str()) } else { None });
+        let texts = || {
+            value.0.iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text.as_str()) } else { None })
+        };
         let holds = |odd: &[char]| texts().any(|text| text.contains(odd));
         let starts = match value.0.first() {
             None => "",
@@ -109,9 +111,13 @@ impl<'t> Checker<'_, 't> {
         let blank = texts().any(|text| text.contains(|c: char| c.is_control() || c.is_whitespace()));
         let (wrong, help) = match part {
             UriPart::Path if !starts.starts_with('/') => ("a path begins with `/`", "write `/` before it"),
-            UriPart::Path if holds(&['?', '#']) => ("a path holds no `?` and no `#`", "write `rewrite query` for the query"),
+            UriPart::Path if holds(&['?', '#']) => {
+                ("a path holds no `?` and no `#`", "write `rewrite query` for the query")
+            }
             UriPart::Host if value.0.is_empty() => ("a host is not empty", "write a host, as `\"shop.example\"`"),
-            UriPart::Host if holds(&['/', '?', '#', '@']) => ("a host holds no scheme and no path", "write only the host"),
+            UriPart::Host if holds(&['/', '?', '#', '@']) => {
+                ("a host holds no scheme and no path", "write only the host")
+            }
             UriPart::Query if starts.starts_with('?') => ("a query is written without `?`", "remove the `?`"),
             UriPart::Query if holds(&['#']) => ("a query holds no `#`", "write `%23`"),
             _ if blank => ("this part of a URI holds no blanks", "write `%20` for a space"),

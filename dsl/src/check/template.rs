@@ -22,11 +22,20 @@ pub(crate) struct Scope<'m> {
 enum Part {
     Char(char),
     /// A backslash before something that is no escape.
-    BadEscape { from: usize, to: usize, c: char },
+    BadEscape {
+        from: usize,
+        to: usize,
+        c: char,
+    },
     /// `${…}`: what stands between the braces.
-    Insert { from: usize, to: usize },
+    Insert {
+        from: usize,
+        to: usize,
+    },
     /// `${` without `}`.
-    OpenInsert { from: usize },
+    OpenInsert {
+        from: usize,
+    },
 }
 
 impl<'t> Checker<'_, 't> {
@@ -57,7 +66,12 @@ impl<'t> Checker<'_, 't> {
     }
 
     /// The next argument as a text with insertions.
-    pub(crate) fn template(&mut self, args: &mut Args<'_, 't>, what: &str, scope: Scope<'_>) -> Option<(Template, Span)> {
+    pub(crate) fn template(
+        &mut self,
+        args: &mut Args<'_, 't>,
+        what: &str,
+        scope: Scope<'_>,
+    ) -> Option<(Template, Span)> {
         let (raw, span) = self.raw_text(args, what)?;
         let template = match raw {
             // What the environment holds is taken as it is.
@@ -106,8 +120,12 @@ impl<'t> Checker<'_, 't> {
         };
         if !scope.response && matches!(word, "status" | "response-header") {
             self.report(
-                Diagnostic::new(codes::INSERTION, span, format!("there is no response yet to take {} from", quoted(word)))
-                    .help("it may be inserted in `on-response`"),
+                Diagnostic::new(
+                    codes::INSERTION,
+                    span,
+                    format!("there is no response yet to take {} from", quoted(word)),
+                )
+                .help("it may be inserted in `on-response`"),
             );
             return None;
         }
@@ -173,10 +191,14 @@ impl<'t> Checker<'_, 't> {
                         1 => "one group".to_owned(),
                         groups => format!("{groups} groups"),
                     };
-                    (format!("the regular expression has {counted}"), "a group is what stands in `(…)`; `match.0` is the whole match".to_owned())
+                    (
+                        format!("the regular expression has {counted}"),
+                        "a group is what stands in `(…)`; `match.0` is the whole match".to_owned(),
+                    )
                 }
                 (None, _) => (
-                    "groups are numbered only where a rule has exactly one `matches` with one text, outside `any`".to_owned(),
+                    "groups are numbered only where a rule has exactly one `matches` with one text, outside `any`"
+                        .to_owned(),
                     "name the group, `(?<name>…)`, and write `${match.name}`".to_owned(),
                 ),
             }

@@ -127,7 +127,8 @@ impl<'t> Reader<'t, '_> {
         if let Some((at, c)) = odd {
             let span = span.part(at, at + c.len_utf8());
             let shown = if c.is_control() || c.is_whitespace() { format!("U+{:04X}", c as u32) } else { c.to_string() };
-            let help = if c.is_whitespace() { "write a plain space" } else { "a text stands in double quotes: `\"…\"`" };
+            let help =
+                if c.is_whitespace() { "write a plain space" } else { "a text stands in double quotes: `\"…\"`" };
             self.report(
                 Diagnostic::new(codes::NO_WORD, span, format!("no word holds the character {}", quoted(&shown)))
                     .help(help),

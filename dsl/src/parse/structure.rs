@@ -195,9 +195,7 @@ impl<'t> Builder<'t, '_> {
         let owner = if adoptable { level.nodes.pop() } else { None };
         let report = Diagnostic::new(codes::NO_WORD, open, "a line begins with `{`");
         let report = match &owner {
-            Some(owner) => {
-                report.also(owner.span, "the word of the block").help("write `{` on the line of its word")
-            }
+            Some(owner) => report.also(owner.span, "the word of the block").help("write `{` on the line of its word"),
             None => report.help("a block follows a word, on its line"),
         };
         self.sink.push(report);
@@ -214,9 +212,7 @@ impl<'t> Builder<'t, '_> {
             && items.len() > 1
             && matches!(items.first().map(|item| &item.kind), Some(crate::tree::ItemKind::Word(word)) if Place::File.find(word).is_some());
         while self.surplus > 0
-            && self.stack.last().is_some_and(|frame| {
-                if self.indented { frame.indent >= column } else { declaration }
-            })
+            && self.stack.last().is_some_and(|frame| if self.indented { frame.indent >= column } else { declaration })
         {
             self.pop_unclosed();
         }

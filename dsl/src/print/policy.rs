@@ -207,7 +207,8 @@ fn write_limits(w: &mut Writer<'_>, limits: &ListenerLimits) {
 fn write_rules(w: &mut Writer<'_>, rules: &RuleSet) {
     w.block(&format!("rules {}", rules.name), |w| {
         for rule in &rules.rules {
-            let head = if rule.name == crate::plan::OTHERWISE { rule.name.clone() } else { format!("rule {}", rule.name) };
+            let head =
+                if rule.name == crate::plan::OTHERWISE { rule.name.clone() } else { format!("rule {}", rule.name) };
             w.block(&head, |w| w.rule_body(rule));
         }
     });

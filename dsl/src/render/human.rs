@@ -118,7 +118,9 @@ fn visible(c: char) -> char {
 }
 
 fn printable(c: char) -> char {
-    if c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}') {
+    if c.is_control()
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+    {
         '\u{FFFD}'
     } else {
         c

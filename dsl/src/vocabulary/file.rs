@@ -34,15 +34,11 @@ pub(super) const ACCESS_LOG: &[Word] = &[
     Word::new("format", "json|text", "how a line is written").one_of(Place::LogFormat).default("json"),
 ];
 
-pub(super) const LOG_TARGET: &[Word] = &[
-    Word::new("stdout", "", "standard output"),
-    Word::new("file", "\"PATH\"", "a file, appended to"),
-];
+pub(super) const LOG_TARGET: &[Word] =
+    &[Word::new("stdout", "", "standard output"), Word::new("file", "\"PATH\"", "a file, appended to")];
 
-pub(super) const LOG_FORMAT: &[Word] = &[
-    Word::new("json", "", "one JSON object a line"),
-    Word::new("text", "", "one line of words for people"),
-];
+pub(super) const LOG_FORMAT: &[Word] =
+    &[Word::new("json", "", "one JSON object a line"), Word::new("text", "", "one line of words for people")];
 
 pub(super) const CERTIFICATE: &[Word] = &[
     Word::new("chain", "\"FILE\"", "the certificate and its issuers, PEM").later(),

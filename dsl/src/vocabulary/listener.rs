@@ -31,12 +31,8 @@ pub(super) const LISTENER: &[Word] = &[
         .later(),
     Word::new("early-data", "on|off", "0-RTT data").switch(false).later(),
     Word::new("compression", "[br, gzip]|off", "compresses responses").default("off").later(),
-    Word::new(
-        "client-ip",
-        "peer|x-forwarded-for trusted LIST|leftmost",
-        "where the address of the client comes from",
-    )
-    .default("peer"),
+    Word::new("client-ip", "peer|x-forwarded-for trusted LIST|leftmost", "where the address of the client comes from")
+        .default("peer"),
     Word::new("forwarded", "[WHAT, …]|off", "what a backend is told about the client").default("[for, proto]"),
     Word::new("forwarded-for", "append|replace|remove", "how `X-Forwarded-For` is written")
         .one_of(Place::ForwardedFor)
@@ -53,11 +49,7 @@ pub(super) const LISTENER: &[Word] = &[
 ];
 
 pub(super) const LIMITS: &[Word] = &[
-    Word::new("header-bytes", "SIZE", "request line and header section together").size(
-        KIB,
-        MIB,
-        Some(32 * KIB),
-    ),
+    Word::new("header-bytes", "SIZE", "request line and header section together").size(KIB, MIB, Some(32 * KIB)),
     Word::new("headers", "N", "header fields of a request").count(8, 1000, Some(100)),
     Word::new("uri-bytes", "SIZE", "the request target").size(256, 64 * KIB, Some(16 * KIB)),
     Word::new("body-bytes", "SIZE|off", "the request body").size_or_off(1, 1024 * GIB, None),

@@ -38,7 +38,8 @@ pub(super) const SERVER: &[Word] = &[
 pub(super) const BALANCE: &[Word] = &[
     Word::new("round-robin", "", "in turn, in proportion to the weights"),
     Word::new("least-requests", "", "the server with the fewest requests in flight").later(),
-    Word::new("hash", "client-ip|uri|header \"n\"|query \"n\"|cookie \"n\"", "the same server for the same key").later(),
+    Word::new("hash", "client-ip|uri|header \"n\"|query \"n\"|cookie \"n\"", "the same server for the same key")
+        .later(),
     Word::new("random-two", "", "the less busy of two that chance picks").later(),
 ];
 
@@ -60,9 +61,7 @@ pub(super) const HEALTH_CHECK: &[Word] = &[
 
 pub(super) const EXTENSION: &[Word] = &[
     Word::new("module", "\"FILE\"", "the Wasm module"),
-    Word::new("abi", "tidegate|proxy-wasm|http-wasm", "what the module speaks")
-        .one_of(Place::Abi)
-        .default("tidegate"),
+    Word::new("abi", "tidegate|proxy-wasm|http-wasm", "what the module speaks").one_of(Place::Abi).default("tidegate"),
     Word::new("config", "{ … }|\"TEXT\"", "what the module's `init` is told").default("{}"),
     Word::new("limits", "{ … }", "what one instance may use"),
     Word::new("instance", "reused|fresh", "whether an instance serves many calls or one")
