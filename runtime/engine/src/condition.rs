@@ -172,7 +172,7 @@ impl Subject {
         let response = exchange.response.as_ref();
         let mut meets_cow = |value: Cow<'_, str>| meets(&value);
         match self {
-            Self::Host => meets(request.authority.host()),
+            Self::Host => meets(request.host()),
             Self::Path => meets(request.target.path()),
             Self::Method => meets(request.method.as_str()),
             Self::Scheme => meets(exchange.connection.scheme()),

@@ -58,6 +58,18 @@ pub struct Request {
     pub headers: HeaderMap,
 }
 
+impl Request {
+    /// The host without port: what tests and templates see. An IPv6 address keeps its brackets.
+    ///
+    /// The authority is normalised (no user name, a port of digits), so that a look at its end is enough; rules ask for
+    /// the host again and again.
+    pub fn host(&self) -> &str {
+        let authority = self.authority.as_str();
+        let without_port = authority.trim_end_matches(|char: char| char.is_ascii_digit());
+        without_port.strip_suffix(':').unwrap_or(authority)
+    }
+}
+
 /// The head of a response.
 #[derive(Debug)]
 pub struct Response {
@@ -90,4 +102,24 @@ pub struct Exchange {
     pub server: Option<Arc<str>>,
     /// Lines that `log` steps wrote, for the gateway's log.
     pub log_lines: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::exchange;
+
+    #[test]
+    fn the_host_has_no_port() {
+        for (authority, host) in [
+            ("shop.example", "shop.example"),
+            ("shop.example:8080", "shop.example"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("12345", "12345"),
+        ] {
+            assert_eq!(exchange("GET", authority, "/").request.host(), host);
+        }
+    }
 }

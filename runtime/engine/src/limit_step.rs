@@ -87,7 +87,7 @@ impl Limit {
                 self.limiter.take(Key::Text(value.unwrap_or_default().as_bytes()), now)
             }
             Per::Host => {
-                let host = exchange.request.authority.host();
+                let host = exchange.request.host();
                 self.limiter.take(Key::Text(host.as_bytes()), now)
             }
         }

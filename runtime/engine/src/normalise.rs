@@ -100,7 +100,7 @@ pub fn authority(raw: &[u8]) -> Result<Authority, AuthorityError> {
         if host.is_empty() {
             return Err(AuthorityError::Empty);
         }
-        if !host.bytes().all(is_host_byte) || host.split('.').any(str::is_empty) {
+        if !host.bytes().all(is_host_byte) || host.starts_with('.') || host.contains("..") {
             return Err(AuthorityError::BadHost);
         }
         whole.push_str(host);
@@ -110,9 +110,10 @@ pub fn authority(raw: &[u8]) -> Result<Authority, AuthorityError> {
         if port.len() > 5 || !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(AuthorityError::BadPort);
         }
-        let port: u16 = port.parse().map_err(|_| AuthorityError::BadPort)?;
+        port.parse::<u16>().map_err(|_| AuthorityError::BadPort)?;
+        let digits = port.trim_start_matches('0');
         whole.push(':');
-        whole.push_str(&port.to_string());
+        whole.push_str(if digits.is_empty() { "0" } else { digits });
     }
     Authority::try_from(whole).map_err(|_| AuthorityError::BadHost)
 }
@@ -384,6 +385,7 @@ mod tests {
             ("example.com.", "example.com"),
             ("example.com:8080", "example.com:8080"),
             ("example.com:080", "example.com:80"),
+            ("example.com:00", "example.com:0"),
             ("example.com:", "example.com"),
             ("EXAMPLE.com.:80", "example.com:80"),
             ("127.0.0.1:80", "127.0.0.1:80"),

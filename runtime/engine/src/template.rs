@@ -162,7 +162,7 @@ impl Part {
         let request = &exchange.request;
         match self {
             Self::Text(text) => out.text.push_str(text),
-            Self::Host => out.insert(request.authority.host()),
+            Self::Host => out.insert(request.host()),
             Self::Port => out.insert_display(port(exchange)),
             Self::Path => out.insert(request.target.path()),
             Self::Query => out.insert(request.target.query().unwrap_or_default()),
