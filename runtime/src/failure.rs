@@ -36,6 +36,8 @@ pub enum Failure {
     BadTarget,
     /// A method that a gateway does not carry: `TRACE`, `CONNECT`.
     BadMethod,
+    /// A transfer coding other than `chunked` (RFC 9112, 6.1): what it does to the body would be passed off as the body.
+    BadCoding,
     /// The request target is over `limits { uri-bytes }`.
     UriTooLong,
     /// The body is over `limits { body-bytes }`.
@@ -87,6 +89,7 @@ impl Failure {
             Self::BadHost => ("bad-host", Client, 400, "the request needs one valid Host"),
             Self::BadTarget => ("bad-target", Client, 400, "the request target is not a safe path"),
             Self::BadMethod => ("bad-method", Client, 405, "this method is not carried here"),
+            Self::BadCoding => ("bad-coding", Client, 501, "this transfer coding is not understood"),
             Self::UriTooLong => ("uri-too-long", Client, 414, "the request target is too long"),
             Self::BodyTooLarge => ("body-too-large", Client, 413, "the request body is too large"),
             Self::ClientTimeout => ("client-timeout", Client, 408, "the request did not arrive in time"),
@@ -112,7 +115,7 @@ impl Failure {
 
     /// Whether what arrives next on the connection could be taken for a request, although it belongs to this one.
     pub const fn poisons_connection(self) -> bool {
-        matches!(self, Self::BodyTooLarge | Self::ClientTimeout | Self::ClientBody | Self::BadHost)
+        matches!(self, Self::BodyTooLarge | Self::ClientTimeout | Self::ClientBody | Self::BadHost | Self::BadCoding)
     }
 }
 

@@ -9,6 +9,7 @@ use tidegate_engine::exchange::Request;
 use tidegate_engine::normalise;
 
 use crate::failure::Failure;
+use crate::proxy::fields;
 
 /// Checks framing-independent parts of a head, normalises host and path.
 ///
@@ -17,6 +18,9 @@ use crate::failure::Failure;
 pub fn read(parts: Parts, limits: &ListenerLimits) -> Result<Request, Failure> {
     if parts.method == Method::TRACE || parts.method == Method::CONNECT {
         return Err(Failure::BadMethod);
+    }
+    if !fields::has_known_coding(&parts.headers) {
+        return Err(Failure::BadCoding);
     }
     let authority = authority(&parts)?;
     let original_target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));

@@ -47,6 +47,16 @@ fn remove_named(headers: &mut HeaderMap, connection: &HeaderValue) {
     }
 }
 
+/// Whether the body comes as it is, or in chunks: the one transfer coding that is understood here (RFC 9112, 7).
+pub(crate) fn has_known_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// The announced length of a body (RFC 9110, 8.6: digits only).
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(CONTENT_LENGTH)?.as_bytes();
@@ -80,6 +90,14 @@ mod tests {
         ]);
         remove_hop_by_hop(&mut map);
         assert_eq!(map, headers(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn chunked_is_the_one_coding() {
+        assert!(has_known_coding(&headers(&[])));
+        assert!(has_known_coding(&headers(&[("transfer-encoding", "Chunked")])));
+        assert!(!has_known_coding(&headers(&[("transfer-encoding", "gzip, chunked")])));
+        assert!(!has_known_coding(&headers(&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")])));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The life of a request: read, decide, forward or answer, and the way back.
 
-mod fields;
+pub(crate) mod fields;
 mod hooks;
 mod reply;
 
@@ -178,6 +178,10 @@ impl Call<'_> {
         let answer = sent.map_err(|(failure, _)| failure)?;
         let (mut parts, incoming) = answer.response.into_parts();
         record.upstream = Some(Upstream { status: Some(parts.status), time: asked.elapsed() });
+        // Nobody asked to switch protocols: `Upgrade` is never sent on.
+        if !fields::has_known_coding(&parts.headers) || parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::UpstreamInvalid);
+        }
         fields::remove_hop_by_hop(&mut parts.headers);
         exchange.response = Some(ResponseHead { status: parts.status, headers: parts.headers });
         Ok(Source::Upstream(incoming, answer.lease))
