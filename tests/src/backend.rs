@@ -142,9 +142,12 @@ impl Backend {
 
     /// Waits until this many connections are open.
     pub fn wait_open(&self, count: usize) {
-        self.shared.wait("open connections", count, |state| (state.open.len() == count).then_some(()), |state| {
-            state.open.len()
-        });
+        self.shared.wait(
+            "open connections",
+            count,
+            |state| (state.open.len() == count).then_some(()),
+            |state| state.open.len(),
+        );
     }
 
     /// Waits until this many request heads have come, and returns the last of them.
@@ -352,7 +355,8 @@ impl Conversation<'_> {
     }
 
     fn write_echo(&mut self, request: &Request) -> io::Result<()> {
-        let pairs = |fields: &[(String, String)]| fields.iter().map(|(key, value)| json!([key, value])).collect::<Vec<_>>();
+        let pairs =
+            |fields: &[(String, String)]| fields.iter().map(|(key, value)| json!([key, value])).collect::<Vec<_>>();
         let echo = json!({
             "method": request.method, "target": request.target, "version": request.version,
             "headers": pairs(&request.headers), "trailers": pairs(&request.trailers),
@@ -413,7 +417,8 @@ impl Conversation<'_> {
 
 fn response(media_type: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let mut whole = format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+    let mut whole =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\r\n").into_bytes();
     whole.extend_from_slice(body);
     whole
 }

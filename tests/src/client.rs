@@ -1,7 +1,7 @@
 //! A client that does exactly what it is told.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::PATIENCE;
@@ -26,11 +26,20 @@ impl Client {
     /// # Errors
     /// The system's.
     pub fn try_connect(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: BufReader::with_capacity(64 * 1024, stream) })
+        TcpStream::connect(("127.0.0.1", port)).map(Self::over)
+    }
+
+    /// Speaks over an open connection.
+    ///
+    /// # Panics
+    /// The system refuses a timeout.
+    pub fn over(stream: TcpStream) -> Self {
+        let prepared = stream
+            .set_nodelay(true)
+            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        prepared.expect("a socket with timeouts");
+        Self { stream: BufReader::with_capacity(64 * 1024, stream) }
     }
 
     /// The socket itself.
@@ -104,11 +113,7 @@ impl Client {
     ///
     /// # Errors
     /// It breaks off, or is malformed.
-    pub fn receive_body(
-        &mut self,
-        head: &Response,
-        take: impl FnMut(&[u8]),
-    ) -> io::Result<crate::message::Fields> {
+    pub fn receive_body(&mut self, head: &Response, take: impl FnMut(&[u8])) -> io::Result<crate::message::Fields> {
         let framing = if matches!(head.status, 204 | 304) { Framing::Length(0) } else { Framing::Close };
         let framing = match framing {
             Framing::Length(0) => framing,
@@ -186,10 +191,5 @@ impl Client {
         // A reset after the answer is as good as an end.
         let _ = self.stream.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    /// Ends the sending side: nothing more will come, but an answer is awaited.
-    pub fn finish_sending(&self) {
-        let _ = self.socket().shutdown(Shutdown::Write);
     }
 }

@@ -59,7 +59,7 @@ impl Gateway {
         let stdout = Lines::of(child.stdout.take().expect("a pipe"));
         let stderr = Lines::of(child.stderr.take().expect("a pipe"));
         let gateway = Self { child, folder, port, stdout, stderr };
-        gateway.wait_for(0, "ready");
+        gateway.wait_for(0, " ready generation=");
         gateway
     }
 

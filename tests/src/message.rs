@@ -165,11 +165,7 @@ pub(crate) fn read_fields(from: &mut impl BufRead) -> io::Result<Fields> {
 }
 
 /// Reads a body, hands its pieces to `take`, and returns its trailers.
-pub(crate) fn read_body(
-    from: &mut impl BufRead,
-    framing: Framing,
-    mut take: impl FnMut(&[u8]),
-) -> io::Result<Fields> {
+pub(crate) fn read_body(from: &mut impl BufRead, framing: Framing, mut take: impl FnMut(&[u8])) -> io::Result<Fields> {
     match framing {
         Framing::Length(length) => copy(from, length, &mut take)?,
         Framing::Close => {
