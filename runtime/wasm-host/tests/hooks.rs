@@ -167,6 +167,7 @@ fn a_guest_rewrites_the_target() {
         assert!(verdict.is_ok(), "{verdict:?}");
         format!("{}{}", exchange.request.authority, exchange.request.target)
     };
+    assert_eq!(target("path"), "shop.example/c?b", "normalised, as a client's would be");
     assert_eq!(target("query"), "shop.example/a?k=v");
     assert_eq!(target("authority"), "other.example:8443/a?b");
 }
