@@ -36,7 +36,7 @@ macro_rules! codes {
     ($($(#[doc = $title:literal])+ $name:ident = $code:literal;)+) => {
         $($(#[doc = $title])+ pub(crate) const $name: Code = Code($code);)+
         /// Every code there is, in order.
-        pub const TABLE: &[Row] = &[$(Row { code: $name, title: concat!($($title),+) }),+];
+        pub const TABLE: &[Row] = &[$(Row { code: $name, title: concat!($($title),+).trim_ascii() }),+];
     };
 }
 

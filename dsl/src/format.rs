@@ -206,6 +206,7 @@ fn list_flat(list: &List<'_>) -> Option<String> {
 
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "tests fail by panicking")]
+#[allow(clippy::disallowed_methods, reason = "policies are files")]
 mod tests {
     use super::*;
 

@@ -24,11 +24,12 @@ pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
 /// Longer words than this are not misspelt words of ours.
 const MAX_CHARS: usize = 40;
 
-/// Edits that a word of this length may be away: one for short words, a third for longer ones.
+/// Edits that a word of this length may be away: a third, one at least, none for a single letter.
 fn allowed(length: usize) -> usize {
     match length {
-        0..=2 => 1,
-        length => (length / 3).max(1),
+        0..=1 => 0,
+        2 => 1,
+        length => length / 3,
     }
 }
 

@@ -60,9 +60,12 @@ pub(crate) fn size(text: &str) -> Read<u64> {
     };
     let Some(factor) = factor(&SIZE_UNITS, unit) else {
         let guess = match unit.to_ascii_lowercase().as_str() {
-            "" if count >= 1024 => "B",
-            "" | "m" | "mb" | "mib" => "MiB",
-            "b" | "byte" | "bytes" => "B",
+            "" if count < 1024 => {
+                let help = format!("write `{count}KiB` or `{count}MiB`");
+                return Err(Mistake::new(codes::UNIT, format!("{} is a size that has no unit", quoted(text)), help));
+            }
+            "" | "b" | "byte" | "bytes" => "B",
+            "m" | "mb" | "mib" => "MiB",
             "k" | "kb" | "kib" => "KiB",
             "g" | "gb" | "gib" => "GiB",
             _ => return Err(not(text, kind, "16MiB", &SIZE_UNITS)),
@@ -274,7 +277,7 @@ fn factor(units: &[(&str, u64)], unit: &str) -> Option<u64> {
 }
 
 fn unit_mistake(text: &str, kind: &str, unit: &str, mend: &str) -> Mistake {
-    let what = if unit.is_empty() { "has no unit" } else { "has a unit that is not known" };
+    let what = if unit.is_empty() { "has no unit" } else { "has an unknown unit" };
     Mistake::new(codes::UNIT, format!("{} is {kind} that {what}", quoted(text)), format!("write `{mend}`"))
 }
 

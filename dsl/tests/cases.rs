@@ -3,6 +3,7 @@
 //! Beside `NAME.gate` stands `NAME.diag`, what is said about it, and `NAME.plan`, what it means if it compiles. Both are
 //! written by `UPDATE=1 cargo test -p tidegate-dsl --test cases`; a missing one is a failure.
 
+#![allow(clippy::disallowed_methods, reason = "cases and policies are files")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -106,5 +107,46 @@ fn formatting_keeps_the_meaning() {
         assert_eq!(plan(&once), plan(&text), "{}", path.display());
         let comments = |text: &str| text.lines().filter_map(|line| line.split_once('#')).count();
         assert_eq!(comments(&once), comments(&text), "{}", path.display());
+    }
+}
+
+/// Every code has a case; what a case file cannot show is tested elsewhere.
+#[test]
+fn every_code_has_a_case() {
+    const ELSEWHERE: [&str; 4] = ["E0107", "E0108", "E0109", "W0908"];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let texts = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let said: String = texts
+        .filter(|path| path.extension().is_some_and(|e| e == "diag"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for row in tidegate_dsl::codes::TABLE {
+        let code = row.code.name();
+        assert!(said.contains(&format!("[{code}]")) != ELSEWHERE.contains(&code), "{code}: {}", row.title);
+    }
+}
+
+#[test]
+fn an_unreadable_file_is_an_error_at_its_path() {
+    let compilation = compile(Path::new("gone.gate"), &TestLoader::new(Path::new("other.gate"), ""));
+    let said = render::human(&compilation.diagnostics, &compilation.sources, false);
+    assert!(said.starts_with("error[E0109]: the file cannot be read: no such file\n --> gone.gate:1:1\n"), "{said}");
+    assert_eq!(compilation.inputs, [Path::new("gone.gate")]);
+}
+
+#[test]
+fn renderers_agree() {
+    let path = Path::new("a%b.gate");
+    let text = "tidegate 1\nlistener http main {\n    port 80:80, \u{1b}[31m\n    rules shop\n}\n";
+    let compilation = compile(path, &TestLoader::new(path, text));
+    let (said, sources) = (&compilation.diagnostics, &compilation.sources);
+    let github = render::github(said, sources);
+    assert!(github.starts_with("::error file=a%25b.gate,line=3,endLine=3,col="), "{github}");
+    assert!(!render::human(said, sources, false).contains('\u{1b}'));
+    for (line, diagnostic) in render::json(said, sources).lines().zip(said) {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(object["code"], diagnostic.code);
+        assert_eq!(object["path"], "a%b.gate");
+        assert!(object["line"].is_u64() && object["column"].is_u64(), "{line}");
     }
 }

@@ -1,5 +1,6 @@
 //! Whatever a policy file holds, the compiler answers: no panic, no hang, and a formatter that keeps its promises.
 
+#![allow(clippy::disallowed_methods, reason = "cases and policies are files")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
@@ -174,6 +175,8 @@ fn large_and_deep_texts_are_answered_soon() {
         "a,".repeat(100_000),
         "x y z\n".repeat(50_000),
         "#\n".repeat(200_000),
+        format!("{}{}", " ".repeat(300_000), "a;".repeat(100_000)),
+        format!("{}a {{ {}", " ".repeat(300_000), "}".repeat(100_000)),
         format!("tidegate 1\nrules r {{ otherwise {{ log \"{}\" }} }}", "${".repeat(50_000)),
         format!("tidegate 1\nrules r {{ otherwise {{ log \"{}\" }} }}", "${host}".repeat(20_000)),
         format!("tidegate 1\n{}", "server-grup a { server 1.1.1.1:1 }\n".repeat(20_000)),
@@ -199,4 +202,12 @@ fn too_deep_a_file_is_one_error() {
     let compilation = compile_text(&format!("tidegate 1\n{}", "a {\n".repeat(10_000)));
     let too_deep = compilation.diagnostics.iter().filter(|said| said.code == "E0107").count();
     assert_eq!(too_deep, 1);
+}
+
+#[test]
+fn more_mistakes_than_anybody_reads_are_cut_off() {
+    let compilation = compile_text(&format!("tidegate 1\n{}", "nonsense\n".repeat(5000)));
+    assert_eq!(compilation.diagnostics.len(), 501);
+    assert_eq!(compilation.diagnostics.last().map(|said| said.code), Some("W0908"));
+    assert!(compilation.has_errors());
 }

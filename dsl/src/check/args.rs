@@ -133,7 +133,9 @@ impl<'t> Checker<'_, 't> {
             ItemKind::Word(word) => Some((word, item.span)),
             kind => {
                 let help = match kind {
-                    ItemKind::Text(raw) => Some(format!("write it without quotes: {}", quoted(raw.trim_matches('"')))),
+                    ItemKind::Text(raw) if may_be_bare(inner(raw), what) => {
+                        Some(format!("write it without quotes: {}", quoted(inner(raw))))
+                    }
                     _ => usage(args.of),
                 };
                 self.wrong_kind(item, what, help);
@@ -197,9 +199,11 @@ impl<'t> Checker<'_, 't> {
             let (built, later): (Vec<&Word>, Vec<&Word>) = place.words().iter().partition(|word| word.built);
             built.into_iter().chain(later).map(|word| word.name)
         };
+        let in_block = Place::BLOCKS.contains(&place);
+        let elsewhere = Place::BLOCKS.iter().find(|other| in_block && other.find(written).is_some());
         let help = if let Some(meant) = suggest::nearest(written, built_first()) {
             Some(format!("did you mean `{meant}`?"))
-        } else if let Some(other) = Place::ALL.iter().find(|other| other.find(written).is_some()) {
+        } else if let Some(other) = elsewhere {
             Some(format!("{} stands {}", quoted(written), other.title()))
         } else {
             let words = place.words().iter().filter(|word| word.built).map(|word| word.name);
@@ -471,6 +475,13 @@ impl<'t> Checker<'_, 't> {
                 .help(format!("`{}` is {min} to {max}", word.name)),
         );
     }
+}
+
+/// Whether a text is likely what was asked for, but for its quotes.
+fn may_be_bare(text: &str, what: &str) -> bool {
+    let numeric = ["a number", "a time", "a size", "a rate", "a status"].contains(&what);
+    let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/%".contains(&b));
+    bare && (!numeric || text.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// How a word is written.

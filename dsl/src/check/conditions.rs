@@ -203,10 +203,14 @@ impl<'t> Checker<'_, 't> {
             Subject::Path => self.texts(args, "a path", Self::check_path).map(Predicate::Is),
             Subject::Method => self.words(args, "a method", Self::check_method).map(Predicate::Is),
             Subject::Scheme => self
-                .words(args, "`http` or `https`", |cx, word, span| cx.check_choice(word, span, &["http", "https"]))
+                .words(args, "`http` or `https`", |cx, word, span| {
+                    cx.check_choice(word, span, "a scheme", &["http", "https"])
+                })
                 .map(Predicate::Is),
             Subject::Protocol => self
-                .words(args, "`h1`, `h2` or `h3`", |cx, word, span| cx.check_choice(word, span, &["h1", "h2", "h3"]))
+                .words(args, "`h1`, `h2` or `h3`", |cx, word, span| {
+                    cx.check_choice(word, span, "a protocol", &["h1", "h2", "h3"])
+                })
                 .map(Predicate::Is),
             _ => self.texts(args, "a text", |_, _, _| Some(())).map(Predicate::Is),
         }
@@ -333,14 +337,12 @@ impl<'t> Checker<'_, 't> {
         None
     }
 
-    fn check_choice(&mut self, word: &str, span: Span, choices: &[&str]) -> Option<()> {
+    fn check_choice(&mut self, word: &str, span: Span, what: &str, choices: &[&str]) -> Option<()> {
         if choices.contains(&word) {
             return Some(());
         }
         let help = format!("write {}", one_of(choices.iter().copied()));
-        self.report(
-            Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is none of the values", quoted(word))).help(help),
-        );
+        self.report(Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not {what}", quoted(word))).help(help));
         None
     }
 

@@ -87,9 +87,12 @@ impl<'t> Checker<'_, 't> {
         if !name.is_empty() && name.len() <= MAX_NAME && !name.contains(odd) {
             return Some(());
         }
+        let message = match name {
+            "" => format!("the name of {of} is not empty"),
+            name => format!("{} is not the name of {of}", quoted(name)),
+        };
         self.report(
-            Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not the name of {of}", quoted(name)))
-                .help("a name is not empty, and holds no blanks, `;`, `=` and braces"),
+            Diagnostic::new(codes::BAD_TEXT, span, message).help("a name holds no blanks, `;`, `=` and braces"),
         );
         None
     }
@@ -109,10 +112,12 @@ impl<'t> Checker<'_, 't> {
 
     /// Reports a text that is empty.
     pub(crate) fn not_empty(&mut self, text: String, span: Span) -> Option<String> {
-        if !text.is_empty() && !text.contains('\0') {
-            return Some(text);
-        }
-        self.report(Diagnostic::new(codes::BAD_TEXT, span, "this text may not be empty or hold a NUL"));
+        let message = match text.as_str() {
+            "" => "this text is empty",
+            text if text.contains('\0') => "this text holds a NUL",
+            _ => return Some(text),
+        };
+        self.report(Diagnostic::new(codes::BAD_TEXT, span, message));
         None
     }
 }

@@ -312,6 +312,21 @@ impl<'t> Checker<'_, 't> {
 
     /// What only all listeners together show: ports, and how many there are.
     pub(crate) fn check_listeners(&mut self, listeners: &[(Listener, Span)]) {
+        let count = listeners.len();
+        let Some((_, last)) = listeners.last() else { return };
+        if count > MAX_LISTENERS {
+            self.report(
+                Diagnostic::new(codes::TOO_MANY_LISTENERS, *last, format!("there are {count} listeners"))
+                    .help(format!("a policy has at most {MAX_LISTENERS}")),
+            );
+            return;
+        }
+        if count > MANY_LISTENERS {
+            self.report(
+                Diagnostic::new(codes::MANY_LISTENERS, *last, format!("there are {count} listeners"))
+                    .help(format!("a policy has at most {MAX_LISTENERS}; a listener can serve many hosts")),
+            );
+        }
         let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
         for (at, (listener, span)) in listeners.iter().enumerate() {
             let others = by_port.entry(listener.bind.port()).or_default();
@@ -329,19 +344,6 @@ impl<'t> Checker<'_, 't> {
                 );
             }
             others.push(at);
-        }
-        let count = listeners.len();
-        let Some((_, last)) = listeners.last() else { return };
-        if count > MAX_LISTENERS {
-            self.report(
-                Diagnostic::new(codes::TOO_MANY_LISTENERS, *last, format!("there are {count} listeners"))
-                    .help(format!("a policy has at most {MAX_LISTENERS}")),
-            );
-        } else if count > MANY_LISTENERS {
-            self.report(
-                Diagnostic::new(codes::MANY_LISTENERS, *last, format!("there are {count} listeners"))
-                    .help(format!("a policy has at most {MAX_LISTENERS}; a listener can serve many hosts")),
-            );
         }
     }
 

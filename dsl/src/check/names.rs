@@ -39,6 +39,17 @@ impl Kind {
         }
     }
 
+    /// What a reference to it is.
+    fn reference(self) -> &'static str {
+        match self {
+            Self::List => "the name of a list",
+            Self::Extension => "the name of an extension",
+            Self::Group => "the name of a server-group",
+            Self::Rules => "the name of `rules`",
+            Self::Listener => "the name of a listener",
+        }
+    }
+
     fn example(self, name: &str) -> String {
         match self {
             Self::List => format!("list {name} [10.0.0.0/8]"),
@@ -125,7 +136,7 @@ impl<'t> Checker<'_, 't> {
 
     /// Reads a reference.
     pub(crate) fn reference(&mut self, args: &mut Args<'_, 't>, kind: Kind) -> Option<(usize, Span)> {
-        let (name, span) = self.bare(args, &format!("the name of a {}", kind.word()))?;
+        let (name, span) = self.bare(args, kind.reference())?;
         self.resolve(name, span, kind).map(|id| (id, span))
     }
 

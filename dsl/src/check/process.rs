@@ -3,7 +3,7 @@
 use super::Checker;
 use super::args::Args;
 use crate::plan::{AccessLog, Gateway, LogFormat, LogTarget};
-use crate::vocabulary::Place;
+use crate::vocabulary::{Place, Word};
 
 /// What holds without an `access-log` block.
 pub(crate) fn default_access_log() -> AccessLog {
@@ -16,15 +16,20 @@ impl<'t> Checker<'_, 't> {
         let block = self.block(args)?;
         self.warn_if_empty(args.of.name, block);
         let mut gateway = Gateway { workers: None, drain: Place::Gateway.default_duration("drain") };
-        for mut line in self.lines(block, Place::Gateway).all {
-            let args = &mut line.args;
-            match line.word.name {
-                "workers" => gateway.workers = Some(self.count(args, line.word)?),
-                _ => gateway.drain = self.duration(args, line.word)?,
-            }
-            self.done(args)?;
+        let lines = self.lines(block, Place::Gateway);
+        let mut right = lines.whole;
+        for mut line in lines.all {
+            right &= self.gateway_line(line.word, &mut line.args, &mut gateway).is_some();
         }
-        Some(gateway)
+        right.then_some(gateway)
+    }
+
+    fn gateway_line(&mut self, word: &'static Word, args: &mut Args<'_, 't>, gateway: &mut Gateway) -> Option<()> {
+        match word.name {
+            "workers" => gateway.workers = Some(self.count(args, word)?),
+            _ => gateway.drain = self.duration(args, word)?,
+        }
+        self.done(args)
     }
 
     /// `access-log { … }`
@@ -32,20 +37,25 @@ impl<'t> Checker<'_, 't> {
         let block = self.block(args)?;
         self.warn_if_empty(args.of.name, block);
         let mut log = default_access_log();
-        for mut line in self.lines(block, Place::AccessLog).all {
-            let args = &mut line.args;
-            match line.word.name {
-                "to" => log.to = self.log_target(args)?,
-                _ => {
-                    log.format = match self.choose(args, Place::LogFormat)?.name {
-                        "text" => LogFormat::Text,
-                        _ => LogFormat::Json,
-                    }
+        let lines = self.lines(block, Place::AccessLog);
+        let mut right = lines.whole;
+        for mut line in lines.all {
+            right &= self.access_log_line(line.word, &mut line.args, &mut log).is_some();
+        }
+        right.then_some(log)
+    }
+
+    fn access_log_line(&mut self, word: &'static Word, args: &mut Args<'_, 't>, log: &mut AccessLog) -> Option<()> {
+        match word.name {
+            "to" => log.to = self.log_target(args)?,
+            _ => {
+                log.format = match self.choose(args, Place::LogFormat)?.name {
+                    "text" => LogFormat::Text,
+                    _ => LogFormat::Json,
                 }
             }
-            self.done(args)?;
         }
-        Some(log)
+        self.done(args)
     }
 
     fn log_target(&mut self, args: &mut Args<'_, 't>) -> Option<LogTarget> {

@@ -1,6 +1,6 @@
 //! Rules that no request can reach, where the proof is plain: an earlier rule takes everything that they would.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::Checker;
 use crate::codes;
@@ -10,6 +10,9 @@ use crate::source::Span;
 
 /// Up to so many rules every pair is compared; beyond, only rules with the very same conditions are found.
 const MAX_COMPARED: usize = 500;
+
+/// Longer lists are compared as a whole only.
+const MAX_VALUES: usize = 64;
 
 impl Checker<'_, '_> {
     /// Reports unreachable rules, each with the rule above it that takes its requests.
@@ -43,8 +46,16 @@ impl Checker<'_, '_> {
             self.report(
                 Diagnostic::new(codes::UNREACHABLE, *span, format!("no request can reach {title}"))
                     .also(*earlier_span, why)
-                    .help("remove one of the two, move the narrower one up, or change the conditions"),
+                    .help(if earlier.conditions.is_empty() {
+                        "give it a condition, or put its steps into `otherwise`"
+                    } else {
+                        "remove one of the two, move the narrower one up, or change the conditions"
+                    }),
             );
+            if earlier.conditions.is_empty() {
+                // All that follows has the same cause.
+                return;
+            }
         }
     }
 }
@@ -72,13 +83,12 @@ fn predicate_implies(narrow: &Predicate, wide: &Predicate) -> bool {
         (Predicate::Is(narrow), Predicate::Is(wide))
         | (Predicate::Like(narrow), Predicate::Like(wide))
         | (Predicate::Matches(narrow), Predicate::Matches(wide)) => {
-            let wide: HashSet<&String> = wide.iter().collect();
-            narrow.iter().all(|value| wide.contains(value))
+            narrow == wide || comparable(narrow, wide) && narrow.iter().all(|value| wide.contains(value))
         }
-        (Predicate::Is(narrow) | Predicate::Under(narrow), Predicate::Under(wide)) => {
+        (Predicate::Is(narrow) | Predicate::Under(narrow), Predicate::Under(wide)) if comparable(narrow, wide) => {
             narrow.iter().all(|path| wide.iter().any(|prefix| is_under(path, prefix)))
         }
-        (Predicate::In(narrow), Predicate::In(wide)) => {
+        (Predicate::In(narrow), Predicate::In(wide)) if comparable(&narrow.networks, &wide.networks) => {
             narrow.lists.iter().all(|list| wide.lists.contains(list))
                 && narrow.networks.iter().all(|network| wide.networks.iter().any(|other| other.contains(network)))
         }
@@ -91,6 +101,11 @@ fn predicate_implies(narrow: &Predicate, wide: &Predicate) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether lists are short enough to compare each value with each.
+fn comparable<T>(narrow: &[T], wide: &[T]) -> bool {
+    narrow.len() <= MAX_VALUES && wide.len() <= MAX_VALUES
 }
 
 /// Whether a path is a prefix itself or lies below it, by whole segments.

@@ -16,6 +16,9 @@ use crate::source::Span;
 use crate::value;
 use crate::vocabulary::{Place, Role, Word};
 
+/// Groups of a `forward`: each is looked at for every request.
+const MAX_TARGETS: usize = 100;
+
 impl<'t> Checker<'_, 't> {
     /// `rules NAME { … }`
     pub(crate) fn rule_set(&mut self, args: &mut Args<'_, 't>) -> Option<RuleSet> {
@@ -40,18 +43,22 @@ impl<'t> Checker<'_, 't> {
             rules.push((rule, head));
         }
         if otherwise.is_none() {
-            self.must_have(
-                args,
-                whole,
-                "an `otherwise`",
-                "add `otherwise { … }` as its last rule: what happens to all other requests",
-            );
+            self.no_otherwise(args, whole);
         }
         if whole {
             self.check_reach(&rules);
         }
         let rules = rules.into_iter().map(|(rule, _)| rule).collect::<Option<Vec<_>>>()?;
         Some(RuleSet { name, rules })
+    }
+
+    fn no_otherwise(&mut self, args: &Args<'_, 't>, whole: bool) {
+        if whole {
+            self.report(
+                Diagnostic::new(codes::OTHERWISE, args.span(), "these rules have no `otherwise`")
+                    .help("add `otherwise { … }` as the last one: what happens to all other requests"),
+            );
+        }
     }
 
     fn after_otherwise(&mut self, line: &Line<'_, 't>, first: Span) {
@@ -205,6 +212,13 @@ impl<'t> Checker<'_, 't> {
                     Diagnostic::new(codes::REPEATED_TARGET, span, format!("{name} stands twice in this `forward`"))
                         .also(*first, "it stands here first")
                         .help("write it once, with the sum of the weights"),
+                );
+                return None;
+            }
+            if targets.len() >= MAX_TARGETS {
+                self.report(
+                    Diagnostic::new(codes::OUT_OF_RANGE, span, "this `forward` has too many groups")
+                        .help(format!("a `forward` has at most {MAX_TARGETS}")),
                 );
                 return None;
             }

@@ -104,10 +104,13 @@ impl<'t> Reader<'t, '_> {
                 ItemKind::Broken(pair.as_str())
             }
             Rule::stray => {
-                self.report(
-                    Diagnostic::new(codes::BRACKET, span, "`]` closes no list")
-                        .help("remove it, or write `[` where the list begins"),
-                );
+                // Behind another mistake it is that one's other half.
+                if !self.broken {
+                    self.report(
+                        Diagnostic::new(codes::BRACKET, span, "`]` closes no list")
+                            .help("remove it, or write `[` where the list begins"),
+                    );
+                }
                 ItemKind::Broken(pair.as_str())
             }
             Rule::nested => {

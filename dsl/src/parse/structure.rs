@@ -8,15 +8,17 @@ use crate::diagnostic::{Diagnostic, Sink, quoted};
 use crate::parse::MAX_DEPTH;
 use crate::parse::lines::{Event, EventKind};
 use crate::source::{Source, Span};
-use crate::tree::{Block, Comment, Item, Node, Tree};
+use crate::tree::{Block, Comment, Item, ItemKind, Node, Tree};
 use crate::vocabulary::Place;
 
 /// Makes a tree of the lines of a file.
 pub(super) fn nest<'t>(source: &'t Source, events: Vec<Event<'t>>, sink: &mut Sink) -> Tree<'t> {
+    let events = drop_braces_of_unclosed_texts(source, events);
     let surplus = surplus(&events);
     let indented = surplus != 0 && is_indented(source, &events);
     let mut builder = Builder {
         source,
+        indents: Indents::new(source),
         sink,
         surplus,
         indented,
@@ -33,6 +35,28 @@ pub(super) fn nest<'t>(source: &'t Source, events: Vec<Event<'t>>, sink: &mut Si
     builder.finish()
 }
 
+/// A `}` behind a text without closing quote belongs to the text, unless its block began on the same line.
+fn drop_braces_of_unclosed_texts<'t>(source: &Source, events: Vec<Event<'t>>) -> Vec<Event<'t>> {
+    let (mut line, mut opened, mut unclosed) = (0, 0_usize, false);
+    let mut keep = |event: &Event<'t>| {
+        let at = source.line(event.span.start as usize);
+        if at != line {
+            (line, opened, unclosed) = (at, 0, false);
+        }
+        match &event.kind {
+            EventKind::Line { items, open, .. } => {
+                opened += usize::from(open.is_some());
+                unclosed |= matches!(items.last(), Some(Item { kind: ItemKind::Broken(_), .. }));
+            }
+            EventKind::Close if opened > 0 => opened -= 1,
+            EventKind::Close => return !unclosed,
+            EventKind::Comment(_) => {}
+        }
+        true
+    };
+    events.into_iter().filter(|event| keep(event)).collect()
+}
+
 /// Opening braces without a closing one; negative: closing braces without an opening one.
 fn surplus(events: &[Event<'_>]) -> i64 {
     events
@@ -47,6 +71,7 @@ fn surplus(events: &[Event<'_>]) -> i64 {
 
 /// Whether most blocks begin with a line that stands further right than the block's own.
 fn is_indented(source: &Source, events: &[Event<'_>]) -> bool {
+    let mut indents = Indents::new(source);
     let (mut deeper, mut others) = (0_usize, 0_usize);
     let mut opener: Option<usize> = None;
     for event in events {
@@ -56,7 +81,7 @@ fn is_indented(source: &Source, events: &[Event<'_>]) -> bool {
             }
             continue;
         };
-        let indent = indent(source, event.span);
+        let indent = indents.of(event.span);
         if let (Some(outer), (inner, true)) = (opener, indent) {
             if inner > outer { deeper += 1 } else { others += 1 }
         }
@@ -65,13 +90,28 @@ fn is_indented(source: &Source, events: &[Event<'_>]) -> bool {
     deeper > others
 }
 
-/// How far right the line of a span begins, and whether the span is the first on it.
-fn indent(source: &Source, span: Span) -> (usize, bool) {
-    let at = span.start as usize;
-    let start = source.line_start(source.line(at));
-    let before = source.text.get(start..at).unwrap_or_default();
-    let blank = before.len() - before.trim_start().len();
-    (blank, blank == before.len())
+/// How far right lines begin. Remembers the last line: blanks are counted once for each.
+struct Indents<'t> {
+    source: &'t Source,
+    line: Option<usize>,
+    blanks: usize,
+}
+
+impl<'t> Indents<'t> {
+    fn new(source: &'t Source) -> Self {
+        Self { source, line: None, blanks: 0 }
+    }
+
+    /// How far right the line of a span begins, and whether the span is the first on it.
+    fn of(&mut self, span: Span) -> (usize, bool) {
+        let line = self.source.line(span.start as usize);
+        if self.line != Some(line) {
+            let text = self.source.line_text(line);
+            self.blanks = text.len() - text.trim_start().len();
+            self.line = Some(line);
+        }
+        (self.blanks, self.source.line_start(line) + self.blanks == span.start as usize)
+    }
 }
 
 /// Nodes of one depth, while they are collected.
@@ -92,6 +132,7 @@ struct Frame<'t> {
 
 struct Builder<'t, 's> {
     source: &'t Source,
+    indents: Indents<'t>,
     sink: &'s mut Sink,
     surplus: i64,
     indented: bool,
@@ -155,7 +196,7 @@ impl<'t> Builder<'t, '_> {
             return;
         }
         self.repair_before_line(&items, open.is_some(), span);
-        let (indent, _) = indent(self.source, span);
+        let (indent, _) = self.indents.of(span);
         let comments = std::mem::take(&mut self.comments);
         if broken {
             self.level().broken = true;
@@ -204,13 +245,13 @@ impl<'t> Builder<'t, '_> {
 
     /// A line that stands no further right than an open block's own line is not in that block.
     fn repair_before_line(&mut self, items: &[Item<'t>], opens: bool, span: Span) {
-        let (column, first) = indent(self.source, span);
+        let (column, first) = self.indents.of(span);
         if self.surplus <= 0 || !first {
             return;
         }
         let declaration = opens
             && items.len() > 1
-            && matches!(items.first().map(|item| &item.kind), Some(crate::tree::ItemKind::Word(word)) if Place::File.find(word).is_some());
+            && matches!(items.first().map(|item| &item.kind), Some(ItemKind::Word(word)) if Place::File.find(word).is_some());
         while self.surplus > 0
             && self.stack.last().is_some_and(|frame| if self.indented { frame.indent >= column } else { declaration })
         {
@@ -223,7 +264,7 @@ impl<'t> Builder<'t, '_> {
             self.skipping -= 1;
             return;
         }
-        let (column, first) = indent(self.source, span);
+        let (column, first) = self.indents.of(span);
         if self.indented && first {
             while self.surplus > 0 && self.stack.last().is_some_and(|frame| frame.indent > column) {
                 self.pop_unclosed();

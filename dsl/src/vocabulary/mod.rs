@@ -237,6 +237,21 @@ impl Place {
         Self::ResponseInsert,
     ];
 
+    /// The blocks of the language, outermost first: where a word may be meant to stand.
+    pub const BLOCKS: [Self; 11] = [
+        Self::File,
+        Self::Listener,
+        Self::ServerGroup,
+        Self::Extension,
+        Self::Rules,
+        Self::Rule,
+        Self::OnResponse,
+        Self::ListenerLimits,
+        Self::ExtensionLimits,
+        Self::Gateway,
+        Self::AccessLog,
+    ];
+
     /// The words of the place.
     pub fn words(self) -> &'static [Word] {
         match self {
@@ -330,8 +345,8 @@ impl Place {
             Self::Rules => "in `rules`",
             Self::Rule => "in a rule",
             Self::OnResponse => "in `on-response`",
-            Self::Subject | Self::ResponseSubject => "as what a test looks at",
-            Self::Predicate => "as a test",
+            Self::Subject | Self::ResponseSubject => "at the beginning of a test",
+            Self::Predicate => "in a test",
             Self::Rewrite => "after `rewrite`",
             Self::Limit => "after the rate of a `limit`",
             Self::LimitKey => "after `per`",
