@@ -16,6 +16,7 @@ mod process;
 mod reach;
 mod regex;
 mod rules;
+mod scalars;
 mod steps;
 mod template;
 

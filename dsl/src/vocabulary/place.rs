@@ -1,0 +1,292 @@
+//! Places: where a word may stand.
+
+use std::time::Duration;
+
+use super::{Value, Word, file, listener, rules, servers, values};
+
+/// Where a word may stand: a block, or an argument that takes one of a few words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Top level of a file.
+    File,
+    /// `gateway { … }`
+    Gateway,
+    /// `access-log { … }`
+    AccessLog,
+    /// `access-log { to … }`
+    LogTarget,
+    /// `access-log { format … }`
+    LogFormat,
+    /// `certificate NAME { … }`
+    Certificate,
+    /// `ca NAME { … }`
+    Ca,
+    /// `tls-policy NAME { … }`
+    TlsPolicy,
+    /// `tracing otlp { … }`
+    Tracing,
+    /// `admin { … }`
+    Admin,
+    /// `test "…" { … }`
+    Test,
+    /// `test "…" { expect … }`
+    Expect,
+    /// `listener …`
+    ListenerProtocol,
+    /// `listener http NAME { … }`
+    Listener,
+    /// `limits { … }` of a listener
+    ListenerLimits,
+    /// `client-ip …`
+    ClientIp,
+    /// `client-ip x-forwarded-for trusted …`
+    Trusted,
+    /// `forwarded [ … ]`
+    Forwarded,
+    /// `forwarded-for …`
+    ForwardedFor,
+    /// `state …`
+    State,
+    /// `server-group NAME { … }`
+    ServerGroup,
+    /// Options of `server ADDRESS …`
+    Server,
+    /// `balance …`
+    Balance,
+    /// `protocol …` of a server group
+    GroupProtocol,
+    /// `health-check … { … }`
+    HealthCheck,
+    /// `extension NAME { … }`
+    Extension,
+    /// `limits { … }` of an extension
+    ExtensionLimits,
+    /// `instance …`
+    Instance,
+    /// `on-error …`
+    OnError,
+    /// `abi …`
+    Abi,
+    /// `allow [ … ]`
+    Allow,
+    /// `rules NAME { … }`
+    Rules,
+    /// `rule NAME { … }`
+    Rule,
+    /// `on-response { … }`
+    OnResponse,
+    /// What a test of a request looks at
+    Subject,
+    /// What a test of a response looks at
+    ResponseSubject,
+    /// How a test compares
+    Predicate,
+    /// `rewrite …`
+    Rewrite,
+    /// Options of `limit RATE …`
+    Limit,
+    /// `limit RATE per …`
+    LimitKey,
+    /// Options of a group in `forward`
+    Target,
+    /// Options of `respond`
+    Respond,
+    /// `cors { … }`
+    Cors,
+    /// `${…}` in a text
+    Insert,
+    /// `${…}` in a text of `on-response`
+    ResponseInsert,
+}
+
+impl Place {
+    /// Every place.
+    pub const ALL: [Self; 45] = [
+        Self::File,
+        Self::Gateway,
+        Self::AccessLog,
+        Self::LogTarget,
+        Self::LogFormat,
+        Self::Certificate,
+        Self::Ca,
+        Self::TlsPolicy,
+        Self::Tracing,
+        Self::Admin,
+        Self::Test,
+        Self::Expect,
+        Self::ListenerProtocol,
+        Self::Listener,
+        Self::ListenerLimits,
+        Self::ClientIp,
+        Self::Trusted,
+        Self::Forwarded,
+        Self::ForwardedFor,
+        Self::State,
+        Self::ServerGroup,
+        Self::Server,
+        Self::Balance,
+        Self::GroupProtocol,
+        Self::HealthCheck,
+        Self::Extension,
+        Self::ExtensionLimits,
+        Self::Instance,
+        Self::OnError,
+        Self::Abi,
+        Self::Allow,
+        Self::Rules,
+        Self::Rule,
+        Self::OnResponse,
+        Self::Subject,
+        Self::ResponseSubject,
+        Self::Predicate,
+        Self::Rewrite,
+        Self::Limit,
+        Self::LimitKey,
+        Self::Target,
+        Self::Respond,
+        Self::Cors,
+        Self::Insert,
+        Self::ResponseInsert,
+    ];
+
+    /// The blocks of the language, outermost first: where a word may be meant to stand.
+    pub const BLOCKS: [Self; 11] = [
+        Self::File,
+        Self::Listener,
+        Self::ServerGroup,
+        Self::Extension,
+        Self::Rules,
+        Self::Rule,
+        Self::OnResponse,
+        Self::ListenerLimits,
+        Self::ExtensionLimits,
+        Self::Gateway,
+        Self::AccessLog,
+    ];
+
+    /// The words of the place.
+    pub fn words(self) -> &'static [Word] {
+        match self {
+            Self::File => file::FILE,
+            Self::Gateway => file::GATEWAY,
+            Self::AccessLog => file::ACCESS_LOG,
+            Self::LogTarget => file::LOG_TARGET,
+            Self::LogFormat => file::LOG_FORMAT,
+            Self::Certificate => file::CERTIFICATE,
+            Self::Ca => file::CA,
+            Self::TlsPolicy => file::TLS_POLICY,
+            Self::Tracing => file::TRACING,
+            Self::Admin => file::ADMIN,
+            Self::Test => file::TEST,
+            Self::Expect => file::EXPECT,
+            Self::ListenerProtocol => listener::PROTOCOL,
+            Self::Listener => listener::LISTENER,
+            Self::ListenerLimits => listener::LIMITS,
+            Self::ClientIp => listener::CLIENT_IP,
+            Self::Trusted => listener::TRUSTED,
+            Self::Forwarded => listener::FORWARDED,
+            Self::ForwardedFor => listener::FORWARDED_FOR,
+            Self::State => listener::STATE,
+            Self::ServerGroup => servers::SERVER_GROUP,
+            Self::Server => servers::SERVER,
+            Self::Balance => servers::BALANCE,
+            Self::GroupProtocol => servers::PROTOCOL,
+            Self::HealthCheck => servers::HEALTH_CHECK,
+            Self::Extension => servers::EXTENSION,
+            Self::ExtensionLimits => servers::EXTENSION_LIMITS,
+            Self::Instance => servers::INSTANCE,
+            Self::OnError => servers::ON_ERROR,
+            Self::Abi => servers::ABI,
+            Self::Allow => servers::ALLOW,
+            Self::Rules => rules::RULES,
+            Self::Rule => rules::RULE,
+            Self::OnResponse => rules::ON_RESPONSE,
+            Self::Subject => values::SUBJECT,
+            Self::ResponseSubject => values::RESPONSE_SUBJECT,
+            Self::Predicate => values::PREDICATE,
+            Self::Rewrite => rules::REWRITE,
+            Self::Limit => rules::LIMIT,
+            Self::LimitKey => rules::LIMIT_KEY,
+            Self::Target => rules::TARGET,
+            Self::Respond => rules::RESPOND,
+            Self::Cors => rules::CORS,
+            Self::Insert => values::INSERT,
+            Self::ResponseInsert => values::RESPONSE_INSERT,
+        }
+    }
+
+    /// The word of this name.
+    pub fn find(self, name: &str) -> Option<&'static Word> {
+        self.words().iter().find(|word| word.name == name)
+    }
+
+    /// The place in words: "a word of `listener`".
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::File => "at the top of a file",
+            Self::Gateway => "in `gateway`",
+            Self::AccessLog => "in `access-log`",
+            Self::LogTarget => "after `to`",
+            Self::LogFormat => "after `format`",
+            Self::Certificate => "in a `certificate`",
+            Self::Ca => "in a `ca`",
+            Self::TlsPolicy => "in a `tls-policy`",
+            Self::Tracing => "in `tracing`",
+            Self::Admin => "in `admin`",
+            Self::Test => "in a `test`",
+            Self::Expect => "after `expect`",
+            Self::ListenerProtocol => "after `listener`",
+            Self::Listener => "in a `listener`",
+            Self::ListenerLimits => "in the `limits` of a listener",
+            Self::ClientIp => "after `client-ip`",
+            Self::Trusted => "after `x-forwarded-for`",
+            Self::Forwarded => "in `forwarded`",
+            Self::ForwardedFor => "after `forwarded-for`",
+            Self::State => "after `state`",
+            Self::ServerGroup => "in a `server-group`",
+            Self::Server => "after the address of a `server`",
+            Self::Balance => "after `balance`",
+            Self::GroupProtocol => "after `protocol`",
+            Self::HealthCheck => "in a `health-check`",
+            Self::Extension => "in an `extension`",
+            Self::ExtensionLimits => "in the `limits` of an extension",
+            Self::Instance => "after `instance`",
+            Self::OnError => "after `on-error`",
+            Self::Abi => "after `abi`",
+            Self::Allow => "in `allow`",
+            Self::Rules => "in `rules`",
+            Self::Rule => "in a rule",
+            Self::OnResponse => "in `on-response`",
+            Self::Subject | Self::ResponseSubject => "at the beginning of a test",
+            Self::Predicate => "in a test",
+            Self::Rewrite => "after `rewrite`",
+            Self::Limit => "after the rate of a `limit`",
+            Self::LimitKey => "after `per`",
+            Self::Target => "after a group of `forward`",
+            Self::Respond => "after the body of `respond`",
+            Self::Cors => "in `cors`",
+            Self::Insert | Self::ResponseInsert => "in `${…}`",
+        }
+    }
+
+    /// The default of a time; zero where the table has none, which a test rules out for the words that ask.
+    pub(crate) fn default_duration(self, name: &str) -> Duration {
+        match self.find(name).map(|word| word.value) {
+            Some(Value::Duration { default: Some(default), .. }) => default,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The default of a number or a size; `None` is off.
+    pub(crate) fn default_number(self, name: &str) -> Option<u64> {
+        match self.find(name).map(|word| word.value) {
+            Some(Value::Count { default, .. } | Value::Size { default, .. }) => default,
+            _ => None,
+        }
+    }
+
+    /// The default of a switch.
+    pub(crate) fn default_switch(self, name: &str) -> bool {
+        matches!(self.find(name).map(|word| word.value), Some(Value::Switch { default: true }))
+    }
+}
