@@ -299,7 +299,7 @@ impl Conversation<'_> {
             }
             Behaviour::CloseIdleAfter(count) => {
                 self.write_echo(&request)?;
-                return Ok(if answered % count == 0 { Then::Close } else { Then::Keep });
+                return Ok(if answered.is_multiple_of(count) { Then::Close } else { Then::Keep });
             }
             Behaviour::Text(text) if is_head => {
                 let whole = response("text/plain", text.as_bytes());

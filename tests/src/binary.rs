@@ -11,25 +11,28 @@ use serde_json::Value;
 /// # Panics
 /// It does not build.
 pub fn tidegate() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| std::env::var_os("TIDEGATE_BIN").map_or_else(build, PathBuf::from))
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| std::env::var_os("TIDEGATE_BIN").map_or_else(build, |path| Ok(path.into())));
+    binary.as_ref().unwrap_or_else(|error| panic!("cargo build -p tidegate:\n{error}"))
 }
 
-fn build() -> PathBuf {
+fn build() -> Result<PathBuf, String> {
     let mut cargo = cargo();
     cargo.args(["build", "-p", "tidegate", "--message-format=json-render-diagnostics"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
     let output = cargo.output().expect("cargo starts");
-    assert!(output.status.success(), "cargo build -p tidegate:\n{}", String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
     let messages = String::from_utf8_lossy(&output.stdout);
     let executable = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["target"]["name"] == "tidegate")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executable.expect("cargo names the binary")
+    executable.ok_or_else(|| "cargo names no binary".to_owned())
 }
 
 /// The folder of the workspace.
