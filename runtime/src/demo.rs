@@ -27,7 +27,8 @@ const TRIES: u16 = 50;
 /// Serves until a signal.
 pub(crate) fn run(port: Option<u16>) -> Result<(), Failed> {
     let (port, backend) = free_ports(port)?;
-    let policy = write_policy(port).map_err(|error| Failed::Because(format!("cannot write the demo's files: {error}")))?;
+    let policy =
+        write_policy(port).map_err(|error| Failed::Because(format!("cannot write the demo's files: {error}")))?;
     serve_backend(backend).map_err(|error| Failed::Because(format!("cannot start the demo's backend: {error}")))?;
     let gateway = Gateway::start(policy.clone(), host()?).map_err(|_| Failed::Said)?;
     answer(&welcome(port, &policy))?;
@@ -67,7 +68,10 @@ fn free_ports(wanted: Option<u16>) -> Result<(u16, TcpListener), Failed> {
             return Ok((port, backend));
         }
     }
-    Err(Failed::Because(format!("ports {first} and {} are taken; choose another with `--port`", first.saturating_add(1))))
+    Err(Failed::Because(format!(
+        "ports {first} and {} are taken; choose another with `--port`",
+        first.saturating_add(1)
+    )))
 }
 
 /// Writes the policy, with the ports in it, and the guest that it names, as they lie in the project.
@@ -115,6 +119,8 @@ async fn echo(request: http::Request<Incoming>) -> Result<http::Response<Full<By
         let _ = writeln!(text, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
     }
     let mut response = http::Response::new(Full::new(Bytes::from(text)));
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok(response)
 }

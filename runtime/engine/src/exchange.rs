@@ -54,7 +54,7 @@ pub struct Request {
     pub original_target: PathAndQuery,
     /// The version that the client spoke.
     pub version: Version,
-    /// Header fields, without `host`.
+    /// Header fields as they came. `host` is among them, but the authority is what leaves.
     pub headers: HeaderMap,
 }
 

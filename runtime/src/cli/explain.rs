@@ -15,10 +15,9 @@ use tidegate_engine::vars::Vars;
 use tidegate_engine::{Moment, explain as walk};
 use tidegate_wasm_host::Pool;
 
-use super::{Failed, answer};
 use super::check::compile;
+use super::{Failed, answer};
 use crate::downstream::head;
-use crate::failure::Failure;
 use crate::policy::snapshot::Snapshot;
 
 /// What the command line asks.
@@ -47,7 +46,7 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
-    let head = head::read(request.into_parts().0, &plan.limits).map_err(|failure: Failure| {
+    let head = head::read(request.into_parts().0, &plan.limits).map_err(|(failure, _)| {
         let row = failure.row();
         Failed::Because(format!("the request is refused with {} before any rule: {}", row.status, row.text))
     })?;
@@ -70,12 +69,14 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     });
     let pools: Vec<_> =
         snapshot.extensions.iter().map(|extension| RefCell::new(Pool::new(Arc::clone(extension)))).collect();
-    let explanation = walk(&snapshot.engine, listener, exchange, Moment { nanos: 1, random: 0 }, &mut |id, hook, exchange| {
-        match (snapshot.extensions.get(id.0), pools.get(id.0)) {
+    let explanation =
+        walk(&snapshot.engine, listener, exchange, Moment { nanos: 1, random: 0 }, &mut |id, hook, exchange| match (
+            snapshot.extensions.get(id.0),
+            pools.get(id.0),
+        ) {
             (Some(extension), Some(pool)) if extension.wants(hook, &exchange) => pool.borrow_mut().call(hook, exchange),
             _ => (exchange, Ok(Verdict::Next)),
-        }
-    });
+        });
     if asked.json {
         let json = serde_json::to_string_pretty(&explanation).map_err(|error| Failed::Because(error.to_string()))?;
         answer(&json)

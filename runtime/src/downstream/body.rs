@@ -98,12 +98,7 @@ impl ResponseBody {
     }
 
     /// A backend's answer.
-    pub fn upstream(
-        incoming: Incoming,
-        lease: Lease,
-        state: Rc<ConnectionState>,
-        record: Option<Box<Record>>,
-    ) -> Self {
+    pub fn upstream(incoming: Incoming, lease: Lease, state: Rc<ConnectionState>, record: Option<Box<Record>>) -> Self {
         Self { source: Source::Upstream(incoming, Some(lease)), state, record, sent: 0, done: false }
     }
 

@@ -14,15 +14,31 @@ use crate::proxy::fields;
 /// Checks framing-independent parts of a head, normalises host and path.
 ///
 /// # Errors
-/// What is wrong with it; nothing of the request was looked at by a rule then.
-pub fn read(parts: Parts, limits: &ListenerLimits) -> Result<Request, Failure> {
+/// What is wrong with it, and the head as it came, for the log.
+pub fn read(parts: Parts, limits: &ListenerLimits) -> Result<Request, (Failure, Box<Parts>)> {
+    match check(&parts, limits) {
+        Ok((authority, target, original_target)) => Ok(Request {
+            method: parts.method,
+            original_authority: authority.clone(),
+            authority,
+            target,
+            original_target,
+            version: parts.version,
+            headers: parts.headers,
+        }),
+        Err(failure) => Err((failure, Box::new(parts))),
+    }
+}
+
+/// The host, the normalised target and the target as it came.
+fn check(parts: &Parts, limits: &ListenerLimits) -> Result<(Authority, PathAndQuery, PathAndQuery), Failure> {
     if parts.method == Method::TRACE || parts.method == Method::CONNECT {
         return Err(Failure::BadMethod);
     }
     if !fields::has_known_coding(&parts.headers) {
         return Err(Failure::BadCoding);
     }
-    let authority = authority(&parts)?;
+    let authority = authority(parts)?;
     let original_target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     if u64::try_from(original_target.as_str().len()).unwrap_or(u64::MAX) > limits.uri_bytes {
         return Err(Failure::UriTooLong);
@@ -31,15 +47,7 @@ pub fn read(parts: Parts, limits: &ListenerLimits) -> Result<Request, Failure> {
     if target.as_str() == "*" && parts.method != Method::OPTIONS {
         return Err(Failure::BadTarget);
     }
-    Ok(Request {
-        method: parts.method,
-        original_authority: authority.clone(),
-        authority,
-        target,
-        original_target,
-        version: parts.version,
-        headers: parts.headers,
-    })
+    Ok((authority, target, original_target))
 }
 
 /// The host that the client asked for: of an absolute target before the `Host` field (RFC 9112, 3.2.2), of which an

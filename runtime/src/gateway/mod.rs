@@ -157,6 +157,8 @@ impl Gateway {
             error!(generation = old.generation, "the policy was not reloaded; the old one serves on");
             return;
         };
+        // Also if it is the same: a rotated file is opened anew.
+        self.log.set_target(snapshot.plan().access_log.to.clone());
         if *snapshot.plan() == *old.plan() && same_extensions(&snapshot, &old) {
             info!(generation = old.generation, "the policy's files changed, its meaning did not");
             return;
@@ -174,9 +176,6 @@ impl Gateway {
         let snapshot = Arc::new(snapshot);
         self.shared.commit(Arc::clone(&snapshot));
         self.sockets.commit(opened, &self.workers, snapshot.plan().gateway.drain);
-        if snapshot.plan().access_log.to != old.plan().access_log.to {
-            self.log.set_target(snapshot.plan().access_log.to.clone());
-        }
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(generation = snapshot.generation, ms, "reloaded");
     }

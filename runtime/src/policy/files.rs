@@ -45,7 +45,8 @@ impl Loader for Files<'_> {
     fn text(&self, path: &Path) -> Result<String, String> {
         let bytes = read(path, limits::POLICY_BYTES)?;
         String::from_utf8(bytes).map_err(|error| {
-            let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+            let line =
+                error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
             format!("the file is not UTF-8 text (line {line})")
         })
     }
@@ -57,11 +58,8 @@ impl Loader for Files<'_> {
     fn module(&self, extension: &ExtensionPlan) -> Result<ModuleFacts, String> {
         let module = self.module_bytes(&extension.module)?;
         let report = self.host.inspect(&module).map_err(|error| error.to_string())?;
-        let needs: Vec<_> = report
-            .needs
-            .into_iter()
-            .map(|need| Need { import: need.import, capability: need.capability })
-            .collect();
+        let needs: Vec<_> =
+            report.needs.into_iter().map(|need| Need { import: need.import, capability: need.capability }).collect();
         let allowed = needs.iter().all(|need| extension.allow.contains(&need.capability));
         let mut init_error = None;
         if allowed && report.unknown_imports.is_empty() {

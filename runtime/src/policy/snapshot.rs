@@ -36,9 +36,8 @@ impl Snapshot {
 
     /// The running listener that is bound there.
     pub fn listener_at(&self, bind: Bind) -> Option<ListenerId> {
-        let runs = |listener: &tidegate_dsl::plan::Listener| {
-            listener.bind == bind && listener.state == ListenerState::Running
-        };
+        let runs =
+            |listener: &tidegate_dsl::plan::Listener| listener.bind == bind && listener.state == ListenerState::Running;
         self.plan().listeners.iter().position(runs).map(ListenerId)
     }
 }

@@ -1,38 +1,39 @@
 //! Header fields that end at a proxy.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER};
-use http::header::{TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// What belongs to one connection (RFC 9110, 7.6.1). `Expect` is answered by whoever reads the body, which is the
-/// gateway (RFC 9110, 10.1.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    EXPECT,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-];
-
-/// Takes out the fields that belong to one connection, and those that `Connection` names.
+/// Takes out what belongs to one connection: the well-known fields, and those that `Connection` names (RFC 9110,
+/// 7.6.1). `Expect` is answered by whoever reads the body, which is the gateway (RFC 9110, 10.1.1).
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if let http::header::Entry::Occupied(connection) = headers.entry(CONNECTION) {
-        let (_, values) = connection.remove_entry_mult();
-        let values: Vec<_> = values.filter(|value| value != "keep-alive" && value != "close").collect();
-        for value in values {
-            remove_named(headers, &value);
-        }
+    // Most messages have none: one look at each field is cheaper than one search for each name.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
     }
-    for name in HOP_BY_HOP {
+    let named: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for value in named {
+        remove_named(headers, &value);
+    }
+    let found: Vec<_> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in found {
         headers.remove(name);
     }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "expect"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
 }
 
 fn remove_named(headers: &mut HeaderMap, connection: &HeaderValue) {

@@ -101,10 +101,9 @@ enum Source {
 impl Call<'_> {
     async fn run(&mut self, request: http::Request<Incoming>) -> Result<Response<ResponseBody>, Closed> {
         let (parts, body) = request.into_parts();
-        let fallback = (parts.method.clone(), parts.uri.clone());
         let head = match head::read(parts, &self.listener.limits) {
             Ok(head) => head,
-            Err(failure) => return Ok(reply::refuse(self, &fallback.0, &fallback.1, failure)),
+            Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };
         let engine = &self.view.snapshot.engine;
         let client_ip = self.client_ip(&head.headers);
@@ -130,7 +129,8 @@ impl Call<'_> {
             Decision::Forward(group) => {
                 let mut left = IfTheClientLeaves { journey: Some(journey), state: self.state };
                 let source = match &mut left.journey {
-                    Some(journey) => self.forward(group, journey, body).await,
+                    // In a box: the future of every request, and what is moved for it, stays small.
+                    Some(journey) => Box::pin(self.forward(group, journey, body)).await,
                     None => Err(Failure::NoServer),
                 };
                 let Some(back) = left.journey.take() else { return Err(Closed) };
@@ -163,21 +163,23 @@ impl Call<'_> {
         let group = self.view.group(id).ok_or(Failure::NoServer)?;
         exchange.group = snapshot.names.groups.get(id.0).cloned();
         let limit = self.listener.limits.body_bytes;
-        if fields::content_length(&exchange.request.headers).is_some_and(|length| limit.is_some_and(|most| length > most)) {
+        if fields::content_length(&exchange.request.headers)
+            .is_some_and(|length| limit.is_some_and(|most| length > most))
+        {
             return Err(Failure::BodyTooLarge);
         }
         let outgoing = self.outgoing(walk, exchange, RequestBody::new(body, Rc::clone(self.state), limit));
-        let asked = Instant::now();
+        let asked = record.clock();
         let sent = send(group, outgoing, self.state).await;
         let server = match &sent {
             Ok(answer) => Some(answer.server),
             Err((_, server)) => *server,
         };
         exchange.server = server.and_then(|at| snapshot.names.servers.get(id.0)?.get(at).cloned());
-        record.upstream = Some(Upstream { status: None, time: asked.elapsed() });
+        record.upstream = Upstream::since(asked, None);
         let answer = sent.map_err(|(failure, _)| failure)?;
         let (mut parts, incoming) = answer.response.into_parts();
-        record.upstream = Some(Upstream { status: Some(parts.status), time: asked.elapsed() });
+        record.upstream = Upstream::since(asked, Some(parts.status));
         // Nobody asked to switch protocols: `Upgrade` is never sent on.
         if !fields::has_known_coding(&parts.headers) || parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failure::UpstreamInvalid);
@@ -225,15 +227,14 @@ impl Call<'_> {
         }
         hooks::write_log_lines(self, &mut exchange);
         let head = exchange.response.take();
-        let (status, headers) = head.map_or((StatusCode::OK, http::HeaderMap::new()), |head| (head.status, head.headers));
+        let (status, headers) =
+            head.map_or((StatusCode::OK, http::HeaderMap::new()), |head| (head.status, head.headers));
         let poisoned = record.failure.is_some_and(Failure::poisons_connection);
         record.status = status;
         let record = record.keep(exchange, walk);
         let body = match source {
             Source::Ours(bytes) => ResponseBody::ours(bytes, Rc::clone(self.state), record),
-            Source::Upstream(incoming, lease) => {
-                ResponseBody::upstream(incoming, lease, Rc::clone(self.state), record)
-            }
+            Source::Upstream(incoming, lease) => ResponseBody::upstream(incoming, lease, Rc::clone(self.state), record),
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;

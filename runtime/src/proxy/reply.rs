@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
 use tidegate_engine::hook::Reply;
 
@@ -20,6 +21,10 @@ pub(super) fn of(failure: Failure) -> Reply {
     let reason = status.canonical_reason().unwrap_or("Error");
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if failure == Failure::BadMethod {
+        // RFC 9110, 15.5.6: 405 says what is allowed.
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
+    }
     Reply { status, headers, body: format!("{} {reason}: {}\n", row.status, row.text).into() }
 }
 
@@ -34,10 +39,10 @@ pub(super) fn take(exchange: &mut Exchange, reply: Reply) -> Source {
 }
 
 /// Refuses a request whose head no rule may see.
-pub(super) fn refuse(call: &Call<'_>, method: &Method, uri: &Uri, failure: Failure) -> Response<ResponseBody> {
+pub(super) fn refuse(call: &Call<'_>, head: &Parts, failure: Failure) -> Response<ResponseBody> {
     let reply = of(failure);
     if call.listener.access_log {
-        access_log::write_refused(call.state, call.view, method, uri, call.started, failure, reply.body.len());
+        access_log::write_refused(call.state, call.view, head, call.started, failure, reply.body.len());
     }
     let mut response = Response::new(ResponseBody::ours(Bytes::clone(&reply.body), Rc::clone(call.state), None));
     *response.status_mut() = reply.status;

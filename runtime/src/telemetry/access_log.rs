@@ -5,12 +5,14 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::USER_AGENT;
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::header::{HOST, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, Version};
 use serde::Serialize;
 use tidegate_dsl::plan::LogFormat;
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
+use tidegate_engine::vars::Vars;
 
 pub use super::writer::{LogSender, LogWriter};
 use crate::downstream::state::ConnectionState;
@@ -79,6 +81,13 @@ pub struct Upstream {
     pub time: Duration,
 }
 
+impl Upstream {
+    /// What has become of a request that was sent at this time; nothing if nobody took the time.
+    pub fn since(asked: Option<Instant>, status: Option<StatusCode>) -> Option<Self> {
+        asked.map(|asked| Self { status, time: asked.elapsed() })
+    }
+}
+
 impl Record {
     /// A request that has just been read.
     pub fn new(started: Instant, view: Rc<View>, wanted: bool, exchange: &Exchange) -> Self {
@@ -93,6 +102,11 @@ impl Record {
             user_agent,
             exchange: None,
         }
+    }
+
+    /// The time, if it will be logged.
+    pub fn clock(&self) -> Option<Instant> {
+        self.wanted.then(Instant::now)
     }
 
     /// The record for the body to write at its end; nothing if the listener's requests are not logged.
@@ -145,6 +159,7 @@ impl Record {
             failure: row.map(|row| row.name),
             side: row.map(|row| row.side.name()),
             user_agent: self.user_agent.as_ref().and_then(|value| value.to_str().ok()),
+            vars: (!exchange.vars.is_empty()).then_some(VarsLine(&exchange.vars)),
             generation: snapshot.generation,
         };
         state.worker.access_log.write(&line, snapshot.plan().access_log.format);
@@ -155,13 +170,13 @@ impl Record {
 pub fn write_refused(
     state: &ConnectionState,
     view: &View,
-    method: &Method,
-    uri: &Uri,
+    head: &Parts,
     started: Instant,
     failure: Failure,
     bytes: usize,
 ) {
     let row = failure.row();
+    let host = head.uri.host().or_else(|| head.headers.get(HOST)?.to_str().ok());
     let line = Line {
         time: now(),
         request_id: None,
@@ -169,11 +184,11 @@ pub fn write_refused(
         rule: None,
         client_ip: state.info.peer.ip(),
         peer: state.info.peer,
-        method: method.as_str(),
+        method: head.method.as_str(),
         scheme: state.info.scheme(),
-        host: uri.host(),
-        uri: uri.path_and_query().map_or("", |target| target.as_str()),
-        protocol: protocol(Version::HTTP_11),
+        host,
+        uri: head.uri.path_and_query().map_or("", |target| target.as_str()),
+        protocol: protocol(head.version),
         status: row.status,
         bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
         ms: millis(started.elapsed()),
@@ -184,7 +199,8 @@ pub fn write_refused(
         limited: false,
         failure: Some(row.name),
         side: Some(row.side.name()),
-        user_agent: None,
+        user_agent: head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
+        vars: None,
         generation: view.snapshot.generation,
     };
     state.worker.access_log.write(&line, view.snapshot.plan().access_log.format);
@@ -224,8 +240,20 @@ struct Line<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     side: Option<&'static str>,
     user_agent: Option<&'l str>,
+    /// What rules and extensions noted about the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vars: Option<VarsLine<'l>>,
     /// Which policy served it.
     generation: u64,
+}
+
+/// Variables as a JSON object.
+struct VarsLine<'l>(&'l Vars);
+
+impl Serialize for VarsLine<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter())
+    }
 }
 
 impl Line<'_> {

@@ -15,11 +15,7 @@ use crate::limits;
 ///
 /// # Errors
 /// [`Failure::ConnectFailed`] or [`Failure::ConnectTimeout`], and the system's words for it.
-pub async fn connect(
-    host: &str,
-    port: u16,
-    timeout: Duration,
-) -> Result<SendRequest<RequestBody>, (Failure, String)> {
+pub async fn connect(host: &str, port: u16, timeout: Duration) -> Result<SendRequest<RequestBody>, (Failure, String)> {
     let stream = match tokio::time::timeout(timeout, dial(host, port)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err((Failure::ConnectFailed, error.to_string())),

@@ -1,7 +1,7 @@
 //! Sends a request to a server of a group, and waits for the head of its answer.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -56,7 +56,13 @@ pub async fn send(
         loop {
             let lease = match pool.take(group.keep()) {
                 Some(lease) => lease,
-                None => match within_deadline(state, connect(&plan.host, plan.port, group.plan.connect_timeout)).await {
+                // In a box: connecting is rare, and its state would make every request's larger.
+                None => match within_deadline(
+                    state,
+                    Box::pin(connect(&plan.host, plan.port, group.plan.connect_timeout)).as_mut(),
+                )
+                .await
+                {
                     Ok(Ok(sender)) => pool.lease(sender, group.keep()),
                     Ok(Err((failure, reason))) => {
                         if state.worker.trouble.may_write(failure.row().name) {
@@ -91,18 +97,21 @@ async fn exchange(
     *request.uri_mut() = outgoing.uri;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = outgoing.headers;
-    let sent = async {
-        // A connection fresh from the pool may have its last answer's end still to digest.
-        if lease.sender.is_ready() || lease.sender.ready().await.is_ok() {
-            lease.sender.try_send_request(request).await.map_err(|mut error| {
-                let message = error.take_message();
-                (Some(error.into_error()), message)
-            })
-        } else {
-            Err((None, Some(request)))
-        }
+    let answer = {
+        let sent = pin!(async {
+            // A connection fresh from the pool may have its last answer's end still to digest.
+            if lease.sender.is_ready() || lease.sender.ready().await.is_ok() {
+                lease.sender.try_send_request(request).await.map_err(|mut error| {
+                    let message = error.take_message();
+                    (Some(error.into_error()), message)
+                })
+            } else {
+                Err((None, Some(request)))
+            }
+        });
+        within_deadline(state, sent).await
     };
-    match within_deadline(state, sent).await {
+    match answer {
         Ok(Ok(response)) => Ok((response, lease)),
         Ok(Err((_, Some(unsent)))) if lease.is_reused() => Err((Failure::UpstreamClosed, Some(take_apart(unsent)))),
         Ok(Err((error, _))) => {
@@ -138,9 +147,8 @@ fn classify(error: Option<&hyper::Error>) -> Failure {
     }
 }
 
-/// Waits, but not beyond the connection's deadline.
-async fn within_deadline<F: Future>(state: &ConnectionState, future: F) -> Result<F::Output, Failure> {
-    let mut future = pin!(future);
+/// Waits, but not beyond the connection's deadline. The future comes pinned, so that it is not moved again.
+async fn within_deadline<F: Future>(state: &ConnectionState, mut future: Pin<&mut F>) -> Result<F::Output, Failure> {
     poll_fn(|cx| {
         if state.take_expired() {
             let client = state.is_body_due();
