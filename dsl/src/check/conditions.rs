@@ -147,7 +147,14 @@ impl<'t> Checker<'_, 't> {
             "absent" => Some(Predicate::Absent),
             "in" => self.network_set(args).map(Predicate::In),
             "is" => self.is(subject, args),
-            "like" => self.texts(args, "a pattern", |_, _, _| Some(())).map(Predicate::Like),
+            "like" => {
+                let mut patterns = self.texts(args, "a pattern", |_, _, _| Some(()))?;
+                if *subject == Subject::Host {
+                    // Hosts have no case, and are in lower case when they are compared.
+                    patterns.iter_mut().for_each(|pattern| pattern.make_ascii_lowercase());
+                }
+                Some(Predicate::Like(patterns))
+            }
             "under" => self.texts(args, "a path", Self::check_path).map(Predicate::Under),
             _ => self.matches(args, context),
         }

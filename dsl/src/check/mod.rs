@@ -56,8 +56,10 @@ pub(crate) fn check<'t>(
     let lines = checker.lines_of(&tree.nodes, Place::File).all;
     checker.declare(&lines);
     let plan = checker.file(lines);
-    if !checker.sink.has_errors() {
-        checker.unused();
+    if let Some(plan) = &plan
+        && !checker.sink.has_errors()
+    {
+        checker.unused(plan);
     }
     plan
 }

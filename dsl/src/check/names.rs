@@ -6,6 +6,7 @@ use super::Checker;
 use super::args::Args;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
+use crate::plan::{Capability, Plan};
 use crate::source::Span;
 use crate::suggest;
 use crate::tree::{Item, ItemKind};
@@ -174,10 +175,16 @@ impl<'t> Checker<'_, 't> {
         id.map(|declared| declared.span).unwrap_or_default()
     }
 
-    /// Warns of names that nothing refers to.
-    pub(crate) fn unused(&mut self) {
+    /// Warns of names that nothing refers to. A guest that may `route` can name any group while it runs.
+    pub(crate) fn unused(&mut self, plan: &Plan) {
+        let guests_route = plan.extensions.iter().any(|extension| extension.allow.contains(&Capability::Route));
+        let known = |kind: &Kind| match kind {
+            Kind::Listener => false,
+            Kind::Group => !guests_route,
+            _ => true,
+        };
         let mut reports = Vec::new();
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Listener) {
+        for kind in Kind::ALL.into_iter().filter(known) {
             for declared in self.names.declared.get(&kind).into_iter().flatten().filter(|declared| !declared.used) {
                 let what = format!("the {} {} is never used", kind.word(), quoted(declared.name));
                 reports.push(Diagnostic::new(codes::UNUSED, declared.span, what).help("use it or remove it"));
