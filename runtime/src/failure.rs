@@ -9,6 +9,8 @@ pub enum Side {
     Client,
     /// A backend refused, was too slow, or broke the protocol.
     Upstream,
+    /// An extension failed, and its `on-error` denies.
+    Hook,
     /// The policy left no way, such as a group without a usable server.
     Policy,
     /// The gateway itself.
@@ -21,6 +23,7 @@ impl Side {
         match self {
             Self::Client => "client",
             Self::Upstream => "upstream",
+            Self::Hook => "hook",
             Self::Policy => "policy",
             Self::Gateway => "gateway",
         }
@@ -62,6 +65,8 @@ pub enum Failure {
     UpstreamTimeout,
     /// The backend broke off in the middle of its body.
     UpstreamBody,
+    /// An extension failed, and its `on-error` denies; the status that the client gets is the policy's.
+    Extension,
     /// The policy said `close`.
     Closed,
     /// The gateway went down before the request was complete.
@@ -84,7 +89,7 @@ pub struct Row {
 impl Failure {
     /// The row of this failure.
     pub const fn row(self) -> Row {
-        use Side::{Client, Gateway, Policy, Upstream};
+        use Side::{Client, Gateway, Hook, Policy, Upstream};
         let (name, side, status, text) = match self {
             Self::BadHost => ("bad-host", Client, 400, "the request needs one valid Host"),
             Self::BadTarget => ("bad-target", Client, 400, "the request target is not a safe path"),
@@ -102,6 +107,7 @@ impl Failure {
             Self::UpstreamInvalid => ("upstream-invalid", Upstream, 502, "the server's answer is not valid HTTP"),
             Self::UpstreamTimeout => ("upstream-timeout", Upstream, 504, "the server did not answer in time"),
             Self::UpstreamBody => ("upstream-body", Upstream, 502, "the server broke off its answer"),
+            Self::Extension => ("extension", Hook, 500, "an extension failed"),
             Self::Closed => ("closed", Policy, 444, "closed by the policy"),
             Self::Drained => ("drained", Gateway, 503, "the gateway is going down"),
         };

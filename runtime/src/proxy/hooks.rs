@@ -1,15 +1,22 @@
 //! Runs the engine's walk, and the extensions that it asks for.
 
-use tidegate_dsl::plan::ExtensionId;
+use tidegate_dsl::plan::{ExtensionId, OnError};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault};
 use tidegate_engine::{Decision, Progress, ResponseDecision, Silent, Walk};
 use tracing::{info, warn};
 
 use super::Call;
+use crate::failure::Failure;
+use crate::telemetry::access_log::Record;
 
 /// The request's walk, to its decision.
-pub(super) fn decide(call: &Call<'_>, walk: &mut Walk, mut exchange: Box<Exchange>) -> (Box<Exchange>, Decision) {
+pub(super) fn decide(
+    call: &Call<'_>,
+    walk: &mut Walk,
+    mut exchange: Box<Exchange>,
+    record: &mut Record,
+) -> (Box<Exchange>, Decision) {
     let engine = &call.view.snapshot.engine;
     let moment = call.moment();
     loop {
@@ -18,7 +25,7 @@ pub(super) fn decide(call: &Call<'_>, walk: &mut Walk, mut exchange: Box<Exchang
                 let verdict;
                 (exchange, verdict) = call.view.call(extension, Hook::Request, exchange);
                 engine.resume(walk, &mut exchange, verdict);
-                report(call, walk, &exchange);
+                report(call, walk, &exchange, record);
             }
             Progress::Done(decision) => return (exchange, decision),
         }
@@ -30,6 +37,7 @@ pub(super) fn way_back(
     call: &Call<'_>,
     walk: &mut Walk,
     mut exchange: Box<Exchange>,
+    record: &mut Record,
 ) -> (Box<Exchange>, ResponseDecision) {
     let engine = &call.view.snapshot.engine;
     engine.start_response(walk);
@@ -39,7 +47,7 @@ pub(super) fn way_back(
                 let verdict;
                 (exchange, verdict) = call.view.call(extension, Hook::Response, exchange);
                 engine.resume_response(walk, &mut exchange, verdict);
-                report(call, walk, &exchange);
+                report(call, walk, &exchange, record);
             }
             Progress::Done(decision) => return (exchange, decision),
         }
@@ -47,10 +55,14 @@ pub(super) fn way_back(
 }
 
 /// Says what went wrong in a hook; the request has its consequence already.
-fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange) {
+fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, record: &mut Record) {
     let Some((ExtensionId(at), HookFault { kind, message })) = walk.last_fault() else { return };
+    let extension = call.view.snapshot.plan().extensions.get(at);
+    if extension.is_some_and(|extension| matches!(extension.on_error, OnError::Deny(_))) {
+        record.failure.get_or_insert(Failure::Extension);
+    }
     if call.state.worker.trouble.may_write(kind.name()) {
-        let name = call.view.snapshot.plan().extensions.get(at).map_or("?", |extension| extension.name.as_str());
+        let name = extension.map_or("?", |extension| extension.name.as_str());
         let request_id = format!("{:032x}", exchange.request_id);
         warn!(extension = name, fault = kind.name(), request_id, "{message}");
     }

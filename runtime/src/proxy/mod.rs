@@ -118,9 +118,9 @@ impl Call<'_> {
             server: None,
             log_lines: Vec::new(),
         });
-        let record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
+        let mut record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
         let mut walk = engine.start(self.id);
-        let (exchange, decision) = hooks::decide(self, &mut walk, exchange);
+        let (exchange, decision) = hooks::decide(self, &mut walk, exchange, &mut record);
         if let Some(timeout) = walk.timeout() {
             self.state.set_request_timeout(timeout);
         }
@@ -218,7 +218,7 @@ impl Call<'_> {
         let Journey { mut exchange, mut walk, mut record } = journey;
         if self.view.snapshot.engine.response_work(&walk) {
             let decision;
-            (exchange, decision) = hooks::way_back(self, &mut walk, exchange);
+            (exchange, decision) = hooks::way_back(self, &mut walk, exchange, &mut record);
             match decision {
                 ResponseDecision::Pass => {}
                 ResponseDecision::Replace(reply) => source = reply::take(&mut exchange, reply),
