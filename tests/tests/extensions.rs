@@ -127,9 +127,14 @@ fn a_guest_that_fails_may_be_skipped() {
 }
 
 #[test]
-fn the_status_of_a_denial_can_be_chosen() {
+fn the_status_of_a_denial_can_be_chosen_and_the_log_says_who_failed() {
     let gateway = hostile(&Backend::echo(), "on-error deny 429");
     assert_eq!(act(&mut gateway.client(), "panic").status, 429);
+    let line = gateway.access("/guest");
+    assert_eq!(
+        (line["status"].as_u64(), line["failure"].as_str(), line["side"].as_str()),
+        (Some(429), Some("extension"), Some("hook"))
+    );
 }
 
 #[test]
