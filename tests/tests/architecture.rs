@@ -45,7 +45,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "tidegate-engine",
         ours: &["tidegate-dsl"],
-        others: Some(&["bytes", "http", "ipnet", "percent-encoding", "regex", "serde", "serde_json"]),
+        others: Some(&["bytes", "http", "ipnet", "percent-encoding", "regex", "regex-syntax", "serde", "serde_json"]),
         never: OUTSIDE,
     },
     Row {
