@@ -3,6 +3,8 @@
 //! They are built by the same cargo, for `wasm32-unknown-unknown`, into `target/guests`. Where that target is missing,
 //! it is installed through rustup.
 
+#![expect(clippy::panic, reason = "a build script speaks to its user by failing")]
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;

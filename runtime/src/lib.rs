@@ -10,6 +10,7 @@ pub mod downstream;
 pub mod failure;
 pub mod gateway;
 pub mod limits;
+pub mod plain;
 pub mod policy;
 pub mod proxy;
 pub mod telemetry;

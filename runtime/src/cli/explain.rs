@@ -46,10 +46,11 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
-    let head = head::read(request.into_parts().0, &plan.limits).map_err(|(failure, _)| {
-        let row = failure.row();
-        Failed::Because(format!("the request is refused with {} before any rule: {}", row.status, row.text))
-    })?;
+    let head =
+        head::read(request.into_parts().0, &plan.limits, &head::KnownHost::default()).map_err(|(failure, _)| {
+            let row = failure.row();
+            Failed::Because(format!("the request is refused with {} before any rule: {}", row.status, row.text))
+        })?;
     let info = Arc::new(Connection {
         peer: SocketAddr::new(asked.from, 0),
         local: SocketAddr::new(asked.from, plan.bind.port()),

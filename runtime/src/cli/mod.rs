@@ -6,6 +6,7 @@
 mod check;
 mod explain;
 mod fmt;
+mod help;
 mod print;
 mod run;
 
@@ -80,6 +81,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Explain a diagnostic, with an example; without a code, list the commands.
+    Help {
+        /// The code of the diagnostic: `E0401`.
+        code: Option<String>,
+    },
     /// Serve the quickstart policy with a backend of its own.
     Demo {
         /// The port to listen on; the backend takes the next one. Without it, the first free pair from 8080.
@@ -122,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Explain { file, request, headers, from, listener, json } => {
             explain::explain(&file, &explain::Asked { request, headers, from, listener, json })
         }
+        Command::Help { code } => help::help(code.as_deref()),
         Command::Demo { port } => crate::demo::run(port),
     };
     match done {

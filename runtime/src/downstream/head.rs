@@ -1,5 +1,7 @@
 //! A request's head as it came, made into one that rules can trust.
 
+use std::cell::RefCell;
+
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -15,8 +17,8 @@ use crate::proxy::fields;
 ///
 /// # Errors
 /// What is wrong with it, and the head as it came, for the log.
-pub fn read(parts: Parts, limits: &ListenerLimits) -> Result<Request, (Failure, Box<Parts>)> {
-    match check(&parts, limits) {
+pub fn read(parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Result<Request, (Failure, Box<Parts>)> {
+    match check(&parts, limits, known) {
         Ok((authority, target, original_target)) => Ok(Request {
             method: parts.method,
             original_authority: authority.clone(),
@@ -31,14 +33,18 @@ pub fn read(parts: Parts, limits: &ListenerLimits) -> Result<Request, (Failure, 
 }
 
 /// The host, the normalised target and the target as it came.
-fn check(parts: &Parts, limits: &ListenerLimits) -> Result<(Authority, PathAndQuery, PathAndQuery), Failure> {
+fn check(
+    parts: &Parts,
+    limits: &ListenerLimits,
+    known: &KnownHost,
+) -> Result<(Authority, PathAndQuery, PathAndQuery), Failure> {
     if parts.method == Method::TRACE || parts.method == Method::CONNECT {
         return Err(Failure::BadMethod);
     }
     if !fields::has_known_coding(&parts.headers) {
         return Err(Failure::BadCoding);
     }
-    let authority = authority(parts)?;
+    let authority = authority(parts, known)?;
     let original_target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     if u64::try_from(original_target.as_str().len()).unwrap_or(u64::MAX) > limits.uri_bytes {
         return Err(Failure::UriTooLong);
@@ -52,7 +58,7 @@ fn check(parts: &Parts, limits: &ListenerLimits) -> Result<(Authority, PathAndQu
 
 /// The host that the client asked for: of an absolute target before the `Host` field (RFC 9112, 3.2.2), of which an
 /// HTTP/1.1 request has exactly one (RFC 9112, 3.2).
-fn authority(parts: &Parts) -> Result<Authority, Failure> {
+fn authority(parts: &Parts, known: &KnownHost) -> Result<Authority, Failure> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (host, more) = (hosts.next(), hosts.next());
     if more.is_some() {
@@ -65,5 +71,23 @@ fn authority(parts: &Parts) -> Result<Authority, Failure> {
         // HTTP/1.0 knew requests without a host: no rule could route them, so they are refused like in HTTP/1.1.
         _ => return Err(Failure::BadHost),
     };
-    normalise::authority(raw).map_err(|_| Failure::BadHost)
+    known.normalise(raw)
+}
+
+/// The last host that a connection asked for, normalised: most ask for one host alone.
+#[derive(Default)]
+pub struct KnownHost(RefCell<Option<(Vec<u8>, Authority)>>);
+
+impl KnownHost {
+    fn normalise(&self, raw: &[u8]) -> Result<Authority, Failure> {
+        let mut known = self.0.borrow_mut();
+        match &*known {
+            Some((host, authority)) if host == raw => Ok(authority.clone()),
+            _ => {
+                let authority = normalise::authority(raw).map_err(|_| Failure::BadHost)?;
+                *known = Some((raw.to_vec(), authority.clone()));
+                Ok(authority)
+            }
+        }
+    }
 }

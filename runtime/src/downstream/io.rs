@@ -56,7 +56,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let result = crate::plain::write(Pin::new(&mut self.stream), cx, bufs);
         self.written(result)
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tidegate_engine::exchange::Connection;
 
+use super::head::KnownHost;
 use crate::failure::Failure;
 use crate::limits;
 use crate::worker::{Slot, Worker};
@@ -36,6 +37,8 @@ pub struct ConnectionState {
     pub slot: Rc<Slot>,
     /// Its worker.
     pub worker: Rc<Worker>,
+    /// The host that it asked for last.
+    pub host: KnownHost,
     phase: Cell<Phase>,
     /// In [`Worker::now_ms`] time; `u64::MAX` is never.
     deadline_ms: Cell<u64>,
@@ -68,6 +71,7 @@ impl ConnectionState {
             info,
             slot,
             worker,
+            host: KnownHost::default(),
             phase: Cell::new(Phase::Idle),
             deadline_ms: Cell::new(u64::MAX),
             patience_ms: Cell::new(0),

@@ -1,39 +1,61 @@
 //! Header fields that end at a proxy.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE};
+use http::header::{TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Takes out what belongs to one connection: the well-known fields, and those that `Connection` names (RFC 9110,
-/// 7.6.1). `Expect` is answered by whoever reads the body, which is the gateway (RFC 9110, 10.1.1).
+/// The fields that belong to one connection (RFC 9110, 7.6.1). `Expect` is answered by whoever reads the body, which is
+/// the gateway (RFC 9110, 10.1.1).
+const HOP_BY_HOP: [HeaderName; 10] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    EXPECT,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+];
+
+/// Takes out the fields that belong to one connection, and those that `Connection` names.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // Most messages have none: one look at each field is cheaper than one search for each name.
-    if !headers.keys().any(is_hop_by_hop) {
-        return;
+    // A message has few of them: one look at each field is cheaper than one search for each name.
+    let found = headers.keys().filter_map(place).fold(0_u16, |found, place| found | 1 << place);
+    if found & 1 != 0 {
+        let more: Vec<_> = headers.get_all(CONNECTION).iter().filter(|value| !is_plain(value)).cloned().collect();
+        for value in more {
+            remove_named(headers, &value);
+        }
     }
-    let named: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
-    for value in named {
-        remove_named(headers, &value);
-    }
-    let found: Vec<_> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
-    for name in found {
-        headers.remove(name);
+    for (place, name) in HOP_BY_HOP.iter().enumerate() {
+        if found & 1 << place != 0 {
+            headers.remove(name);
+        }
     }
 }
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "expect"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-    )
+/// Where a name stands in [`HOP_BY_HOP`].
+fn place(name: &HeaderName) -> Option<u16> {
+    Some(match name.as_str() {
+        "connection" => 0,
+        "keep-alive" => 1,
+        "proxy-connection" => 2,
+        "te" => 3,
+        "trailer" => 4,
+        "transfer-encoding" => 5,
+        "upgrade" => 6,
+        "expect" => 7,
+        "proxy-authenticate" => 8,
+        "proxy-authorization" => 9,
+        _ => return None,
+    })
+}
+
+/// A `Connection` that names no field.
+fn is_plain(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"keep-alive") || value.as_bytes().eq_ignore_ascii_case(b"close")
 }
 
 fn remove_named(headers: &mut HeaderMap, connection: &HeaderValue) {
@@ -99,6 +121,13 @@ mod tests {
         assert!(has_known_coding(&headers(&[("transfer-encoding", "Chunked")])));
         assert!(!has_known_coding(&headers(&[("transfer-encoding", "gzip, chunked")])));
         assert!(!has_known_coding(&headers(&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")])));
+    }
+
+    #[test]
+    fn every_name_is_found_in_its_place() {
+        for (at, name) in HOP_BY_HOP.iter().enumerate() {
+            assert_eq!(place(name).map(usize::from), Some(at));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use tidegate_dsl::plan::{GroupId, Listener, ListenerId};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
 use tidegate_engine::vars::Vars;
@@ -23,7 +23,7 @@ use crate::downstream::state::ConnectionState;
 use crate::failure::Failure;
 use crate::telemetry::access_log::{Record, Upstream};
 use crate::upstream::pool::Lease;
-use crate::upstream::send::{Outgoing, send};
+use crate::upstream::send::send;
 use crate::worker::View;
 
 /// The connection is to be closed without an answer.
@@ -44,10 +44,7 @@ impl std::error::Error for Closed {}
 ///
 /// # Errors
 /// [`Closed`] if the policy wants no answer.
-pub async fn serve(
-    state: Rc<ConnectionState>,
-    request: http::Request<Incoming>,
-) -> Result<Response<ResponseBody>, Closed> {
+pub async fn serve(state: Rc<ConnectionState>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Closed> {
     let (view, id) = state.slot.view(&state.worker);
     let Some(listener) = view.snapshot.plan().listeners.get(id.0) else { return Err(Closed) };
     let number = state.begin_request(listener.request_timeout);
@@ -99,9 +96,9 @@ enum Source {
 }
 
 impl Call<'_> {
-    async fn run(&mut self, request: http::Request<Incoming>) -> Result<Response<ResponseBody>, Closed> {
+    async fn run(&mut self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Closed> {
         let (parts, body) = request.into_parts();
-        let head = match head::read(parts, &self.listener.limits) {
+        let head = match head::read(parts, &self.listener.limits, &self.state.host) {
             Ok(head) => head,
             Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };
@@ -190,7 +187,7 @@ impl Call<'_> {
     }
 
     /// The request as the backend gets it.
-    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, body: RequestBody) -> Outgoing {
+    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, body: RequestBody) -> Request<RequestBody> {
         let engine = &self.view.snapshot.engine;
         fields::remove_hop_by_hop(&mut exchange.request.headers);
         engine.add_forwarded(self.id, exchange);
@@ -199,18 +196,16 @@ impl Call<'_> {
         if !unchanged && let Ok(host) = HeaderValue::from_str(authority) {
             exchange.request.headers.insert(HOST, host);
         }
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(&exchange.request.method);
+        *request.uri_mut() = Uri::from(exchange.request.target.clone());
         // What looks at the request on the way back needs it whole; otherwise it is given away.
-        let headers = if engine.response_work(walk) {
+        *request.headers_mut() = if engine.response_work(walk) {
             exchange.request.headers.clone()
         } else {
             std::mem::take(&mut exchange.request.headers)
         };
-        Outgoing {
-            method: exchange.request.method.clone(),
-            uri: Uri::from(exchange.request.target.clone()),
-            headers,
-            body,
-        }
+        request
     }
 
     /// Response hooks and steps, then the answer as the client gets it.

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use crate::downstream::body::RequestBody;
 use crate::failure::Failure;
 use crate::limits;
+use crate::plain::Plain;
 
 /// Resolves, connects, and starts the task that drives the connection.
 ///
@@ -27,7 +28,7 @@ pub async fn connect(host: &str, port: u16, timeout: Duration) -> Result<SendReq
         .max_buf_size(limits::CONNECTION_BUFFER)
         .max_headers(limits::RESPONSE_HEADERS)
         .max_header_size(limits::RESPONSE_HEADER_BYTES)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Plain(stream)))
         .await
         .map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
     tokio::task::spawn_local(async move {

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::{Request, Response};
 use http_body::Body;
 use tracing::warn;
 
@@ -15,18 +15,6 @@ use super::pool::Lease;
 use crate::downstream::body::{Incoming, RequestBody};
 use crate::downstream::state::ConnectionState;
 use crate::failure::Failure;
-
-/// What a backend is asked for.
-pub struct Outgoing {
-    /// The method.
-    pub method: Method,
-    /// In origin form.
-    pub uri: Uri,
-    /// Without hop-by-hop fields.
-    pub headers: HeaderMap,
-    /// The client's body.
-    pub body: RequestBody,
-}
 
 /// A backend's answer.
 pub struct Answer {
@@ -47,14 +35,14 @@ pub struct Answer {
 /// The last server's failure and its index, or [`Failure::NoServer`].
 pub async fn send(
     group: &Group,
-    mut outgoing: Outgoing,
+    mut request: Request<RequestBody>,
     state: &Rc<ConnectionState>,
 ) -> Result<Answer, (Failure, Option<usize>)> {
     let mut tried = Vec::new();
     let mut last = (Failure::NoServer, None);
     while let Some((server, plan, pool)) = group.pick(&tried) {
         loop {
-            let lease = match pool.take(group.keep()) {
+            let mut lease = match pool.take(group.keep()) {
                 Some(lease) => lease,
                 // In a box: connecting is rare, and its state would make every request's larger.
                 None => match within_deadline(
@@ -74,9 +62,9 @@ pub async fn send(
                     Err(failure) => return Err((failure, Some(server))),
                 },
             };
-            match exchange(lease, outgoing, state).await {
-                Ok((response, lease)) => return Ok(Answer { response, lease, server }),
-                Err((_, Some(again))) => outgoing = again,
+            match exchange(&mut lease, request, state).await {
+                Ok(response) => return Ok(Answer { response, lease, server }),
+                Err((_, Some(again))) => request = *again,
                 Err((failure, None)) => return Err((failure, Some(server))),
             }
         }
@@ -87,56 +75,46 @@ pub async fn send(
 
 /// One try on one connection. The request comes back if it may be sent again.
 async fn exchange(
-    mut lease: Lease,
-    outgoing: Outgoing,
+    lease: &mut Lease,
+    request: Request<RequestBody>,
     state: &Rc<ConnectionState>,
-) -> Result<(Response<Incoming>, Lease), (Failure, Option<Outgoing>)> {
-    let again = replay(&lease, &outgoing, state);
-    let mut request = Request::new(outgoing.body);
-    *request.method_mut() = outgoing.method;
-    *request.uri_mut() = outgoing.uri;
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = outgoing.headers;
-    let answer = {
-        let sent = pin!(async {
-            // A connection fresh from the pool may have its last answer's end still to digest.
-            if lease.sender.is_ready() || lease.sender.ready().await.is_ok() {
-                lease.sender.try_send_request(request).await.map_err(|mut error| {
-                    let message = error.take_message();
-                    (Some(error.into_error()), message)
-                })
-            } else {
-                Err((None, Some(request)))
-            }
-        });
-        within_deadline(state, sent).await
-    };
-    match answer {
-        Ok(Ok(response)) => Ok((response, lease)),
-        Ok(Err((_, Some(unsent)))) if lease.is_reused() => Err((Failure::UpstreamClosed, Some(take_apart(unsent)))),
+) -> Result<Response<Incoming>, (Failure, Option<Box<Request<RequestBody>>>)> {
+    let again = replay(lease, &request, state);
+    let reused = lease.is_reused();
+    let sender = &mut lease.sender;
+    let sent = pin!(async {
+        // A connection fresh from the pool may have its last answer's end still to digest.
+        if sender.is_ready() || sender.ready().await.is_ok() {
+            sender.try_send_request(request).await.map_err(|mut error| {
+                let unsent = error.take_message().map(Box::new);
+                (Some(error.into_error()), unsent)
+            })
+        } else {
+            Err((None, Some(Box::new(request))))
+        }
+    });
+    match within_deadline(state, sent).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err((_, Some(unsent)))) if reused => Err((Failure::UpstreamClosed, Some(unsent))),
         Ok(Err((error, _))) => {
             let failure = state.ending().unwrap_or_else(|| classify(error.as_ref()));
             let lost = failure == Failure::UpstreamClosed;
-            Err((failure, again.filter(|_| lost)))
+            Err((failure, again.filter(|_| lost).map(Box::new)))
         }
         Err(failure) => Err((failure, None)),
     }
 }
 
 /// A copy of a request that may be sent twice, if the connection is one that may fail for its age.
-fn replay(lease: &Lease, outgoing: &Outgoing, state: &Rc<ConnectionState>) -> Option<Outgoing> {
-    let may = lease.is_reused() && outgoing.method.is_idempotent() && outgoing.body.is_end_stream();
-    may.then(|| Outgoing {
-        method: outgoing.method.clone(),
-        uri: outgoing.uri.clone(),
-        headers: outgoing.headers.clone(),
-        body: RequestBody::empty(Rc::clone(state)),
+fn replay(lease: &Lease, request: &Request<RequestBody>, state: &Rc<ConnectionState>) -> Option<Request<RequestBody>> {
+    let may = lease.is_reused() && request.method().is_idempotent() && request.body().is_end_stream();
+    may.then(|| {
+        let mut again = Request::new(RequestBody::empty(Rc::clone(state)));
+        again.method_mut().clone_from(request.method());
+        again.uri_mut().clone_from(request.uri());
+        again.headers_mut().clone_from(request.headers());
+        again
     })
-}
-
-fn take_apart(request: Request<RequestBody>) -> Outgoing {
-    let (parts, body) = request.into_parts();
-    Outgoing { method: parts.method, uri: parts.uri, headers: parts.headers, body }
 }
 
 fn classify(error: Option<&hyper::Error>) -> Failure {
