@@ -1,6 +1,7 @@
 //! The table of diagnostic codes. A code never changes its meaning and is never used again.
 
 use crate::diagnostic::Severity;
+use crate::suggest;
 
 /// A diagnostic code: `E` is an error, `W` a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,9 +18,9 @@ impl Code {
         if self.0.starts_with('W') { Severity::Warning } else { Severity::Error }
     }
 
-    /// Its row in the table, by name.
+    /// Its row in the table, by name, in capitals or not.
     pub fn find(name: &str) -> Option<&'static Row> {
-        TABLE.iter().find(|row| row.code.0 == name)
+        TABLE.iter().find(|row| row.code.0.eq_ignore_ascii_case(name))
     }
 }
 
@@ -30,13 +31,35 @@ pub struct Row {
     pub code: Code,
     /// What it is about, in a line.
     pub title: &'static str,
+    /// Why it is a mistake and how it is mended; most have an example behind `Wrong:` and one behind `Right:`.
+    ///
+    /// An example is a part of a policy: its first line, `tidegate 1`, and the server group `web` are taken as given.
+    pub long: &'static str,
+}
+
+impl Row {
+    /// What `tidegate help CODE` says.
+    pub fn page(&self) -> String {
+        format!("{}: {}\n\n{}", self.code.name(), self.title, self.long)
+    }
+}
+
+/// The code nearest to what was written, if one is near enough to be meant.
+pub fn nearest(written: &str) -> Option<&'static str> {
+    let names: Vec<String> = TABLE.iter().map(|row| row.code.name().to_ascii_lowercase()).collect();
+    let meant = suggest::nearest(written, names.iter().map(String::as_str))?;
+    Code::find(meant).map(|row| row.code.name())
 }
 
 macro_rules! codes {
     ($($(#[doc = $title:literal])+ $name:ident = $code:literal;)+) => {
         $($(#[doc = $title])+ pub(crate) const $name: Code = Code($code);)+
         /// Every code there is, in order.
-        pub const TABLE: &[Row] = &[$(Row { code: $name, title: concat!($($title),+).trim_ascii() }),+];
+        pub const TABLE: &[Row] = &[$(Row {
+            code: $name,
+            title: concat!($($title),+).trim_ascii(),
+            long: include_str!(concat!("help/", $code, ".txt")),
+        }),+];
     };
 }
 
