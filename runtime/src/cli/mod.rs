@@ -83,7 +83,7 @@ enum Command {
     },
     /// Explain a diagnostic, with an example; without a code, list the commands.
     Help {
-        /// The code of the diagnostic: `E0401`.
+        /// The code of the diagnostic, `E0401`; or a command.
         code: Option<String>,
     },
     /// Serve the quickstart policy with a backend of its own.
