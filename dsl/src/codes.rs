@@ -128,6 +128,8 @@ codes! {
     UNKNOWN_NAME = "E0301";
     /// a name is declared twice
     DUPLICATE_NAME = "E0302";
+    /// a file includes itself
+    CYCLE = "E0303";
 
     /// a condition stands after a step
     LATE_CONDITION = "E0401";
@@ -194,6 +196,8 @@ codes! {
     EMPTY_BLOCK = "W0907";
     /// there are more mistakes than are shown
     TOO_MANY = "W0908";
+    /// an `include` finds no file
+    NO_FILES = "W0909";
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod check;
 pub mod codes;
 mod diagnostic;
 mod format;
+mod include;
 mod parse;
 pub mod plan;
 pub mod print;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use format::format;
+pub use include::fits as fits_pattern;
 pub use source::{Position, Source, SourceId, Sources, Span};
 
 /// The only way to the outside.
@@ -35,6 +37,13 @@ pub trait Loader {
     /// # Errors
     /// Why it cannot be read, as a sentence for the user: "no such file".
     fn text(&self, path: &Path) -> Result<String, String>;
+
+    /// The files that fit a pattern, in any order: the last part of its path may have `*` and `?`
+    /// ([`fits_pattern`]). A folder that is not there holds none.
+    ///
+    /// # Errors
+    /// Why the folder cannot be read, as a sentence for the user.
+    fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, String>;
 
     /// A variable of the environment.
     fn env(&self, name: &str) -> Option<String>;
@@ -86,7 +95,7 @@ pub struct Compilation {
     pub diagnostics: Vec<Diagnostic>,
     /// The texts that the diagnostics point into.
     pub sources: Sources,
-    /// Every file that was read or asked for: the policy and the modules.
+    /// Everything that was read or asked for: the policy, what it includes, the folders of patterns, the modules.
     pub inputs: Vec<PathBuf>,
 }
 
@@ -97,28 +106,16 @@ impl Compilation {
     }
 }
 
-/// Compiles a policy, modules included.
+/// Compiles a policy: the files that it includes and its modules, too.
 pub fn compile(root: &Path, loader: &dyn Loader) -> Compilation {
     let mut sink = diagnostic::Sink::default();
     let mut sources = Sources::default();
-    let mut inputs = vec![root.to_path_buf()];
-    let (text, unreadable) = match loader.text(root) {
-        Ok(text) => (text, None),
-        Err(why) => (String::new(), Some(why)),
-    };
-    let id = sources.add(root, text);
-    let plan = match (unreadable, sources.get(id)) {
-        (None, Some(source)) => {
-            let tree = parse::parse(id, source, &mut sink);
-            check::check(&tree, &sources, loader, &mut sink, &mut inputs)
-        }
-        (why, _) => {
-            let why = why.unwrap_or_default();
-            let span = Span { source: id, start: 0, end: 0 };
-            sink.push(Diagnostic::new(codes::UNREADABLE, span, format!("the file cannot be read: {why}")));
-            None
-        }
-    };
+    let mut inputs = Vec::new();
+    let read = include::read(root, loader, &mut sources, &mut sink, &mut inputs);
+    let plan = read.and_then(|whole| {
+        let trees: Vec<_> = sources.iter().map(|(id, source)| parse::parse(id, source, &mut sink)).collect();
+        check::check(&trees, whole, &sources, loader, &mut sink, &mut inputs)
+    });
     let plan = if sink.has_errors() { None } else { plan };
     Compilation { plan, diagnostics: sink.finish(), sources, inputs }
 }

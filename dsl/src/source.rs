@@ -102,6 +102,11 @@ impl Sources {
         self.sources.get(id.0 as usize)
     }
 
+    /// Every text, in the order in which they were added.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
+        self.sources.iter().enumerate().map(|(at, source)| (SourceId(offset(at)), source))
+    }
+
     /// What stands in a span; empty where the span lies outside.
     pub fn slice(&self, span: Span) -> &str {
         self.get(span.source)

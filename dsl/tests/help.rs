@@ -1,6 +1,7 @@
 //! The long texts of the codes: every one says something, and their examples do what they are said to do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "sites are files")]
 
 mod support;
 
@@ -11,7 +12,7 @@ use tidegate_dsl::codes::{Code, TABLE, nearest};
 use tidegate_dsl::{Compilation, compile, render};
 
 /// Codes that a few lines cannot show.
-const WITHOUT_EXAMPLE: [&str; 6] = ["E0107", "E0108", "E0109", "E0504", "W0904", "W0908"];
+const WITHOUT_EXAMPLE: [&str; 5] = ["E0107", "E0108", "E0504", "W0904", "W0908"];
 
 /// The example behind a heading, without its indentation.
 fn example(long: &str, heading: &str) -> Option<String> {

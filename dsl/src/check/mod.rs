@@ -9,6 +9,7 @@ pub(crate) mod config;
 mod extension;
 mod group;
 mod header;
+mod include;
 mod listener;
 mod names;
 mod networks;
@@ -34,26 +35,31 @@ use crate::tree::{Block, Item, ItemKind, Node, Tree};
 use crate::vocabulary::{Place, Word};
 use crate::{Loader, ModuleFacts};
 
-/// Makes the plan of a file. `None` after an error; the caller also looks at the sink.
+pub(crate) use self::include::includes;
+
+/// Makes the plan of a policy: its first file, and those that are included, which are the `whole` of it if each could be
+/// read. `None` after an error; the caller also looks at the sink.
 pub(crate) fn check<'t>(
-    tree: &Tree<'t>,
+    trees: &[Tree<'t>],
+    whole: bool,
     sources: &'t Sources,
     loader: &dyn Loader,
     sink: &mut Sink,
     inputs: &mut Vec<PathBuf>,
 ) -> Option<Plan> {
-    let mut checker = Checker {
-        loader,
-        sources,
-        sink,
-        inputs,
-        names: Names::default(),
-        facts: Vec::new(),
-        lists_everybody: Vec::new(),
-    };
-    checker.version(tree);
-    checker.doubt(&tree.nodes);
-    let lines = checker.lines_of(&tree.nodes, Place::File).all;
+    let mut checker = Checker::new(sources, loader, sink, inputs);
+    checker.names.incomplete = !whole;
+    let mut lines = Vec::new();
+    let mut first = HashMap::new();
+    for (at, tree) in trees.iter().enumerate() {
+        if at == 0 {
+            checker.version(tree);
+        }
+        checker.doubt(&tree.nodes);
+        // Each file may say its version; all else stands once in all of them together.
+        first.remove("tidegate");
+        lines.extend(checker.lines_of(&tree.nodes, Place::File, &mut first).all);
+    }
     checker.declare(&lines);
     let plan = checker.file(lines);
     if let Some(plan) = &plan
@@ -82,6 +88,13 @@ pub(crate) struct Checker<'a, 't> {
     facts: Vec<Option<ModuleFacts>>,
     /// Whether each list holds every address of a family, in the order declared.
     lists_everybody: Vec<bool>,
+}
+
+impl<'a, 't> Checker<'a, 't> {
+    fn new(sources: &'t Sources, loader: &'a dyn Loader, sink: &'a mut Sink, inputs: &'a mut Vec<PathBuf>) -> Self {
+        let names = Names::default();
+        Self { loader, sources, sink, inputs, names, facts: Vec::new(), lists_everybody: Vec::new() }
+    }
 }
 
 impl<'t> Checker<'_, 't> {
@@ -117,15 +130,20 @@ impl<'t> Checker<'_, 't> {
 
     /// The lines of a block.
     fn lines<'n>(&mut self, block: &'n Block<'t>, place: Place) -> Lines<'n, 't> {
-        let mut lines = self.lines_of(&block.nodes, place);
+        let mut lines = self.lines_of(&block.nodes, place, &mut HashMap::new());
         lines.whole &= !block.broken;
         lines
     }
 
-    /// The nodes whose words belong to a place. Broken nodes were reported, and are passed over.
-    fn lines_of<'n>(&mut self, nodes: &'n [Node<'t>], place: Place) -> Lines<'n, 't> {
+    /// The nodes whose words belong to a place. Broken nodes were reported, and are passed over. `first` holds where
+    /// each word stood first that may stand once.
+    fn lines_of<'n>(
+        &mut self,
+        nodes: &'n [Node<'t>],
+        place: Place,
+        first: &mut HashMap<&'static str, Span>,
+    ) -> Lines<'n, 't> {
         let mut lines = Lines { all: Vec::new(), whole: nodes.iter().all(|node| !node.broken) };
-        let mut first: HashMap<&'static str, Span> = HashMap::new();
         for node in nodes.iter().filter(|node| !node.broken) {
             let parts = self.split_at_swallowed(node, place);
             let count = parts.len();
@@ -239,6 +257,7 @@ impl<'t> Checker<'_, 't> {
                 "server-group" => groups.push(self.group(args)),
                 "rules" => rule_sets.push(self.rule_set(args)),
                 "listener" => listeners.push(self.listener(args)),
+                "include" => _ = self.include(args),
                 _ => {}
             }
         }

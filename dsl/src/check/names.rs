@@ -75,6 +75,8 @@ pub(crate) struct Names<'t> {
     index: HashMap<(Kind, &'t str), usize>,
     /// Names that declarations with a mistake in their first line may have.
     doubtful: HashSet<&'t str>,
+    /// A file could not be read that may declare any name.
+    pub(crate) incomplete: bool,
 }
 
 impl<'t> Names<'t> {
@@ -149,7 +151,7 @@ impl<'t> Checker<'_, 't> {
             }
             return Some(id);
         }
-        if self.names.doubtful.contains(name) {
+        if self.names.incomplete || self.names.doubtful.contains(name) {
             return None;
         }
         let known = self.names.declared.get(&kind).into_iter().flatten().map(|declared| declared.name);

@@ -46,11 +46,26 @@ impl Page<'_> {
             self.line(&format!("{:width$}{arrow} {}:{}:{}", "", plain(&path), position.line, position.column));
             self.margin(width, "|", "");
             self.labels(&diagnostic.labels, source, width, color);
+            self.elsewhere(&diagnostic.labels, width);
         }
         if let Some(help) = &diagnostic.help {
             self.margin(width, "|", "");
             let word = self.paint.with(BOLD, "help");
             self.margin(width, "=", &format!("{word}: {}", plain(help)));
+        }
+    }
+
+    /// Labels that lie in other sources than the first, each by itself.
+    fn elsewhere(&mut self, labels: &[Label], width: usize) {
+        let first = labels.first().map(|first| first.span.source);
+        for label in labels.iter().filter(|label| Some(label.span.source) != first) {
+            let Some(source) = self.sources.get(label.span.source) else { continue };
+            let position = self.sources.position(label.span);
+            let arrow = self.paint.with(BLUE, ":::");
+            let path = source.path.display().to_string();
+            self.line(&format!("{:width$}{arrow} {}:{}:{}", "", plain(&path), position.line, position.column));
+            self.margin(width, "|", "");
+            self.labels(std::slice::from_ref(label), source, width, BLUE);
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) const FILE: &[Word] = &[
     Word::new("tls-policy", "NAME { … }", "versions and suites of TLS").many().later(),
     Word::new("tracing", "otlp { … }", "where traces go").later(),
     Word::new("admin", "{ … }", "where a running gateway answers questions").later(),
-    Word::new("include", "\"FILES\"", "adds the declarations of other files").many().later(),
+    Word::new("include", "\"FILES\"", "adds the declarations of other files").many(),
     Word::new("test", "\"WHAT\" { … }", "a request, and what is expected of it").many().later(),
 ];
 

@@ -1,10 +1,11 @@
-//! A loader without files: texts, variables and what modules hold are given by the test.
+//! A loader almost without files: texts, variables and what modules hold are given by the test. What is included lies in
+//! `tests/cases/sites`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use tidegate_dsl::plan::{Capability, Extension};
-use tidegate_dsl::{Loader, ModuleFacts, ModuleHook, Need};
+use tidegate_dsl::{Loader, ModuleFacts, ModuleHook, Need, fits_pattern};
 
 /// What a test lets the compiler see.
 pub(crate) struct TestLoader {
@@ -18,9 +19,30 @@ impl TestLoader {
     }
 }
 
+/// Where a path below `sites` lies.
+fn site(path: &Path) -> Option<PathBuf> {
+    let parts: Vec<_> = path.components().collect();
+    let at = parts.iter().rposition(|part| part.as_os_str() == "sites")?;
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    Some(parts.get(at..)?.iter().fold(cases, |path, part| path.join(part)))
+}
+
 impl Loader for TestLoader {
     fn text(&self, path: &Path) -> Result<String, String> {
-        self.texts.get(path).cloned().ok_or_else(|| "no such file".to_owned())
+        let site = || site(path).and_then(|site| std::fs::read_to_string(site).ok());
+        self.texts.get(path).cloned().or_else(site).ok_or_else(|| "no such file".to_owned())
+    }
+
+    /// In the reverse of the order in which they are to be read.
+    fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
+        let folder = pattern.parent().unwrap_or(Path::new(""));
+        let fit = |name: &str| fits_pattern(&pattern.file_name().unwrap_or_default().to_string_lossy(), name);
+        let names = site(folder).and_then(|site| std::fs::read_dir(site).ok()).into_iter().flatten().flatten();
+        let names =
+            names.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut files: Vec<_> = names.filter(|name| fit(name)).map(|name| folder.join(name)).collect();
+        files.sort_by(|a, b| b.cmp(a));
+        Ok(files)
     }
 
     fn env(&self, name: &str) -> Option<String> {
