@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidegate_dsl::plan::{Extension as ExtensionPlan, InstanceMode};
-use tidegate_dsl::{Loader, ModuleFacts, ModuleHook, Need};
+use tidegate_dsl::{Loader, ModuleFacts, ModuleHook, Need, fits_pattern};
 use tidegate_engine::hook::Hook;
 use tidegate_wasm_host::{Extension, ExtensionSpec, Host};
 
@@ -49,6 +49,29 @@ impl Loader for Files<'_> {
                 error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
             format!("the file is not UTF-8 text (line {line})")
         })
+    }
+
+    fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
+        let folder = match pattern.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(words(&error)),
+        };
+        let wanted = pattern.file_name().unwrap_or_default().to_string_lossy();
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| words(&error))?.file_name();
+            // A name that is no text fits no pattern. Folders are passed over; a link to a file is one.
+            let fits = name.to_str().is_some_and(|name| fits_pattern(&wanted, name));
+            if fits && !folder.join(&name).is_dir() {
+                found.push(pattern.with_file_name(name));
+            }
+        }
+        Ok(found)
     }
 
     fn env(&self, name: &str) -> Option<String> {

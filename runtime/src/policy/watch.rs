@@ -68,6 +68,10 @@ fn directories(file: &Path) -> Vec<PathBuf> {
         _ => PathBuf::from("."),
     };
     let mut found = vec![parent(file)];
+    if file.is_dir() {
+        // The folder of a pattern: what is put there may fit.
+        found.push(file.to_owned());
+    }
     if let Ok(real) = file.canonicalize() {
         found.push(parent(&real));
     }
