@@ -20,13 +20,13 @@ use crate::template::header_name;
 /// A `when` or `unless` line.
 #[derive(Debug)]
 pub(crate) struct Condition {
-    unless: bool,
-    test: Test,
+    pub(crate) unless: bool,
+    pub(crate) test: Test,
 }
 
 /// What a condition asks; the same shape as the plan's.
 #[derive(Debug)]
-enum Test {
+pub(crate) enum Test {
     All(Box<[Test]>),
     Any(Box<[Test]>),
     Is(Subject, Predicate),
@@ -53,7 +53,7 @@ pub(crate) enum Subject {
 
 /// What one value of the subject must meet.
 #[derive(Debug)]
-enum Predicate {
+pub(crate) enum Predicate {
     Is(Words),
     Like(Box<[Glob]>),
     Under(Box<[Box<str>]>),
@@ -66,7 +66,7 @@ enum Predicate {
 
 /// Words of which one is wanted.
 #[derive(Debug)]
-enum Words {
+pub(crate) enum Words {
     Few(Box<[Box<str>]>),
     Many(HashSet<Box<str>>),
 }
@@ -264,6 +264,13 @@ impl Words {
         match self {
             Self::Few(words) => words.iter().any(|word| **word == *value),
             Self::Many(words) => words.contains(value),
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<&str> {
+        match self {
+            Self::Few(words) => words.iter().map(AsRef::as_ref).collect(),
+            Self::Many(words) => words.iter().map(AsRef::as_ref).collect(),
         }
     }
 }

@@ -35,6 +35,16 @@ impl Glob {
         Self { first, tail }
     }
 
+    /// What a text begins with that meets the glob, and what it ends with; `true` if it is that and no more.
+    pub(crate) fn ends(&self) -> (&str, &str, bool) {
+        let first = &*self.first.text;
+        let begin = first.split('?').next().unwrap_or_default();
+        match &self.tail {
+            None => (begin, first.rsplit('?').next().unwrap_or_default(), !self.first.wild),
+            Some(tail) => (begin, tail.last.text.rsplit('?').next().unwrap_or_default(), false),
+        }
+    }
+
     /// Whether the whole of `text` meets the glob.
     pub(crate) fn matches(&self, text: &str) -> bool {
         let Some(rest) = self.first.strip_prefix(text) else {
@@ -153,7 +163,12 @@ mod tests {
         #[test]
         fn it_agrees_with_the_definition(pattern in "[ab\u{e9}?*]{0,8}", text in "[ab\u{e9}]{0,12}") {
             let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-            prop_assert_eq!(Glob::new(&pattern).matches(&text), naive(&p, &t), "{} {}", pattern, text);
+            let glob = Glob::new(&pattern);
+            prop_assert_eq!(glob.matches(&text), naive(&p, &t), "{} {}", pattern, text);
+            let (begin, end, whole) = glob.ends();
+            let meets_ends = text.starts_with(begin) && text.ends_with(end) && (!whole || text == begin);
+            prop_assert!(meets_ends || !glob.matches(&text), "{} {}", pattern, text);
+            prop_assert_eq!(whole, !pattern.contains(['*', '?']));
         }
     }
 }

@@ -11,6 +11,12 @@ use crate::walk::Decision;
 /// Told of each thing that a walk does. Positions are those of the plan: rules in the rule list of the listener,
 /// conditions, steps and blocks in the rule. Every method does nothing unless it is written.
 pub trait Observer {
+    /// Whether it is to hear of every rule that is passed over. If not, rules that the request's host and path rule out are
+    /// left out of the walk; what is decided is the same.
+    fn wants_every_rule(&self) -> bool {
+        true
+    }
+
     /// The rule was passed over; this condition of it is the first that did not hold.
     fn passed_over(&mut self, rule: usize, condition: usize, exchange: &Exchange) {
         let _ = (rule, condition, exchange);
@@ -51,7 +57,11 @@ pub trait Observer {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
-impl Observer for Silent {}
+impl Observer for Silent {
+    fn wants_every_rule(&self) -> bool {
+        false
+    }
+}
 
 /// Whose `on-response` blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

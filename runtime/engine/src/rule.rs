@@ -6,8 +6,9 @@ use tidegate_dsl::plan::{self, ExtensionId, Plan, UriPart};
 
 use crate::build_error::{BuildError, Invalid};
 use crate::condition::{self, Condition};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Request};
 use crate::header_step::HeaderStep;
+use crate::index::Index;
 use crate::limit_step::{Limit, Limiters};
 use crate::outcome::Outcome;
 use crate::template::{Group, Slots, Template};
@@ -19,6 +20,8 @@ pub(crate) struct RuleSet {
     rules: Box<[Rule]>,
     /// The last, which has no conditions.
     otherwise: Rule,
+    /// Which of `rules` a host and a path can meet.
+    index: Index,
 }
 
 /// One rule.
@@ -84,23 +87,31 @@ impl RuleSet {
             })
             .collect::<Result<Vec<_>, _>>()?;
         match rules.pop() {
-            Some(otherwise) if otherwise.conditions.is_empty() => Ok(Self { rules: rules.into(), otherwise }),
+            Some(otherwise) if otherwise.conditions.is_empty() => {
+                let index = Index::new(rules.iter().map(|rule| &*rule.conditions));
+                Ok(Self { rules: rules.into(), otherwise, index })
+            }
             _ => Err(Invalid("the last rule has to be `otherwise`; add one".to_owned()).at(&format!("rules `{name}`"))),
         }
     }
 
-    /// The rule at `index`; `otherwise` past the end.
-    pub(crate) fn rule(&self, index: usize) -> &Rule {
-        self.rules.get(index).unwrap_or(&self.otherwise)
+    /// The rule at `position`; `otherwise` past the end.
+    pub(crate) fn rule(&self, position: usize) -> &Rule {
+        self.rules.get(position).unwrap_or(&self.otherwise)
     }
 
-    /// Every rule but `otherwise`, in the order written, with its index. An index over hosts, paths and networks may narrow
-    /// these to those that can match at all; it must keep their order.
-    pub(crate) fn candidates(&self) -> impl Iterator<Item = (usize, &Rule)> {
+    /// Every rule but `otherwise`, in the order written, with its position.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, &Rule)> {
         self.rules.iter().enumerate()
     }
 
-    /// The index of `otherwise`.
+    /// Those of [`RuleSet::all`] that the request's host and path do not rule out, in the same order.
+    pub(crate) fn candidates(&self, request: &Request) -> impl Iterator<Item = (usize, &Rule)> {
+        let positions = self.index.candidates(request.host(), request.target.path());
+        positions.filter_map(|position| Some((position, self.rules.get(position)?)))
+    }
+
+    /// The position of `otherwise`.
     pub(crate) const fn last(&self) -> usize {
         self.rules.len()
     }

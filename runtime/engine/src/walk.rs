@@ -325,14 +325,20 @@ impl End {
 }
 
 /// The position of the first rule, in the order written, whose conditions all hold.
-fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut impl Observer) -> usize {
-    for (index, rule) in rules.candidates() {
-        match rule.first_failure(exchange) {
-            None => return index,
-            Some(condition) => observer.passed_over(index, condition, exchange),
+pub(crate) fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut impl Observer) -> usize {
+    let every_rule = observer.wants_every_rule();
+    let takes = |(index, rule): (usize, &Rule)| match rule.first_failure(exchange) {
+        None => Some(index),
+        Some(condition) => {
+            observer.passed_over(index, condition, exchange);
+            None
         }
-    }
-    rules.last()
+    };
+    let found = match every_rule {
+        true => rules.all().find_map(takes),
+        false => rules.candidates(&exchange.request).find_map(takes),
+    };
+    found.unwrap_or(rules.last())
 }
 
 /// What the rule's outcome makes of a request.

@@ -1,0 +1,195 @@
+//! What a test asks of the host or the path, as keys that an index can find.
+
+use std::cmp::Reverse;
+
+use regex_syntax::hir::Look;
+use regex_syntax::hir::literal::{ExtractKind, Extractor, Seq};
+
+use crate::condition::{Condition, Predicate, Subject, Test};
+use crate::glob::Glob;
+use crate::radix::Key;
+
+/// A part of a request that rules are indexed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Its keys that are not whole are what hosts end with.
+    Host,
+    /// Its keys that are not whole are what paths begin with.
+    Path,
+}
+
+/// Keys of which the part has to meet one wherever all of `conditions` hold: those of the condition that leaves least over.
+/// None of them is twice there. `None` if no condition asks for a key.
+pub(crate) fn of(conditions: &[Condition], part: Part) -> Option<Vec<Key>> {
+    let when = conditions.iter().filter(|condition| !condition.unless);
+    let mut keys = narrowest(when.filter_map(|condition| of_test(&condition.test, part)))?;
+    keys.sort_unstable();
+    keys.dedup();
+    Some(keys)
+}
+
+fn of_test(test: &Test, part: Part) -> Option<Vec<Key>> {
+    match test {
+        Test::All(tests) => narrowest(tests.iter().filter_map(|test| of_test(test, part))),
+        Test::Any(tests) => {
+            let keys: Option<Vec<_>> = tests.iter().map(|test| of_test(test, part)).collect();
+            keys.map(|keys| keys.concat())
+        }
+        Test::Is(Subject::Host, predicate) if part == Part::Host => of_predicate(predicate, part),
+        Test::Is(Subject::Path, predicate) if part == Part::Path => of_predicate(predicate, part),
+        Test::Is(..) => None,
+    }
+}
+
+/// The keys that rule most out: whole ones before others, longer ones before shorter ones.
+fn narrowest(all: impl Iterator<Item = Vec<Key>>) -> Option<Vec<Key>> {
+    all.min_by_key(|keys| keys.iter().map(|key| Reverse((key.whole, key.text.len()))).max())
+}
+
+fn of_predicate(predicate: &Predicate, part: Part) -> Option<Vec<Key>> {
+    match predicate {
+        Predicate::Is(words) => Some(words.all().into_iter().map(|word| key(word, true)).collect()),
+        Predicate::Like(globs) => globs.iter().map(|glob| of_glob(glob, part)).collect(),
+        Predicate::Under(prefixes) if part == Part::Path => {
+            prefixes.iter().map(|prefix| useful(key(prefix, false))).collect()
+        }
+        Predicate::Matches(patterns) => {
+            let keys: Option<Vec<_>> = patterns.iter().map(|pattern| of_regex(pattern.as_str(), part)).collect();
+            keys.map(|keys| keys.concat())
+        }
+        _ => None,
+    }
+}
+
+fn of_glob(glob: &Glob, part: Part) -> Option<Key> {
+    let (begin, end, whole) = glob.ends();
+    useful(key(if part == Part::Host { end } else { begin }, whole))
+}
+
+/// What a regular expression that is anchored on the side of the part lets texts begin or end with.
+fn of_regex(pattern: &str, part: Part) -> Option<Vec<Key>> {
+    let hir = regex_syntax::parse(pattern).ok()?;
+    let looks = hir.properties();
+    let (kind, anchored) = match part {
+        Part::Host => (ExtractKind::Suffix, looks.look_set_suffix().contains(Look::End)),
+        Part::Path => (ExtractKind::Prefix, looks.look_set_prefix().contains(Look::Start)),
+    };
+    if !anchored {
+        return None;
+    }
+    let found: Seq = Extractor::new().kind(kind).limit_class(MOST_CHARACTERS).limit_total(MOST_LITERALS).extract(&hir);
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    let literals = found.literals()?.iter();
+    literals.map(|literal| useful(key(text(literal.as_bytes())?, false))).collect()
+}
+
+/// Where a class of characters has more than this, such as `[0-9]`, the key ends before it.
+const MOST_CHARACTERS: usize = 4;
+
+/// A regular expression that begins in more ways than this gets shorter keys, or none.
+const MOST_LITERALS: usize = 32;
+
+fn key(text: &str, whole: bool) -> Key {
+    Key { text: text.into(), whole }
+}
+
+/// A key that every text meets is none.
+fn useful(key: Key) -> Option<Key> {
+    (key.whole || !key.text.is_empty()).then_some(key)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::slice;
+
+    use tidegate_dsl::plan::{self, Predicate as P, Subject as S};
+
+    use super::*;
+    use crate::testing;
+
+    /// The keys in one line, whole ones with a `=`.
+    fn shown(tests: &[plan::Test], part: Part) -> Option<String> {
+        let plan = testing::plan(Vec::new());
+        let condition = |test: &plan::Test| plan::Condition { unless: false, test: test.clone() };
+        let conditions: Vec<_> = tests.iter().map(|test| Condition::new(&condition(test), &plan).unwrap()).collect();
+        let mark = |key: &Key| format!("{}{}", if key.whole { "=" } else { "" }, key.text);
+        of(&conditions, part).map(|keys| keys.iter().map(mark).collect::<Vec<_>>().join(" "))
+    }
+
+    fn is(subject: S, predicate: fn(Vec<String>) -> P, words: &str) -> plan::Test {
+        plan::Test::Is(subject, predicate(words.split(' ').map(str::to_owned).collect()))
+    }
+
+    #[test]
+    fn predicates_of_hosts() {
+        for (predicate, words, keys) in [
+            (P::Is as fn(_) -> _, "B.example a.example b.example", Some("=a.example =b.example")),
+            (P::Is, "::1", Some("=[::1]")),
+            (P::Like, "*.shop.example", Some(".shop.example")),
+            (P::Like, "?pi.shop.example a.example", Some("=a.example pi.shop.example")),
+            (P::Like, "*.shop.example *", None),
+            (P::Like, "shop.*", None),
+            (P::Matches, r"^[a-z]+\.shop\.example$", Some(".shop.example")),
+            (P::Matches, r"\.(de|fr)$", Some(".de .fr")),
+            (P::Matches, r"shop\.example", None),
+            (P::Matches, r"^shop\.example", None),
+            (P::Matches, "(?m)shop$", None),
+            (P::Matches, "a$ b|c$", None),
+            (P::Under, "a", None),
+        ] {
+            let test = is(S::Host, predicate, words);
+            assert_eq!(shown(slice::from_ref(&test), Part::Host).as_deref(), keys, "{words}");
+            assert_eq!(shown(&[test], Part::Path), None);
+        }
+    }
+
+    #[test]
+    fn predicates_of_paths() {
+        for (predicate, words, keys) in [
+            (P::Is as fn(_) -> _, "/a /%61/./b", Some("=/a =/a/b")),
+            (P::Under, "/v2 /%76%31", Some("/v1 /v2")),
+            (P::Under, "/", Some("/")),
+            (P::Like, "/v?/* /a", Some("=/a /v")),
+            (P::Like, "*.js", None),
+            (P::Matches, "^/v[12]/", Some("/v1/ /v2/")),
+            (P::Matches, "(?i)^/a/", Some("/A/ /a/")),
+            (P::Matches, "^/item/[0-9]+$", Some("/item/")),
+            (P::Matches, "^(/a|/b|)", None),
+            (P::Matches, r"\.php$", None),
+            (P::Matches, "^.*/x", None),
+        ] {
+            let test = is(S::Path, predicate, words);
+            assert_eq!(shown(slice::from_ref(&test), Part::Path).as_deref(), keys, "{words}");
+            assert_eq!(shown(&[test], Part::Host), None);
+        }
+    }
+
+    #[test]
+    fn the_narrowest_test_counts() {
+        let (wide, long) = (is(S::Path, P::Under, "/"), is(S::Path, P::Under, "/a/b"));
+        let (whole, method) = (is(S::Path, P::Is, "/a"), is(S::Method, P::Is, "GET"));
+        let (any, all, never) = (plan::Test::Any, plan::Test::All, plan::Test::Any(Vec::new()));
+        for (tests, keys) in [
+            (vec![], None),
+            (vec![method.clone()], None),
+            (vec![wide.clone(), long.clone()], Some("/a/b")),
+            (vec![whole.clone(), long.clone(), method.clone()], Some("=/a")),
+            (vec![all(vec![wide.clone(), whole.clone()])], Some("=/a")),
+            (vec![any(vec![long.clone(), whole.clone(), long.clone()])], Some("=/a /a/b")),
+            (vec![any(vec![long.clone(), method.clone()])], None),
+            (vec![any(vec![all(vec![method, long.clone()]), whole.clone()])], Some("=/a /a/b")),
+            (vec![whole, never], Some("")),
+            (vec![any(vec![wide, long.clone()]), long], Some("/a/b")),
+        ] {
+            assert_eq!(shown(&tests, Part::Path).as_deref(), keys, "{tests:?}");
+        }
+    }
+
+    #[test]
+    fn unless_has_no_keys() {
+        let condition = plan::Condition { unless: true, test: is(S::Path, P::Is, "/a") };
+        let condition = Condition::new(&condition, &testing::plan(Vec::new())).unwrap();
+        assert_eq!(of(&[condition], Part::Path), None);
+    }
+}
