@@ -121,7 +121,8 @@ impl Gateway {
         loop {
             let left = latest.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(quiet.min(left)) {
-                Ok(Event::Changed(Changed(more))) => quiet = quiet.max(more),
+                // The last event decides: a rename ends what the writes before it began.
+                Ok(Event::Changed(Changed(last))) => quiet = last,
                 Ok(Event::Signal(SIGHUP)) | Err(_) => return None,
                 Ok(Event::Signal(signal)) => return Some(signal),
             }

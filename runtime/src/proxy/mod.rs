@@ -167,7 +167,8 @@ impl Call<'_> {
         }
         let outgoing = self.outgoing(walk, exchange, RequestBody::new(body, Rc::clone(self.state), limit));
         let asked = record.clock();
-        let sent = send(group, outgoing, self.state).await;
+        let kept = self.view.snapshot.engine.response_work(walk).then_some(&exchange.request.headers);
+        let sent = send(group, outgoing, kept, self.state).await;
         let server = match &sent {
             Ok(answer) => Some(answer.server),
             Err((_, server)) => *server,

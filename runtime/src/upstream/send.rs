@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body;
 use tracing::warn;
 
@@ -30,12 +30,14 @@ pub struct Answer {
 ///
 /// A server that cannot be connected to is passed over. A request that may have reached a server is sent again only
 /// if it was lost on a reused connection, has no body and is idempotent (RFC 9110, 9.2.2 and RFC 9112, 9.3.1).
+/// `kept` are its header fields, where the caller has them still: they need not be copied for that, then.
 ///
 /// # Errors
 /// The last server's failure and its index, or [`Failure::NoServer`].
 pub async fn send(
     group: &Group,
     mut request: Request<RequestBody>,
+    kept: Option<&HeaderMap>,
     state: &Rc<ConnectionState>,
 ) -> Result<Answer, (Failure, Option<usize>)> {
     let mut tried = Vec::new();
@@ -62,7 +64,7 @@ pub async fn send(
                     Err(failure) => return Err((failure, Some(server))),
                 },
             };
-            match exchange(&mut lease, request, state).await {
+            match exchange(&mut lease, request, kept, state).await {
                 Ok(response) => return Ok(Answer { response, lease, server }),
                 Err((_, Some(again))) => request = *again,
                 Err((failure, None)) => return Err((failure, Some(server))),
@@ -77,9 +79,10 @@ pub async fn send(
 async fn exchange(
     lease: &mut Lease,
     request: Request<RequestBody>,
+    kept: Option<&HeaderMap>,
     state: &Rc<ConnectionState>,
 ) -> Result<Response<Incoming>, (Failure, Option<Box<Request<RequestBody>>>)> {
-    let again = replay(lease, &request, state);
+    let again = Again::of(lease, &request, kept);
     let reused = lease.is_reused();
     let sender = &mut lease.sender;
     let sent = pin!(async {
@@ -99,22 +102,38 @@ async fn exchange(
         Ok(Err((error, _))) => {
             let failure = state.ending().unwrap_or_else(|| classify(error.as_ref()));
             let lost = failure == Failure::UpstreamClosed;
-            Err((failure, again.filter(|_| lost).map(Box::new)))
+            Err((failure, again.filter(|_| lost).and_then(|again| again.request(kept, state))))
         }
         Err(failure) => Err((failure, None)),
     }
 }
 
-/// A copy of a request that may be sent twice, if the connection is one that may fail for its age.
-fn replay(lease: &Lease, request: &Request<RequestBody>, state: &Rc<ConnectionState>) -> Option<Request<RequestBody>> {
-    let may = lease.is_reused() && request.method().is_idempotent() && request.body().is_end_stream();
-    may.then(|| {
-        let mut again = Request::new(RequestBody::empty(Rc::clone(state)));
-        again.method_mut().clone_from(request.method());
-        again.uri_mut().clone_from(request.uri());
-        again.headers_mut().clone_from(request.headers());
-        again
-    })
+/// What it takes to send a request a second time.
+struct Again {
+    method: Method,
+    uri: Uri,
+    /// A copy, unless the caller keeps one.
+    headers: Option<HeaderMap>,
+}
+
+impl Again {
+    /// For a request that may be sent twice, on a connection that may fail for its age.
+    fn of(lease: &Lease, request: &Request<RequestBody>, kept: Option<&HeaderMap>) -> Option<Self> {
+        let may = lease.is_reused() && request.method().is_idempotent() && request.body().is_end_stream();
+        may.then(|| Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: kept.is_none().then(|| request.headers().clone()),
+        })
+    }
+
+    fn request(self, kept: Option<&HeaderMap>, state: &Rc<ConnectionState>) -> Option<Box<Request<RequestBody>>> {
+        let mut request = Box::new(Request::new(RequestBody::empty(Rc::clone(state))));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers.or_else(|| kept.cloned())?;
+        Some(request)
+    }
 }
 
 fn classify(error: Option<&hyper::Error>) -> Failure {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderName;
 use rustix::time::{ClockId, clock_gettime};
 use tidegate_engine::exchange::{Exchange, Request, Response};
 use tidegate_engine::hook::{Capability, Hook};
@@ -10,7 +11,8 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::fault::Stop;
 use crate::limits::{
-    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, LOG_LINE_BYTES, LOG_LINES_PER_CALL, TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
+    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, TABLE_ELEMENTS,
+    WALL_CLOCK_FACTOR,
 };
 use crate::log::{LogLevel, LogRecord, LogSink, one_line};
 use crate::ticker::Ticker;
@@ -21,6 +23,8 @@ pub(crate) struct Guest {
     pub(crate) memory: Memory,
     /// Why the guest is about to trap, in its words.
     pub(crate) last_words: Option<String>,
+    /// Header names that the guest wrote, as it spelt them, already checked: it writes the same few again and again.
+    names: Vec<(Box<str>, HeaderName)>,
     /// Random bytes not yet handed out, for all calls.
     pub(crate) random: Vec<u8>,
     call: Call,
@@ -65,8 +69,21 @@ impl Guest {
             settings,
             memory: Memory { limit: memory_limit, size: 0, refused: false },
             last_words: None,
+            names: Vec::new(),
             random: Vec::new(),
             call: Call::default(),
+        }
+    }
+
+    /// A name that it wrote before.
+    pub(crate) fn known_name(&self, text: &str) -> Option<HeaderName> {
+        self.names.iter().find(|(known, _)| **known == *text).map(|(_, name)| name.clone())
+    }
+
+    /// Remembers a checked name.
+    pub(crate) fn remember_name(&mut self, text: &str, name: &HeaderName) {
+        if self.names.len() < KNOWN_NAMES {
+            self.names.push((text.into(), name.clone()));
         }
     }
 

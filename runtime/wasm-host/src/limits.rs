@@ -70,3 +70,6 @@ pub const INTEREST_ENTRIES: usize = 64;
 
 /// The largest module, in bytes. Guests of interpreted languages bring some ten megabytes.
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Header names that an instance remembers as checked: more than a filter writes, few enough to search one by one.
+pub const KNOWN_NAMES: usize = 16;

@@ -48,14 +48,14 @@ pub(super) fn read(linker: &mut LinkerInstance<'_, Guest>, fields: &'static Fiel
 /// `set`, `add` and `remove`.
 pub(super) fn write(linker: &mut LinkerInstance<'_, Guest>, fields: &'static Fields) -> wasmtime::Result<()> {
     linker.func_wrap("set", |mut store: StoreContextMut<'_, Guest>, (name, value): (WasmStr, WasmList<u8>)| {
-        let (name, value) = field(&store, fields.set, &name, &value)?;
+        let (name, value) = field(&mut store, fields.set, &name, &value)?;
         let guest = store.data_mut();
         guest.count_header(name.as_str().len() + value.len())?;
         (fields.of_mut)(guest, fields.set, &name)?.try_insert(name, value).map_err(|_| too_many())?;
         Ok(())
     })?;
     linker.func_wrap("add", |mut store: StoreContextMut<'_, Guest>, (name, value): (WasmStr, WasmList<u8>)| {
-        let (name, value) = field(&store, fields.add, &name, &value)?;
+        let (name, value) = field(&mut store, fields.add, &name, &value)?;
         let guest = store.data_mut();
         guest.count_header(name.as_str().len() + value.len())?;
         (fields.of_mut)(guest, fields.add, &name)?.try_append(name, value).map_err(|_| too_many())?;
@@ -70,13 +70,20 @@ pub(super) fn write(linker: &mut LinkerInstance<'_, Guest>, fields: &'static Fie
 
 /// Name and value, checked; they are copied out of the guest once.
 fn field(
-    store: &StoreContextMut<'_, Guest>,
+    store: &mut StoreContextMut<'_, Guest>,
     function: &str,
     name: &WasmStr,
     value: &WasmList<u8>,
 ) -> Result<(HeaderName, HeaderValue), Stop> {
-    let name = fields::name(&name.to_str(store).map_err(|_| not_text(function))?)?;
-    let value = fields::value(&name, value.as_le_slice(store))?;
+    let text = name.to_str(&*store).map_err(|_| not_text(function))?;
+    let (name, new) = match store.data().known_name(&text) {
+        Some(name) => (name, None),
+        None => (fields::name(&text)?, Some(text.into_owned())),
+    };
+    let value = fields::value(&name, value.as_le_slice(&*store))?;
+    if let Some(text) = new {
+        store.data_mut().remember_name(&text, &name);
+    }
     Ok((name, value))
 }
 
