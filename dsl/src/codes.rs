@@ -180,6 +180,9 @@ codes! {
     /// an extension has no hook to run
     NO_HOOK = "E0605";
 
+    /// no listener takes the request of a test
+    NO_LISTENER = "E0701";
+
     /// a name is declared and never used
     UNUSED = "W0901";
     /// a timeout is very long

@@ -15,6 +15,7 @@ mod format;
 mod include;
 mod parse;
 pub mod plan;
+mod policy_test;
 pub mod print;
 pub mod render;
 mod source;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use format::format;
 pub use include::fits as fits_pattern;
+pub use policy_test::{Expectation, Expected, PolicyTest};
 pub use source::{Position, Source, SourceId, Sources, Span};
 
 /// The only way to the outside.
@@ -91,6 +93,9 @@ pub struct Need {
 pub struct Compilation {
     /// The plan; `None` if there was any error.
     pub plan: Option<plan::Plan>,
+    /// The policy's tests. They stand beside the plan, so that two policies that differ in their tests alone have equal
+    /// plans: such a change is no reason to do anything to a running gateway.
+    pub tests: Vec<PolicyTest>,
     /// Everything that is to be said, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
     /// The texts that the diagnostics point into.
@@ -112,10 +117,10 @@ pub fn compile(root: &Path, loader: &dyn Loader) -> Compilation {
     let mut sources = Sources::default();
     let mut inputs = Vec::new();
     let read = include::read(root, loader, &mut sources, &mut sink, &mut inputs);
-    let plan = read.and_then(|whole| {
+    let checked = read.map(|whole| {
         let trees: Vec<_> = sources.iter().map(|(id, source)| parse::parse(id, source, &mut sink)).collect();
         check::check(&trees, whole, &sources, loader, &mut sink, &mut inputs)
     });
-    let plan = if sink.has_errors() { None } else { plan };
-    Compilation { plan, diagnostics: sink.finish(), sources, inputs }
+    let (plan, tests) = checked.filter(|_| !sink.has_errors()).unwrap_or_default();
+    Compilation { plan, tests, diagnostics: sink.finish(), sources, inputs }
 }

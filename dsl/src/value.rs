@@ -149,6 +149,14 @@ pub(crate) fn status_range(text: &str) -> Read<StatusRange> {
     })
 }
 
+/// An address without a prefix and without a port.
+pub(crate) fn address(text: &str) -> Read<IpAddr> {
+    text.parse().map_err(|_| {
+        let message = format!("{} is not an address", quoted(text));
+        Mistake::new(codes::NETWORK, message, "an address is written as `192.0.2.1` or `2001:db8::1`, without a port")
+    })
+}
+
 /// A network or a single address, and whether address bits behind the prefix were cut off.
 pub(crate) fn network(text: &str) -> Read<(IpNet, bool)> {
     let (address, prefix) = match text.split_once('/') {

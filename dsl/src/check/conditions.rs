@@ -60,6 +60,23 @@ impl<'t> Checker<'_, 't> {
         );
     }
 
+    /// The rest of a test whose subject's word was read: what `expect` says, where a response may be looked at.
+    pub(crate) fn subject_test(&mut self, word: &'static Word, args: &mut Args<'_, 't>) -> Option<Test> {
+        let subject = self.subject(word, args)?;
+        let predicate = match subject {
+            // There is one test for a status, and it may go without saying: `expect status 404`.
+            Subject::Status => {
+                args.eat("is");
+                self.is(&subject, args)?
+            }
+            _ => {
+                let mut context = Context { response: true, in_any: false, found: None };
+                self.predicate(&subject, word, args, &mut context)?
+            }
+        };
+        Some(Test::Is(subject, predicate))
+    }
+
     /// A subject and its test, or `any { … }`, `all { … }`. The subject's word was read.
     fn test(&mut self, word: &'static Word, args: &mut Args<'_, 't>, context: &mut Context<'_>) -> Option<Test> {
         if matches!(word.name, "any" | "all") {
@@ -321,7 +338,7 @@ impl<'t> Checker<'_, 't> {
         None
     }
 
-    fn check_method(&mut self, method: &str, span: Span) -> Option<()> {
+    pub(crate) fn check_method(&mut self, method: &str, span: Span) -> Option<()> {
         let upper = method.to_ascii_uppercase();
         if METHODS.contains(&upper.as_str()) && upper != method {
             self.report(

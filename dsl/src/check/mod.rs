@@ -13,6 +13,7 @@ mod include;
 mod listener;
 mod names;
 mod networks;
+mod policy_test;
 mod process;
 mod reach;
 mod regex;
@@ -30,6 +31,7 @@ use self::networks::holds_everybody;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
 use crate::plan::{Gateway, Listener, Plan};
+use crate::policy_test::PolicyTest;
 use crate::source::{Sources, Span};
 use crate::tree::{Block, Item, ItemKind, Node, Tree};
 use crate::vocabulary::{Place, Word};
@@ -37,8 +39,8 @@ use crate::{Loader, ModuleFacts};
 
 pub(crate) use self::include::includes;
 
-/// Makes the plan of a policy: its first file, and those that are included, which are the `whole` of it if each could be
-/// read. `None` after an error; the caller also looks at the sink.
+/// Makes the plan and the tests of a policy: its first file, and those that are included, which are the `whole` of it if
+/// each could be read. `None` after an error; the caller also looks at the sink.
 pub(crate) fn check<'t>(
     trees: &[Tree<'t>],
     whole: bool,
@@ -46,7 +48,7 @@ pub(crate) fn check<'t>(
     loader: &dyn Loader,
     sink: &mut Sink,
     inputs: &mut Vec<PathBuf>,
-) -> Option<Plan> {
+) -> (Option<Plan>, Vec<PolicyTest>) {
     let mut checker = Checker::new(sources, loader, sink, inputs);
     checker.names.incomplete = !whole;
     let mut lines = Vec::new();
@@ -61,13 +63,16 @@ pub(crate) fn check<'t>(
         lines.extend(checker.lines_of(&tree.nodes, Place::File, &mut first).all);
     }
     checker.declare(&lines);
+    let (tests, lines): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.word.name == "test");
     let plan = checker.file(lines);
+    // Before the tests are: that something is expected is no use of it.
     if let Some(plan) = &plan
         && !checker.sink.has_errors()
     {
         checker.unused(plan);
     }
-    plan
+    let tests = checker.policy_tests(tests, plan.as_ref());
+    (plan, tests)
 }
 
 /// The lines of a block that could be read.

@@ -17,7 +17,7 @@ pub(super) const FILE: &[Word] = &[
     Word::new("tracing", "otlp { … }", "where traces go").later(),
     Word::new("admin", "{ … }", "where a running gateway answers questions").later(),
     Word::new("include", "\"FILES\"", "adds the declarations of other files").many(),
-    Word::new("test", "\"WHAT\" { … }", "a request, and what is expected of it").many().later(),
+    Word::new("test", "\"WHAT\" { … }", "a request, and what is expected of it").many(),
 ];
 
 pub(super) const GATEWAY: &[Word] = &[
@@ -65,15 +65,24 @@ pub(super) const ADMIN: &[Word] =
     &[Word::new("listen", "ADDRESS|unix \"FILE\"", "where the admin API listens").later()];
 
 pub(super) const TEST: &[Word] = &[
-    Word::new("request", "METHOD \"URL\" [from ADDRESS]", "the request that is tried").later(),
-    Word::new("header", "\"NAME\" \"VALUE\"", "a header of the request").many().later(),
-    Word::new("expect", "WHAT …", "what must come of it").many().later(),
+    Word::new("request", "METHOD \"URL\" [from ADDRESS]", "the request that is tried"),
+    Word::new("header", "\"NAME\" \"VALUE\"", "a header of the request").many(),
+    Word::new("expect", "WHAT …", "what must come of it").many(),
 ];
 
+pub(super) const REQUEST: &[Word] = &[Word::new("from", "ADDRESS", "the peer").default("127.0.0.1")];
+
 pub(super) const EXPECT: &[Word] = &[
-    Word::new("rule", "NAME", "the rule that is taken").later(),
-    Word::new("forward", "GROUP|[GROUP, …]", "where it goes").later(),
-    Word::new("status", "STATUS", "the status of the answer").later(),
-    Word::new("header", "\"NAME\" TEST", "a header of the request that the backend gets").later(),
-    Word::new("response-header", "\"NAME\" TEST", "a header of the answer").later(),
+    Word::new("rule", "NAME", "the rule that takes it"),
+    Word::new("forward", "GROUP|[GROUP, …]", "the groups that it may go to"),
+    Word::new("redirect", "STATUS \"LOCATION\"", "where the client is sent"),
+    Word::new("close", "", "the connection is closed without an answer"),
+    Word::new("status", "STATUS|[STATUS, …]", "the status of the answer"),
+    Word::new("host", "TEST", "the `Host` that the backend gets"),
+    Word::new("path", "TEST", "the path that the backend gets"),
+    Word::new("query", "\"NAME\" TEST", "a query parameter that the backend gets"),
+    Word::new("header", "\"NAME\" TEST", "a header of the request that the backend gets"),
+    Word::new("response-header", "\"NAME\" TEST", "a header of the answer"),
+    Word::new("client-ip", "TEST", "the client's address"),
+    Word::new("var", "\"NAME\" TEST", "a variable of the request"),
 ];

@@ -29,6 +29,8 @@ pub enum Place {
     Admin,
     /// `test "…" { … }`
     Test,
+    /// `test "…" { request METHOD "URL" … }`
+    Request,
     /// `test "…" { expect … }`
     Expect,
     /// `listener …`
@@ -101,7 +103,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -113,6 +115,7 @@ impl Place {
         Self::Tracing,
         Self::Admin,
         Self::Test,
+        Self::Request,
         Self::Expect,
         Self::ListenerProtocol,
         Self::Listener,
@@ -150,7 +153,7 @@ impl Place {
     ];
 
     /// The blocks of the language, outermost first: where a word may be meant to stand.
-    pub const BLOCKS: [Self; 11] = [
+    pub const BLOCKS: [Self; 12] = [
         Self::File,
         Self::Listener,
         Self::ServerGroup,
@@ -162,6 +165,7 @@ impl Place {
         Self::ExtensionLimits,
         Self::Gateway,
         Self::AccessLog,
+        Self::Test,
     ];
 
     /// The words of the place.
@@ -178,6 +182,7 @@ impl Place {
             Self::Tracing => file::TRACING,
             Self::Admin => file::ADMIN,
             Self::Test => file::TEST,
+            Self::Request => file::REQUEST,
             Self::Expect => file::EXPECT,
             Self::ListenerProtocol => listener::PROTOCOL,
             Self::Listener => listener::LISTENER,
@@ -234,6 +239,7 @@ impl Place {
             Self::Tracing => "in `tracing`",
             Self::Admin => "in `admin`",
             Self::Test => "in a `test`",
+            Self::Request => "after the URL of a `request`",
             Self::Expect => "after `expect`",
             Self::ListenerProtocol => "after `listener`",
             Self::Listener => "in a `listener`",

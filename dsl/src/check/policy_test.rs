@@ -1,0 +1,253 @@
+//! `test "…" { … }`: a request, and what is expected of it.
+
+use std::net::IpAddr;
+
+use super::Checker;
+use super::args::{Args, Line};
+use super::names::Kind;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, one_of, quoted};
+use crate::plan::{Condition, GroupId, ListenerAction, ListenerId, Piece, Plan, Protocol, RuleSet, Template};
+use crate::policy_test::{Expectation, Expected, PolicyTest};
+use crate::source::Span;
+use crate::suggest;
+use crate::value;
+use crate::vocabulary::{Place, Word};
+
+/// Where a request comes from, if its test does not say so.
+const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// The `request` line.
+struct Asked {
+    method: String,
+    url: String,
+    from: IpAddr,
+    /// `None` also if the policy has a mistake.
+    listener: Option<ListenerId>,
+}
+
+impl<'t> Checker<'_, 't> {
+    /// Checks every test against the plan, if there is one.
+    pub(crate) fn policy_tests(&mut self, lines: Vec<Line<'_, 't>>, plan: Option<&Plan>) -> Vec<PolicyTest> {
+        lines.into_iter().filter_map(|mut line| self.policy_test(&mut line.args, plan)).collect()
+    }
+
+    fn policy_test(&mut self, args: &mut Args<'_, 't>, plan: Option<&Plan>) -> Option<PolicyTest> {
+        let (name, span) = self.text(args, "what the test is to show")?;
+        let name = self.not_empty(name, span)?;
+        let block = self.block(args)?;
+        let lines = self.lines(block, Place::Test);
+        let whole = lines.whole;
+        let (mut requests, others): (Vec<_>, Vec<_>) =
+            lines.all.into_iter().partition(|line| line.word.name == "request");
+        if requests.is_empty() {
+            self.must_have(args, whole, "its `request`", "write `request GET \"http://shop.example/\"`");
+        }
+        if !others.iter().any(|line| line.word.name == "expect") {
+            self.must_have(args, whole, "an `expect`", "write what must come of the request, as `expect status 404`");
+        }
+        let asked = requests.first_mut().and_then(|line| self.request(&mut line.args, plan));
+        let rules = asked.as_ref().and_then(|asked| rules_of(plan?, asked.listener?));
+        let (mut headers, mut expectations) = (Vec::new(), Vec::new());
+        let mut right = whole;
+        for mut line in others {
+            if line.word.name == "header" {
+                let header = self.test_header(&mut line.args);
+                right &= header.is_some();
+                headers.extend(header);
+            } else {
+                let span = line.args.head;
+                let expected = self.expect(&mut line.args, rules);
+                right &= expected.is_some();
+                expectations.extend(expected.map(|expected| Expectation { span: span.to(line.args.last()), expected }));
+            }
+        }
+        let Asked { method, url, from, listener } = asked?;
+        let listener = listener?;
+        right.then_some(PolicyTest { name, span, listener, method, url, from, headers, expectations })
+    }
+
+    /// `request METHOD "URL" [from ADDRESS]`
+    fn request(&mut self, args: &mut Args<'_, 't>, plan: Option<&Plan>) -> Option<Asked> {
+        let (method, span) = self.bare(args, "a method")?;
+        self.check_method(method, span)?;
+        let (url, span) = self.text(args, "a URL")?;
+        let parts = url_parts(&url);
+        if parts.is_none() {
+            self.report(
+                Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a URL", quoted(&url)))
+                    .help("write scheme, host and path, as `\"http://shop.example/items?page=2\"`"),
+            );
+        }
+        let mut from = FROM;
+        if args.peek().is_some() {
+            self.choose(args, Place::Request)?;
+            from = self.value(args, "an address", value::address)?.0;
+        }
+        self.done(args)?;
+        let (scheme, port) = parts?;
+        let listener = match plan {
+            Some(plan) => Some(self.listener_for(scheme, port, span, plan)?),
+            None => None,
+        };
+        Some(Asked { method: method.to_owned(), url, from, listener })
+    }
+
+    /// The listener whose port the URL has, else the first of its scheme.
+    fn listener_for(&mut self, scheme: &str, port: u16, span: Span, plan: &Plan) -> Option<ListenerId> {
+        let speaks = |protocol: Protocol| match protocol {
+            Protocol::Http => "http",
+        };
+        let fitting = || plan.listeners.iter().enumerate().filter(|(_, listener)| speaks(listener.protocol) == scheme);
+        let found = fitting().find(|(_, listener)| listener.bind.port() == port).or_else(|| fitting().next());
+        if found.is_none() {
+            let report =
+                Diagnostic::new(codes::NO_LISTENER, span, format!("no listener takes requests for `{scheme}://`"));
+            self.report(match plan.listeners.first() {
+                Some(first) => report.help(format!("write `{}://…`, or add a listener", speaks(first.protocol))),
+                None => report.help("the policy has no listener: add one"),
+            });
+        }
+        found.map(|(at, _)| ListenerId(at))
+    }
+
+    /// `header "NAME" "VALUE"`
+    fn test_header(&mut self, args: &mut Args<'_, 't>) -> Option<(String, String)> {
+        let (name, span) = self.header_name(args)?;
+        if name == "host" {
+            self.report(
+                Diagnostic::new(codes::RESERVED_HEADER, span, "the host of a test's request is the host of its URL")
+                    .help("write it into the URL"),
+            );
+            return None;
+        }
+        let (value, span) = self.text(args, "a value")?;
+        self.check_header_value(&Template(vec![Piece::Text(value.clone())]), span)?;
+        self.done(args)?;
+        Some((name, value))
+    }
+
+    fn expect(&mut self, args: &mut Args<'_, 't>, rules: Option<Result<&RuleSet, &str>>) -> Option<Expected> {
+        let word = self.choose(args, Place::Expect)?;
+        // From here on it is this word that may lack something.
+        args.of = word;
+        let expected = match word.name {
+            "rule" => Expected::Rule(self.expected_rule(args, rules)?),
+            "forward" => Expected::Forward(self.expected_groups(args)?),
+            "redirect" => {
+                let (status, _) = self.value(args, "a status", value::status)?;
+                Expected::Redirect(status, self.text(args, "the location")?.0)
+            }
+            "close" => Expected::Close,
+            _ => Expected::Holds(self.expected_test(word, args)?),
+        };
+        self.done(args)?;
+        Some(expected)
+    }
+
+    fn expected_test(&mut self, word: &'static Word, args: &mut Args<'_, 't>) -> Option<Condition> {
+        let test = self.subject_test(word, args)?;
+        Some(Condition { unless: false, test })
+    }
+
+    /// The name of a rule of the listener that takes the request.
+    fn expected_rule(&mut self, args: &mut Args<'_, 't>, rules: Option<Result<&RuleSet, &str>>) -> Option<String> {
+        let (name, span) = self.bare(args, "the name of a rule")?;
+        let known = match rules {
+            // What the rules are is not known, for something else is wrong.
+            None => return Some(name.to_owned()),
+            Some(Ok(rules)) => rules,
+            Some(Err(listener)) => {
+                let message = format!("the listener {} has no rules", quoted(listener));
+                self.report(
+                    Diagnostic::new(codes::UNKNOWN_NAME, span, message)
+                        .help("it forwards everything: write `expect forward GROUP`"),
+                );
+                return None;
+            }
+        };
+        if known.rules.iter().any(|rule| rule.name == name) {
+            return Some(name.to_owned());
+        }
+        let names = || known.rules.iter().map(|rule| rule.name.as_str());
+        let message = format!("there is no rule {} in the rules {}", quoted(name), quoted(&known.name));
+        self.report(Diagnostic::new(codes::UNKNOWN_NAME, span, message).help(match suggest::nearest(name, names()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("its rules are {}", one_of(names().take(MAX_SHOWN))),
+        }));
+        None
+    }
+
+    /// One group or several; being expected is no use of a group.
+    fn expected_groups(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<GroupId>> {
+        let mut groups = Vec::new();
+        let mut right = true;
+        for mut element in self.alternatives(args, "the name of a server-group")? {
+            match self.reference(&mut element, Kind::Group) {
+                Some((group, _)) if self.element_done(&mut element).is_some() => groups.push(GroupId(group)),
+                _ => right = false,
+            }
+        }
+        right.then_some(groups)
+    }
+}
+
+/// Names of rules that a message lists.
+const MAX_SHOWN: usize = 12;
+
+/// The rules of a listener, or its name if it has none.
+fn rules_of(plan: &Plan, listener: ListenerId) -> Option<Result<&RuleSet, &str>> {
+    let listener = plan.listeners.get(listener.0)?;
+    Some(match listener.action {
+        ListenerAction::Rules(id) => Ok(plan.rule_sets.get(id.0)?),
+        ListenerAction::Forward(_) => Err(&listener.name),
+    })
+}
+
+/// Scheme and port of a URL (RFC 9110, 4.2); `None` if it is none. Path and query are read by whoever takes the request.
+fn url_parts(url: &str) -> Option<(&str, u16)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let default = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    if url.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
+        return None;
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
+        _ => (authority, default),
+    };
+    let rightly = host.starts_with('[') == host.ends_with(']') && !host.contains('@');
+    (!host.is_empty() && rightly).then_some((scheme, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_have_a_scheme_and_a_port() {
+        for (url, wanted) in [
+            ("http://a.example/b?c", Some(("http", 80))),
+            ("https://a.example", Some(("https", 443))),
+            ("http://a.example:8080/", Some(("http", 8080))),
+            ("http://[::1]/", Some(("http", 80))),
+            ("http://[::1]:81/", Some(("http", 81))),
+            ("http://a.example?b", Some(("http", 80))),
+            ("ftp://a.example/", None),
+            ("a.example/b", None),
+            ("http:///b", None),
+            ("http://a:b/", None),
+            ("http://a:99999/", None),
+            ("http://[::1", None),
+            ("http://me@a/", None),
+            ("http://a/#b", None),
+            ("http://a /", None),
+        ] {
+            assert_eq!(url_parts(url), wanted, "{url}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `test "…" { … }`: a request, and what is expected of it. Data for whoever runs it.
+
+use std::net::IpAddr;
+
+use crate::plan::{Condition, GroupId, ListenerId};
+use crate::source::Span;
+
+/// A test of a policy. Its indices are those of the plan that was compiled with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyTest {
+    /// What it is to show.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// The listener that takes the request.
+    pub listener: ListenerId,
+    /// The method.
+    pub method: String,
+    /// The URL: a scheme, an authority, and perhaps path and query.
+    pub url: String,
+    /// The peer.
+    pub from: IpAddr,
+    /// Header fields of the request, in the order written.
+    pub headers: Vec<(String, String)>,
+    /// What must come of it; never empty.
+    pub expectations: Vec<Expectation>,
+}
+
+/// An `expect` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// Where it stands.
+    pub span: Span,
+    /// What is expected.
+    pub expected: Expected,
+}
+
+/// What an `expect` line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// This rule takes the request.
+    Rule(String),
+    /// It is forwarded, to one of these groups and to no other.
+    Forward(Vec<GroupId>),
+    /// It is redirected with this status to this location.
+    Redirect(u16, String),
+    /// The connection is closed without an answer.
+    Close,
+    /// This holds of the request that a backend would get, or of the answer.
+    Holds(Condition),
+}
