@@ -67,8 +67,10 @@ pub(crate) enum Predicate {
 /// Words of which one is wanted.
 #[derive(Debug)]
 pub(crate) enum Words {
+    One(Box<str>),
     Few(Box<[Box<str>]>),
-    Many(HashSet<Box<str>>),
+    #[expect(clippy::box_collection, reason = "a set is large, and would make every condition so")]
+    Many(Box<HashSet<Box<str>>>),
 }
 
 /// Up to here comparing is faster than hashing.
@@ -257,11 +259,16 @@ impl Predicate {
 
 impl Words {
     fn new(words: Vec<Box<str>>) -> Self {
-        if words.len() <= FEW_WORDS { Self::Few(words.into()) } else { Self::Many(words.into_iter().collect()) }
+        match <[_; 1]>::try_from(words) {
+            Ok([word]) => Self::One(word),
+            Err(words) if words.len() <= FEW_WORDS => Self::Few(words.into()),
+            Err(words) => Self::Many(Box::new(words.into_iter().collect())),
+        }
     }
 
     fn contain(&self, value: &str) -> bool {
         match self {
+            Self::One(word) => **word == *value,
             Self::Few(words) => words.iter().any(|word| **word == *value),
             Self::Many(words) => words.contains(value),
         }
@@ -269,6 +276,7 @@ impl Words {
 
     pub(crate) fn all(&self) -> Vec<&str> {
         match self {
+            Self::One(word) => vec![word],
             Self::Few(words) => words.iter().map(AsRef::as_ref).collect(),
             Self::Many(words) => words.iter().map(AsRef::as_ref).collect(),
         }

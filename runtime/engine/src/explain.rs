@@ -9,6 +9,7 @@ use tidegate_dsl::plan::{
 };
 
 use crate::blame;
+use crate::condition::Condition;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Response};
 use crate::explanation::{Ending, Explanation, Line};
@@ -28,9 +29,49 @@ type CallHook<'h> = dyn FnMut(ExtensionId, Hook, Box<Exchange>) -> (Box<Exchange
 pub fn explain(
     engine: &Engine,
     listener: ListenerId,
+    exchange: Box<Exchange>,
+    moment: Moment,
+    hooks: &mut CallHook<'_>,
+) -> Explanation {
+    follow(engine, listener, exchange, moment, hooks, None)
+}
+
+impl Engine {
+    /// As [`explain()`], but a forwarded request gets its forwarding headers and takes the way back, too, as if a
+    /// backend had given this answer.
+    ///
+    /// It still counts as forwarded, unless the way back put an answer of its own in place, or closed.
+    pub fn explain_answered(
+        &self,
+        listener: ListenerId,
+        exchange: Box<Exchange>,
+        moment: Moment,
+        answer: Reply,
+        hooks: &mut CallHook<'_>,
+    ) -> Explanation {
+        follow(self, listener, exchange, moment, hooks, Some(answer))
+    }
+
+    /// A condition in the words of the policy.
+    pub fn words(&self, condition: &plan::Condition) -> String {
+        Words(&condition.test, self.plan()).to_string()
+    }
+
+    /// Holds an exchange against a condition of this engine's plan. `None` if it holds; else what was found instead.
+    pub fn unmet(&self, condition: &plan::Condition, exchange: &Exchange) -> Option<String> {
+        let plan = self.plan();
+        let holds = Condition::new(condition, plan).is_ok_and(|compiled| compiled.holds(exchange));
+        (!holds).then(|| blame::found(condition, exchange, plan))
+    }
+}
+
+fn follow(
+    engine: &Engine,
+    listener: ListenerId,
     mut exchange: Box<Exchange>,
     moment: Moment,
     hooks: &mut CallHook<'_>,
+    answer: Option<Reply>,
 ) -> Explanation {
     let request = url(&exchange, true);
     let client_ip = exchange.client_ip;
@@ -50,12 +91,21 @@ pub fn explain(
     };
     let outcome = match decision {
         Decision::Close => Ending::Close,
-        Decision::Forward(_) => Ending::Forward {
-            group: exchange.group.as_deref().unwrap_or_default().to_owned(),
-            url: url(&exchange, false),
-        },
+        Decision::Forward(_) => {
+            let group = exchange.group.as_deref().unwrap_or_default().to_owned();
+            let mut outcome = Ending::Forward { group, url: url(&exchange, false) };
+            if let Some(answer) = answer {
+                engine.add_forwarded(listener, &mut exchange);
+                let (returned, ending, replaced) = way_back(engine, &mut walk, exchange, answer, &mut notes, hooks);
+                exchange = returned;
+                if replaced {
+                    outcome = ending;
+                }
+            }
+            outcome
+        }
         Decision::Reply(reply) => {
-            let (returned, outcome) = way_back(engine, &mut walk, exchange, reply, &mut notes, hooks);
+            let (returned, outcome, _) = way_back(engine, &mut walk, exchange, reply, &mut notes, hooks);
             exchange = returned;
             outcome
         }
@@ -72,7 +122,7 @@ pub fn explain(
     }
 }
 
-/// Takes an answer through the way back.
+/// Takes an answer through the way back. True if something there replaced it, or closed.
 fn way_back(
     engine: &Engine,
     walk: &mut Walk,
@@ -80,8 +130,9 @@ fn way_back(
     reply: Reply,
     notes: &mut Notes<'_>,
     hooks: &mut CallHook<'_>,
-) -> (Box<Exchange>, Ending) {
+) -> (Box<Exchange>, Ending, bool) {
     let mut body = reply.body;
+    let mut replaced = false;
     exchange.response = Some(Response { status: reply.status, headers: reply.headers });
     engine.start_response(walk);
     loop {
@@ -93,10 +144,11 @@ fn way_back(
                 engine.resume_response(walk, &mut exchange, verdict);
                 notes.called(walk, extension, Hook::Response, said);
             }
-            Progress::Done(ResponseDecision::Close) => return (exchange, Ending::Close),
+            Progress::Done(ResponseDecision::Close) => return (exchange, Ending::Close, true),
             Progress::Done(ResponseDecision::Pass) => break,
             Progress::Done(ResponseDecision::Replace(reply)) => {
                 body = reply.body;
+                replaced = true;
                 break;
             }
         }
@@ -109,7 +161,7 @@ fn way_back(
             body: String::from_utf8_lossy(&body).into_owned(),
         },
     };
-    (exchange, ending)
+    (exchange, ending, replaced)
 }
 
 // === what the walk tells ===

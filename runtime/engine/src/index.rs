@@ -5,7 +5,7 @@ use std::vec;
 
 use crate::condition::Condition;
 use crate::keys::{self, Part};
-use crate::radix::{Forest, Key, Root};
+use crate::radix::{Forest, Key, Root, narrow};
 
 /// Finds the rules that a host and a path do not rule out, in a time that does not grow with the number of rules.
 ///
@@ -18,16 +18,27 @@ use crate::radix::{Forest, Key, Root};
 /// The index only leaves rules out: `unless`, and whatever else a rule asks, is tested afterwards, with all the rest.
 #[derive(Debug)]
 pub(crate) struct Index {
-    hosts: Forest<Root, true>,
+    hosts: Forest<Below, true>,
     paths: Forest<List, false>,
-    /// Positions of rules: the lists, one after the other.
-    positions: Vec<usize>,
+    lists: Lists,
     /// The tree in `hosts`.
     root: Root,
 }
 
-/// Begin and end of a list of rules.
-type List = (usize, usize);
+/// What a host leads to.
+#[derive(Debug, Clone, Copy)]
+enum Below {
+    Paths(Root),
+    /// Rules that ask nothing of the path: there is no need to look at it.
+    Rules(List),
+}
+
+/// Positions of rules: lists, one after the other, each behind its length.
+#[derive(Debug, Default)]
+struct Lists(Vec<u32>);
+
+/// Where a list begins.
+type List = u32;
 
 /// A rule that names hosts and paths is filed under every pair of them, so long as that makes at most this many entries for
 /// each name; else under its hosts alone. It keeps the index in proportion to the policy.
@@ -36,7 +47,7 @@ const MOST_ENTRIES_PER_KEY: usize = 16;
 impl Index {
     /// An index over rules with these conditions.
     pub(crate) fn new<'r>(rules: impl Iterator<Item = &'r [Condition]>) -> Self {
-        let mut filed: BTreeMap<Key, BTreeMap<Key, Vec<usize>>> = BTreeMap::new();
+        let mut filed: BTreeMap<Key, BTreeMap<Key, Vec<u32>>> = BTreeMap::new();
         for (position, conditions) in rules.enumerate() {
             let hosts = keys::of(conditions, Part::Host).unwrap_or_else(any);
             let mut paths = keys::of(conditions, Part::Path).unwrap_or_else(any);
@@ -46,40 +57,39 @@ impl Index {
             for host in hosts {
                 let below = filed.entry(host).or_default();
                 for path in &paths {
-                    below.entry(path.clone()).or_default().push(position);
+                    below.entry(path.clone()).or_default().push(narrow(position));
                 }
             }
         }
-        let (mut hosts, mut paths, mut positions) = (Forest::new(), Forest::new(), Vec::new());
-        let roots: Vec<Root> = filed
+        let (mut hosts, mut paths, mut lists) = (Forest::new(), Forest::new(), Lists::default());
+        let below: Vec<_> = filed
             .values()
-            .map(|below| {
-                paths.plant(below.iter().map(|(path, list)| {
-                    let begin = positions.len();
-                    positions.extend(list);
-                    (path, (begin, positions.len()))
-                }))
+            .map(|below| match below.first_key_value() {
+                Some((path, list)) if below.len() == 1 && path.is_met_by_all() => Below::Rules(lists.add(list)),
+                _ => Below::Paths(paths.plant(below.iter().map(|(path, list)| (path, lists.add(list))))),
             })
             .collect();
-        let root = hosts.plant(filed.keys().zip(roots));
-        Self { hosts, paths, positions, root }
+        let root = hosts.plant(filed.keys().zip(below));
+        Self { hosts, paths, lists, root }
     }
 
     /// Positions of rules in ascending order, none of them twice. Every rule that is not among them does not match.
     pub(crate) fn candidates(&self, host: &str, path: &str) -> Candidates<'_> {
         let mut candidates = Candidates { lists: [&[]; FEW_LISTS], used: 0, rest: Vec::new().into_iter() };
         let mut rest = Vec::new();
-        self.hosts.visit(self.root, host, |paths| {
-            self.paths.visit(paths, path, |(begin, end)| {
-                let list = self.positions.get(begin..end).unwrap_or_default();
-                match candidates.lists.get_mut(candidates.used) {
-                    Some(free) => {
-                        *free = list;
-                        candidates.used += 1;
-                    }
-                    None => rest.extend(list),
+        let mut add = |list| {
+            let list = self.lists.get(list);
+            match candidates.lists.get_mut(candidates.used) {
+                Some(free) => {
+                    *free = list;
+                    candidates.used += 1;
                 }
-            });
+                None => rest.extend(list),
+            }
+        };
+        self.hosts.visit(self.root, host, |below| match below {
+            Below::Paths(paths) => self.paths.visit(paths, path, &mut add),
+            Below::Rules(list) => add(list),
         });
         if !rest.is_empty() {
             rest.sort_unstable();
@@ -87,6 +97,20 @@ impl Index {
             candidates.rest = rest.into_iter();
         }
         candidates
+    }
+}
+
+impl Lists {
+    fn add(&mut self, positions: &[u32]) -> List {
+        let begin = narrow(self.0.len());
+        self.0.push(narrow(positions.len()));
+        self.0.extend(positions);
+        begin
+    }
+
+    fn get(&self, list: List) -> &[u32] {
+        let behind = self.0.get(list as usize..).and_then(<[u32]>::split_first);
+        behind.and_then(|(length, behind)| behind.get(..*length as usize)).unwrap_or_default()
     }
 }
 
@@ -103,10 +127,10 @@ const FEW_LISTS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Candidates<'i> {
     /// What is left of each list.
-    lists: [&'i [usize]; FEW_LISTS],
+    lists: [&'i [u32]; FEW_LISTS],
     used: usize,
     /// What is left of all the others.
-    rest: vec::IntoIter<usize>,
+    rest: vec::IntoIter<u32>,
 }
 
 impl Iterator for Candidates<'_> {
@@ -126,6 +150,73 @@ impl Iterator for Candidates<'_> {
         if self.rest.as_slice().first() == Some(&next) {
             self.rest.next();
         }
-        Some(next)
+        Some(next as usize)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use tidegate_dsl::plan::{Predicate, Subject};
+
+    use super::*;
+    use crate::testing;
+
+    /// An index over rules, each with a list of hosts and a list of path prefixes; an empty list asks nothing.
+    fn index(rules: &[(Vec<String>, Vec<String>)]) -> Index {
+        let plan = testing::plan(Vec::new());
+        let rules: Vec<Vec<Condition>> = rules
+            .iter()
+            .map(|(hosts, prefixes)| {
+                let host = testing::when(Subject::Host, Predicate::Is(hosts.clone()));
+                let path = testing::when(Subject::Path, Predicate::Under(prefixes.clone()));
+                let asked = [(host, hosts), (path, prefixes)].into_iter().filter(|(_, words)| !words.is_empty());
+                asked.map(|(condition, _)| Condition::new(&condition, &plan).unwrap()).collect()
+            })
+            .collect();
+        Index::new(rules.iter().map(Vec::as_slice))
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn candidates(index: &Index, host: &str, path: &str) -> Vec<usize> {
+        index.candidates(host, path).collect()
+    }
+
+    #[test]
+    fn host_and_path_narrow_together() {
+        let index = index(&[
+            (words(&["a"]), words(&["/x"])),
+            (words(&["a", "b"]), vec![]),
+            (vec![], words(&["/x", "/x/y"])),
+            (vec![], vec![]),
+            (words(&["b"]), words(&["/z"])),
+        ]);
+        assert_eq!(candidates(&index, "a", "/x/y"), [0, 1, 2, 3]);
+        assert_eq!(candidates(&index, "b", "/x"), [1, 2, 3]);
+        assert_eq!(candidates(&index, "b", "/z"), [1, 3, 4]);
+        assert_eq!(candidates(&index, "c", "/z"), [3]);
+        assert_eq!(candidates(&Index::new([].into_iter()), "c", "/z"), [0; 0]);
+    }
+
+    #[test]
+    fn many_lists_are_merged_too() {
+        let path = "/a".repeat(3 * FEW_LISTS);
+        // The longest first, so that the lists are met in the opposite order; two rules in each.
+        let prefixes = (0..6 * FEW_LISTS).map(|rule| (vec![], words(&[&path[..path.len() - rule / 2 * 2]])));
+        let index = index(&prefixes.collect::<Vec<_>>());
+        assert_eq!(candidates(&index, "a", &path), (0..6 * FEW_LISTS).collect::<Vec<_>>());
+        assert_eq!(candidates(&index, "a", &path[..6]).len(), 6);
+    }
+
+    #[test]
+    fn a_rule_of_many_hosts_and_paths_does_not_fill_the_index() {
+        let many = |first: char| (0..1000).map(|at| format!("{first}{at}")).collect::<Vec<_>>();
+        let index = index(&[(many('h'), many('/'))]);
+        assert!(index.lists.0.len() <= 4000, "{}", index.lists.0.len());
+        assert_eq!(candidates(&index, "h7", "/999"), [0]);
+        assert_eq!(candidates(&index, "x", "/999"), [0; 0]);
     }
 }

@@ -51,7 +51,7 @@ fn of_predicate(predicate: &Predicate, part: Part) -> Option<Vec<Key>> {
         Predicate::Is(words) => Some(words.all().into_iter().map(|word| key(word, true)).collect()),
         Predicate::Like(globs) => globs.iter().map(|glob| of_glob(glob, part)).collect(),
         Predicate::Under(prefixes) if part == Part::Path => {
-            prefixes.iter().map(|prefix| useful(key(prefix, false))).collect()
+            Some(prefixes.iter().flat_map(|prefix| below(prefix)).collect())
         }
         Predicate::Matches(patterns) => {
             let keys: Option<Vec<_>> = patterns.iter().map(|pattern| of_regex(pattern.as_str(), part)).collect();
@@ -59,6 +59,14 @@ fn of_predicate(predicate: &Predicate, part: Part) -> Option<Vec<Key>> {
         }
         _ => None,
     }
+}
+
+/// By whole segments: `/a` is the path `/a`, and what begins with `/a/`.
+fn below(prefix: &str) -> Vec<Key> {
+    if prefix.ends_with('/') {
+        return vec![key(prefix, false)];
+    }
+    vec![key(prefix, true), key(&[prefix, "/"].concat(), false)]
 }
 
 fn of_glob(glob: &Glob, part: Part) -> Option<Key> {
@@ -95,7 +103,7 @@ fn key(text: &str, whole: bool) -> Key {
 
 /// A key that every text meets is none.
 fn useful(key: Key) -> Option<Key> {
-    (key.whole || !key.text.is_empty()).then_some(key)
+    (!key.is_met_by_all()).then_some(key)
 }
 
 #[cfg(test)]
@@ -148,7 +156,7 @@ mod tests {
     fn predicates_of_paths() {
         for (predicate, words, keys) in [
             (P::Is as fn(_) -> _, "/a /%61/./b", Some("=/a =/a/b")),
-            (P::Under, "/v2 /%76%31", Some("/v1 /v2")),
+            (P::Under, "/v2 /%76%31", Some("=/v1 /v1/ =/v2 /v2/")),
             (P::Under, "/", Some("/")),
             (P::Like, "/v?/* /a", Some("=/a /v")),
             (P::Like, "*.js", None),
@@ -173,14 +181,14 @@ mod tests {
         for (tests, keys) in [
             (vec![], None),
             (vec![method.clone()], None),
-            (vec![wide.clone(), long.clone()], Some("/a/b")),
+            (vec![wide.clone(), long.clone()], Some("=/a/b /a/b/")),
             (vec![whole.clone(), long.clone(), method.clone()], Some("=/a")),
             (vec![all(vec![wide.clone(), whole.clone()])], Some("=/a")),
-            (vec![any(vec![long.clone(), whole.clone(), long.clone()])], Some("=/a /a/b")),
+            (vec![any(vec![long.clone(), whole.clone(), long.clone()])], Some("=/a =/a/b /a/b/")),
             (vec![any(vec![long.clone(), method.clone()])], None),
-            (vec![any(vec![all(vec![method, long.clone()]), whole.clone()])], Some("=/a /a/b")),
+            (vec![any(vec![all(vec![method, long.clone()]), whole.clone()])], Some("=/a =/a/b /a/b/")),
             (vec![whole, never], Some("")),
-            (vec![any(vec![wide, long.clone()]), long], Some("/a/b")),
+            (vec![any(vec![wide, long.clone()]), long], Some("=/a/b /a/b/")),
         ] {
             assert_eq!(shown(&tests, Part::Path).as_deref(), keys, "{tests:?}");
         }

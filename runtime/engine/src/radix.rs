@@ -1,6 +1,7 @@
 //! Radix trees over the ends of texts: what is filed under a whole text, or under how a text begins (or ends)?
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// What a text has to be, or to begin with (to end with, in a tree that reads backwards).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,6 +9,13 @@ pub(crate) struct Key {
     pub(crate) text: Box<str>,
     /// The text is this, and does not go on.
     pub(crate) whole: bool,
+}
+
+impl Key {
+    /// Every text begins and ends with the empty one.
+    pub(crate) fn is_met_by_all(&self) -> bool {
+        !self.whole && self.text.is_empty()
+    }
 }
 
 /// Radix trees that share their memory; each is known by its root.
@@ -26,24 +34,26 @@ pub(crate) struct Forest<V, const BACKWARDS: bool> {
 }
 
 /// A tree of a forest.
-pub(crate) type Root = usize;
+pub(crate) type Root = u32;
 
+/// One line of the processor's cache: among many keys, reaching for another line is what a lookup spends its time on.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Node<V> {
     /// Begin and end, in the labels of the forest.
-    label: (usize, usize),
+    label: (u32, u32),
     /// For texts that end after the label.
     whole: Option<V>,
     /// For texts that end or go on after the label.
     open: Option<V>,
     branches: ByteSet,
     /// The node of the lowest branch; the others follow it.
-    first_branch: usize,
+    first_branch: u32,
 }
 
 /// A set of bytes that tells a member's place among the members.
 #[derive(Debug, Default)]
-struct ByteSet([u64; 4]);
+struct ByteSet([u32; 8]);
 
 /// A key in the order of reading, and its value.
 type Entry<V> = (Vec<u8>, bool, V);
@@ -71,7 +81,7 @@ impl<V: Copy, const BACKWARDS: bool> Forest<V, BACKWARDS> {
         let mut todo = VecDeque::from([(root, &*entries, 0)]);
         while let Some((at, entries, read)) = todo.pop_front() {
             let node = self.node(entries, read);
-            let read = read + node.label.1 - node.label.0;
+            let read = read + node.label_range().len();
             let ended = entries.partition_point(|entry| entry.0.len() <= read);
             let going_on = entries.get(ended..).unwrap_or_default();
             for branch in going_on.chunk_by(|a, b| a.0.get(read) == b.0.get(read)) {
@@ -82,15 +92,15 @@ impl<V: Copy, const BACKWARDS: bool> Forest<V, BACKWARDS> {
                 *place = node;
             }
         }
-        root
+        narrow(root)
     }
 
     /// Gives `visit` the value of each key that `text` meets, the shortest first.
     pub(crate) fn visit(&self, root: Root, text: &str, mut visit: impl FnMut(V)) {
         let mut rest = text.as_bytes();
-        let mut next = self.nodes.get(root);
+        let mut next = self.nodes.get(root as usize);
         while let Some(node) = next {
-            let label = self.labels.get(node.label.0..node.label.1).unwrap_or_default();
+            let label = self.labels.get(node.label_range()).unwrap_or_default();
             let after = if BACKWARDS { rest.strip_suffix(label) } else { rest.strip_prefix(label) };
             let Some(after) = after else { return };
             if let Some(value) = node.open {
@@ -104,7 +114,7 @@ impl<V: Copy, const BACKWARDS: bool> Forest<V, BACKWARDS> {
                 return;
             };
             rest = after;
-            next = node.branches.place(*byte).and_then(|place| self.nodes.get(node.first_branch + place));
+            next = node.branches.place(*byte).and_then(|place| self.nodes.get((node.first_branch + place) as usize));
         }
     }
 
@@ -120,7 +130,9 @@ impl<V: Copy, const BACKWARDS: bool> Forest<V, BACKWARDS> {
         } else {
             self.labels.extend(label);
         }
-        let mut node = Node { label: (begin, self.labels.len()), first_branch: self.nodes.len(), ..Node::new() };
+        let mut node = Node::new();
+        node.label = (narrow(begin), narrow(self.labels.len()));
+        node.first_branch = narrow(self.nodes.len());
         for (text, whole, value) in entries {
             match text.get(read + common) {
                 Some(byte) => node.branches.insert(*byte),
@@ -136,9 +148,18 @@ fn unread<V>(entry: Option<&Entry<V>>, read: usize) -> &[u8] {
     entry.and_then(|entry| entry.0.get(read..)).unwrap_or_default()
 }
 
+/// A number that fits: a policy that does not would be gigabytes long.
+pub(crate) fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 impl<V> Node<V> {
     const fn new() -> Self {
-        Self { label: (0, 0), whole: None, open: None, branches: ByteSet([0; 4]), first_branch: 0 }
+        Self { label: (0, 0), whole: None, open: None, branches: ByteSet([0; 8]), first_branch: 0 }
+    }
+
+    const fn label_range(&self) -> Range<usize> {
+        self.label.0 as usize..self.label.1 as usize
     }
 }
 
@@ -151,18 +172,18 @@ impl ByteSet {
     }
 
     /// How many members are below `byte`, if it is one.
-    fn place(&self, byte: u8) -> Option<usize> {
+    fn place(&self, byte: u8) -> Option<u32> {
         let (word, bit) = Self::position(byte);
         let here = *self.0.get(word)?;
         if here & bit == 0 {
             return None;
         }
-        let before = self.0.get(..word)?.iter().map(|word| word.count_ones()).sum::<u32>();
-        usize::try_from(before + (here & (bit - 1)).count_ones()).ok()
+        let before: u32 = self.0.get(..word)?.iter().map(|word| word.count_ones()).sum();
+        Some(before + (here & (bit - 1)).count_ones())
     }
 
-    const fn position(byte: u8) -> (usize, u64) {
-        (byte as usize / 64, 1 << (byte % 64))
+    const fn position(byte: u8) -> (usize, u32) {
+        (byte as usize / 32, 1 << (byte % 32))
     }
 }
 
