@@ -28,7 +28,8 @@ pub(super) fn compile(file: &Path) -> Result<Snapshot, Failed> {
     prepared.snapshot.ok_or(Failed::Said)
 }
 
-fn report(prepared: &Prepared, format: Format) {
+/// Writes what is to be said about a policy.
+pub(super) fn report(prepared: &Prepared, format: Format) {
     let Prepared { diagnostics, sources, refusal, .. } = prepared;
     let text = match format {
         Format::Human => render::human(diagnostics, sources, std::io::stderr().is_terminal()),

@@ -1,23 +1,16 @@
 //! `tidegate explain`: one request through the policy, by the walk that serves.
 
-use std::cell::RefCell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use http::header::HOST;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use tidegate_dsl::plan::{Bind, ListenerId};
-use tidegate_engine::exchange::{Connection, Exchange};
-use tidegate_engine::hook::Verdict;
-use tidegate_engine::vars::Vars;
-use tidegate_engine::{Moment, explain as walk};
-use tidegate_wasm_host::Pool;
+use tidegate_engine::explain as walk;
 
 use super::check::compile;
+use super::trial::{self, Guests};
 use super::{Failed, answer};
-use crate::downstream::head;
 use crate::policy::snapshot::Snapshot;
 
 /// What the command line asks.
@@ -40,44 +33,18 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     let headers = headers(&asked.headers, &uri)?;
     let snapshot = compile(file)?;
     let listener = listener(&snapshot, &uri, asked.listener.as_deref())?;
-    let plan = snapshot.plan().listeners.get(listener.0).ok_or_else(|| Failed::Because("no listener".to_owned()))?;
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
-    let head =
-        head::read(request.into_parts().0, &plan.limits, &head::KnownHost::default()).map_err(|(failure, _)| {
-            let row = failure.row();
-            Failed::Because(format!("the request is refused with {} before any rule: {}", row.status, row.text))
-        })?;
-    let info = Arc::new(Connection {
-        peer: SocketAddr::new(asked.from, 0),
-        local: SocketAddr::new(asked.from, plan.bind.port()),
-        listener: Arc::from(plan.name.as_str()),
-        tls: None,
+    let exchange = trial::exchange(&snapshot, listener, request, asked.from).map_err(|failure| {
+        let row = failure.row();
+        Failed::Because(format!("the request is refused with {} before any rule: {}", row.status, row.text))
+    })?;
+    let mut guests = Guests::new(&snapshot);
+    let explanation = walk(&snapshot.engine, listener, exchange, trial::MOMENT, &mut |id, hook, exchange| {
+        guests.call(id, hook, exchange)
     });
-    let exchange = Box::new(Exchange {
-        client_ip: snapshot.engine.client_ip(listener, asked.from, &head.headers),
-        connection: info,
-        request: head,
-        response: None,
-        request_id: 0,
-        vars: Vars::default(),
-        group: None,
-        server: None,
-        log_lines: Vec::new(),
-    });
-    let pools: Vec<_> =
-        snapshot.extensions.iter().map(|extension| RefCell::new(Pool::new(Arc::clone(extension)))).collect();
-    let explanation =
-        walk(&snapshot.engine, listener, exchange, Moment { nanos: 1, random: 0 }, &mut |id, hook, exchange| match (
-            snapshot.extensions.get(id.0),
-            pools.get(id.0),
-        ) {
-            (Some(extension), Some(pool)) if extension.wants(hook, &exchange) => pool.borrow_mut().call(hook, exchange),
-            _ => (exchange, Ok(Verdict::Next)),
-        });
     if asked.json {
         let json = serde_json::to_string_pretty(&explanation).map_err(|error| Failed::Because(error.to_string()))?;
         answer(&json)
@@ -105,11 +72,7 @@ fn headers(lines: &[String], uri: &Uri) -> Result<HeaderMap, Failed> {
         let name = HeaderName::from_str(name.trim()).map_err(|_| usage())?;
         headers.append(name, HeaderValue::from_str(value.trim()).map_err(|_| usage())?);
     }
-    if let Some(authority) = uri.authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        headers.insert(HOST, host);
-    }
+    trial::set_host(&mut headers, uri);
     Ok(headers)
 }
 

@@ -9,6 +9,8 @@ mod fmt;
 mod help;
 mod print;
 mod run;
+mod test;
+mod trial;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -81,6 +83,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run the `test` blocks of policies, without sockets.
+    Test {
+        /// The policy files; a directory means every `*.gate` in it.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Explain a diagnostic, with an example; without a code, list the commands.
     Help {
         /// The code of the diagnostic, `E0401`; or a command.
@@ -128,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Explain { file, request, headers, from, listener, json } => {
             explain::explain(&file, &explain::Asked { request, headers, from, listener, json })
         }
+        Command::Test { files } => test::test(&files),
         Command::Help { code } => help::help(code.as_deref()),
         Command::Demo { port } => crate::demo::run(port),
     };

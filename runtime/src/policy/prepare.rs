@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidegate_dsl::{Compilation, Diagnostic, Sources, compile};
+use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Host;
 
@@ -14,6 +14,8 @@ use super::snapshot::{Names, Snapshot};
 pub struct Prepared {
     /// The policy, ready to serve; `None` if it has an error.
     pub snapshot: Option<Snapshot>,
+    /// The policy's tests. They are no part of what serves: a change of them alone changes no plan.
+    pub tests: Vec<PolicyTest>,
     /// What the compiler says, warnings included.
     pub diagnostics: Vec<Diagnostic>,
     /// The texts that the diagnostics point into.
@@ -30,7 +32,7 @@ pub struct Prepared {
 pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inputs: &[PathBuf]) -> Prepared {
     let before = fingerprint(known_inputs);
     let files = Files::new(host);
-    let Compilation { plan, diagnostics, sources, inputs } = compile(root, &files);
+    let Compilation { plan, tests, diagnostics, sources, inputs } = compile(root, &files);
     // Files that this reading found for the first time are taken as they are now.
     let fingerprint = if inputs == known_inputs { before } else { fingerprint(&inputs) };
     let mut extensions = files.into_extensions();
@@ -49,5 +51,5 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         Some(Err(refusal)) => (None, Some(refusal)),
         None => (None, None),
     };
-    Prepared { snapshot, diagnostics, sources, refusal, inputs, fingerprint }
+    Prepared { snapshot, tests, diagnostics, sources, refusal, inputs, fingerprint }
 }
