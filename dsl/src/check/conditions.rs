@@ -5,7 +5,7 @@ use super::args::{Args, usage};
 use super::regex::{Groups, Matches};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
-use crate::plan::{Condition, NetworkSet, Predicate, Subject, Test};
+use crate::plan::{ClientCertField, Condition, NetworkSet, Predicate, Subject, Test};
 use crate::source::Span;
 use crate::tree::ItemKind;
 use crate::value;
@@ -134,6 +134,9 @@ impl<'t> Checker<'_, 't> {
             "client-ip" => Subject::ClientIp,
             "peer-ip" => Subject::PeerIp,
             "protocol" => Subject::Protocol,
+            "sni" => Subject::Sni,
+            "tls-version" => Subject::TlsVersion,
+            "client-cert" => Subject::ClientCert(self.client_cert_field(args)?),
             _ => Subject::Status,
         })
     }
@@ -203,6 +206,14 @@ impl<'t> Checker<'_, 't> {
         None
     }
 
+    fn client_cert_field(&mut self, args: &mut Args<'_, 't>) -> Option<ClientCertField> {
+        Some(match self.choose(args, Place::ClientCertField)?.name {
+            "subject" => ClientCertField::Subject,
+            "issuer" => ClientCertField::Issuer,
+            _ => ClientCertField::Fingerprint,
+        })
+    }
+
     fn is(&mut self, subject: &Subject, args: &mut Args<'_, 't>) -> Option<Predicate> {
         match subject {
             Subject::ClientIp | Subject::PeerIp => {
@@ -234,6 +245,11 @@ impl<'t> Checker<'_, 't> {
             Subject::Protocol => self
                 .words(args, "`h1`, `h2` or `h3`", |cx, word, span| {
                     cx.check_choice(word, span, "a protocol", &["h1", "h2", "h3"])
+                })
+                .map(Predicate::Is),
+            Subject::TlsVersion => self
+                .words(args, "`tls1.2` or `tls1.3`", |cx, word, span| {
+                    cx.check_choice(word, span, "a version of TLS", &["tls1.2", "tls1.3"])
                 })
                 .map(Predicate::Is),
             _ => self.texts(args, "a text", |_, _, _| Some(())).map(Predicate::Is),
@@ -407,10 +423,12 @@ impl<'t> Checker<'_, 't> {
 fn fitting(subject: &Subject) -> &'static [&'static str] {
     match subject {
         Subject::Path => &["is", "like", "under", "matches"],
-        Subject::Method | Subject::Scheme | Subject::Protocol => &["is"],
+        Subject::Method | Subject::Scheme | Subject::Protocol | Subject::TlsVersion => &["is"],
         Subject::ClientIp | Subject::PeerIp => &["in", "is"],
         Subject::Status => &["is"],
         Subject::Host
+        | Subject::Sni
+        | Subject::ClientCert(_)
         | Subject::Header(_)
         | Subject::Query(_)
         | Subject::Cookie(_)

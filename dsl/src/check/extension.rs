@@ -7,7 +7,7 @@ use super::args::Args;
 use super::config::Json;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{Capability, Extension, ExtensionLimits, InstanceMode, OnError};
+use crate::plan::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError};
 use crate::source::Span;
 use crate::tree::ItemKind;
 use crate::vocabulary::{Place, Word};
@@ -224,6 +224,7 @@ fn defaults(name: String) -> Extension {
     Extension {
         name,
         module: String::new(),
+        abi: Abi::Tidegate,
         config: "{}".to_owned(),
         limits: default_limits(),
         instance: InstanceMode::Reused,

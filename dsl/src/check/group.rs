@@ -4,7 +4,7 @@ use super::Checker;
 use super::args::Args;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{Balance, Server, ServerGroup};
+use crate::plan::{Balance, GroupProtocol, Retries, Server, ServerGroup, Verify};
 use crate::tree::ItemKind;
 use crate::value;
 use crate::vocabulary::Place;
@@ -20,10 +20,19 @@ impl<'t> Checker<'_, 't> {
         let place = Place::ServerGroup;
         let mut group = ServerGroup {
             name,
+            protocol: GroupProtocol::Http,
             balance: Balance::RoundRobin,
             servers: Vec::new(),
+            health_check: None,
+            sticky: None,
             keepalive: place.default_number("keepalive").and_then(|n| u32::try_from(n).ok()),
+            slow_start: place.default_duration("slow-start"),
+            drain: place.default_duration("drain"),
             connect_timeout: place.default_duration("connect-timeout"),
+            verify: Verify::System,
+            server_name: None,
+            retries: Retries { count: 0, on: Vec::new() },
+            max_connections: None,
         };
         let lines = self.lines(block, place);
         let (whole, mut right, mut written) = (lines.whole, lines.whole, 0);
@@ -104,6 +113,6 @@ impl<'t> Checker<'_, 't> {
             let option = self.choose(args, Place::Server)?;
             weight = self.count(args, option)?;
         }
-        Some(Server { host, port, weight })
+        Some(Server { host, port, weight, backup: false, stopped: false })
     }
 }

@@ -388,10 +388,15 @@ fn defaults(name: String) -> Listener {
         name,
         protocol: Protocol::Http,
         bind: Bind::Address(std::net::SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 0)),
+        tls: None,
+        quic_upgrade: None,
         idle_timeout: place.default_duration("idle-timeout"),
         request_timeout: place.default_duration("request-timeout"),
+        tunnel_timeout: place.default_duration("tunnel-timeout"),
+        compression: Vec::new(),
         client_ip: ClientIp::Peer,
         forwarded: Forwarded { forwarded_for: Some(ForwardedFor::Append), proto: true, ..nothing_forwarded() },
+        tracing: None,
         access_log: place.default_switch("access-log"),
         limits: default_limits(),
         run: Vec::new(),
@@ -403,7 +408,15 @@ fn defaults(name: String) -> Listener {
 }
 
 fn nothing_forwarded() -> Forwarded {
-    Forwarded { forwarded_for: None, proto: false, port: false, client_port: false, host: false, listener_id: false }
+    Forwarded {
+        forwarded_for: None,
+        proto: false,
+        port: false,
+        client_port: false,
+        host: false,
+        listener_id: false,
+        client_cert: false,
+    }
 }
 
 fn default_limits() -> ListenerLimits {
@@ -415,6 +428,7 @@ fn default_limits() -> ListenerLimits {
         uri_bytes: number("uri-bytes").unwrap_or_default(),
         body_bytes: number("body-bytes"),
         connections: count("connections").unwrap_or_default(),
+        streams: count("streams").unwrap_or_default(),
         requests_per_connection: count("requests-per-connection"),
     }
 }

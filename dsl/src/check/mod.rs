@@ -274,7 +274,12 @@ impl<'t> Checker<'_, 't> {
         let plan = Plan {
             gateway: gateway?,
             access_log: access_log?,
+            tracing: None,
+            admin: None,
             lists: lists.into_iter().collect::<Option<_>>()?,
+            certificates: Vec::new(),
+            authorities: Vec::new(),
+            tls_policies: Vec::new(),
             extensions: extensions.into_iter().collect::<Option<_>>()?,
             groups: groups.into_iter().collect::<Option<_>>()?,
             rule_sets: rule_sets.into_iter().collect::<Option<_>>()?,

@@ -97,6 +97,7 @@ impl<'t> Checker<'_, 't> {
     fn listener_for(&mut self, scheme: &str, port: u16, span: Span, plan: &Plan) -> Option<ListenerId> {
         let speaks = |protocol: Protocol| match protocol {
             Protocol::Http => "http",
+            Protocol::Https | Protocol::Quic => "https",
         };
         let fitting = || plan.listeners.iter().enumerate().filter(|(_, listener)| speaks(listener.protocol) == scheme);
         let found = fitting().find(|(_, listener)| listener.bind.port() == port).or_else(|| fitting().next());

@@ -10,7 +10,8 @@ use super::template::Scope;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
-    Condition, GroupId, OTHERWISE, Outcome, Piece, Respond, ResponseBlock, Rule, RuleSet, Step, Target, Template,
+    Condition, Forward, GroupId, OTHERWISE, Outcome, Piece, Respond, ResponseBlock, Rule, RuleSet, Step, Target,
+    Template,
 };
 use crate::source::Span;
 use crate::value;
@@ -187,7 +188,7 @@ impl<'t> Checker<'_, 't> {
 
     fn outcome(&mut self, word: &'static Word, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<Outcome> {
         let outcome = match word.name {
-            "forward" => Outcome::Forward(self.targets(args)?),
+            "forward" => Outcome::Forward(Forward { targets: self.targets(args)?, sticky: None }),
             "redirect" => self.redirect(args, scope)?,
             "respond" => Outcome::Respond(self.respond(args, scope)?),
             _ => Outcome::Close,

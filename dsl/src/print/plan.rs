@@ -56,6 +56,7 @@ fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
             ClientIp::Peer => "the peer".to_owned(),
             ClientIp::XForwardedFor(set) => format!("x-forwarded-for, trusting {}", w.networks(set)),
             ClientIp::XForwardedForLeftmost => "x-forwarded-for, the leftmost".to_owned(),
+            ClientIp::ProxyProtocol(set) => format!("the PROXY protocol, trusting {}", w.networks(set)),
         };
         w.line(&format!("client address: {client}"));
         w.line(&format!("told to backends: {}", forwarded(listener)));

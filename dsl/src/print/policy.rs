@@ -3,8 +3,8 @@
 use super::words::{Writer, forwarded_words, name, quote};
 use crate::check::config::Json;
 use crate::plan::{
-    Balance, Bind, ClientIp, Extension, ForwardedFor, InstanceMode, List, Listener, ListenerAction, ListenerLimits,
-    ListenerState, LogFormat, LogTarget, OnError, Plan, Protocol, RuleSet, ServerGroup,
+    Balance, Bind, ClientIp, Extension, ForwardedFor, HashKey, InstanceMode, List, Listener, ListenerAction,
+    ListenerLimits, ListenerState, LogFormat, LogTarget, OnError, Plan, Protocol, RuleSet, ServerGroup,
 };
 use crate::value::{show_duration, show_network, show_size};
 
@@ -116,9 +116,13 @@ fn config_value(value: &Json) -> String {
 
 fn write_group(w: &mut Writer<'_>, group: &ServerGroup) {
     w.block(&format!("server-group {}", group.name), |w| {
-        w.line(match group.balance {
-            Balance::RoundRobin => "balance round-robin",
-        });
+        let balance = match &group.balance {
+            Balance::RoundRobin => "round-robin".to_owned(),
+            Balance::LeastRequests => "least-requests".to_owned(),
+            Balance::Hash(key) => format!("hash {}", hash_key(key)),
+            Balance::RandomTwo => "random-two".to_owned(),
+        };
+        w.line(&format!("balance {balance}"));
         for server in &group.servers {
             let address = match server.host.parse() {
                 Ok(std::net::IpAddr::V6(ip)) => format!("[{ip}]:{}", server.port),
@@ -136,9 +140,21 @@ fn write_group(w: &mut Writer<'_>, group: &ServerGroup) {
     w.blank();
 }
 
+fn hash_key(key: &HashKey) -> String {
+    match key {
+        HashKey::ClientIp => "client-ip".to_owned(),
+        HashKey::Uri => "uri".to_owned(),
+        HashKey::Header(name) => format!("header {}", quote(name)),
+        HashKey::Query(name) => format!("query {}", quote(name)),
+        HashKey::Cookie(name) => format!("cookie {}", quote(name)),
+    }
+}
+
 fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
     let protocol = match listener.protocol {
         Protocol::Http => "http",
+        Protocol::Https => "https",
+        Protocol::Quic => "quic",
     };
     w.block(&format!("listener {protocol} {}", listener.name), |w| {
         match listener.bind {
@@ -151,6 +167,7 @@ fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
             ClientIp::Peer => "peer".to_owned(),
             ClientIp::XForwardedFor(set) => format!("x-forwarded-for trusted {}", w.networks(set)),
             ClientIp::XForwardedForLeftmost => "x-forwarded-for trusted leftmost".to_owned(),
+            ClientIp::ProxyProtocol(set) => format!("proxy-protocol trusted {}", w.networks(set)),
         };
         w.line(&format!("client-ip {client_ip}"));
         write_forwarded(w, listener);

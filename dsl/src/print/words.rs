@@ -122,6 +122,12 @@ impl<'p> Writer<'p> {
             }
             Step::SetVar(name, value) => format!("set-var {} {}", quote(name), template(value)),
             Step::Run(id) => format!("run {}", self.extension(id.0)),
+            Step::Mirror(mirror) => {
+                let group = name(&self.plan.groups, mirror.group.0, |group| &group.name);
+                format!("mirror {group} {}%", mirror.percent)
+            }
+            // Its block is written by the caller, as the blocks of `on-response` are.
+            Step::Cors(_) => "cors".to_owned(),
             Step::Timeout(timeout) => format!("timeout {}", show_duration(*timeout)),
             Step::Log(text) => format!("log {}", template(text)),
         }
@@ -133,7 +139,7 @@ impl<'p> Writer<'p> {
 
     fn outcome(&self, outcome: &Outcome) -> String {
         match outcome {
-            Outcome::Forward(targets) => self.forward(targets),
+            Outcome::Forward(forward) => self.forward(&forward.targets),
             Outcome::Redirect(status, location) => format!("redirect {status} {}", template(location)),
             Outcome::Respond(respond) => {
                 let body = match respond.body.0.as_slice() {
@@ -174,6 +180,9 @@ fn subject_words(subject: &Subject) -> String {
         Subject::ClientIp => "client-ip".to_owned(),
         Subject::PeerIp => "peer-ip".to_owned(),
         Subject::Protocol => "protocol".to_owned(),
+        Subject::Sni => "sni".to_owned(),
+        Subject::TlsVersion => "tls-version".to_owned(),
+        Subject::ClientCert(field) => format!("client-cert {}", field.word()),
         Subject::Var(name) => format!("var {}", quote(name)),
         Subject::Status => "status".to_owned(),
         Subject::ResponseHeader(name) => format!("response-header {}", quote(name)),

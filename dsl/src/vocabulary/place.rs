@@ -81,6 +81,8 @@ pub enum Place {
     Subject,
     /// What a test of a response looks at
     ResponseSubject,
+    /// `client-cert …`
+    ClientCertField,
     /// How a test compares
     Predicate,
     /// `rewrite …`
@@ -103,7 +105,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -141,6 +143,7 @@ impl Place {
         Self::OnResponse,
         Self::Subject,
         Self::ResponseSubject,
+        Self::ClientCertField,
         Self::Predicate,
         Self::Rewrite,
         Self::Limit,
@@ -208,6 +211,7 @@ impl Place {
             Self::OnResponse => rules::ON_RESPONSE,
             Self::Subject => values::SUBJECT,
             Self::ResponseSubject => values::RESPONSE_SUBJECT,
+            Self::ClientCertField => values::CLIENT_CERT_FIELD,
             Self::Predicate => values::PREDICATE,
             Self::Rewrite => rules::REWRITE,
             Self::Limit => rules::LIMIT,
@@ -264,6 +268,7 @@ impl Place {
             Self::Rule => "in a rule",
             Self::OnResponse => "in `on-response`",
             Self::Subject | Self::ResponseSubject => "at the beginning of a test",
+            Self::ClientCertField => "after `client-cert`",
             Self::Predicate => "in a test",
             Self::Rewrite => "after `rewrite`",
             Self::Limit => "after the rate of a `limit`",

@@ -16,8 +16,12 @@ pub(super) const SERVER_GROUP: &[Word] = &[
         10_000,
         Some(64),
     ),
-    Word::new("slow-start", "D", "how long a new server takes to get its full share").later(),
-    Word::new("drain", "D", "how long requests of a removed server may take to finish").later(),
+    Word::new("slow-start", "D", "how long a new server takes to get its full share")
+        .duration(secs(0), secs(900), Some(secs(0)))
+        .later(),
+    Word::new("drain", "D", "how long requests of a removed server may take to finish")
+        .duration(secs(0), secs(900), Some(secs(30)))
+        .later(),
     Word::new("connect-timeout", "D", "how long opening a connection may take").duration(
         ms(1),
         secs(600),

@@ -12,10 +12,10 @@ const COOKIE: Word = Word::new("cookie", "\"NAME\"", "every value of a cookie").
 const CLIENT_IP: Word = Word::new("client-ip", "", "the address of the client, as the listener derives it").many();
 const PEER_IP: Word = Word::new("peer-ip", "", "the address of the TCP peer").many();
 const PROTOCOL: Word = Word::new("protocol", "", "`h1`, `h2` or `h3`").many();
-const SNI: Word = Word::new("sni", "", "the server name of the TLS handshake").later();
-const TLS_VERSION: Word = Word::new("tls-version", "", "the version of TLS").later();
+const SNI: Word = Word::new("sni", "", "the server name of the TLS handshake").many();
+const TLS_VERSION: Word = Word::new("tls-version", "", "`tls1.2` or `tls1.3`").many();
 const CLIENT_CERT: Word =
-    Word::new("client-cert", "subject|issuer|fingerprint", "what the client's certificate says").later();
+    Word::new("client-cert", "subject|issuer|fingerprint", "what the client's certificate says").many();
 const VAR: Word = Word::new("var", "\"NAME\"", "a variable of the request").many();
 const ANY: Word = Word::new("any", "{ … }", "at least one of the tests holds").many();
 const ALL: Word = Word::new("all", "{ … }", "every one of the tests holds").many();
@@ -61,6 +61,12 @@ pub(super) const RESPONSE_SUBJECT: &[Word] = &[
     VAR,
     ANY,
     ALL,
+];
+
+pub(super) const CLIENT_CERT_FIELD: &[Word] = &[
+    Word::new("subject", "", "the distinguished name of its owner"),
+    Word::new("issuer", "", "the distinguished name of its issuer"),
+    Word::new("fingerprint", "", "SHA-256 of the certificate, in lower-case hexadecimal digits"),
 ];
 
 pub(super) const PREDICATE: &[Word] = &[

@@ -22,7 +22,8 @@ pub(crate) enum ClientIp {
 impl ClientIp {
     pub(crate) fn new(setting: &plan::ClientIp, plan: &Plan) -> Self {
         match setting {
-            plan::ClientIp::Peer => Self::Peer,
+            // The runtime reads the PROXY protocol before there is a request: what it found is the peer.
+            plan::ClientIp::Peer | plan::ClientIp::ProxyProtocol(_) => Self::Peer,
             plan::ClientIp::XForwardedForLeftmost => Self::Leftmost,
             plan::ClientIp::XForwardedFor(set) => match Networks::of(set, plan) {
                 // Whoever trusts all of IPv4 trusts everybody, IPv6 too.

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 
 use http::{HeaderName, Version, header};
 use regex::{Captures, Regex};
-use tidegate_dsl::plan::{self, Plan, StatusRange};
+use tidegate_dsl::plan::{self, ClientCertField, Plan, StatusRange};
 
 use crate::build_error::Invalid;
-use crate::exchange::Exchange;
+use crate::exchange::{ClientCert, Exchange};
 use crate::fields;
 use crate::glob::Glob;
 use crate::networks::Networks;
@@ -46,6 +46,9 @@ pub(crate) enum Subject {
     ClientIp,
     PeerIp,
     Protocol,
+    Sni,
+    TlsVersion,
+    ClientCert(ClientCertField),
     Var(Box<str>),
     Status,
     ResponseHeader(HeaderName),
@@ -162,6 +165,9 @@ impl Subject {
             plan::Subject::ClientIp => Self::ClientIp,
             plan::Subject::PeerIp => Self::PeerIp,
             plan::Subject::Protocol => Self::Protocol,
+            plan::Subject::Sni => Self::Sni,
+            plan::Subject::TlsVersion => Self::TlsVersion,
+            plan::Subject::ClientCert(field) => Self::ClientCert(*field),
             plan::Subject::Var(name) => Self::Var(name.as_str().into()),
             plan::Subject::Status => Self::Status,
             plan::Subject::ResponseHeader(name) => Self::ResponseHeader(header_name(name)?),
@@ -172,6 +178,7 @@ impl Subject {
     pub(crate) fn any(&self, exchange: &Exchange, mut meets: impl FnMut(&str) -> bool) -> bool {
         let request = &exchange.request;
         let response = exchange.response.as_ref();
+        let tls = exchange.connection.tls.as_ref();
         let mut meets_cow = |value: Cow<'_, str>| meets(&value);
         match self {
             Self::Host => meets(request.host()),
@@ -187,6 +194,11 @@ impl Subject {
             Self::ClientIp => meets(stack_text::address(exchange.client_ip).as_str()),
             Self::PeerIp => meets(stack_text::address(exchange.connection.peer.ip()).as_str()),
             Self::Protocol => meets(protocol(request.version)),
+            Self::Sni => tls.and_then(|tls| tls.sni.as_deref()).is_some_and(meets),
+            Self::TlsVersion => tls.is_some_and(|tls| meets(tls.version)),
+            Self::ClientCert(field) => {
+                tls.and_then(|tls| tls.client_cert.as_ref()).is_some_and(|cert| meets(client_cert_field(cert, *field)))
+            }
             Self::Var(name) => exchange.vars.get(name).is_some_and(meets),
             Self::Status => response.is_some_and(|response| meets(response.status.as_str())),
             Self::ResponseHeader(name) => {
@@ -202,6 +214,14 @@ impl Subject {
             Self::PeerIp => Some(exchange.connection.peer.ip()),
             _ => None,
         }
+    }
+}
+
+fn client_cert_field(cert: &ClientCert, field: ClientCertField) -> &str {
+    match field {
+        ClientCertField::Subject => &cert.subject,
+        ClientCertField::Issuer => &cert.issuer,
+        ClientCertField::Fingerprint => &cert.fingerprint,
     }
 }
 
@@ -292,7 +312,8 @@ fn spelt(value: &str, subject: &plan::Subject) -> Box<str> {
             Err(_) => value.into(),
         },
         plan::Subject::Host if value.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{value}]").into(),
-        plan::Subject::Host => value.to_ascii_lowercase().into(),
+        plan::Subject::Host | plan::Subject::Sni => value.to_ascii_lowercase().into(),
+        plan::Subject::ClientCert(ClientCertField::Fingerprint) => value.to_ascii_lowercase().into(),
         plan::Subject::ClientIp | plan::Subject::PeerIp => match value.parse() {
             Ok(address) => stack_text::address(address).as_str().into(),
             Err(_) => value.into(),

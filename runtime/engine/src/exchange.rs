@@ -37,6 +37,19 @@ pub struct Tls {
     pub version: &'static str,
     /// The suite, by its IANA name.
     pub cipher: String,
+    /// The certificate that the client showed, if it was accepted.
+    pub client_cert: Option<ClientCert>,
+}
+
+/// What the certificate of a client says.
+#[derive(Debug, Clone)]
+pub struct ClientCert {
+    /// The distinguished name of its owner, as RFC 4514 writes it.
+    pub subject: String,
+    /// The distinguished name of its issuer, as RFC 4514 writes it.
+    pub issuer: String,
+    /// SHA-256 of its DER form, in lower-case hexadecimal digits.
+    pub fingerprint: String,
 }
 
 /// The head of a request.

@@ -282,7 +282,7 @@ fn step_result(step: &Step, result: &StepResult, exchange: &Exchange) -> String 
         }
         (StepResult::Done, Step::SetVar(name, _)) => var_result(name, exchange),
         (StepResult::Done, Step::Log(_)) => log_result(exchange),
-        (StepResult::Done, Step::Timeout(_) | Step::Run(_)) => "done".to_owned(),
+        (StepResult::Done, Step::Timeout(_) | Step::Run(_) | Step::Mirror(_) | Step::Cors(_)) => "done".to_owned(),
     }
 }
 

@@ -117,6 +117,7 @@ mod tests {
             client_port: false,
             host: false,
             listener_id: false,
+            client_cert: false,
         };
         change(&mut listener.forwarded);
         let mut exchange = testing::exchange("GET", "shop.example:81", "/");

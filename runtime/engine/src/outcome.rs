@@ -53,7 +53,7 @@ enum Body {
 impl Outcome {
     pub(crate) fn new(outcome: &plan::Outcome, plan: &Plan, slots: &mut Slots) -> Result<Self, Invalid> {
         Ok(match outcome {
-            plan::Outcome::Forward(targets) => Self::Forward(Split::new(targets, plan)?),
+            plan::Outcome::Forward(forward) => Self::Forward(Split::new(&forward.targets, plan)?),
             plan::Outcome::Redirect(status, location) => Self::Redirect(Redirect::new(*status, location, slots)?),
             plan::Outcome::Respond(respond) => Self::Respond(Respond::new(respond, slots)?),
             plan::Outcome::Close => Self::Close,

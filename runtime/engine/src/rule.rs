@@ -193,6 +193,8 @@ impl Step {
             plan::Step::Rewrite(part, template) => Self::Rewrite(*part, Template::new(template, slots)?),
             plan::Step::SetVar(name, value) => Self::SetVar(name.as_str().into(), Template::new(value, slots)?),
             plan::Step::Run(extension) => Self::Run(known_extension(*extension, plan)?),
+            plan::Step::Mirror(_) => return Err(Invalid("`mirror` is not built yet; remove it".to_owned())),
+            plan::Step::Cors(_) => return Err(Invalid("`cors` is not built yet; remove it".to_owned())),
             plan::Step::Timeout(timeout) => Self::Timeout(*timeout),
             plan::Step::Log(template) => Self::Log(Template::new(template, slots)?),
         })

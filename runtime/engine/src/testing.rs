@@ -55,7 +55,7 @@ pub(crate) fn when(subject: Subject, predicate: Predicate) -> Condition {
 }
 
 pub(crate) fn to(group: usize) -> Outcome {
-    Outcome::Forward(vec![Target { group: GroupId(group), weight: 100 }])
+    Outcome::Forward(Forward { targets: vec![Target { group: GroupId(group), weight: 100 }], sticky: None })
 }
 
 pub(crate) fn rule(name: &str, conditions: Vec<Condition>, steps: Vec<Step>, outcome: Outcome) -> Rule {
@@ -67,6 +67,11 @@ pub(crate) fn plan(rules: Vec<Rule>) -> Plan {
     Plan {
         gateway: Gateway { workers: None, drain: Duration::from_secs(30) },
         access_log: AccessLog { to: LogTarget::Stdout, format: LogFormat::Json },
+        tracing: None,
+        admin: None,
+        certificates: Vec::new(),
+        authorities: Vec::new(),
+        tls_policies: Vec::new(),
         lists: vec![List { name: "office".into(), networks: vec!["10.0.0.0/8".parse().unwrap()] }],
         extensions: vec![
             extension("first", OnError::Deny(500)),
@@ -83,6 +88,7 @@ fn extension(name: &str, on_error: OnError) -> Extension {
     Extension {
         name: name.into(),
         module: format!("{name}.wasm"),
+        abi: Abi::Tidegate,
         config: "{}".into(),
         limits: ExtensionLimits { memory: 16 << 20, time: Duration::from_millis(5), instances: 4 },
         instance: InstanceMode::Reused,
@@ -94,10 +100,19 @@ fn extension(name: &str, on_error: OnError) -> Extension {
 fn group(name: &str) -> ServerGroup {
     ServerGroup {
         name: name.into(),
+        protocol: GroupProtocol::Http,
         balance: Balance::RoundRobin,
-        servers: vec![Server { host: "127.0.0.1".into(), port: 9000, weight: 1 }],
+        servers: vec![Server { host: "127.0.0.1".into(), port: 9000, weight: 1, backup: false, stopped: false }],
+        health_check: None,
+        sticky: None,
         keepalive: None,
+        slow_start: Duration::ZERO,
+        drain: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(1),
+        verify: Verify::System,
+        server_name: None,
+        retries: Retries { count: 0, on: Vec::new() },
+        max_connections: None,
     }
 }
 
@@ -106,8 +121,12 @@ fn listener() -> Listener {
         name: "main".into(),
         protocol: Protocol::Http,
         bind: Bind::Port(8080),
+        tls: None,
+        quic_upgrade: None,
         idle_timeout: Duration::from_secs(15),
         request_timeout: Duration::from_secs(60),
+        tunnel_timeout: Duration::from_secs(3600),
+        compression: Vec::new(),
         client_ip: ClientIp::Peer,
         forwarded: Forwarded {
             forwarded_for: Some(ForwardedFor::Append),
@@ -116,7 +135,9 @@ fn listener() -> Listener {
             client_port: false,
             host: false,
             listener_id: false,
+            client_cert: false,
         },
+        tracing: None,
         access_log: true,
         limits: ListenerLimits {
             header_bytes: 64 << 10,
@@ -124,6 +145,7 @@ fn listener() -> Listener {
             uri_bytes: 16 << 10,
             body_bytes: None,
             connections: 1000,
+            streams: 100,
             requests_per_connection: None,
         },
         run: Vec::new(),

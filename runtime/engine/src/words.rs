@@ -51,6 +51,9 @@ impl Display for Words<'_, Subject> {
             Subject::ClientIp => out.write_str("client-ip"),
             Subject::PeerIp => out.write_str("peer-ip"),
             Subject::Protocol => out.write_str("protocol"),
+            Subject::Sni => out.write_str("sni"),
+            Subject::TlsVersion => out.write_str("tls-version"),
+            Subject::ClientCert(field) => write!(out, "client-cert {}", field.word()),
             Subject::Var(name) => write!(out, "var {}", Quoted(name)),
             Subject::Status => out.write_str("status"),
             Subject::ResponseHeader(name) => write!(out, "response-header {}", Quoted(name)),
@@ -104,6 +107,11 @@ impl Display for Words<'_, Step> {
                 Some(extension) => write!(out, "run {}", extension.name),
                 None => out.write_str("run ?"),
             },
+            Step::Mirror(mirror) => match self.1.groups.get(mirror.group.0) {
+                Some(group) => write!(out, "mirror {} {}%", group.name, mirror.percent),
+                None => out.write_str("mirror ?"),
+            },
+            Step::Cors(_) => out.write_str("cors"),
             Step::Timeout(timeout) => write!(out, "timeout {}", Time(*timeout)),
             Step::Log(text) => write!(out, "log {}", Text(text)),
         }
@@ -125,7 +133,10 @@ impl Display for Words<'_, ResponseStep> {
 impl Display for Words<'_, Outcome> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Outcome::Forward(targets) => Words(targets, self.1).fmt(out),
+            Outcome::Forward(forward) => {
+                write!(out, "{}", Words(&forward.targets, self.1))?;
+                forward.sticky.map_or(Ok(()), |time| write!(out, " sticky {}", Time(time)))
+            }
             Outcome::Redirect(status, location) => {
                 write!(out, "redirect {status} {}", Text(location))
             }
@@ -299,7 +310,7 @@ impl Display for Time {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
-    use tidegate_dsl::plan::{ExtensionId, GroupId, ListId};
+    use tidegate_dsl::plan::{ExtensionId, Forward, GroupId, ListId};
 
     use super::*;
     use crate::testing;
@@ -343,7 +354,7 @@ mod tests {
         };
         assert_eq!(Words(&split(&[100]), &plan).to_string(), "forward web");
         assert_eq!(
-            Words(&Outcome::Forward(split(&[90, 10])), &plan).to_string(),
+            Words(&Outcome::Forward(Forward { targets: split(&[90, 10]), sticky: None }), &plan).to_string(),
             "forward web weight 90, api weight 10"
         );
     }

@@ -225,7 +225,7 @@ fn targets<'p>(explanation: &Explanation, plan: &'p Plan) -> Option<&'p [plan::T
         ListenerAction::Rules(id) => {
             let rules = &plan.rule_sets.get(id.0)?.rules;
             match &rules.iter().find(|rule| Some(&rule.name) == explanation.rule.as_ref())?.outcome {
-                Outcome::Forward(targets) => Some(targets),
+                Outcome::Forward(forward) => Some(&forward.targets),
                 _ => None,
             }
         }

@@ -55,6 +55,9 @@ impl Dice<'_> {
             Subject::ClientIp,
             Subject::PeerIp,
             Subject::Protocol,
+            Subject::Sni,
+            Subject::TlsVersion,
+            Subject::ClientCert(ClientCertField::Issuer),
             Subject::Var(name.clone()),
             Subject::Status,
             Subject::ResponseHeader(name),
@@ -166,7 +169,7 @@ impl Dice<'_> {
 
     fn outcome(&mut self) -> Outcome {
         match self.roll(4) {
-            0 => Outcome::Forward(self.targets()),
+            0 => Outcome::Forward(Forward { targets: self.targets(), sticky: None }),
             1 => Outcome::Redirect(302, self.template()),
             2 => Outcome::Respond(Respond { status: 200, body: self.template(), content_type: self.word() }),
             _ => Outcome::Close,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tidegate_dsl::plan::{
-    Condition, ExtensionId, GroupId, HeaderStep, Insert, Limit, LimitKey, ListenerAction, NetworkSet, Outcome, Piece,
-    Predicate, Respond, RuleSetId, Step, Subject, Target, Template, Test, UriPart,
+    Condition, ExtensionId, Forward, GroupId, HeaderStep, Insert, Limit, LimitKey, ListenerAction, NetworkSet, Outcome,
+    Piece, Predicate, Respond, RuleSetId, Step, Subject, Target, Template, Test, UriPart,
 };
 
 use super::{MAIN, engine, reply, shown, trap, values, walk, walk_with};
@@ -142,7 +142,12 @@ fn groups_of_the_expression_are_kept_from_the_match() {
 #[test]
 fn a_forward_is_split_by_weight() {
     let targets = [(0, 90), (1, 10)].map(|(group, weight)| Target { group: GroupId(group), weight });
-    let engine = engine(plan(vec![rule("otherwise", vec![], vec![], Outcome::Forward(targets.into()))]));
+    let engine = engine(plan(vec![rule(
+        "otherwise",
+        vec![],
+        vec![],
+        Outcome::Forward(Forward { targets: targets.into(), sticky: None }),
+    )]));
     let web = (0..1000_u64)
         .filter(|sample| {
             let moment = Moment { nanos: 0, random: sample * (u64::MAX / 1000) };
@@ -421,7 +426,7 @@ fn a_plan_that_cannot_run_is_refused_with_place_and_mend() {
     unknown_rules.listeners[0].action = ListenerAction::Rules(RuleSetId(7));
     let mut unknown_hook = plan(header("x"));
     unknown_hook.listeners[0].run = vec![ExtensionId(9)];
-    let zero = Outcome::Forward(vec![Target { group: GroupId(0), weight: 0 }]);
+    let zero = Outcome::Forward(Forward { targets: vec![Target { group: GroupId(0), weight: 0 }], sticky: None });
     for (plan, place, message) in [
         (plan(header("content-length")), "rule `otherwise` of rules `shop`", "`content-length`"),
         (plan(header("host")), "rule `otherwise` of rules `shop`", "rewrite host"),

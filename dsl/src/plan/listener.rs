@@ -1,0 +1,202 @@
+//! Listeners: where connections come in, what clients may send, who decides.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{CaId, CertificateId, ExtensionId, ListenerId, NetworkSet, ResponseBlock, RuleSetId, Target, TlsPolicyId};
+
+/// `listener http|https|quic NAME { … }`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it listens.
+    pub bind: Bind,
+    /// How connections are secured; `None` only for [`Protocol::Http`].
+    pub tls: Option<ListenerTls>,
+    /// The QUIC listener that clients are told of while it accepts.
+    pub quic_upgrade: Option<ListenerId>,
+    /// How long a kept-alive connection may stay without a request.
+    pub idle_timeout: Duration,
+    /// How long a peer may stay silent within a request: a backend gets 504, a client 408.
+    pub request_timeout: Duration,
+    /// How long an upgraded connection may stay silent.
+    pub tunnel_timeout: Duration,
+    /// How responses may be compressed, the best first; empty is off.
+    pub compression: Vec<Compression>,
+    /// Where the client's address comes from.
+    pub client_ip: ClientIp,
+    /// The forwarding headers that a backend gets.
+    pub forwarded: Forwarded,
+    /// The share of requests that are traced, in percent; `None` is off.
+    pub tracing: Option<u32>,
+    /// Whether its requests are logged.
+    pub access_log: bool,
+    /// What a client may send and hold.
+    pub limits: ListenerLimits,
+    /// Extensions run before the rules.
+    pub run: Vec<ExtensionId>,
+    /// Blocks for every response.
+    pub on_response: Vec<ResponseBlock>,
+    /// Labels, for metrics and people.
+    pub labels: Vec<(String, String)>,
+    /// Whether it holds its socket.
+    pub state: ListenerState,
+    /// What decides about a request.
+    pub action: ListenerAction,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// HTTP/1.1 in clear text, and HTTP/2 by prior knowledge.
+    Http,
+    /// HTTP/1.1 and HTTP/2 over TLS.
+    Https,
+    /// HTTP/3.
+    Quic,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bind {
+    /// Every interface, IPv6 too where the machine has it.
+    Port(u16),
+    /// One address.
+    Address(SocketAddr),
+}
+
+impl Bind {
+    /// The port, however it was written.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Port(port) => *port,
+            Self::Address(address) => address.port(),
+        }
+    }
+}
+
+/// `client-ip …`: where the client's address comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientIp {
+    /// The TCP peer.
+    Peer,
+    /// `X-Forwarded-For`, scanned from the right; the first address that is not trusted.
+    XForwardedFor(NetworkSet),
+    /// The leftmost entry of `X-Forwarded-For`, whoever sent it.
+    XForwardedForLeftmost,
+    /// The PROXY protocol's header, which these peers must send; others are taken at their own address.
+    ProxyProtocol(NetworkSet),
+}
+
+/// `forwarded [ … ]` and `forwarded-for …`: what a backend is told about the client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch for each header")]
+pub struct Forwarded {
+    /// `X-Forwarded-For`, and how; `None` passes the client's own through unchanged.
+    pub forwarded_for: Option<ForwardedFor>,
+    /// `X-Forwarded-Proto`: the scheme.
+    pub proto: bool,
+    /// `X-Forwarded-Port`: the listener's port.
+    pub port: bool,
+    /// `X-Forwarded-Client-Srcport`: the peer's port.
+    pub client_port: bool,
+    /// `X-Forwarded-Host`: the host that the client asked for.
+    pub host: bool,
+    /// `X-Forwarded-Listener`: the listener's name.
+    pub listener_id: bool,
+    /// `X-Forwarded-Clientcert-*`: subject, issuer, fingerprint and verdict.
+    pub client_cert: bool,
+}
+
+/// `forwarded-for append|replace|remove`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedFor {
+    /// The peer's address is added to what came.
+    Append,
+    /// The peer's address replaces what came.
+    Replace,
+    /// The header is taken out.
+    Remove,
+}
+
+/// `limits { … }` of a listener.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ListenerLimits {
+    /// Request line and header section together, in bytes.
+    pub header_bytes: u64,
+    /// Header fields in a request.
+    pub headers: u32,
+    /// The request target, in bytes.
+    pub uri_bytes: u64,
+    /// The request body, in bytes; `None` is off.
+    pub body_bytes: Option<u64>,
+    /// Connections at once, over all workers.
+    pub connections: u32,
+    /// Requests in flight at once on one connection of HTTP/2 or HTTP/3.
+    pub streams: u32,
+    /// Requests on one connection; `None` is off.
+    pub requests_per_connection: Option<u32>,
+}
+
+/// `state running|stopped`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListenerState {
+    /// It accepts connections.
+    Running,
+    /// It keeps its place in the file and holds no socket.
+    Stopped,
+}
+
+/// `rules NAME` or `forward …` of a listener.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListenerAction {
+    /// The rules decide.
+    Rules(RuleSetId),
+    /// Everything goes to these groups.
+    Forward(Vec<Target>),
+}
+
+/// What a listener that speaks TLS or QUIC needs for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ListenerTls {
+    /// The first is the default, the rest are chosen by their own names; never empty.
+    pub certificates: Vec<CertificateId>,
+    /// Versions, suites and groups; a QUIC listener has those of TLS 1.3, and `None` here.
+    pub policy: Option<TlsPolicyId>,
+    /// Whether clients are asked for certificates.
+    pub client_ca: Option<ClientCa>,
+    /// Whether HTTP/2 is offered; a QUIC listener has `false` here.
+    pub http2: bool,
+    /// Whether requests in 0-RTT data are taken (RFC 8470); only safe methods are.
+    pub early_data: bool,
+}
+
+/// `client-ca NAME required|optional`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct ClientCa {
+    /// Who signs the certificates of clients.
+    pub ca: CaId,
+    /// Whether a client without a certificate is refused. A certificate that is not accepted always is.
+    pub required: bool,
+}
+
+/// An entry of `compression [ … ]`: a content coding (RFC 9110, 8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// Brotli (RFC 7932), for every type of content.
+    Br,
+    /// gzip (RFC 1952), for text and its kin.
+    Gzip,
+}

@@ -1,0 +1,113 @@
+//! The execution plan: what a policy means, with every default filled in and every reference an index.
+//!
+//! Plain data, comparable and hashable, so that two plans can be told apart piece by piece. Nothing here
+//! knows about text, spans or files: those stay with the compiler.
+
+mod condition;
+mod extension;
+mod listener;
+mod process;
+mod rules;
+mod servers;
+mod template;
+mod tls;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+pub use condition::{ClientCertField, Condition, Predicate, StatusRange, Subject, Test};
+pub use extension::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError};
+pub use listener::{
+    Bind, ClientCa, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerLimits,
+    ListenerState, ListenerTls, Protocol,
+};
+pub use process::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Tracing};
+pub use rules::{
+    Cors, CorsHeaders, CorsOrigins, Forward, HeaderStep, Limit, LimitKey, Mirror, OTHERWISE, Outcome, Respond,
+    ResponseBlock, ResponseStep, Rule, RuleSet, Step, Target, UriPart,
+};
+pub use servers::{
+    Balance, GroupProtocol, HashKey, HealthCheck, HttpProbe, Probe, Retries, RetryOn, Server, ServerGroup, Sticky,
+    Verify,
+};
+pub use template::{Insert, Piece, Template};
+pub use tls::{Ca, Certificate, CipherSuite, KeyExchangeGroup, TlsPolicy, TlsVersion};
+
+/// A whole policy, ready for the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Plan {
+    /// Process-wide settings.
+    pub gateway: Gateway,
+    /// Where and how requests are logged.
+    pub access_log: AccessLog,
+    /// Where spans go; `None` is nowhere.
+    pub tracing: Option<Tracing>,
+    /// Where a running gateway answers questions; `None` is nowhere.
+    pub admin: Option<Admin>,
+    /// Named networks, in the order declared.
+    pub lists: Vec<List>,
+    /// Certificate chains and their keys, in the order declared.
+    pub certificates: Vec<Certificate>,
+    /// Trusted authorities, in the order declared.
+    pub authorities: Vec<Ca>,
+    /// TLS policies: those that are declared, then the predefined ones that are used.
+    pub tls_policies: Vec<TlsPolicy>,
+    /// Wasm extensions, in the order declared.
+    pub extensions: Vec<Extension>,
+    /// Groups of backend servers, in the order declared.
+    pub groups: Vec<ServerGroup>,
+    /// Named rule lists, in the order declared.
+    pub rule_sets: Vec<RuleSet>,
+    /// Listeners, in the order declared.
+    pub listeners: Vec<Listener>,
+}
+
+/// Index into [`Plan::lists`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ListId(pub usize);
+
+/// Index into [`Plan::certificates`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct CertificateId(pub usize);
+
+/// Index into [`Plan::authorities`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct CaId(pub usize);
+
+/// Index into [`Plan::tls_policies`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct TlsPolicyId(pub usize);
+
+/// Index into [`Plan::extensions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ExtensionId(pub usize);
+
+/// Index into [`Plan::groups`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct GroupId(pub usize);
+
+/// Index into [`Plan::rule_sets`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct RuleSetId(pub usize);
+
+/// Index into [`Plan::listeners`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ListenerId(pub usize);
+
+/// `list NAME [ … ]`: named networks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct List {
+    /// Its name.
+    pub name: String,
+    /// Its networks; a single address is a network of full length.
+    pub networks: Vec<IpNet>,
+}
+
+/// Networks as a test or a trust setting names them: lists, and addresses written in place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct NetworkSet {
+    /// Named lists.
+    pub lists: Vec<ListId>,
+    /// Networks written in place.
+    pub networks: Vec<IpNet>,
+}

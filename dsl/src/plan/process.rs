@@ -1,0 +1,82 @@
+//! What concerns the whole process.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// `gateway { … }`: settings of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Gateway {
+    /// Worker threads; `None` is one for each core.
+    pub workers: Option<u32>,
+    /// How long requests in flight may take to finish when the gateway or a listener ends.
+    pub drain: Duration,
+}
+
+/// `access-log { … }`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct AccessLog {
+    /// Where the lines go.
+    pub to: LogTarget,
+    /// How a line is written.
+    pub format: LogFormat,
+}
+
+/// Where access-log lines go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to; the path is already relative to the process, not to the policy.
+    File(String),
+}
+
+/// The layout of an access-log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// One line of words for people.
+    Text,
+}
+
+/// `tracing otlp { … }`: where spans go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Tracing {
+    /// The collector's URL.
+    pub endpoint: String,
+    /// How spans are sent.
+    pub protocol: OtlpProtocol,
+    /// `service.name` of the spans.
+    pub service: String,
+}
+
+/// How OTLP is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OtlpProtocol {
+    /// gRPC, over HTTP/2.
+    Grpc,
+    /// Protobuf in HTTP POST.
+    Http,
+}
+
+/// `admin { listen … }`: where a running gateway answers questions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Admin {
+    /// Where it listens.
+    pub listen: AdminListen,
+}
+
+/// Where the admin API listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminListen {
+    /// A TCP address.
+    Address(SocketAddr),
+    /// A Unix socket; the path is already relative to the process, not to the policy.
+    Unix(String),
+}

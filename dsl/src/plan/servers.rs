@@ -1,0 +1,182 @@
+//! Groups of backend servers.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{CaId, StatusRange};
+
+/// `server-group NAME { … }`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ServerGroup {
+    /// Its name.
+    pub name: String,
+    /// What the servers speak.
+    pub protocol: GroupProtocol,
+    /// How a server is chosen.
+    pub balance: Balance,
+    /// Its servers, in the order written; never empty.
+    pub servers: Vec<Server>,
+    /// How the servers are asked whether they work; `None` is off.
+    pub health_check: Option<HealthCheck>,
+    /// How a client is kept on its server; `None` is off.
+    pub sticky: Option<Sticky>,
+    /// Idle connections kept for each server and worker; `None` is off.
+    pub keepalive: Option<u32>,
+    /// Over how long the share of a server that became healthy grows to its weight; zero gives it at once.
+    pub slow_start: Duration,
+    /// How long the requests of a server that was removed or stopped may take to finish.
+    pub drain: Duration,
+    /// How long opening a connection may take, TLS handshake included.
+    pub connect_timeout: Duration,
+    /// Who must have signed the certificates of the servers; it counts only for [`GroupProtocol::Https`] and for
+    /// `grpc` over TLS.
+    pub verify: Verify,
+    /// The name that the certificates must have and that the handshake sends; `None` is the server's own host.
+    pub server_name: Option<String>,
+    /// When a request is tried again.
+    pub retries: Retries,
+    /// Connections to one server at once, over all workers; `None` is off.
+    pub max_connections: Option<u32>,
+}
+
+/// How a server of a group is chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// In turn, in proportion to the weights.
+    RoundRobin,
+    /// The server with the fewest requests in flight for its weight.
+    LeastRequests,
+    /// The same server for the same key, as far as the servers stay the same.
+    Hash(HashKey),
+    /// The less busy of two that chance picks.
+    RandomTwo,
+}
+
+/// `server ADDRESS [weight N]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Server {
+    /// Host name or IP address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Share of the traffic; 0 takes none.
+    pub weight: u32,
+    /// Whether it takes requests only when no server that is no backup can.
+    pub backup: bool,
+    /// Whether it takes no new requests.
+    pub stopped: bool,
+}
+
+/// `protocol http|https|grpc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupProtocol {
+    /// HTTP/1.1 in clear text.
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+    /// HTTP/2 in clear text, by prior knowledge.
+    Grpc,
+}
+
+/// What `balance hash` counts by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HashKey {
+    /// The address of the client.
+    ClientIp,
+    /// Path and query as the backend gets them.
+    Uri,
+    /// The first value of a request header, in lower case.
+    Header(String),
+    /// The first value of a query parameter.
+    Query(String),
+    /// The first value of a cookie.
+    Cookie(String),
+}
+
+/// `health-check KIND { … }`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct HealthCheck {
+    /// What is asked, and what a good answer is.
+    pub probe: Probe,
+    /// The port that is asked; `None` is the server's own.
+    pub port: Option<u16>,
+    /// Time between two checks of a server.
+    pub every: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Good answers in a row until an unhealthy server is healthy.
+    pub healthy: u32,
+    /// Bad answers in a row until a healthy server is unhealthy.
+    pub unhealthy: u32,
+}
+
+/// What a health check asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// A request in clear text, or over TLS.
+    Http(HttpProbe),
+    /// That a TCP connection opens.
+    Tcp,
+    /// `grpc.health.v1.Health/Check`, for the whole server.
+    Grpc,
+}
+
+/// The request of a health check.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct HttpProbe {
+    /// Whether it goes over TLS.
+    pub tls: bool,
+    /// What is asked for with `GET`.
+    pub path: String,
+    /// Statuses of a healthy server.
+    pub expect: Vec<StatusRange>,
+}
+
+/// `sticky cookie "NAME" [ttl D]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Sticky {
+    /// The name of the cookie that the gateway sets.
+    pub cookie: String,
+    /// How long a browser keeps it; `None` is the browser's session.
+    pub ttl: Option<Duration>,
+}
+
+/// `verify ca NAME|system|off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verify {
+    /// One of the authorities that the machine trusts.
+    System,
+    /// One of the certificates of this `ca`.
+    Ca(CaId),
+    /// Nobody: any certificate is taken.
+    Off,
+}
+
+/// `retries N on [ … ]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Retries {
+    /// Tries after the first; 0 is none.
+    pub count: u32,
+    /// What is tried again; sorted, without repetition.
+    pub on: Vec<RetryOn>,
+}
+
+/// A reason to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetryOn {
+    /// No connection could be opened: nothing was sent.
+    ConnectFailure,
+    /// The connection broke before an answer began; only methods that may be repeated are.
+    Reset,
+    /// No answer began in time; only methods that may be repeated are.
+    Timeout,
+    /// A status of these; only methods that may be repeated are.
+    Status(StatusRange),
+}
