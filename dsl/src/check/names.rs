@@ -19,10 +19,22 @@ pub(crate) enum Kind {
     Group,
     Rules,
     Listener,
+    Certificate,
+    Ca,
+    TlsPolicy,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::List, Self::Extension, Self::Group, Self::Rules, Self::Listener];
+    const ALL: [Self; 8] = [
+        Self::List,
+        Self::Extension,
+        Self::Group,
+        Self::Rules,
+        Self::Listener,
+        Self::Certificate,
+        Self::Ca,
+        Self::TlsPolicy,
+    ];
 
     /// The kind that a word declares.
     pub(crate) fn of(word: &str) -> Option<Self> {
@@ -37,6 +49,9 @@ impl Kind {
             Self::Group => "server-group",
             Self::Rules => "rules",
             Self::Listener => "listener",
+            Self::Certificate => "certificate",
+            Self::Ca => "ca",
+            Self::TlsPolicy => "tls-policy",
         }
     }
 
@@ -48,6 +63,9 @@ impl Kind {
             Self::Group => "the name of a server-group",
             Self::Rules => "the name of `rules`",
             Self::Listener => "the name of a listener",
+            Self::Certificate => "the name of a certificate",
+            Self::Ca => "the name of a `ca`",
+            Self::TlsPolicy => "the name of a tls-policy",
         }
     }
 
