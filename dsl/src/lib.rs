@@ -17,6 +17,7 @@ mod parse;
 pub mod plan;
 mod policy_test;
 pub mod print;
+pub mod reference;
 pub mod render;
 mod source;
 mod suggest;

@@ -3,39 +3,65 @@
 use super::{Place, Word, secs};
 
 pub(super) const FILE: &[Word] = &[
-    Word::new("tidegate", "1", "the version of the language; the first line of a file"),
-    Word::new("gateway", "{ … }", "settings of the process"),
-    Word::new("access-log", "{ … }", "where and how requests are logged"),
-    Word::new("list", "NAME [NETWORK, …]", "names networks").many(),
-    Word::new("listener", "http|https|quic NAME { … }", "accepts connections").many(),
-    Word::new("server-group", "NAME { … }", "backend servers that do the same work").many(),
-    Word::new("rules", "NAME { … }", "decides what happens to a request").many(),
-    Word::new("extension", "NAME { … }", "a Wasm guest, and what it may do").many(),
+    Word::new("tidegate", "1", "the version of the language; the first line of a file").example("tidegate 1"),
+    Word::new("gateway", "{ … }", "settings of the process").example("gateway { workers 4 }"),
+    Word::new("access-log", "{ … }", "where and how requests are logged").example("access-log { format text }"),
+    Word::new("list", "NAME [NETWORK, …]", "names networks")
+        .more("A network with address bits behind its prefix is a warning, and means the network.")
+        .example("list partners [203.0.113.0/24, 2001:db8::/32]")
+        .many(),
+    Word::new("listener", "http|https|quic NAME { … }", "accepts connections")
+        .more("At most 100; over 50 is a warning.")
+        .example("listener http plain { port 80; rules main }")
+        .many(),
+    Word::new("server-group", "NAME { … }", "backend servers that do the same work")
+        .example("server-group shop { server 10.0.1.11:8080 }")
+        .many(),
+    Word::new("rules", "NAME { … }", "decides what happens to a request")
+        .example("rules shop { otherwise { forward web } }")
+        .many(),
+    Word::new("extension", "NAME { … }", "a Wasm guest, and what it may do")
+        .example("extension country { module \"country.wasm\" }")
+        .many(),
     Word::new("certificate", "NAME { … }", "a certificate chain and its key").many().later(),
     Word::new("ca", "NAME { … }", "certificates that are trusted").many().later(),
     Word::new("tls-policy", "NAME { … }", "versions and suites of TLS").many().later(),
     Word::new("tracing", "otlp { … }", "where traces go").later(),
     Word::new("admin", "{ … }", "where a running gateway answers questions").later(),
-    Word::new("include", "\"FILES\"", "adds the declarations of other files").many(),
-    Word::new("test", "\"WHAT\" { … }", "a request, and what is expected of it").many(),
+    Word::new("include", "\"FILES\"", "adds the declarations of other files")
+        .example("include \"sites/*.gate\"")
+        .many(),
+    Word::new("test", "\"WHAT\" { … }", "a request, and what is expected of it")
+        .example("test \"it answers\" { request GET \"http://shop.example/\"; expect forward web }")
+        .many(),
 ];
 
 pub(super) const GATEWAY: &[Word] = &[
-    Word::new("workers", "N", "worker threads").count(1, 1024, None).default("one for each core"),
-    Word::new("drain", "D", "how long requests in flight may take to finish when the gateway ends").duration(
-        super::ms(1),
-        secs(3600),
-        Some(secs(30)),
-    ),
+    Word::new("workers", "N", "worker threads")
+        .more("A change counts from the next start.")
+        .example("workers 4")
+        .count(1, 1024, None)
+        .default("one for each core"),
+    Word::new("drain", "D", "how long requests in flight may take to finish when the gateway ends")
+        .more("That goes for a listener, too.")
+        .example("drain 10s")
+        .duration(super::ms(1), secs(3600), Some(secs(30))),
 ];
 
 pub(super) const ACCESS_LOG: &[Word] = &[
-    Word::new("to", "stdout|file \"…\"", "where the lines go").default("stdout"),
-    Word::new("format", "json|text", "how a line is written").one_of(Place::LogFormat).default("json"),
+    Word::new("to", "stdout|file \"…\"", "where the lines go").example("to file \"logs/access.log\"").default("stdout"),
+    Word::new("format", "json|text", "how a line is written")
+        .example("format text")
+        .one_of(Place::LogFormat)
+        .default("json"),
 ];
 
-pub(super) const LOG_TARGET: &[Word] =
-    &[Word::new("stdout", "", "standard output"), Word::new("file", "\"PATH\"", "a file, appended to")];
+pub(super) const LOG_TARGET: &[Word] = &[
+    Word::new("stdout", "", "standard output"),
+    Word::new("file", "\"PATH\"", "a file, appended to")
+        .more("It is created if it is missing.")
+        .example("to file \"logs/access.log\""),
+];
 
 pub(super) const LOG_FORMAT: &[Word] =
     &[Word::new("json", "", "one JSON object a line"), Word::new("text", "", "one line of words for people")];
@@ -65,24 +91,43 @@ pub(super) const ADMIN: &[Word] =
     &[Word::new("listen", "ADDRESS|unix \"FILE\"", "where the admin API listens").later()];
 
 pub(super) const TEST: &[Word] = &[
-    Word::new("request", "METHOD \"URL\" [from ADDRESS]", "the request that is tried"),
-    Word::new("header", "\"NAME\" \"VALUE\"", "a header of the request").many(),
-    Word::new("expect", "WHAT …", "what must come of it").many(),
+    Word::new("request", "METHOD \"URL\" [from ADDRESS]", "the request that is tried")
+        .more("The listener is the one whose port the URL has, else the first of its scheme.")
+        .example("request GET \"http://shop.example/v1\" from 203.0.113.9"),
+    Word::new("header", "\"NAME\" \"VALUE\"", "a header of the request")
+        .more("The host is that of the URL.")
+        .example("header \"accept\" \"application/json\"")
+        .many(),
+    Word::new("expect", "WHAT …", "what must come of it")
+        .more("At least one must be there.")
+        .example("expect rule api")
+        .many(),
 ];
 
-pub(super) const REQUEST: &[Word] = &[Word::new("from", "ADDRESS", "the peer").default("127.0.0.1")];
+pub(super) const REQUEST: &[Word] = &[Word::new("from", "ADDRESS", "the peer")
+    .example("request GET \"http://shop.example/\" from 203.0.113.9")
+    .default("127.0.0.1")];
 
 pub(super) const EXPECT: &[Word] = &[
-    Word::new("rule", "NAME", "the rule that takes it"),
-    Word::new("forward", "GROUP|[GROUP, …]", "the groups that it may go to"),
-    Word::new("redirect", "STATUS \"LOCATION\"", "where the client is sent"),
-    Word::new("close", "", "the connection is closed without an answer"),
-    Word::new("status", "STATUS|[STATUS, …]", "the status of the answer"),
-    Word::new("host", "TEST", "the `Host` that the backend gets"),
-    Word::new("path", "TEST", "the path that the backend gets"),
-    Word::new("query", "\"NAME\" TEST", "a query parameter that the backend gets"),
-    Word::new("header", "\"NAME\" TEST", "a header of the request that the backend gets"),
-    Word::new("response-header", "\"NAME\" TEST", "a header of the answer"),
-    Word::new("client-ip", "TEST", "the client's address"),
-    Word::new("var", "\"NAME\" TEST", "a variable of the request"),
+    Word::new("rule", "NAME", "the rule that takes it").more("`otherwise` is one.").example("expect rule api"),
+    Word::new("forward", "GROUP|[GROUP, …]", "the groups that it may go to")
+        .more("It is forwarded, and every group that it may go to, whatever chance says, is among these.")
+        .example("expect forward [web, api]"),
+    Word::new("redirect", "STATUS \"LOCATION\"", "where the client is sent")
+        .more("Status and location are exactly these.")
+        .example("expect redirect 308 \"https://shop.example/\""),
+    Word::new("close", "", "the connection is closed without an answer").example("expect close"),
+    Word::new("status", "STATUS|[STATUS, …]", "the status of the answer")
+        .more("It is answered here, with one of these: `404`, `4xx`, `400..404`.")
+        .example("expect status [200, 4xx]"),
+    Word::new("host", "TEST", "the `Host` that the backend gets").example("expect host is \"shop.example\""),
+    Word::new("path", "TEST", "the path that the backend gets").example("expect path under \"/v1\""),
+    Word::new("query", "\"NAME\" TEST", "a query parameter that the backend gets")
+        .example("expect query \"page\" is \"2\""),
+    Word::new("header", "\"NAME\" TEST", "a header of the request that the backend gets")
+        .example("expect header \"x-edge\" present"),
+    Word::new("response-header", "\"NAME\" TEST", "a header of the answer")
+        .example("expect response-header \"server\" absent"),
+    Word::new("client-ip", "TEST", "the client's address").example("expect client-ip in office"),
+    Word::new("var", "\"NAME\" TEST", "a variable of the request").example("expect var \"tier\" is \"gold\""),
 ];

@@ -1,8 +1,9 @@
 //! The vocabulary: every word of the language, once.
 //!
 //! The checker takes ranges, defaults and repetition from it, the suggestions their candidates, the printer its
-//! defaults. A word that this version does not have yet stands here too, so that it is never an unknown word.
+//! defaults; the reference of the language, editors and their grammar are made from it. A word that this version does not have yet stands here too, so that it is never an unknown word.
 
+mod example;
 mod file;
 mod listener;
 mod place;
@@ -83,6 +84,10 @@ pub struct Word {
     pub arguments: &'static str,
     /// What it is for, in a line.
     pub short: &'static str,
+    /// What else is to be known of it, in whole sentences; may be empty.
+    pub more: &'static str,
+    /// A line of a policy that uses it; empty where the bare word makes one (see [`Place::example`]).
+    pub example: &'static str,
     /// What kind of word it is.
     pub role: Role,
     /// Its value, where one value is all it takes.
@@ -101,12 +106,22 @@ impl Word {
             name,
             arguments,
             short,
+            more: "",
+            example: "",
             role: Role::Plain,
             value: Value::Special,
             default: None,
             repeats: false,
             built: true,
         }
+    }
+
+    const fn more(self, more: &'static str) -> Self {
+        Self { more, ..self }
+    }
+
+    const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
     }
 
     const fn many(self) -> Self {
@@ -181,6 +196,7 @@ mod tests {
                 assert!(seen.insert(word.name), "`{}` stands twice in {place:?}", word.name);
                 assert!(!word.short.is_empty(), "`{}` says nothing", word.name);
                 assert!(!word.short.ends_with('.'), "`{}` ends with a full stop", word.name);
+                assert!(word.more.is_empty() || word.more.ends_with('.'), "`{}` has half a sentence", word.name);
             }
         }
     }

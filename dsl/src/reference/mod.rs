@@ -1,0 +1,126 @@
+//! The reference of the language: chapters of prose, which stand in `language.md` beside this file, and every word of
+//! the vocabulary in its chapter.
+
+use std::fmt::Write as _;
+
+use crate::vocabulary::{Place, Role, Word};
+
+/// The prose. A line `<!-- words: PLACE … -->` stands for the words of those places; `PLACE:ROLE`, for those of one role.
+const CHAPTERS: &str = include_str!("language.md");
+
+/// The page `docs/language.md`.
+pub fn language() -> String {
+    let mut page = String::new();
+    for line in CHAPTERS.lines() {
+        match words_of(line) {
+            Some(words) => table(&words, &mut page),
+            None if line == "<!-- not built -->" => not_built(&mut page),
+            None => {
+                page.push_str(line);
+                page.push('\n');
+            }
+        }
+    }
+    page
+}
+
+/// The words that a line stands for, if it is such a line.
+fn words_of(line: &str) -> Option<Vec<(Place, &'static Word)>> {
+    let names = line.strip_prefix("<!-- words: ")?.strip_suffix(" -->")?;
+    let of = |name: &str| {
+        let (place, role) = name.split_once(':').map_or((name, None), |(place, role)| (place, Some(role.to_owned())));
+        let place = Place::ALL.into_iter().find(|other| format!("{other:?}") == place);
+        let words = place.into_iter().flat_map(|place| place.words().iter().map(move |word| (place, word)));
+        words.filter(move |(_, word)| role.as_ref().is_none_or(|role| format!("{:?}", word.role) == *role))
+    };
+    Some(names.split(' ').flat_map(of).collect())
+}
+
+/// A column of a table: its title, and what stands in it.
+type Column = (&'static str, fn(Place, &Word) -> String);
+
+const COLUMNS: [Column; 5] = [
+    ("word", |_, word| code(&word.usage())),
+    ("what it is for", |place, word| purpose(place, word)),
+    ("range", |_, word| word.range().unwrap_or_default()),
+    ("default", |_, word| word.default_text().unwrap_or_default()),
+    ("example", |place, word| code(&place.example(word))),
+];
+
+/// A table of the words that this version has, each once. A column that would be empty is left out.
+fn table(all: &[(Place, &Word)], page: &mut String) {
+    let mut words: Vec<(Place, &Word)> = Vec::new();
+    for (place, word) in all {
+        // What stands in two places of one table, such as `host` in tests of a request and of a response.
+        if word.built && !words.iter().any(|(_, other)| other == word) {
+            words.push((*place, word));
+        }
+    }
+    if words.is_empty() {
+        page.push_str("Not built yet.\n");
+        return;
+    }
+    let mut rows: Vec<Vec<String>> = vec![Vec::new(); words.len() + 2];
+    for (title, cell) in COLUMNS {
+        let cells: Vec<String> = words.iter().map(|(place, word)| cell(*place, word)).collect();
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            let column = [title.to_owned(), "---".to_owned()].into_iter().chain(cells);
+            rows.iter_mut().zip(column).for_each(|(row, cell)| row.push(cell));
+        }
+    }
+    for row in rows {
+        let _ = writeln!(page, "| {} |", row.join(" | "));
+    }
+}
+
+fn purpose(place: Place, word: &Word) -> String {
+    let mut text = word.short.to_owned();
+    // Arguments and subjects stand once in their line; a rule has one outcome.
+    let once = matches!(word.role, Role::Outcome | Role::WayBack);
+    if word.repeats && !once && Place::BLOCKS.contains(&place) {
+        text.push_str("; repeatable");
+    }
+    if !word.more.is_empty() {
+        let _ = write!(text, ". {}", word.more.trim_end_matches('.'));
+    }
+    text.replace('|', "\\|")
+}
+
+/// A text as code, in a cell of a table.
+fn code(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', "\\|")) }
+}
+
+/// A chapter on the words that this version does not have yet; nothing, if it has all.
+fn not_built(page: &mut String) {
+    let mut lines = String::new();
+    for place in Place::ALL {
+        let words: Vec<String> = place.words().iter().filter(|word| !word.built).map(|word| code(word.name)).collect();
+        if !words.is_empty() {
+            let _ = writeln!(lines, "- {}: {}", place.title(), words.join(", "));
+        }
+    }
+    if !lines.is_empty() {
+        let _ = write!(
+            page,
+            "\n## Not built yet\n\nThese words belong to the language, and this version does not have them. A policy that uses one \
+             is refused, and told so.\n\n{lines}"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_has_its_chapter() {
+        let told: Vec<_> = CHAPTERS.lines().filter_map(words_of).flatten().collect();
+        for place in Place::ALL {
+            for word in place.words() {
+                let count = told.iter().filter(|(other, told)| *other == place && told.name == word.name).count();
+                assert_eq!(count, 1, "`{}` of {place:?} stands in `language.md` {count} times", word.name);
+            }
+        }
+    }
+}
