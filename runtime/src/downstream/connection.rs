@@ -1,6 +1,7 @@
 //! One client connection, from accept to close.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,28 +10,38 @@ use std::task::{Context, Poll};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
-use tidegate_engine::exchange::Connection as ConnectionInfo;
-use tokio::net::TcpStream;
+use tidegate_engine::exchange::{Connection as ConnectionInfo, Tls};
 
 use super::body::{Incoming, ResponseBody};
-use super::io::ClientIo;
+use super::io::{ClientIo, ClientStream};
 use super::state::{ConnectionState, Phase};
 use crate::failure::Failure;
 use crate::limits;
 use crate::proxy;
 use crate::worker::{Slot, Worker};
 
-/// Serves a connection that was counted in, and counts it out at the end.
-pub async fn serve(stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) {
-    let _counted = Counted(Rc::clone(&slot));
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+/// What is known of a connection before its first request.
+pub struct Opened {
+    /// The client: the TCP peer, or whom a trusted peer speaks for.
+    pub peer: SocketAddr,
+    /// Where the client connected to.
+    pub local: SocketAddr,
+    /// What the handshake came to, if there was one.
+    pub tls: Option<Tls>,
+    /// Whether client and gateway agreed on HTTP/2 in it.
+    pub http2: bool,
+}
+
+/// Serves HTTP on an open connection, to its end.
+pub async fn serve<S: ClientStream>(stream: S, opened: Opened, slot: Rc<Slot>, worker: Rc<Worker>) {
     let Some(listener) = slot.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
     let Some((header_bytes, headers)) =
         slot.with_listener(&worker, |listener, _| (listener.limits.header_bytes, listener.limits.headers))
     else {
         return;
     };
-    let info = Arc::new(ConnectionInfo { peer: canonical(peer), local: canonical(local), listener, tls: None });
+    let Opened { peer, local, tls, http2: _ } = opened;
+    let info = Arc::new(ConnectionInfo { peer: canonical(peer), local: canonical(local), listener, tls });
     let state = Rc::new(ConnectionState::new(info, Rc::clone(&slot), Rc::clone(&worker)));
     let entry = Entry { key: worker.enter(Rc::clone(&state)), worker };
     let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&state)));
@@ -44,17 +55,8 @@ pub async fn serve(stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) {
 }
 
 /// IPv4 addresses that came through an IPv6 socket are IPv4 addresses.
-fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {
-    std::net::SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// Counts the connection out of its listener.
-struct Counted(Rc<Slot>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.load.release();
-    }
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Takes the connection out of its worker.
@@ -70,20 +72,21 @@ impl Drop for Entry {
 }
 
 /// The connection's task: hyper's state machine, and the timeouts and orders from outside.
-struct ClientConnection<S>
+struct ClientConnection<I, S>
 where
     S: HttpService<Incoming>,
 {
-    http: Option<http1::Connection<TokioIo<ClientIo>, S>>,
+    http: Option<http1::Connection<TokioIo<ClientIo<I>>, S>>,
     state: Rc<ConnectionState>,
     told_to_finish: bool,
 }
 
-impl<S> Future for ClientConnection<S>
+impl<I, S> Future for ClientConnection<I, S>
 where
+    I: ClientStream,
     S: HttpService<Incoming, ResBody = ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    http1::Connection<TokioIo<ClientIo>, S>: Unpin,
+    http1::Connection<TokioIo<ClientIo<I>>, S>: Unpin,
 {
     type Output = ();
 
@@ -108,8 +111,9 @@ where
     }
 }
 
-impl<S> ClientConnection<S>
+impl<I, S> ClientConnection<I, S>
 where
+    I: ClientStream,
     S: HttpService<Incoming, ResBody = ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

@@ -1,31 +1,37 @@
-//! A client's socket, which tells the connection's state of every byte.
+//! What carries a client's bytes, which tells the connection's state of every one.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::state::ConnectionState;
 
-/// The socket.
-pub struct ClientIo {
-    stream: TcpStream,
+/// What a client's HTTP comes on: a socket, or TLS over one.
+pub trait ClientStream: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientStream for S {}
+
+/// The stream of a connection.
+pub struct ClientIo<S> {
+    stream: S,
     state: Rc<ConnectionState>,
 }
 
-impl ClientIo {
-    /// Wraps a socket.
-    pub fn new(stream: TcpStream, state: Rc<ConnectionState>) -> Self {
+impl<S: ClientStream> ClientIo<S> {
+    /// Wraps a stream.
+    pub fn new(stream: S, state: Rc<ConnectionState>) -> Self {
         Self { stream, state }
     }
 
     /// Writes what fits without waiting: a last word before the connection is closed.
-    pub fn last_word(&self, bytes: &[u8]) {
+    pub fn last_word(mut self, bytes: &[u8]) {
+        let mut cx = Context::from_waker(Waker::noop());
         // Best effort: a client that cannot take even this gets the close alone.
-        let _ = self.stream.try_write(bytes);
+        let _ = Pin::new(&mut self.stream).poll_write(&mut cx, bytes);
+        let _ = Pin::new(&mut self.stream).poll_flush(&mut cx);
     }
 
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -34,7 +40,7 @@ impl ClientIo {
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<S: ClientStream> AsyncRead for ClientIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -45,7 +51,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: ClientStream> AsyncWrite for ClientIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.written(result)

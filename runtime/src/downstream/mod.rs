@@ -4,4 +4,5 @@ pub mod body;
 pub mod connection;
 pub mod head;
 pub mod io;
+pub mod open;
 pub mod state;

@@ -10,18 +10,19 @@ use tidegate_dsl::plan::{Bind, ListenerState, Plan};
 
 use super::WORKER_PATIENCE;
 use crate::limits;
+use crate::policy::snapshot::Place;
 use crate::worker::{Command, ListenerLoad, WorkerHandle};
 
 /// The sockets in service.
 #[derive(Default)]
 pub struct Sockets {
-    open: HashMap<Bind, Arc<ListenerLoad>>,
+    open: HashMap<Place, Arc<ListenerLoad>>,
 }
 
 /// Sockets that a reload needs and that nobody serves yet. Dropping it closes them.
 pub struct Opened {
-    new: Vec<(Bind, Vec<TcpListener>)>,
-    gone: Vec<Bind>,
+    new: Vec<(Place, Vec<TcpListener>)>,
+    gone: Vec<Place>,
 }
 
 impl Sockets {
@@ -32,14 +33,15 @@ impl Sockets {
     pub fn prepare(&self, plan: &Plan, workers: usize) -> Result<Opened, String> {
         let running: Vec<_> =
             plan.listeners.iter().filter(|listener| listener.state == ListenerState::Running).collect();
-        let gone = self.open.keys().filter(|bind| !running.iter().any(|listener| listener.bind == **bind)).copied();
+        let gone =
+            self.open.keys().filter(|place| !running.iter().any(|listener| Place::of(listener) == **place)).copied();
         let mut new = Vec::new();
-        for listener in running.iter().filter(|listener| !self.open.contains_key(&listener.bind)) {
-            let ours = self.open.keys().any(|bind| bind.port() == listener.bind.port());
+        for listener in running.iter().filter(|listener| !self.open.contains_key(&Place::of(listener))) {
+            let ours = self.open.keys().any(|place| place.bind.port() == listener.bind.port());
             let sockets = open(listener.bind, workers, ours).map_err(|error| {
                 format!("listener `{}` cannot listen on {}: {}", listener.name, words(listener.bind), reason(&error))
             })?;
-            new.push((listener.bind, sockets));
+            new.push((Place::of(listener), sockets));
         }
         Ok(Opened { new, gone: gone.collect() })
     }
@@ -47,16 +49,16 @@ impl Sockets {
     /// Hands new sockets to the workers, and has them close those that are gone.
     pub fn commit(&mut self, opened: Opened, workers: &[WorkerHandle], drain: Duration) {
         let mut heard = Vec::new();
-        for bind in opened.gone {
-            self.open.remove(&bind);
-            heard.extend(workers.iter().map(|worker| worker.send(Command::Unlisten { bind, drain })));
+        for place in opened.gone {
+            self.open.remove(&place);
+            heard.extend(workers.iter().map(|worker| worker.send(Command::Unlisten { place, drain })));
         }
-        for (bind, sockets) in opened.new {
+        for (place, sockets) in opened.new {
             let load = Arc::new(ListenerLoad::default());
-            self.open.insert(bind, Arc::clone(&load));
+            self.open.insert(place, Arc::clone(&load));
             let pairs = workers.iter().zip(sockets);
             heard.extend(
-                pairs.map(|(worker, socket)| worker.send(Command::Listen { bind, socket, load: Arc::clone(&load) })),
+                pairs.map(|(worker, socket)| worker.send(Command::Listen { place, socket, load: Arc::clone(&load) })),
             );
         }
         heard.extend(workers.iter().map(|worker| worker.send(Command::Refresh)));

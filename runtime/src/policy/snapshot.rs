@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_dsl::plan::{Bind, ListenerId, ListenerState, Plan};
+use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protocol};
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Extension;
 
@@ -16,6 +16,23 @@ pub struct Snapshot {
     pub extensions: Vec<Arc<Extension>>,
     /// Names that requests carry about, made once.
     pub names: Names,
+}
+
+/// What makes a listener the same over reloads: an HTTPS and a QUIC listener may share a port, and one that
+/// comes to speak another protocol is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Where it listens.
+    pub bind: Bind,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+impl Place {
+    /// The place of a listener.
+    pub fn of(listener: &Listener) -> Self {
+        Self { bind: listener.bind, protocol: listener.protocol }
+    }
 }
 
 /// Names as shared texts, in the order of the plan.
@@ -34,10 +51,9 @@ impl Snapshot {
         self.engine.plan()
     }
 
-    /// The running listener that is bound there.
-    pub fn listener_at(&self, bind: Bind) -> Option<ListenerId> {
-        let runs =
-            |listener: &tidegate_dsl::plan::Listener| listener.bind == bind && listener.state == ListenerState::Running;
+    /// The running listener of this place.
+    pub fn listener_at(&self, place: Place) -> Option<ListenerId> {
+        let runs = |listener: &Listener| Place::of(listener) == place && listener.state == ListenerState::Running;
         self.plan().listeners.iter().position(runs).map(ListenerId)
     }
 }

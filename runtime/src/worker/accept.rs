@@ -20,7 +20,7 @@ pub async fn run(listener: TcpListener, slot: Rc<Slot>, worker: Rc<Worker>) {
             Ok((stream, _)) => admit(stream, &slot, &worker),
             Err(error) => {
                 if worker.trouble.may_write("accept") {
-                    warn!(bind = ?slot.bind, %error, "cannot accept connections; trying again");
+                    warn!(bind = ?slot.place.bind, %error, "cannot accept connections; trying again");
                 }
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             }
@@ -45,11 +45,11 @@ fn admit(stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) {
     let Some(limit) = slot.with_listener(worker, |listener, _| listener.limits.connections) else { return };
     if !slot.load.admit(limit) {
         if worker.trouble.may_write("connections") {
-            warn!(bind = ?slot.bind, limit, "a connection was refused: the listener's `limits {{ connections }}` is reached");
+            warn!(bind = ?slot.place.bind, limit, "a connection was refused: the listener's `limits {{ connections }}` is reached");
         }
         return;
     }
     // Small writes must not wait for acknowledgements; a socket that is gone already fails later anyway.
     let _ = stream.set_nodelay(true);
-    tokio::task::spawn_local(downstream::connection::serve(stream, Rc::clone(slot), Rc::clone(worker)));
+    tokio::task::spawn_local(downstream::open::plain(stream, Rc::clone(slot), Rc::clone(worker)));
 }

@@ -9,19 +9,19 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tidegate_dsl::plan::Bind;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::error;
 
 use super::{ListenerLoad, Shared, Slot, Worker, accept};
 use crate::limits;
+use crate::policy::snapshot::Place;
 
 /// What a worker is told. The gateway alone sends these, a few at each reload, so the queue needs no bound.
 pub enum Command {
     /// Listen on this socket.
     Listen {
-        /// Where it is bound.
-        bind: Bind,
+        /// Where it is bound, and what is spoken there.
+        place: Place,
         /// This worker's own socket.
         socket: std::net::TcpListener,
         /// The count over all workers.
@@ -30,7 +30,7 @@ pub enum Command {
     /// Close this socket; its connections finish their requests, for as long as `drain`.
     Unlisten {
         /// Where it was bound.
-        bind: Bind,
+        place: Place,
         /// How long they may take.
         drain: Duration,
     },
@@ -92,7 +92,7 @@ impl WorkerHandle {
 }
 
 /// The sockets of one worker.
-type Slots = RefCell<HashMap<Bind, Rc<Slot>>>;
+type Slots = RefCell<HashMap<Place, Rc<Slot>>>;
 
 async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Sender<()>)>) {
     let slots = Slots::default();
@@ -121,18 +121,18 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
 
 fn obey(command: Command, slots: &Slots, worker: &Rc<Worker>) {
     match command {
-        Command::Listen { bind, socket, load } => {
-            let Some(slot) = Slot::new(bind, load, worker.view()).map(Rc::new) else { return };
+        Command::Listen { place, socket, load } => {
+            let Some(slot) = Slot::new(place, load, worker.view()).map(Rc::new) else { return };
             match tokio::net::TcpListener::from_std(socket) {
                 Ok(socket) => {
-                    slots.borrow_mut().insert(bind, Rc::clone(&slot));
+                    slots.borrow_mut().insert(place, Rc::clone(&slot));
                     tokio::task::spawn_local(accept::run(socket, slot, Rc::clone(worker)));
                 }
-                Err(error) => error!(?bind, %error, "a worker cannot watch its socket"),
+                Err(error) => error!(bind = ?place.bind, %error, "a worker cannot watch its socket"),
             }
         }
-        Command::Unlisten { bind, drain } => {
-            if let Some(slot) = slots.borrow_mut().remove(&bind) {
+        Command::Unlisten { place, drain } => {
+            if let Some(slot) = slots.borrow_mut().remove(&place) {
                 slot.close();
                 tokio::task::spawn_local(drain_slot(slot, Rc::clone(worker), drain));
             }

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tidegate_dsl::plan::{Bind, Listener, ListenerId};
+use tidegate_dsl::plan::{Listener, ListenerId};
 use tokio::sync::Notify;
 
 use super::{View, Worker};
+use crate::policy::snapshot::Place;
 
 /// What a listener holds over all workers.
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ impl ListenerLoad {
 /// One socket of a listener, with the policy that its connections see.
 pub struct Slot {
     /// Where it listens; the identity over reloads.
-    pub bind: Bind,
+    pub place: Place,
     /// The count over all workers.
     pub load: Arc<ListenerLoad>,
     /// The last policy that had this listener, and the listener in it.
@@ -45,10 +46,10 @@ pub struct Slot {
 
 impl Slot {
     /// A slot for a listener of this view; `None` if the view has none there.
-    pub fn new(bind: Bind, load: Arc<ListenerLoad>, view: Rc<View>) -> Option<Self> {
-        let listener = view.snapshot.listener_at(bind)?;
+    pub fn new(place: Place, load: Arc<ListenerLoad>, view: Rc<View>) -> Option<Self> {
+        let listener = view.snapshot.listener_at(place)?;
         let current = RefCell::new((view, listener));
-        Some(Self { bind, load, current, closed: Cell::new(false), closing: Notify::new() })
+        Some(Self { place, load, current, closed: Cell::new(false), closing: Notify::new() })
     }
 
     /// The policy for the next request. A listener that the policy no longer has keeps the last one that had it,
@@ -57,7 +58,7 @@ impl Slot {
         let newest = worker.view();
         let mut current = self.current.borrow_mut();
         if !Rc::ptr_eq(&newest, &current.0)
-            && let Some(listener) = newest.snapshot.listener_at(self.bind)
+            && let Some(listener) = newest.snapshot.listener_at(self.place)
         {
             *current = (newest, listener);
         }
