@@ -8,6 +8,7 @@
 //!
 //! Pure: no files, environment, clocks or printing. What it reads comes through a [`Loader`].
 
+mod certificate_facts;
 mod check;
 pub mod codes;
 mod diagnostic;
@@ -27,6 +28,7 @@ pub mod vocabulary;
 
 use std::path::{Path, PathBuf};
 
+pub use certificate_facts::{AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use format::format;
 pub use include::fits as fits_pattern;
@@ -56,6 +58,18 @@ pub trait Loader {
     /// # Errors
     /// Why it cannot be read or is no module, as a sentence for the user.
     fn module(&self, extension: &plan::Extension) -> Result<ModuleFacts, String>;
+
+    /// Reads the files of a certificate, and checks that they belong together.
+    ///
+    /// # Errors
+    /// Why it cannot be used. Nothing of a private key may be in it.
+    fn certificate(&self, certificate: &plan::Certificate) -> Result<CertificateFacts, CertificateProblem>;
+
+    /// Reads the certificates of an authority.
+    ///
+    /// # Errors
+    /// Why they cannot be used, as a sentence for the user.
+    fn authority(&self, authority: &plan::Ca) -> Result<AuthorityFacts, String>;
 }
 
 /// What looking at a module found.

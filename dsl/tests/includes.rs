@@ -9,8 +9,10 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use support::TestLoader;
-use tidegate_dsl::plan::Extension;
-use tidegate_dsl::{Loader, ModuleFacts, compile};
+use tidegate_dsl::plan::{Ca, Certificate, Extension};
+use tidegate_dsl::{
+    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, Loader, ModuleFacts, compile,
+};
 
 #[test]
 fn everything_that_was_asked_for_is_watched() {
@@ -54,6 +56,14 @@ impl Loader for Endless {
 
     fn module(&self, _: &Extension) -> Result<ModuleFacts, String> {
         Err("no modules".to_owned())
+    }
+
+    fn certificate(&self, _: &Certificate) -> Result<CertificateFacts, CertificateProblem> {
+        Err(CertificateProblem::File(CertificateFile::Chain, "no certificates".to_owned()))
+    }
+
+    fn authority(&self, _: &Ca) -> Result<AuthorityFacts, String> {
+        Err("no authorities".to_owned())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`gateway`] runs the process and reloads policies; [`worker`] is a thread that serves; [`downstream`] and
 //! [`upstream`] are its two sides, [`proxy`] what lies between; [`policy`] turns files into what is served;
-//! [`telemetry`] says what happened.
+//! [`tls`] reads certificates; [`telemetry`] says what happened.
 
 pub mod cli;
 pub mod demo;
@@ -14,5 +14,6 @@ pub mod plain;
 pub mod policy;
 pub mod proxy;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod worker;

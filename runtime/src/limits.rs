@@ -56,3 +56,9 @@ pub const POLICY_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Size of a Wasm module, in bytes.
 pub const MODULE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A file of certificates or of a key, in bytes: the bundles of systems have a quarter of a megabyte.
+pub const PEM_BYTES: u64 = 4 * 1024 * 1024;
+
+/// An OCSP response, in bytes: it goes out with every full handshake, and real ones have some 2 KB.
+pub const STAPLE_BYTES: u64 = 64 * 1024;

@@ -4,8 +4,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use tidegate_dsl::plan::{Capability, Extension};
-use tidegate_dsl::{Loader, ModuleFacts, ModuleHook, Need, fits_pattern};
+use tidegate_dsl::plan::{Ca, Capability, Certificate, Extension};
+use tidegate_dsl::{
+    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm, Loader, ModuleFacts,
+    ModuleHook, Need, fits_pattern,
+};
+
+/// Seconds of a day.
+const DAY: i64 = 24 * 3600;
 
 /// What a test lets the compiler see.
 pub(crate) struct TestLoader {
@@ -75,4 +81,53 @@ impl Loader for TestLoader {
             _ => facts,
         })
     }
+
+    /// The names of the files say what they hold: `expired.pem`, `rsa.pem`, `nameless.pem`.
+    fn certificate(&self, certificate: &Certificate) -> Result<CertificateFacts, CertificateProblem> {
+        let (chain, key) = (stem(&certificate.chain), stem(&certificate.key));
+        let problem = |file, reason: &str| Err(CertificateProblem::File(file, reason.to_owned()));
+        match (chain.as_str(), key.as_str(), certificate.staple.as_deref().map(stem).as_deref()) {
+            ("missing", ..) => return problem(CertificateFile::Chain, "there is no such file"),
+            (_, "missing", _) => return problem(CertificateFile::Key, "there is no such file"),
+            (_, "encrypted", _) => return problem(CertificateFile::Key, "its private key is encrypted"),
+            (.., Some("missing")) => return problem(CertificateFile::Staple, "there is no such file"),
+            (_, "foreign", _) => return Err(CertificateProblem::KeyMismatch { belongs_to: None }),
+            ("backwards", ..) => return Err(CertificateProblem::KeyMismatch { belongs_to: Some(2) }),
+            _ => {}
+        }
+        let names = match chain.as_str() {
+            "nameless" => Vec::new(),
+            "shop" | "rsa" => vec!["shop.example".to_owned(), "*.shop.example".to_owned()],
+            other => vec![format!("{other}.example")],
+        };
+        let staple_seconds_left =
+            certificate.staple.as_deref().map(|staple| if stem(staple) == "stale" { -DAY } else { 3 * DAY });
+        Ok(CertificateFacts {
+            names,
+            key: if chain.starts_with("rsa") { KeyAlgorithm::Rsa } else { KeyAlgorithm::Ecdsa },
+            seconds_left: match chain.as_str() {
+                "expired" => -3 * DAY,
+                "ending" => 12 * DAY + 5,
+                "today" => 3600,
+                _ => 80 * DAY,
+            },
+            seconds_to_begin: if chain == "early" { 2 * DAY } else { -DAY },
+            gap: (chain == "unordered").then_some(2),
+            staple_seconds_left,
+        })
+    }
+
+    fn authority(&self, authority: &Ca) -> Result<AuthorityFacts, String> {
+        match stem(&authority.bundle).as_str() {
+            "missing" => Err("there is no such file".to_owned()),
+            "expired" => Ok(AuthorityFacts { count: 1, seconds_left: -3 * DAY }),
+            "ending" => Ok(AuthorityFacts { count: 1, seconds_left: 12 * DAY + 5 }),
+            _ => Ok(AuthorityFacts { count: 2, seconds_left: 800 * DAY }),
+        }
+    }
+}
+
+/// A file's name without folder and ending.
+fn stem(path: &str) -> String {
+    Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

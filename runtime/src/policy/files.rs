@@ -5,30 +5,57 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use tidegate_dsl::plan::{Extension as ExtensionPlan, InstanceMode};
-use tidegate_dsl::{Loader, ModuleFacts, ModuleHook, Need, fits_pattern};
+use tidegate_dsl::plan::{Ca as CaPlan, Certificate as CertificatePlan, Extension as ExtensionPlan, InstanceMode};
+use tidegate_dsl::{
+    AuthorityFacts, CertificateFacts, CertificateProblem, Loader, ModuleFacts, ModuleHook, Need, fits_pattern,
+};
 use tidegate_engine::hook::Hook;
 use tidegate_wasm_host::{Extension, ExtensionSpec, Host};
 
 use crate::limits;
+use crate::tls::files::{Authorities, ServerCertificate, read_authorities, read_certificate};
 
 /// Reads for one compilation, and keeps what it read: what was checked is what will run.
 pub struct Files<'h> {
     host: &'h Host,
     modules: RefCell<HashMap<String, Arc<[u8]>>>,
     extensions: RefCell<HashMap<String, Arc<Extension>>>,
+    certificates: RefCell<HashMap<String, Arc<ServerCertificate>>>,
+    authorities: RefCell<HashMap<String, Arc<Authorities>>>,
+}
+
+/// What a compilation read that serves, by name.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Extensions that compiled and accepted their configuration.
+    pub extensions: HashMap<String, Arc<Extension>>,
+    /// Certificates that can be served.
+    pub certificates: HashMap<String, Arc<ServerCertificate>>,
+    /// Authorities that can be trusted.
+    pub authorities: HashMap<String, Arc<Authorities>>,
 }
 
 impl<'h> Files<'h> {
     /// Inspects modules with this host.
     pub fn new(host: &'h Host) -> Self {
-        Self { host, modules: RefCell::default(), extensions: RefCell::default() }
+        Self {
+            host,
+            modules: RefCell::default(),
+            extensions: RefCell::default(),
+            certificates: RefCell::default(),
+            authorities: RefCell::default(),
+        }
     }
 
-    /// The extensions that compiled and accepted their configuration, by name.
-    pub fn into_extensions(self) -> HashMap<String, Arc<Extension>> {
-        self.extensions.into_inner()
+    /// Everything that was read and is to serve.
+    pub fn into_loaded(self) -> Loaded {
+        Loaded {
+            extensions: self.extensions.into_inner(),
+            certificates: self.certificates.into_inner(),
+            authorities: self.authorities.into_inner(),
+        }
     }
 
     fn module_bytes(&self, path: &str) -> Result<Arc<[u8]>, String> {
@@ -99,6 +126,22 @@ impl Loader for Files<'_> {
         });
         Ok(ModuleFacts { hooks: hooks.collect(), needs, unknown_imports: report.unknown_imports, init_error })
     }
+
+    fn certificate(&self, certificate: &CertificatePlan) -> Result<CertificateFacts, CertificateProblem> {
+        let staple = certificate.staple.as_deref().map(Path::new);
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let read = read_certificate(Path::new(&certificate.chain), Path::new(&certificate.key), staple, &provider)?;
+        let facts = read.facts(SystemTime::now());
+        self.certificates.borrow_mut().insert(certificate.name.clone(), Arc::new(read));
+        Ok(facts)
+    }
+
+    fn authority(&self, authority: &CaPlan) -> Result<AuthorityFacts, String> {
+        let read = read_authorities(Path::new(&authority.bundle))?;
+        let facts = read.facts(SystemTime::now());
+        self.authorities.borrow_mut().insert(authority.name.clone(), Arc::new(read));
+        Ok(facts)
+    }
 }
 
 fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
@@ -118,7 +161,7 @@ fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
 ///
 /// # Errors
 /// A sentence for the user.
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let open = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;

@@ -35,7 +35,7 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
     let Compilation { plan, tests, diagnostics, sources, inputs } = compile(root, &files);
     // Files that this reading found for the first time are taken as they are now.
     let fingerprint = if inputs == known_inputs { before } else { fingerprint(&inputs) };
-    let mut extensions = files.into_extensions();
+    let mut extensions = files.into_loaded().extensions;
     let built = plan.map(|plan| {
         let loaded: Option<Vec<_>> =
             plan.extensions.iter().map(|extension| extensions.remove(&extension.name)).collect();

@@ -1,0 +1,3 @@
+//! TLS: certificates and authorities, as files and in use.
+
+pub mod files;
