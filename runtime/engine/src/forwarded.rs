@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tidegate_dsl::plan::{self, ForwardedFor};
 
 use crate::client_ip::X_FORWARDED_FOR;
-use crate::exchange::Exchange;
+use crate::exchange::{ClientCert, Exchange};
 use crate::stack_text;
 
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -13,9 +13,17 @@ static X_FORWARDED_CLIENT_SRCPORT: HeaderName = HeaderName::from_static("x-forwa
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_LISTENER: HeaderName = HeaderName::from_static("x-forwarded-listener");
 
+/// The family of headers that speak of the client's certificate.
+static CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-forwarded-clientcert-subjectdn");
+static CLIENT_CERT_ISSUER: HeaderName = HeaderName::from_static("x-forwarded-clientcert-issuerdn");
+static CLIENT_CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-forwarded-clientcert-fingerprint");
+static CLIENT_CERT_VERIFY: HeaderName = HeaderName::from_static("x-forwarded-clientcert-clientverify");
+
 /// `forwarded […]` and `forwarded-for …` of a listener.
 ///
-/// A header that is on is always written anew, so that a client cannot forge it. One that is off passes through.
+/// A header that is on is always written anew, so that a client cannot forge it. One that is off passes through, but for
+/// those about the client's certificate: a listener that asks for certificates never passes on what a client says of
+/// its own.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
     forwarded_for: Option<ForwardedFor>,
@@ -26,6 +34,9 @@ pub(crate) struct Forwarded {
     host: bool,
     /// The listener's name.
     listener: Option<HeaderValue>,
+    client_cert: bool,
+    /// The listener asks clients for certificates.
+    asks_for_cert: bool,
 }
 
 impl Forwarded {
@@ -39,6 +50,8 @@ impl Forwarded {
             client_port: setting.client_port,
             host: setting.host,
             listener: setting.listener_id.then(name),
+            client_cert: setting.client_cert,
+            asks_for_cert: listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
         }
     }
 
@@ -66,6 +79,32 @@ impl Forwarded {
         }
         if let Some(listener) = &self.listener {
             put(headers, &X_FORWARDED_LISTENER, listener.clone());
+        }
+        if self.client_cert || self.asks_for_cert {
+            for name in [&CLIENT_CERT_SUBJECT, &CLIENT_CERT_ISSUER, &CLIENT_CERT_FINGERPRINT, &CLIENT_CERT_VERIFY] {
+                headers.remove(name);
+            }
+        }
+        if self.client_cert {
+            write_client_cert(headers, connection.tls.as_ref().and_then(|tls| tls.client_cert.as_ref()));
+        }
+    }
+}
+
+/// What the client's certificate says, and the verdict in the words that nginx made common. A certificate that was not
+/// accepted never comes as far as here.
+fn write_client_cert(headers: &mut HeaderMap, certificate: Option<&ClientCert>) {
+    let verdict = if certificate.is_some() { "SUCCESS" } else { "NONE" };
+    put(headers, &CLIENT_CERT_VERIFY, HeaderValue::from_static(verdict));
+    let Some(certificate) = certificate else { return };
+    for (name, text) in [
+        (&CLIENT_CERT_SUBJECT, &certificate.subject),
+        (&CLIENT_CERT_ISSUER, &certificate.issuer),
+        (&CLIENT_CERT_FINGERPRINT, &certificate.fingerprint),
+    ] {
+        // Names are written without control characters, so this does not fail.
+        if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+            put(headers, name, value);
         }
     }
 }
@@ -168,5 +207,58 @@ mod tests {
         assert_eq!(written(all, &[]), expected);
         assert_eq!(written(|_| (), &forged).len(), 5);
         assert_eq!(written(|_| (), &forged)[0], "x-forwarded-proto: https");
+    }
+
+    /// What a backend hears of the client's certificate, of a client that forges, on a listener that asks or does not.
+    fn about_cert(asks: bool, told: bool, certificate: Option<ClientCert>) -> Vec<String> {
+        let mut listener = testing::plan(Vec::new()).listeners.remove(0);
+        listener.forwarded =
+            plan::Forwarded { forwarded_for: None, proto: false, client_cert: told, ..listener.forwarded };
+        listener.tls = asks.then(|| plan::ListenerTls {
+            certificates: vec![plan::CertificateId(0)],
+            policy: None,
+            client_ca: Some(plan::ClientCa { ca: plan::CaId(0), required: false }),
+            http2: false,
+            early_data: false,
+        });
+        let mut exchange = testing::exchange("GET", "shop.example", "/");
+        let mut connection = crate::exchange::Connection::clone(&exchange.connection);
+        connection.tls = Some(crate::exchange::Tls {
+            sni: None,
+            version: "tls1.3",
+            cipher: String::new(),
+            client_cert: certificate,
+        });
+        exchange.connection = std::sync::Arc::new(connection);
+        for name in ["x-forwarded-clientcert-subjectdn", "x-forwarded-clientcert-clientverify"] {
+            exchange.request.headers.append(name, HeaderValue::from_static("forged"));
+        }
+        Forwarded::new(&listener).write(&mut exchange);
+        let headers = exchange.request.headers.iter();
+        let mut lines: Vec<_> = headers
+            .map(|(name, value)| {
+                let short = name.as_str().trim_start_matches("x-forwarded-clientcert-");
+                format!("{short}: {}", String::from_utf8_lossy(value.as_bytes()))
+            })
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn nobody_speaks_of_a_certificate_but_the_gateway() {
+        let certificate = || {
+            Some(ClientCert { subject: "CN=J\u{fc}rgen".into(), issuer: "CN=Root".into(), fingerprint: "ab".into() })
+        };
+        let all = ["clientverify: SUCCESS", "fingerprint: ab", "issuerdn: CN=Root", "subjectdn: CN=J\u{fc}rgen"];
+        assert_eq!(about_cert(true, true, certificate()), all);
+        assert_eq!(about_cert(true, true, None), ["clientverify: NONE"]);
+        assert!(about_cert(true, false, certificate()).is_empty());
+        assert_eq!(about_cert(false, true, None), ["clientverify: NONE"]);
+        assert_eq!(
+            about_cert(false, false, None),
+            ["clientverify: forged", "subjectdn: forged"],
+            "of a gateway before us"
+        );
     }
 }
