@@ -57,6 +57,8 @@ pub enum Failure {
     ConnectFailed,
     /// Connecting took longer than `connect-timeout`.
     ConnectTimeout,
+    /// A server was reached, but could not prove who it is, or speaks no TLS.
+    UpstreamTls,
     /// The backend closed before it had answered.
     UpstreamClosed,
     /// The backend's answer is not HTTP.
@@ -103,6 +105,7 @@ impl Failure {
             Self::NoServer => ("no-server", Policy, 503, "no server takes requests"),
             Self::ConnectFailed => ("connect-failed", Upstream, 502, "no server could be reached"),
             Self::ConnectTimeout => ("connect-timeout", Upstream, 504, "no server could be reached in time"),
+            Self::UpstreamTls => ("upstream-tls", Upstream, 502, "no server could be reached securely"),
             Self::UpstreamClosed => ("upstream-closed", Upstream, 502, "the server closed without an answer"),
             Self::UpstreamInvalid => ("upstream-invalid", Upstream, 502, "the server's answer is not valid HTTP"),
             Self::UpstreamTimeout => ("upstream-timeout", Upstream, 504, "the server did not answer in time"),

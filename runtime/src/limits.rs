@@ -62,3 +62,24 @@ pub const PEM_BYTES: u64 = 4 * 1024 * 1024;
 
 /// An OCSP response, in bytes: it goes out with every full handshake, and real ones have some 2 KB.
 pub const STAPLE_BYTES: u64 = 64 * 1024;
+
+/// How long a TLS handshake may take, from the accepted connection on: it is a matter of round trips, and holds memory.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// TLS handshakes under way at once, a worker: some 30 KB each. Beyond it the oldest gives way.
+pub const HANDSHAKES: usize = 1024;
+
+/// Bytes that TLS may hold for a client that does not read. Four of its largest records: enough to fill a socket.
+pub const TLS_BUFFER: usize = 64 * 1024;
+
+/// Bytes of a request that are read only to be thrown away, so that the answer before the close is not lost.
+pub const LINGER_BYTES: usize = 64 * 1024;
+
+/// How long that may take.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// The addresses and extensions of a PROXY header of version 2, in bytes. A client's certificate may be among them.
+pub const PROXY_HEADER_BYTES: usize = 8 * 1024;
+
+/// How long a PROXY header may take: a trusted peer sends it at once.
+pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);

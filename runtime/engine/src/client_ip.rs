@@ -17,13 +17,15 @@ pub(crate) enum ClientIp {
     /// The first address from the right that is not in these.
     Trusted(Networks),
     Leftmost,
+    /// The runtime reads the PROXY protocol before there is a request: what it found is the peer.
+    ProxyProtocol(Networks),
 }
 
 impl ClientIp {
     pub(crate) fn new(setting: &plan::ClientIp, plan: &Plan) -> Self {
         match setting {
-            // The runtime reads the PROXY protocol before there is a request: what it found is the peer.
-            plan::ClientIp::Peer | plan::ClientIp::ProxyProtocol(_) => Self::Peer,
+            plan::ClientIp::Peer => Self::Peer,
+            plan::ClientIp::ProxyProtocol(set) => Self::ProxyProtocol(Networks::of(set, plan)),
             plan::ClientIp::XForwardedForLeftmost => Self::Leftmost,
             plan::ClientIp::XForwardedFor(set) => match Networks::of(set, plan) {
                 // Whoever trusts all of IPv4 trusts everybody, IPv6 too.
@@ -33,11 +35,16 @@ impl ClientIp {
         }
     }
 
+    /// Whether a connection of this peer has to begin with a header of the PROXY protocol.
+    pub(crate) fn expects_proxy_header(&self, peer: IpAddr) -> bool {
+        matches!(self, Self::ProxyProtocol(trusted) if trusted.contains(peer.to_canonical()))
+    }
+
     /// The address, in IPv4 form where it is a mapped one.
     pub(crate) fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         match self {
-            Self::Peer => peer,
+            Self::Peer | Self::ProxyProtocol(_) => peer,
             Self::Trusted(networks) => scan(peer, headers, |address| networks.contains(address)),
             Self::Leftmost => scan(peer, headers, |_| true),
         }

@@ -101,6 +101,11 @@ impl Engine {
         }
     }
 
+    /// Whether a connection of this TCP peer has to begin with a header of the PROXY protocol, which names the client.
+    pub fn expects_proxy_header(&self, listener: ListenerId, peer: IpAddr) -> bool {
+        self.listeners.get(listener.0).is_some_and(|listener| listener.client_ip.expects_proxy_header(peer))
+    }
+
     /// Writes the forwarding headers of the listener into the request.
     pub fn add_forwarded(&self, listener: ListenerId, exchange: &mut Exchange) {
         if let Some(listener) = self.listeners.get(listener.0) {

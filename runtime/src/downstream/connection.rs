@@ -20,6 +20,9 @@ use crate::limits;
 use crate::proxy;
 use crate::worker::{Slot, Worker};
 
+/// Whether HTTP/2 can be served: what cannot is not offered in a handshake.
+pub const SERVES_HTTP2: bool = false;
+
 /// What is known of a connection before its first request.
 pub struct Opened {
     /// The client: the TCP peer, or whom a trusted peer speaks for.

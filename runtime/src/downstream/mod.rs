@@ -5,4 +5,5 @@ pub mod connection;
 pub mod head;
 pub mod io;
 pub mod open;
+pub mod proxy_protocol;
 pub mod state;

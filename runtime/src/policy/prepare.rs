@@ -7,8 +7,9 @@ use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Host;
 
-use super::files::{Files, fingerprint};
+use super::files::{Files, Loaded, fingerprint};
 use super::snapshot::{Names, Snapshot};
+use crate::tls::{Material, Service};
 
 /// What reading a policy led to.
 pub struct Prepared {
@@ -35,16 +36,25 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
     let Compilation { plan, tests, diagnostics, sources, inputs } = compile(root, &files);
     // Files that this reading found for the first time are taken as they are now.
     let fingerprint = if inputs == known_inputs { before } else { fingerprint(&inputs) };
-    let mut extensions = files.into_loaded().extensions;
+    let Loaded { mut extensions, certificates, authorities } = files.into_loaded();
     let built = plan.map(|plan| {
         let loaded: Option<Vec<_>> =
             plan.extensions.iter().map(|extension| extensions.remove(&extension.name)).collect();
         let loaded = loaded.ok_or_else(|| "an extension was not loaded".to_owned())?;
+        let certificates: Option<Vec<_>> =
+            plan.certificates.iter().map(|certificate| certificates.get(&certificate.name).cloned()).collect();
+        let authorities: Option<Vec<_>> =
+            plan.authorities.iter().map(|ca| authorities.get(&ca.name).cloned()).collect();
+        let (Some(certificates), Some(authorities)) = (certificates, authorities) else {
+            return Err("a certificate was not loaded".to_owned());
+        };
+        let material = Material { certificates, authorities };
+        let tls = Service::build(&plan, material, previous.map(|previous| (previous.plan(), &previous.tls)))?;
         let names = Names::of(&plan);
         let engine = Engine::build(Arc::new(plan), previous.map(|previous| &previous.engine))
             .map_err(|error| error.to_string())?;
         let generation = previous.map_or(1, |previous| previous.generation + 1);
-        Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names })
+        Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names, tls })
     });
     let (snapshot, refusal) = match built {
         Some(Ok(snapshot)) => (Some(snapshot), None),

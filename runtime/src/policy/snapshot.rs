@@ -6,6 +6,8 @@ use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protoc
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Extension;
 
+use crate::tls::Service;
+
 /// What a request is served by, from its first byte to its last.
 pub struct Snapshot {
     /// Counts the policies that this process has put in service; the first is 1.
@@ -16,6 +18,8 @@ pub struct Snapshot {
     pub extensions: Vec<Arc<Extension>>,
     /// Names that requests carry about, made once.
     pub names: Names,
+    /// Certificates, and what handshakes on both sides need.
+    pub tls: Service,
 }
 
 /// What makes a listener the same over reloads: an HTTPS and a QUIC listener may share a port, and one that

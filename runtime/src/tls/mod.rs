@@ -1,3 +1,85 @@
-//! TLS: certificates and authorities, as files and in use.
+//! TLS: certificates and authorities as files and in use, the handshakes of clients, connections to backends.
 
+pub mod client_cert;
+pub mod crowd;
+pub mod endpoint;
 pub mod files;
+pub mod handshake;
+pub mod resolver;
+pub mod upstream;
+
+use std::sync::Arc;
+
+use tidegate_dsl::plan::{GroupId, ListenerId, Plan};
+
+use self::endpoint::Endpoint;
+use self::files::{Authorities, ServerCertificate};
+use self::upstream::Upstream;
+use crate::policy::snapshot::Place;
+
+/// What was read from files, in the order of the plan.
+#[derive(Debug, Clone, Default)]
+pub struct Material {
+    /// Of each `certificate`.
+    pub certificates: Vec<Arc<ServerCertificate>>,
+    /// Of each `ca`.
+    pub authorities: Vec<Arc<Authorities>>,
+}
+
+impl Material {
+    /// Whether both come to the same in every handshake.
+    pub fn serves_the_same(&self, other: &Self) -> bool {
+        let certificate = |one: &Arc<ServerCertificate>| (one.key.cert.clone(), one.key.ocsp.clone());
+        let roots = |one: &Arc<Authorities>| one.roots.roots.clone();
+        self.certificates.iter().map(certificate).eq(other.certificates.iter().map(certificate))
+            && self.authorities.iter().map(roots).eq(other.authorities.iter().map(roots))
+    }
+}
+
+/// All TLS of a policy, ready to serve; both sides.
+#[derive(Debug, Default)]
+pub struct Service {
+    /// What it was made from.
+    pub material: Material,
+    endpoints: Vec<Option<Arc<Endpoint>>>,
+    upstream: Vec<Option<Upstream>>,
+}
+
+impl Service {
+    /// Builds it, and takes over from the one before what has to outlive a reload: the keys of session tickets, and the
+    /// settings towards backends, which name the pools.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn build(plan: &Plan, material: Material, previous: Option<(&Plan, &Self)>) -> Result<Self, String> {
+        let endpoints: Result<Vec<_>, String> = plan
+            .listeners
+            .iter()
+            .map(|listener| {
+                let Some(tls) = &listener.tls else { return Ok(None) };
+                let old = previous.and_then(|(old, service)| {
+                    let same = |other: &_| Place::of(other) == Place::of(listener);
+                    service.endpoints.get(old.listeners.iter().position(same)?)?.as_deref()
+                });
+                Endpoint::build(plan, listener, tls, &material, old).map(|endpoint| Some(Arc::new(endpoint)))
+            })
+            .collect();
+        let mut service = Self { endpoints: endpoints?, ..Self::default() };
+        for group in &plan.groups {
+            let known = previous.map(|(_, old)| old.upstream.as_slice()).unwrap_or_default();
+            service.upstream.push(Upstream::build(group, &material, known)?);
+        }
+        service.material = material;
+        Ok(service)
+    }
+
+    /// What a listener's handshakes need; `None` for one without TLS.
+    pub fn endpoint(&self, id: ListenerId) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(id.0)?.as_ref()
+    }
+
+    /// How a group's servers are connected to; `None` is in clear text.
+    pub fn upstream(&self, id: GroupId) -> Option<&Upstream> {
+        self.upstream.get(id.0)?.as_ref()
+    }
+}

@@ -7,21 +7,26 @@ use tidegate_dsl::plan::{Server, ServerGroup};
 use tidegate_engine::balance::RoundRobin;
 
 use super::pool::{Pools, ServerPool};
+use crate::tls::upstream::Upstream;
 
 /// A group, its balancer and the pools of its servers.
 pub struct Group {
     /// What the policy says of it; its identity over reloads.
     pub plan: ServerGroup,
+    /// How its servers are connected to; part of the identity.
+    pub tls: Option<Upstream>,
     balancer: RefCell<RoundRobin>,
     pools: Vec<Rc<ServerPool>>,
 }
 
 impl Group {
     /// A group whose servers use these pools.
-    pub fn new(plan: ServerGroup, pools: &Pools) -> Self {
+    pub fn new(plan: ServerGroup, tls: Option<Upstream>, pools: &Pools) -> Self {
         let balancer = RefCell::new(RoundRobin::new(plan.servers.iter().map(|server| server.weight)));
-        let pools = plan.servers.iter().map(|server| pools.of(&server.host, server.port)).collect();
-        Self { plan, balancer, pools }
+        let secure = |at| tls.as_ref().and_then(|tls| tls.secure(at));
+        let servers = plan.servers.iter().enumerate();
+        let pools = servers.map(|(at, server)| pools.of(&server.host, server.port, secure(at).as_ref())).collect();
+        Self { plan, tls, balancer, pools }
     }
 
     /// The next server in turn that was not tried yet.

@@ -8,15 +8,20 @@ use hyper::client::conn::http1::SendRequest;
 
 use crate::downstream::body::RequestBody;
 use crate::limits;
+use crate::tls::upstream::Secure;
 
-/// The pools of one worker, by the server's host and port. They outlive reloads.
+/// The pools of one worker, by the server's host, port, and what its connections are secured with. They outlive reloads.
 #[derive(Default)]
-pub struct Pools(RefCell<HashMap<(String, u16), Rc<ServerPool>>>);
+pub struct Pools(RefCell<HashMap<Key, Rc<ServerPool>>>);
+
+type Key = (String, u16, Option<Secure>);
 
 impl Pools {
     /// The pool of a server.
-    pub fn of(&self, host: &str, port: u16) -> Rc<ServerPool> {
-        Rc::clone(self.0.borrow_mut().entry((host.to_owned(), port)).or_default())
+    pub fn of(&self, host: &str, port: u16, secure: Option<&Secure>) -> Rc<ServerPool> {
+        let mut pools = self.0.borrow_mut();
+        let pool = || Rc::new(ServerPool { secure: secure.cloned(), idle: RefCell::default() });
+        Rc::clone(pools.entry((host.to_owned(), port, secure.cloned())).or_insert_with(pool))
     }
 
     /// Closes what was idle for too long. Only whole seconds matter here, so most ticks do nothing.
@@ -36,8 +41,9 @@ impl Pools {
 }
 
 /// The idle connections to one server.
-#[derive(Default)]
 pub struct ServerPool {
+    /// What new connections are secured with; `None` is in clear text.
+    pub secure: Option<Secure>,
     /// The one used last is taken first, so that the others can grow old and go.
     idle: RefCell<Vec<Idle>>,
 }

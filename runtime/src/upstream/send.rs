@@ -49,7 +49,7 @@ pub async fn send(
                 // In a box: connecting is rare, and its state would make every request's larger.
                 None => match within_deadline(
                     state,
-                    Box::pin(connect(&plan.host, plan.port, group.plan.connect_timeout)).as_mut(),
+                    Box::pin(connect(&plan.host, plan.port, pool.secure.as_ref(), group.plan.connect_timeout)).as_mut(),
                 )
                 .await
                 {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use tidegate_dsl::plan::Protocol;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
 
@@ -51,5 +52,9 @@ fn admit(stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) {
     }
     // Small writes must not wait for acknowledgements; a socket that is gone already fails later anyway.
     let _ = stream.set_nodelay(true);
-    tokio::task::spawn_local(downstream::open::plain(stream, Rc::clone(slot), Rc::clone(worker)));
+    let (slot, worker) = (Rc::clone(slot), Rc::clone(worker));
+    match slot.place.protocol {
+        Protocol::Http => tokio::task::spawn_local(downstream::open::plain(stream, slot, worker)),
+        Protocol::Https | Protocol::Quic => tokio::task::spawn_local(downstream::open::secured(stream, slot, worker)),
+    };
 }

@@ -20,6 +20,7 @@ use crate::downstream::state::ConnectionState;
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::access_log::{AccessLog, LogSender};
 use crate::telemetry::trouble::Trouble;
+use crate::tls::crowd::Crowd;
 use crate::upstream::pool::Pools;
 
 pub use control::{Command, WorkerHandle};
@@ -76,6 +77,8 @@ pub struct Worker {
     random: Cell<u64>,
     /// Lines on their way to the access log.
     pub access_log: AccessLog,
+    /// TLS handshakes under way.
+    pub handshakes: Crowd,
     /// Keeps the gateway's own log readable when one kind of trouble repeats.
     pub trouble: Trouble,
 }
@@ -95,6 +98,7 @@ impl Worker {
             pools,
             now_ms: Cell::new(0),
             random: Cell::new(seed | 1),
+            handshakes: Crowd::default(),
             trouble: Trouble::default(),
             shared,
         })
@@ -138,9 +142,9 @@ impl Worker {
         }
     }
 
-    /// Whether a connection is open.
+    /// Whether a connection is open, or about to be.
     fn has_connections(&self) -> bool {
-        !self.connections.borrow().is_empty()
+        !self.connections.borrow().is_empty() || !self.handshakes.is_empty()
     }
 
     /// Does something to every open connection.

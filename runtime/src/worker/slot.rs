@@ -3,18 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tidegate_dsl::plan::{Listener, ListenerId};
 use tokio::sync::Notify;
 
 use super::{View, Worker};
 use crate::policy::snapshot::Place;
+use crate::tls::handshake::RefusedKind;
 
 /// What a listener holds over all workers.
 #[derive(Debug, Default)]
 pub struct ListenerLoad {
     connections: AtomicU32,
+    refused: [AtomicU64; RefusedKind::ALL.len()],
 }
 
 impl ListenerLoad {
@@ -22,6 +24,18 @@ impl ListenerLoad {
     pub fn admit(&self, limit: u32) -> bool {
         let admit = |count: u32| (count < limit).then_some(count + 1);
         self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit).is_ok()
+    }
+
+    /// Counts a handshake that failed.
+    pub fn count_refused(&self, kind: RefusedKind) {
+        if let Some(count) = self.refused.get(kind as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many handshakes failed in this way since the listener began.
+    pub fn refused(&self, kind: RefusedKind) -> u64 {
+        self.refused.get(kind as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// Counts a connection out.

@@ -41,9 +41,12 @@ impl View {
             .plan()
             .groups
             .iter()
-            .map(|group| {
-                let same = |old: &Self| old.groups.iter().find(|other| other.plan == *group).cloned();
-                old.and_then(same).unwrap_or_else(|| Rc::new(Group::new(group.clone(), pools)))
+            .enumerate()
+            .map(|(at, group)| {
+                let tls = snapshot.tls.upstream(GroupId(at));
+                let is_same = |other: &&Rc<Group>| other.plan == *group && other.tls.as_ref() == tls;
+                let same = |old: &Self| old.groups.iter().find(is_same).cloned();
+                old.and_then(same).unwrap_or_else(|| Rc::new(Group::new(group.clone(), tls.cloned(), pools)))
             })
             .collect();
         Self { snapshot, instances, groups }

@@ -1,0 +1,170 @@
+//! A listener's side of TLS, made from the policy: what its handshakes need.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use tidegate_dsl::plan::{CipherSuite, KeyExchangeGroup, Listener, ListenerTls, Plan, Protocol, TlsPolicy, TlsVersion};
+
+use super::Material;
+use super::resolver::Resolver;
+use crate::downstream::connection::SERVES_HTTP2;
+
+/// What the handshakes of a listener need. Shared by all workers.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// For rustls, or for quinn if it is a QUIC listener.
+    pub config: Arc<ServerConfig>,
+    /// The certificates.
+    pub resolver: Arc<Resolver>,
+    /// Who may come in: the verifier of `client-ca`.
+    pub clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// Whom `clients` trusts, and whether they must show a certificate.
+    trust: Option<(Arc<RootCertStore>, bool)>,
+}
+
+impl Endpoint {
+    /// Builds it. Tickets that the previous one gave out stay good, unless other clients are let in now: a session is not
+    /// to outlive the trust that it began with.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn build(
+        plan: &Plan,
+        listener: &Listener,
+        tls: &ListenerTls,
+        material: &Material,
+        previous: Option<&Self>,
+    ) -> Result<Self, String> {
+        let say = |why: &dyn std::fmt::Display| format!("listener `{}` cannot serve TLS: {why}", listener.name);
+        let policy = tls.policy.and_then(|id| plan.tls_policies.get(id.0));
+        let (provider, versions) = cryptography(policy, listener.protocol);
+        let provider = Arc::new(provider);
+        let certificates: Option<Vec<_>> =
+            tls.certificates.iter().map(|id| material.certificates.get(id.0).cloned()).collect();
+        let certificates = certificates.ok_or_else(|| say(&"a certificate was not read"))?;
+        let resolver = Arc::new(Resolver::new(&certificates));
+        let trust = match tls.client_ca {
+            Some(ca) => {
+                let authorities = material.authorities.get(ca.ca.0).ok_or_else(|| say(&"a `ca` was not read"))?;
+                Some((Arc::clone(&authorities.roots), ca.required))
+            }
+            None => None,
+        };
+        let clients = match &trust {
+            Some((roots, required)) => {
+                let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(&provider));
+                let builder = if *required { builder } else { builder.allow_unauthenticated() };
+                Some(builder.build().map_err(|error| say(&error))? as Arc<dyn ClientCertVerifier>)
+            }
+            None => None,
+        };
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&versions)
+            .map_err(|error| say(&error))?;
+        let builder = match &clients {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as Arc<_>);
+        config.ignore_client_order = true;
+        config.alpn_protocols = protocols(listener.protocol, tls);
+        // Sessions are in tickets alone: they serve all workers without a lock, and cost nothing to keep.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = match previous.filter(|previous| same_trust(previous.trust.as_ref(), trust.as_ref())) {
+            Some(previous) => Arc::clone(&previous.config.ticketer),
+            None => new_ticketer().map_err(|error| say(&error))?,
+        };
+        Ok(Self { config: Arc::new(config), resolver, clients, trust })
+    }
+}
+
+/// Keys that are replaced every six hours, and known for six more (RFC 5077, 5.5).
+fn new_ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    aws_lc_rs::Ticketer::new()
+}
+
+fn same_trust(old: Option<&(Arc<RootCertStore>, bool)>, new: Option<&(Arc<RootCertStore>, bool)>) -> bool {
+    match (old, new) {
+        (None, None) => true,
+        (Some((old, was)), Some((new, is))) => was == is && old.roots == new.roots,
+        _ => false,
+    }
+}
+
+/// What is offered in the handshake (RFC 7301), the best first.
+fn protocols(protocol: Protocol, tls: &ListenerTls) -> Vec<Vec<u8>> {
+    match protocol {
+        Protocol::Quic => vec![b"h3".to_vec()],
+        _ if tls.http2 && SERVES_HTTP2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        _ => vec![b"http/1.1".to_vec()],
+    }
+}
+
+/// Suites, groups and versions of a policy. Without one it is a QUIC listener, which has all of TLS 1.3 (RFC 9001, 4.2).
+fn cryptography(
+    policy: Option<&TlsPolicy>,
+    protocol: Protocol,
+) -> (CryptoProvider, Vec<&'static SupportedProtocolVersion>) {
+    let all = aws_lc_rs::default_provider();
+    let newest = protocol == Protocol::Quic;
+    let Some(policy) = policy else {
+        let cipher_suites = all.cipher_suites.iter().copied().filter(|suite| suite.tls13().is_some()).collect();
+        return (CryptoProvider { cipher_suites, ..all }, vec![&rustls::version::TLS13]);
+    };
+    let versions: Vec<_> = policy
+        .versions
+        .iter()
+        .filter_map(|version| match version {
+            TlsVersion::Tls12 => (!newest).then_some(&rustls::version::TLS12),
+            TlsVersion::Tls13 => Some(&rustls::version::TLS13),
+        })
+        .collect();
+    let cipher_suites = policy.suites.iter().map(|suite| suite_of(*suite)).collect();
+    let kx_groups = policy.groups.iter().map(|group| group_of(*group)).collect();
+    (CryptoProvider { cipher_suites, kx_groups, ..all }, versions)
+}
+
+fn suite_of(suite: CipherSuite) -> SupportedCipherSuite {
+    use aws_lc_rs::cipher_suite as all;
+    match suite {
+        CipherSuite::Aes256GcmSha384 => all::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::Aes128GcmSha256 => all::TLS13_AES_128_GCM_SHA256,
+        CipherSuite::Chacha20Poly1305Sha256 => all::TLS13_CHACHA20_POLY1305_SHA256,
+        CipherSuite::EcdheEcdsaAes256GcmSha384 => all::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdheEcdsaAes128GcmSha256 => all::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdheEcdsaChacha20Poly1305 => all::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::EcdheRsaAes256GcmSha384 => all::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdheRsaAes128GcmSha256 => all::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdheRsaChacha20Poly1305 => all::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    }
+}
+
+fn group_of(group: KeyExchangeGroup) -> &'static dyn SupportedKxGroup {
+    use aws_lc_rs::kx_group as all;
+    match group {
+        KeyExchangeGroup::X25519MlKem768 => all::X25519MLKEM768,
+        KeyExchangeGroup::X25519 => all::X25519,
+        KeyExchangeGroup::Secp256r1 => all::SECP256R1,
+        KeyExchangeGroup::Secp384r1 => all::SECP384R1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_means_the_suite_and_the_group_of_its_name() {
+        for suite in CipherSuite::ALL {
+            // rustls calls a suite of TLS 1.3 by its number's name with its version before it.
+            let name = format!("{:?}", suite_of(*suite).suite()).replacen("TLS13_", "TLS_", 1);
+            assert_eq!(name, suite.name());
+        }
+        for group in KeyExchangeGroup::ALL {
+            assert!(format!("{:?}", group_of(*group).name()).eq_ignore_ascii_case(group.name()));
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The handshake of a client: bounded in time and number, and what became of it in the user's words.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConnection,
+};
+use tidegate_engine::exchange::Tls;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::client_cert;
+use super::endpoint::Endpoint;
+use crate::limits;
+
+/// A connection after its handshake.
+pub struct Secured {
+    /// What HTTP comes on.
+    pub stream: TlsStream<TcpStream>,
+    /// What rules and hooks see of it.
+    pub tls: Tls,
+    /// Whether both sides agreed on HTTP/2 (RFC 9113, 3.2).
+    pub http2: bool,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub struct Refused {
+    /// The kind, for counters and for the bound on log lines.
+    pub kind: RefusedKind,
+    /// What happened, in the user's words.
+    pub why: String,
+}
+
+/// A kind of failed handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedKind {
+    /// The client left.
+    Left,
+    /// The client took too long.
+    Timeout,
+    /// Others needed its place.
+    Crowded,
+    /// It came without TLS.
+    Plain,
+    /// What it sent is not TLS, or breaks its rules.
+    Malformed,
+    /// No version, suite, group, signature or protocol that both sides have.
+    Incompatible,
+    /// The client refused what it got, which mostly is our certificate.
+    ByClient,
+    /// The client showed no certificate, and has to.
+    NoCertificate,
+    /// The certificate that the client showed is not accepted.
+    BadCertificate,
+}
+
+impl RefusedKind {
+    /// Every one, in the order of the counters.
+    pub const ALL: [Self; 9] = [
+        Self::Left,
+        Self::Timeout,
+        Self::Crowded,
+        Self::Plain,
+        Self::Malformed,
+        Self::Incompatible,
+        Self::ByClient,
+        Self::NoCertificate,
+        Self::BadCertificate,
+    ];
+
+    /// The name in logs and counters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "handshake-left",
+            Self::Timeout => "handshake-timeout",
+            Self::Crowded => "handshake-crowded",
+            Self::Plain => "handshake-plain-http",
+            Self::Malformed => "handshake-malformed",
+            Self::Incompatible => "handshake-incompatible",
+            Self::ByClient => "handshake-by-client",
+            Self::NoCertificate => "handshake-no-certificate",
+            Self::BadCertificate => "handshake-bad-certificate",
+        }
+    }
+
+    /// Whether an operator wants to know without asking: what scanners and browsers do all day is not worth a line.
+    pub const fn is_notable(self) -> bool {
+        matches!(self, Self::Crowded | Self::Incompatible | Self::ByClient | Self::NoCertificate | Self::BadCertificate)
+    }
+}
+
+impl Refused {
+    /// A failure of this kind.
+    pub fn new(kind: RefusedKind, why: impl Into<String>) -> Self {
+        Self { kind, why: why.into() }
+    }
+}
+
+/// Waits for the client's first byte. A connection that says nothing costs little, so it is no handshake yet.
+///
+/// # Errors
+/// The client left, or speaks HTTP without TLS: it got an answer that says so.
+pub async fn begin(stream: &mut TcpStream) -> Result<(), Refused> {
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(0) | Err(_) => Err(Refused::new(RefusedKind::Left, "the client left before it said a word")),
+        // A method of HTTP; a TLS record begins with its type, which is no letter (RFC 8446, 5.1).
+        Ok(_) if first[0].is_ascii_alphabetic() => {
+            answer_plain(stream).await;
+            Err(Refused::new(RefusedKind::Plain, "the client speaks HTTP without TLS"))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Makes the handshake.
+///
+/// # Errors
+/// It failed; the client got an alert that says why, as far as TLS has one.
+pub async fn finish(stream: TcpStream, endpoint: &Endpoint) -> Result<Secured, Refused> {
+    let acceptor = TlsAcceptor::from(Arc::clone(&endpoint.config));
+    let bounded = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(limits::TLS_BUFFER));
+    let mut stream = acceptor.accept_with(stream, bounded).await.map_err(|error| refused(&error))?;
+    let connection = stream.get_ref().1;
+    if let Err(refused) = still_trusted(connection, endpoint) {
+        // The certificate was good when the session began.
+        let _ = stream.shutdown().await;
+        return Err(refused);
+    }
+    let (tls, http2) = described(connection)?;
+    Ok(Secured { stream, tls, http2 })
+}
+
+/// A resumed session brings the certificate of its first handshake along, which may have expired meanwhile.
+fn still_trusted(connection: &ServerConnection, endpoint: &Endpoint) -> Result<(), Refused> {
+    let (Some(clients), Some(HandshakeKind::Resumed)) = (&endpoint.clients, connection.handshake_kind()) else {
+        return Ok(());
+    };
+    let Some((own, issuers)) = connection.peer_certificates().and_then(<[CertificateDer<'_>]>::split_first) else {
+        return if clients.client_auth_mandatory() { Err(of(&Error::NoCertificatesPresented)) } else { Ok(()) };
+    };
+    clients.verify_client_cert(own, issuers, UnixTime::now()).map(drop).map_err(|error| of(&error))
+}
+
+/// What a finished handshake came to.
+fn described(connection: &ServerConnection) -> Result<(Tls, bool), Refused> {
+    let client_cert = match connection.peer_certificates().and_then(<[_]>::first) {
+        Some(certificate) => Some(client_cert::describe(certificate).ok_or_else(|| {
+            Refused::new(RefusedKind::BadCertificate, "the names in the client's certificate cannot be read")
+        })?),
+        None => None,
+    };
+    let tls = Tls {
+        sni: connection.server_name().map(str::to_owned),
+        version: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "tls1.2",
+            _ => "tls1.3",
+        },
+        // rustls puts the version into the name of a suite of TLS 1.3; IANA does not.
+        cipher: connection
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str())
+            .map(|name| name.replacen("TLS13_", "TLS_", 1))
+            .unwrap_or_default(),
+        client_cert,
+    };
+    Ok((tls, connection.alpn_protocol() == Some(b"h2")))
+}
+
+/// What went wrong in a handshake.
+fn refused(error: &io::Error) -> Refused {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(error) => of(error),
+        None => Refused::new(RefusedKind::Left, "the client left in the middle of the handshake"),
+    }
+}
+
+/// A failure in the user's words.
+fn of(error: &Error) -> Refused {
+    use RefusedKind::{BadCertificate, ByClient, Incompatible, Malformed, NoCertificate};
+    match error {
+        Error::NoCertificatesPresented => {
+            Refused::new(NoCertificate, "the client showed no certificate, which `client-ca` requires")
+        }
+        Error::InvalidCertificate(reason) => {
+            Refused::new(BadCertificate, format!("the client's certificate {}", certificate_words(reason)))
+        }
+        Error::PeerIncompatible(reason) => Refused::new(Incompatible, incompatible_words(reason)),
+        Error::NoApplicationProtocol => Refused::new(
+            Incompatible,
+            "the client wants a protocol (ALPN) that is not offered here; `http2` decides about HTTP/2",
+        ),
+        Error::AlertReceived(alert) => Refused::new(ByClient, alert_words(*alert)),
+        _ => Refused::new(Malformed, "what the client sent is not TLS, or breaks its rules"),
+    }
+}
+
+fn certificate_words(reason: &CertificateError) -> String {
+    match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet".to_owned(),
+        CertificateError::UnknownIssuer => "was not signed by an authority of `client-ca`".to_owned(),
+        CertificateError::BadSignature => "has a wrong signature".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "is not meant for clients".to_owned()
+        }
+        _ => "is not acceptable".to_owned(),
+    }
+}
+
+fn incompatible_words(reason: &PeerIncompatible) -> &'static str {
+    match reason {
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::SupportedVersionsExtensionRequired => {
+            "the client offers no version of TLS that the `tls-policy` has"
+        }
+        PeerIncompatible::NoCipherSuitesInCommon => {
+            "the client offers no suite that the `tls-policy` has and the certificate's key can sign for"
+        }
+        PeerIncompatible::NoKxGroupsInCommon
+        | PeerIncompatible::KeyShareExtensionRequired
+        | PeerIncompatible::NamedGroupsExtensionRequired => {
+            "the client offers no key-exchange group that the `tls-policy` has"
+        }
+        PeerIncompatible::NoSignatureSchemesInCommon | PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+            "the client cannot check signatures of the certificate's kind of key"
+        }
+        _ => "the client's way of TLS is not carried here",
+    }
+}
+
+fn alert_words(alert: AlertDescription) -> String {
+    let name = alert.as_str().unwrap_or("unknown");
+    match alert {
+        AlertDescription::UnknownCA
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::CertificateExpired
+        | AlertDescription::UnsupportedCertificate => format!("the client does not accept our certificate ({name})"),
+        _ => format!("the client broke the handshake off ({name})"),
+    }
+}
+
+/// Tells a client that speaks HTTP in clear text what this port is. The rest of its request is read, within bounds: a
+/// close with unread bytes would be a reset, and the answer would be lost with it.
+async fn answer_plain(stream: &mut TcpStream) {
+    const TEXT: &str = "400 Bad Request: this port speaks HTTPS; ask again with https://\n";
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{TEXT}",
+        TEXT.len()
+    );
+    if stream.write_all(answer.as_bytes()).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let drain = async {
+        let mut waste = [0; 4096];
+        let mut left = limits::LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut waste).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+    };
+    // Whoever sends on and on is cut off.
+    let _ = tokio::time::timeout(limits::LINGER, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_in_the_users_words() {
+        for (error, kind, words) in [
+            (Error::NoCertificatesPresented, RefusedKind::NoCertificate, "`client-ca` requires"),
+            (Error::InvalidCertificate(CertificateError::Expired), RefusedKind::BadCertificate, "has expired"),
+            (Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), RefusedKind::Incompatible, "`tls-policy`"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), RefusedKind::ByClient, "UnknownCA"),
+            (Error::DecryptError, RefusedKind::Malformed, "not TLS"),
+        ] {
+            let refused = of(&error);
+            assert_eq!(refused.kind, kind);
+            assert!(refused.why.contains(words), "{}", refused.why);
+        }
+    }
+
+    #[test]
+    fn every_kind_has_its_counter() {
+        for (at, kind) in RefusedKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, at);
+        }
+    }
+}
