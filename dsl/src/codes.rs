@@ -154,6 +154,13 @@ codes! {
     /// a group stands twice in a `forward`
     REPEATED_TARGET = "E0411";
 
+    /// an origin is not one
+    ORIGIN = "E0420";
+    /// credentials are allowed to every origin
+    CORS_CREDENTIALS = "E0421";
+    /// `sticky` stands where it may not
+    STICKY_PLACE = "E0422";
+
     /// a listener has no port, or two
     PORT = "E0501";
     /// two listeners want the same port
@@ -162,12 +169,19 @@ codes! {
     LISTENER_ACTION = "E0503";
     /// there are too many listeners
     TOO_MANY_LISTENERS = "E0504";
-    /// a server group has no servers
+    /// a server group has no server that takes requests
     NO_SERVERS = "E0505";
     /// the address of a server cannot be read
     SERVER_ADDRESS = "E0506";
     /// `forwarded-for` contradicts `forwarded`
     FORWARDED = "E0507";
+
+    /// words of TLS stand in a server group that speaks none
+    GROUP_TLS = "E0520";
+    /// a health check contradicts itself
+    HEALTH_CHECK = "E0521";
+    /// a status is no failure to try again for
+    RETRY_STATUS = "E0522";
 
     /// a module cannot be read
     MODULE = "E0601";
@@ -201,6 +215,19 @@ codes! {
     TOO_MANY = "W0908";
     /// an `include` finds no file
     NO_FILES = "W0909";
+
+    /// a server stands twice in its group
+    DUPLICATE_SERVER = "W0920";
+    /// a listener forwards to itself
+    LOOP = "W0921";
+    /// `sticky` is doubtful
+    STICKY = "W0922";
+    /// a copy goes where the request goes
+    MIRROR = "W0923";
+    /// a `*` in an origin fits other sites, too
+    WIDE_ORIGIN = "W0924";
+    /// preflight requests do not reach a `cors`
+    PREFLIGHT = "W0925";
 }
 
 #[cfg(test)]

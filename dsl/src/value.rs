@@ -97,6 +97,20 @@ pub(crate) fn rate(text: &str) -> Read<(u32, Duration)> {
     }
 }
 
+/// `10%`
+pub(crate) fn percent(text: &str) -> Read<u32> {
+    let (number, unit) = split(text);
+    match (digits(number), unit) {
+        (Some(count), "%") => u32::try_from(count).map_err(|_| too_large(text)),
+        (Some(count), "") => Err(unit_mistake(text, "a percentage", unit, &format!("{count}%"))),
+        _ => Err(Mistake::new(
+            codes::WRONG_KIND,
+            format!("{} is not a percentage", quoted(text)),
+            "a percentage is a whole number and `%`, as `10%`",
+        )),
+    }
+}
+
 /// A whole number without a unit.
 pub(crate) fn count(text: &str) -> Read<u64> {
     if let Some(count) = digits(text) {
@@ -224,6 +238,14 @@ pub(crate) fn server(text: &str) -> Read<(String, u16)> {
     let Some(port) = digits(port).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0) else {
         return Err(bad("a port is 1 to 65535".to_owned()));
     };
+    if !is_host_name(host) {
+        return Err(bad(form.to_owned()));
+    }
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+/// Whether a text is the name of a host: labels of letters, digits, `-` and `_`.
+pub(crate) fn is_host_name(host: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -232,10 +254,7 @@ pub(crate) fn server(text: &str) -> Read<(String, u16)> {
     let name = host.strip_suffix('.').unwrap_or(host);
     // What is all digits and dots and no address is a mistyped address, not a name.
     let mistyped = name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if host.len() > 253 || mistyped || !name.split('.').all(label) {
-        return Err(bad(form.to_owned()));
-    }
-    Ok((host.to_ascii_lowercase(), port))
+    host.len() <= 253 && !mistyped && name.split('.').all(label)
 }
 
 /// A time as the language writes it: in the largest unit that leaves no rest.

@@ -86,9 +86,19 @@ fn frames(place: Place) -> &'static [&'static str] {
             "listener https a {\nport 443\nrules main\ncertificate shop\n@\n}",
             "listener quic a {\nport 443\nrules main\ncertificate shop\n@\n}",
         ],
-        Place::ServerGroup | Place::Server | Place::Balance | Place::GroupProtocol => {
-            &["server-group a {\nserver 10.0.0.1:8080\n@\n}"]
-        }
+        Place::ServerGroup
+        | Place::Server
+        | Place::ServerState
+        | Place::Balance
+        | Place::HashKey
+        | Place::GroupProtocol
+        | Place::Sticky
+        | Place::Verify
+        | Place::RetryOn
+        | Place::Probe => &[
+            "server-group a {\nserver 10.0.0.1:8080\n@\n}",
+            "server-group a {\nprotocol https\nserver 10.0.0.1:8080\n@\n}",
+        ],
         Place::HealthCheck => &["server-group a {\nserver 10.0.0.1:8080\nhealth-check http {\npath \"/\"\n@\n}\n}"],
         Place::Extension | Place::ExtensionLimits | Place::Instance | Place::OnError | Place::Abi | Place::Allow => {
             &["extension a {\nmodule \"guest.wasm\"\n@\n}"]
@@ -111,7 +121,7 @@ fn frames(place: Place) -> &'static [&'static str] {
             "rules a {\nrule r {\nwhen path under \"/old\"\n@\n}\notherwise { forward web }\n}",
         ],
         Place::Cors => &[
-            "rules a {\nrule r {\ncors {\norigins [\"https://a.example\"]\n@\n}\nforward web\n}\notherwise { forward web }\n}",
+            "rules a {\nrule r {\nwhen path under \"/api\"\ncors {\norigins [\"https://a.example\"]\n@\n}\nforward web\n}\notherwise { forward web }\n}",
         ],
     }
 }

@@ -1,6 +1,6 @@
 //! Arguments of a node, read one after another.
 
-use super::Checker;
+use super::{Checker, foreign};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
 use crate::source::Span;
@@ -88,6 +88,16 @@ impl<'n, 't> Args<'n, 't> {
         found
     }
 
+    /// The next item, if it is a list of nothing.
+    pub(crate) fn eat_empty_list(&mut self) -> bool {
+        let found =
+            matches!(self.peek().map(|item| &item.kind), Some(ItemKind::List(list)) if list.elements.is_empty());
+        if found {
+            self.next();
+        }
+        found
+    }
+
     /// The block, if there is one; from now on it counts as read.
     pub(crate) fn take_block(&mut self) -> Option<&'n Block<'t>> {
         self.block.take()
@@ -162,6 +172,27 @@ impl<'t> Checker<'_, 't> {
         self.find_word(word, span, place)
     }
 
+    /// The next item as a word of a place that may stand once behind the same word; `seen` holds those that did.
+    pub(crate) fn option(
+        &mut self,
+        args: &mut Args<'_, 't>,
+        place: Place,
+        seen: &mut Vec<(&'static str, Span)>,
+    ) -> Option<&'static Word> {
+        let option = self.choose(args, place)?;
+        let span = args.last();
+        if let Some((_, first)) = seen.iter().find(|(name, _)| *name == option.name) {
+            self.report(
+                Diagnostic::new(codes::REPEATED_WORD, span, format!("`{}` stands twice", option.name))
+                    .also(*first, "it stands here first")
+                    .help("remove one of the two"),
+            );
+            return None;
+        }
+        seen.push((option.name, span));
+        Some(option)
+    }
+
     /// The word of a place; reports an unknown one, and one that is not built.
     pub(crate) fn find_word(&mut self, written: &str, span: Span, place: Place) -> Option<&'static Word> {
         match place.find(written) {
@@ -198,7 +229,9 @@ impl<'t> Checker<'_, 't> {
         };
         let in_block = Place::BLOCKS.contains(&place);
         let elsewhere = Place::BLOCKS.iter().find(|other| in_block && other.find(written).is_some());
-        let help = if let Some(meant) = suggest::nearest(written, built_first()) {
+        let help = if let Some(mend) = foreign::mend(written, place) {
+            Some(mend.to_owned())
+        } else if let Some(meant) = suggest::nearest(written, built_first()) {
             Some(format!("did you mean `{meant}`?"))
         } else if let Some(other) = elsewhere {
             Some(format!("{} stands {}", quoted(written), other.title()))

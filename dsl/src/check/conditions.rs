@@ -5,7 +5,7 @@ use super::args::{Args, usage};
 use super::regex::{Groups, Matches};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
-use crate::plan::{ClientCertField, Condition, NetworkSet, Predicate, Subject, Test};
+use crate::plan::{ClientCertField, Condition, NetworkSet, Predicate, StatusRange, Subject, Test};
 use crate::source::Span;
 use crate::tree::ItemKind;
 use crate::value;
@@ -220,17 +220,7 @@ impl<'t> Checker<'_, 't> {
                 let set: NetworkSet = self.network_set(args)?;
                 Some(Predicate::In(set))
             }
-            Subject::Status => {
-                let mut ranges = Vec::new();
-                let mut right = true;
-                for mut element in self.alternatives(args, "a status")? {
-                    match self.value(&mut element, "a status", value::status_range) {
-                        Some((range, _)) if self.element_done(&mut element).is_some() => ranges.push(range),
-                        _ => right = false,
-                    }
-                }
-                right.then_some(Predicate::Status(ranges))
-            }
+            Subject::Status => self.statuses(args).map(Predicate::Status),
             Subject::Host => {
                 let hosts = self.texts(args, "a host", Self::check_host)?;
                 Some(Predicate::Is(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect()))
@@ -256,6 +246,19 @@ impl<'t> Checker<'_, 't> {
         }
     }
 
+    /// One status or range of them, or several.
+    pub(crate) fn statuses(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<StatusRange>> {
+        let mut ranges = Vec::new();
+        let mut right = true;
+        for mut element in self.alternatives(args, "a status")? {
+            match self.value(&mut element, "a status", value::status_range) {
+                Some((range, _)) if self.element_done(&mut element).is_some() => ranges.push(range),
+                _ => right = false,
+            }
+        }
+        right.then_some(ranges)
+    }
+
     /// One text or several, each checked.
     fn texts(
         &mut self,
@@ -279,7 +282,7 @@ impl<'t> Checker<'_, 't> {
     }
 
     /// As [`Self::texts`], where bare words may stand too.
-    fn words(
+    pub(crate) fn words(
         &mut self,
         args: &mut Args<'_, 't>,
         what: &str,

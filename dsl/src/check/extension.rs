@@ -9,7 +9,6 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError};
 use crate::source::Span;
-use crate::tree::ItemKind;
 use crate::vocabulary::{Place, Word};
 use crate::{ModuleFacts, Need};
 
@@ -64,7 +63,13 @@ impl<'t> Checker<'_, 't> {
                 extension.module = self.path(&path, span).to_string_lossy().into_owned();
                 draft.module = Some(span);
             }
-            "abi" => _ = self.choose(args, Place::Abi)?,
+            "abi" => {
+                extension.abi = match self.choose(args, Place::Abi)?.name {
+                    "proxy-wasm" => Abi::ProxyWasm,
+                    "http-wasm" => Abi::HttpWasm,
+                    _ => Abi::Tidegate,
+                }
+            }
             "config" => {
                 draft.config = Some(head);
                 extension.config = self.extension_config(args)?;
@@ -139,10 +144,7 @@ impl<'t> Checker<'_, 't> {
 
     /// `allow [ … ]`; the list may be empty.
     fn allow(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<Capability>> {
-        if let Some(item) = args.peek()
-            && matches!(&item.kind, ItemKind::List(list) if list.elements.is_empty())
-        {
-            args.next();
+        if args.eat_empty_list() {
             return Some(Vec::new());
         }
         let mut allow = Vec::new();

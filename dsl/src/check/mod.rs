@@ -6,19 +6,25 @@
 pub(crate) mod args;
 mod conditions;
 pub(crate) mod config;
+mod cors;
 mod extension;
+mod foreign;
 mod group;
 mod header;
+mod health_check;
 mod include;
 mod listener;
+mod loops;
 mod names;
 mod networks;
+mod outcome;
 mod policy_test;
 mod process;
 mod reach;
 mod regex;
 mod rules;
 mod scalars;
+mod server;
 mod steps;
 mod template;
 
@@ -93,12 +99,23 @@ pub(crate) struct Checker<'a, 't> {
     facts: Vec<Option<ModuleFacts>>,
     /// Whether each list holds every address of a family, in the order declared.
     lists_everybody: Vec<bool>,
+    /// Where the address of each server of each group stands, in the order declared.
+    server_spans: Vec<Vec<Span>>,
 }
 
 impl<'a, 't> Checker<'a, 't> {
     fn new(sources: &'t Sources, loader: &'a dyn Loader, sink: &'a mut Sink, inputs: &'a mut Vec<PathBuf>) -> Self {
         let names = Names::default();
-        Self { loader, sources, sink, inputs, names, facts: Vec::new(), lists_everybody: Vec::new() }
+        Self {
+            loader,
+            sources,
+            sink,
+            inputs,
+            names,
+            facts: Vec::new(),
+            lists_everybody: Vec::new(),
+            server_spans: Vec::new(),
+        }
     }
 }
 
@@ -269,8 +286,9 @@ impl<'t> Checker<'_, 't> {
         let listeners: Option<Vec<(Listener, Span)>> = listeners.into_iter().collect();
         let listeners = listeners.map(|listeners| {
             self.check_listeners(&listeners);
-            listeners.into_iter().map(|(listener, _)| listener).collect::<Vec<_>>()
+            listeners.into_iter().unzip::<_, _, Vec<_>, Vec<_>>()
         });
+        let (listeners, binds) = listeners.unzip();
         let plan = Plan {
             gateway: gateway?,
             access_log: access_log?,
@@ -287,6 +305,7 @@ impl<'t> Checker<'_, 't> {
         };
         if !self.sink.has_errors() {
             self.check_client_limits(&plan);
+            self.check_loops(&plan, &binds.unwrap_or_default());
         }
         Some(plan)
     }

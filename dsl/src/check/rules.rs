@@ -4,21 +4,16 @@ use std::collections::HashMap;
 
 use super::Checker;
 use super::args::{Args, Line};
-use super::names::Kind;
 use super::regex::Matches;
 use super::template::Scope;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{
-    Condition, Forward, GroupId, OTHERWISE, Outcome, Piece, Respond, ResponseBlock, Rule, RuleSet, Step, Target,
-    Template,
-};
+use crate::plan::{Condition, Mirror, OTHERWISE, Outcome, ResponseBlock, Rule, RuleSet, Step};
 use crate::source::Span;
-use crate::value;
 use crate::vocabulary::{Place, Role, Word};
 
-/// Groups of a `forward`: each is looked at for every request.
-const MAX_TARGETS: usize = 100;
+/// Mirrors of a rule: each multiplies the requests.
+const MAX_MIRRORS: usize = 8;
 
 impl<'t> Checker<'_, 't> {
     /// `rules NAME { … }`
@@ -119,7 +114,7 @@ impl<'t> Checker<'_, 't> {
                     draft.step_at = draft.step_at.or(Some(head));
                     let step = self.step(line.word, &mut line.args, Scope { response: false, matches: &draft.matches });
                     draft.right &= step.is_some();
-                    draft.steps.extend(step);
+                    draft.steps.extend(step.map(|step| (step, line.args.span())));
                 }
             }
         }
@@ -128,6 +123,9 @@ impl<'t> Checker<'_, 't> {
         }
         let Draft { conditions, steps, outcome, on_response, right, .. } = draft;
         let outcome = outcome?;
+        self.check_steps(&conditions, &steps, &outcome);
+        let conditions = conditions.into_iter().map(|(condition, _)| condition).collect();
+        let steps = steps.into_iter().map(|(step, _)| step).collect();
         right.then_some(Rule { name, conditions, steps, outcome, on_response })
     }
 
@@ -159,7 +157,7 @@ impl<'t> Checker<'_, 't> {
         }
         let condition = self.condition(args, false, Some(&mut draft.matches));
         draft.right &= condition.is_some();
-        draft.conditions.extend(condition);
+        draft.conditions.extend(condition.map(|condition| (condition, args.span())));
     }
 
     fn rule_outcome(&mut self, word: &'static Word, args: &mut Args<'_, 't>, draft: &mut Draft) {
@@ -170,6 +168,38 @@ impl<'t> Checker<'_, 't> {
         let outcome = self.outcome(word, args, Scope { response: false, matches: &draft.matches });
         draft.right &= outcome.is_some();
         draft.outcome = outcome;
+    }
+
+    /// What steps show only beside the conditions and the outcome of their rule.
+    fn check_steps(&mut self, conditions: &[(Condition, Span)], steps: &[(Step, Span)], outcome: &Outcome) {
+        let mut mirrors = 0;
+        for (step, span) in steps {
+            match step {
+                Step::Cors(_) => self.check_preflight(conditions, *span),
+                Step::Mirror(mirror) => {
+                    mirrors += 1;
+                    if mirrors == MAX_MIRRORS + 1 {
+                        self.report(
+                            Diagnostic::new(codes::OUT_OF_RANGE, *span, "this rule has too many mirrors")
+                                .help(format!("a rule has at most {MAX_MIRRORS}: each is a request more")),
+                        );
+                    }
+                    self.check_mirror(*mirror, *span, outcome);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn check_mirror(&mut self, mirror: Mirror, span: Span, outcome: &Outcome) {
+        let Outcome::Forward(forward) = outcome else { return };
+        if forward.targets.iter().all(|target| target.group != mirror.group || target.weight == 0) {
+            return;
+        }
+        self.report(
+            Diagnostic::new(codes::MIRROR, span, "the copy goes to the group that gets the request, too")
+                .help("mirror to another group; the servers of this one would do the work twice"),
+        );
     }
 
     fn after_outcome(&mut self, word: &Word, span: Span, outcome: Span) {
@@ -184,112 +214,6 @@ impl<'t> Checker<'_, 't> {
                 .also(outcome, "the rule ends here")
                 .help(help),
         );
-    }
-
-    fn outcome(&mut self, word: &'static Word, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<Outcome> {
-        let outcome = match word.name {
-            "forward" => Outcome::Forward(Forward { targets: self.targets(args)?, sticky: None }),
-            "redirect" => self.redirect(args, scope)?,
-            "respond" => Outcome::Respond(self.respond(args, scope)?),
-            _ => Outcome::Close,
-        };
-        self.done(args)?;
-        Some(outcome)
-    }
-
-    /// `forward GROUP` or `forward A weight N, B weight N`
-    pub(crate) fn targets(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<Target>> {
-        let mut targets: Vec<(Target, Span)> = Vec::new();
-        loop {
-            let (group, span) = self.reference(args, Kind::Group)?;
-            let mut target = Target { group: GroupId(group), weight: 1 };
-            while args.peek().is_some_and(|item| !matches!(item.kind, crate::tree::ItemKind::Comma(_))) {
-                let option = self.choose(args, Place::Target)?;
-                target.weight = self.count(args, option)?;
-            }
-            if let Some((_, first)) = targets.iter().find(|(other, _)| other.group == target.group) {
-                let name = quoted(self.sources.slice(span));
-                self.report(
-                    Diagnostic::new(codes::REPEATED_TARGET, span, format!("{name} stands twice in this `forward`"))
-                        .also(*first, "it stands here first")
-                        .help("write it once, with the sum of the weights"),
-                );
-                return None;
-            }
-            if targets.len() >= MAX_TARGETS {
-                self.report(
-                    Diagnostic::new(codes::OUT_OF_RANGE, span, "this `forward` has too many groups")
-                        .help(format!("a `forward` has at most {MAX_TARGETS}")),
-                );
-                return None;
-            }
-            targets.push((target, span));
-            if !args.eat_comma() {
-                break;
-            }
-        }
-        if targets.iter().all(|(target, _)| target.weight == 0) {
-            self.report(
-                Diagnostic::new(codes::ZERO_WEIGHTS, args.span(), "every weight of this `forward` is 0")
-                    .help("give one of the groups a weight above 0"),
-            );
-            return None;
-        }
-        Some(targets.into_iter().map(|(target, _)| target).collect())
-    }
-
-    /// `redirect STATUS "LOCATION"`
-    fn redirect(&mut self, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<Outcome> {
-        let (status, span) = self.value(args, "a status", value::status)?;
-        if ![301, 302, 303, 307, 308].contains(&status) {
-            self.report(
-                Diagnostic::new(codes::STATUS, span, format!("`{status}` is not the status of a redirection"))
-                    .help("write `301` or `308` for one that lasts, `302`, `303` or `307` for one that does not"),
-            );
-            return None;
-        }
-        let (location, span) = self.template(args, "the location", scope)?;
-        if location.0.is_empty() {
-            self.report(Diagnostic::new(codes::BAD_TEXT, span, "the location is empty").help("write where to go"));
-            return None;
-        }
-        self.check_header_value(&location, span)?;
-        Some(Outcome::Redirect(status, location))
-    }
-
-    /// `respond STATUS ["BODY"] [type "…"]`
-    fn respond(&mut self, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<Respond> {
-        let (status, span) = self.value(args, "a status", value::status)?;
-        if status < 200 {
-            self.report(
-                Diagnostic::new(codes::STATUS, span, format!("`{status}` does not end a request"))
-                    .help("write a status from 200 to 599"),
-            );
-            return None;
-        }
-        let mut respond = Respond {
-            status,
-            body: Template::default(),
-            content_type: Place::Respond.find("type").and_then(|word| word.default).unwrap_or_default().to_owned(),
-        };
-        if args.peek().is_some_and(|item| !matches!(item.kind, crate::tree::ItemKind::Word(word) if word != "env")) {
-            let (body, span) = self.template(args, "the body", scope)?;
-            if matches!(status, 204 | 205 | 304) && !body.0.is_empty() {
-                self.report(
-                    Diagnostic::new(codes::STATUS, span, format!("a response with status {status} has no body"))
-                        .help("remove the body, or write another status"),
-                );
-                return None;
-            }
-            respond.body = body;
-        }
-        if args.peek().is_some() {
-            self.choose(args, Place::Respond)?;
-            let (content_type, span) = self.text(args, "a media type")?;
-            self.check_header_value(&Template(vec![Piece::Text(content_type.clone())]), span)?;
-            respond.content_type = self.not_empty(content_type, span)?;
-        }
-        Some(respond)
     }
 
     /// `on-response { … }`; `matches` is what its rule's conditions found.
@@ -329,9 +253,9 @@ impl<'t> Checker<'_, 't> {
 /// A rule while it is read.
 #[derive(Default)]
 struct Draft {
-    conditions: Vec<Condition>,
+    conditions: Vec<(Condition, Span)>,
     matches: Matches,
-    steps: Vec<Step>,
+    steps: Vec<(Step, Span)>,
     outcome: Option<Outcome>,
     on_response: Vec<ResponseBlock>,
     /// Where the first step stands.

@@ -46,6 +46,25 @@ impl<'t> Checker<'_, 't> {
         Some(duration)
     }
 
+    /// The time that a word takes, or `off`.
+    pub(crate) fn duration_or_off(&mut self, args: &mut Args<'_, 't>, word: &Word) -> Option<Option<Duration>> {
+        if args.eat("off") { Some(None) } else { self.duration(args, word).map(Some) }
+    }
+
+    /// The share that a word takes, within the range of the table.
+    pub(crate) fn percent(&mut self, args: &mut Args<'_, 't>, word: &Word) -> Option<u32> {
+        let (percent, span) = self.value(args, "a percentage", value::percent)?;
+        let (min, max) = match word.value {
+            Value::Percent { min, max, .. } => (min, max),
+            _ => (1, 100),
+        };
+        if !(min..=max).contains(&percent) {
+            self.out_of_range(word, span, &format!("{min}%"), &format!("{max}%"));
+            return None;
+        }
+        Some(percent)
+    }
+
     /// The number that a word takes, within the range of the table.
     pub(crate) fn count(&mut self, args: &mut Args<'_, 't>, word: &Word) -> Option<u32> {
         let (count, span) = self.value(args, "a number", value::count)?;

@@ -6,7 +6,9 @@ use super::names::Kind;
 use super::template::Scope;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{ExtensionId, HeaderStep, Limit, LimitKey, Piece, ResponseStep, Step, Template, UriPart};
+use crate::plan::{
+    ExtensionId, GroupId, HeaderStep, Limit, LimitKey, Mirror, Piece, ResponseStep, Step, Template, UriPart,
+};
 use crate::source::Span;
 use crate::value;
 use crate::vocabulary::{Place, Word};
@@ -22,6 +24,8 @@ impl<'t> Checker<'_, 't> {
                 Step::SetVar(name, value)
             }
             "run" => Step::Run(self.run(args)?),
+            "mirror" => Step::Mirror(self.mirror(args, word)?),
+            "cors" => return Some(Step::Cors(self.cors(args)?)),
             "timeout" => Step::Timeout(self.timeout(args, word)?),
             "log" => Step::Log(self.template(args, "the text of the line", scope)?.0),
             _ => Step::Header(self.header_step(word, args, scope)?),
@@ -81,6 +85,16 @@ impl<'t> Checker<'_, 't> {
         Some(ExtensionId(id))
     }
 
+    /// `mirror GROUP [P%]`
+    fn mirror(&mut self, args: &mut Args<'_, 't>, word: &'static Word) -> Option<Mirror> {
+        let group = GroupId(self.reference(args, Kind::Group)?.0);
+        let percent = match args.peek() {
+            Some(_) => self.percent(args, word)?,
+            None => 100,
+        };
+        Some(Mirror { group, percent })
+    }
+
     fn timeout(&mut self, args: &mut Args<'_, 't>, word: &'static Word) -> Option<std::time::Duration> {
         let timeout = self.duration(args, word)?;
         self.warn_if_long(args, timeout);
@@ -137,18 +151,9 @@ impl<'t> Checker<'_, 't> {
             burst: requests,
             status: Place::Limit.default_number("status").and_then(|n| u16::try_from(n).ok()).unwrap_or(503),
         };
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen = Vec::new();
         while args.peek().is_some() {
-            let option = self.choose(args, Place::Limit)?;
-            if seen.contains(&option.name) {
-                let span = args.last();
-                self.report(
-                    Diagnostic::new(codes::REPEATED_WORD, span, format!("`{}` stands twice", option.name))
-                        .help("remove one of the two"),
-                );
-                return None;
-            }
-            seen.push(option.name);
+            let option = self.option(args, Place::Limit, &mut seen)?;
             match option.name {
                 "per" => limit.per = self.limit_key(args)?,
                 "burst" => limit.burst = self.count(args, option)?,

@@ -127,7 +127,7 @@ pub enum Outcome {
 }
 
 /// A group of a `forward`, and its share.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Target {
     /// The group.
     pub group: GroupId,

@@ -29,8 +29,8 @@ pub struct ServerGroup {
     pub drain: Duration,
     /// How long opening a connection may take, TLS handshake included.
     pub connect_timeout: Duration,
-    /// Who must have signed the certificates of the servers; it counts only for [`GroupProtocol::Https`] and for
-    /// `grpc` over TLS.
+    /// Who must have signed the certificates of the servers; it counts only for [`GroupProtocol::Https`] and for health
+    /// checks over TLS.
     pub verify: Verify,
     /// The name that the certificates must have and that the handshake sends; `None` is the server's own host.
     pub server_name: Option<String>,

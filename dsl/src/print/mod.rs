@@ -1,7 +1,9 @@
 //! Plans as text.
 
+mod groups;
 mod plan;
 mod policy;
+mod rules;
 mod words;
 
 pub use plan::plan;

@@ -1,7 +1,10 @@
 //! A plan for people: for each listener, in the order in which a request meets it.
 
+use super::groups::group_lines;
 use super::words::{Writer, name};
-use crate::plan::{Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Plan};
+use crate::plan::{
+    Abi, Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Plan,
+};
 use crate::value::{show_duration, show_network, show_size};
 
 /// What will run, as text.
@@ -12,7 +15,11 @@ pub fn plan(plan: &Plan) -> String {
         w.blank();
         write_listener(&mut w, listener);
     }
-    for (title, lines) in [("server groups", groups(plan)), ("extensions", extensions(plan)), ("lists", lists(plan))] {
+    if !plan.groups.is_empty() {
+        w.blank();
+        w.section("server groups", group_lines);
+    }
+    for (title, lines) in [("extensions", extensions(plan)), ("lists", lists(plan))] {
         if !lines.is_empty() {
             w.blank();
             w.section(title, |w| lines.iter().for_each(|line| w.line(line)));
@@ -118,26 +125,16 @@ fn write_action(w: &mut Writer<'_>, action: &ListenerAction) {
     });
 }
 
-fn groups(plan: &Plan) -> Vec<String> {
-    let mut lines = Vec::new();
-    for group in &plan.groups {
-        let keepalive = group.keepalive.map_or("off".to_owned(), |count| count.to_string());
-        let timeout = show_duration(group.connect_timeout);
-        lines.push(format!("{}: round-robin, keepalive {keepalive}, connect within {timeout}", group.name));
-        let total: u64 = group.servers.iter().map(|server| u64::from(server.weight)).sum();
-        for server in &group.servers {
-            let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
-            lines.push(format!("    {host}:{} takes {} of {total}", server.port, server.weight));
-        }
-    }
-    lines
-}
-
 fn extensions(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     for extension in &plan.extensions {
         let limits = &extension.limits;
-        lines.push(format!("{}: {}", extension.name, extension.module));
+        let abi = match extension.abi {
+            Abi::Tidegate => "",
+            Abi::ProxyWasm => " (proxy-wasm)",
+            Abi::HttpWasm => " (http-wasm)",
+        };
+        lines.push(format!("{}: {}{abi}", extension.name, extension.module));
         lines.push(format!("    config {}", extension.config));
         lines.push(format!(
             "    memory {}, time {}, instances {} a worker, {}",

@@ -1,10 +1,11 @@
 //! A plan as the policy that means it, every default filled in.
 
+use super::groups::write_group;
 use super::words::{Writer, forwarded_words, name, quote};
 use crate::check::config::Json;
 use crate::plan::{
-    Balance, Bind, ClientIp, Extension, ForwardedFor, HashKey, InstanceMode, List, Listener, ListenerAction,
-    ListenerLimits, ListenerState, LogFormat, LogTarget, OnError, Plan, Protocol, RuleSet, ServerGroup,
+    Abi, Bind, ClientIp, Extension, ForwardedFor, InstanceMode, List, Listener, ListenerAction, ListenerLimits,
+    ListenerState, LogFormat, LogTarget, OnError, Plan, Protocol, RuleSet,
 };
 use crate::value::{show_duration, show_network, show_size};
 
@@ -61,7 +62,11 @@ fn write_list(w: &mut Writer<'_>, list: &List) {
 fn write_extension(w: &mut Writer<'_>, extension: &Extension) {
     w.block(&format!("extension {}", extension.name), |w| {
         w.line(&format!("module {}", quote(&extension.module)));
-        w.line("abi tidegate");
+        w.line(match extension.abi {
+            Abi::Tidegate => "abi tidegate",
+            Abi::ProxyWasm => "abi proxy-wasm",
+            Abi::HttpWasm => "abi http-wasm",
+        });
         write_config(w, &extension.config);
         w.block("limits", |w| {
             w.line(&format!("memory {}", show_size(extension.limits.memory)));
@@ -111,42 +116,6 @@ fn config_value(value: &Json) -> String {
         Json::Array(values) => format!("[{}]", values.iter().map(config_value).collect::<Vec<_>>().join(", ")),
         // Objects stand in blocks; `parse_tree` takes no other.
         Json::Object(_) => String::new(),
-    }
-}
-
-fn write_group(w: &mut Writer<'_>, group: &ServerGroup) {
-    w.block(&format!("server-group {}", group.name), |w| {
-        let balance = match &group.balance {
-            Balance::RoundRobin => "round-robin".to_owned(),
-            Balance::LeastRequests => "least-requests".to_owned(),
-            Balance::Hash(key) => format!("hash {}", hash_key(key)),
-            Balance::RandomTwo => "random-two".to_owned(),
-        };
-        w.line(&format!("balance {balance}"));
-        for server in &group.servers {
-            let address = match server.host.parse() {
-                Ok(std::net::IpAddr::V6(ip)) => format!("[{ip}]:{}", server.port),
-                Ok(ip) => format!("{ip}:{}", server.port),
-                Err(_) => quote(&format!("{}:{}", server.host, server.port)),
-            };
-            w.line(&format!("server {address} weight {}", server.weight));
-        }
-        match group.keepalive {
-            Some(count) => w.line(&format!("keepalive {count}")),
-            None => w.line("keepalive off"),
-        }
-        w.line(&format!("connect-timeout {}", show_duration(group.connect_timeout)));
-    });
-    w.blank();
-}
-
-fn hash_key(key: &HashKey) -> String {
-    match key {
-        HashKey::ClientIp => "client-ip".to_owned(),
-        HashKey::Uri => "uri".to_owned(),
-        HashKey::Header(name) => format!("header {}", quote(name)),
-        HashKey::Query(name) => format!("query {}", quote(name)),
-        HashKey::Cookie(name) => format!("cookie {}", quote(name)),
     }
 }
 

@@ -1,10 +1,7 @@
 //! The words of a plan's pieces, as the language writes them.
 
-use crate::plan::{
-    Condition, HeaderStep, Insert, Limit, LimitKey, NetworkSet, Outcome, Piece, Plan, Predicate, ResponseBlock,
-    ResponseStep, Rule, StatusRange, Step, Subject, Target, Template, Test, UriPart,
-};
-use crate::value::{show_duration, show_network, show_rate};
+use crate::plan::{Insert, NetworkSet, Piece, Plan, StatusRange, Template};
+use crate::value::show_network;
 use crate::vocabulary::Place;
 
 /// Writes nodes, a line each, blocks as they open and close. The layout is the formatter's.
@@ -43,123 +40,14 @@ impl<'p> Writer<'p> {
         self.depth -= 1;
     }
 
-    pub(super) fn rule_body(&mut self, rule: &Rule) {
-        self.conditions(&rule.conditions);
-        for step in &rule.steps {
-            let line = self.step(step);
-            self.line(&line);
-        }
-        let outcome = self.outcome(&rule.outcome);
-        self.line(&outcome);
-        self.response_blocks(&rule.on_response);
-    }
-
-    fn conditions(&mut self, conditions: &[Condition]) {
-        for condition in conditions {
-            let word = if condition.unless { "unless" } else { "when" };
-            self.test(word, &condition.test);
-        }
-    }
-
-    /// A test behind `when` or `unless`, or alone in a block (then `word` is empty).
-    fn test(&mut self, word: &str, test: &Test) {
-        let head = |kind: &str| format!("{word} {kind}").trim_start().to_owned();
-        match test {
-            Test::All(tests) => self.block(&head("all"), |w| tests.iter().for_each(|test| w.test("", test))),
-            Test::Any(tests) => self.block(&head("any"), |w| tests.iter().for_each(|test| w.test("", test))),
-            Test::Is(subject, predicate) => {
-                let text = format!("{} {}", subject_words(subject), self.predicate(subject, predicate));
-                self.line(&head(&text));
-            }
-        }
-    }
-
-    pub(super) fn response_blocks(&mut self, blocks: &[ResponseBlock]) {
-        for block in blocks {
-            self.block("on-response", |w| {
-                w.conditions(&block.conditions);
-                for step in &block.steps {
-                    w.line(&response_step(step));
-                }
-            });
-        }
-    }
-
-    fn predicate(&self, subject: &Subject, predicate: &Predicate) -> String {
-        let bare = matches!(subject, Subject::Method | Subject::Scheme | Subject::Protocol);
-        match predicate {
-            Predicate::Is(values) if bare && values.iter().all(|value| is_bare(value)) => {
-                format!("is {}", one_or_list(values.clone()))
-            }
-            Predicate::Is(values) => format!("is {}", texts(values)),
-            Predicate::Like(values) => format!("like {}", texts(values)),
-            Predicate::Under(values) => format!("under {}", texts(values)),
-            Predicate::Matches(values) => format!("matches {}", texts(values)),
-            Predicate::In(networks) => format!("in {}", self.networks(networks)),
-            Predicate::Status(ranges) => format!("is {}", one_or_list(ranges.iter().map(status_range).collect())),
-            Predicate::Present => "present".to_owned(),
-            Predicate::Absent => "absent".to_owned(),
-        }
-    }
-
     /// Lists and networks; one alone, several in brackets.
     pub(super) fn networks(&self, set: &NetworkSet) -> String {
         let lists = set.lists.iter().map(|id| name(&self.plan.lists, id.0, |list| &list.name));
         one_or_list(lists.chain(set.networks.iter().map(show_network)).collect())
     }
 
-    fn step(&self, step: &Step) -> String {
-        match step {
-            Step::Limit(limit) => limit_words(limit),
-            Step::Header(header) => header_step(header),
-            Step::Rewrite(part, value) => {
-                let part = match part {
-                    UriPart::Path => "path",
-                    UriPart::Host => "host",
-                    UriPart::Query => "query",
-                };
-                format!("rewrite {part} {}", template(value))
-            }
-            Step::SetVar(name, value) => format!("set-var {} {}", quote(name), template(value)),
-            Step::Run(id) => format!("run {}", self.extension(id.0)),
-            Step::Mirror(mirror) => {
-                let group = name(&self.plan.groups, mirror.group.0, |group| &group.name);
-                format!("mirror {group} {}%", mirror.percent)
-            }
-            // Its block is written by the caller, as the blocks of `on-response` are.
-            Step::Cors(_) => "cors".to_owned(),
-            Step::Timeout(timeout) => format!("timeout {}", show_duration(*timeout)),
-            Step::Log(text) => format!("log {}", template(text)),
-        }
-    }
-
     pub(super) fn extension(&self, id: usize) -> String {
         name(&self.plan.extensions, id, |extension| &extension.name)
-    }
-
-    fn outcome(&self, outcome: &Outcome) -> String {
-        match outcome {
-            Outcome::Forward(forward) => self.forward(&forward.targets),
-            Outcome::Redirect(status, location) => format!("redirect {status} {}", template(location)),
-            Outcome::Respond(respond) => {
-                let body = match respond.body.0.as_slice() {
-                    [] => String::new(),
-                    _ => format!(" {}", template(&respond.body)),
-                };
-                format!("respond {}{body} type {}", respond.status, quote(&respond.content_type))
-            }
-            Outcome::Close => "close".to_owned(),
-        }
-    }
-
-    /// `forward A weight N, B weight N`; a group alone needs no weight.
-    pub(super) fn forward(&self, targets: &[Target]) -> String {
-        let group = |target: &Target| name(&self.plan.groups, target.group.0, |group| &group.name);
-        let words: Vec<String> = match targets {
-            [only] if only.weight == 1 => vec![group(only)],
-            several => several.iter().map(|target| format!("{} weight {}", group(target), target.weight)).collect(),
-        };
-        format!("forward {}", words.join(", "))
     }
 }
 
@@ -168,61 +56,13 @@ pub(super) fn name<T>(all: &[T], at: usize, name: impl FnOnce(&T) -> &String) ->
     all.get(at).map(name).cloned().unwrap_or_default()
 }
 
-fn subject_words(subject: &Subject) -> String {
-    match subject {
-        Subject::Host => "host".to_owned(),
-        Subject::Path => "path".to_owned(),
-        Subject::Method => "method".to_owned(),
-        Subject::Scheme => "scheme".to_owned(),
-        Subject::Header(name) => format!("header {}", quote(name)),
-        Subject::Query(name) => format!("query {}", quote(name)),
-        Subject::Cookie(name) => format!("cookie {}", quote(name)),
-        Subject::ClientIp => "client-ip".to_owned(),
-        Subject::PeerIp => "peer-ip".to_owned(),
-        Subject::Protocol => "protocol".to_owned(),
-        Subject::Sni => "sni".to_owned(),
-        Subject::TlsVersion => "tls-version".to_owned(),
-        Subject::ClientCert(field) => format!("client-cert {}", field.word()),
-        Subject::Var(name) => format!("var {}", quote(name)),
-        Subject::Status => "status".to_owned(),
-        Subject::ResponseHeader(name) => format!("response-header {}", quote(name)),
-    }
-}
-
-fn status_range(range: &StatusRange) -> String {
+/// `404`, `5xx` or `200..299`.
+pub(super) fn status_range(range: &StatusRange) -> String {
     let StatusRange { first, last } = *range;
     match (first, last) {
         (first, last) if first == last => first.to_string(),
         (first, last) if first % 100 == 0 && last == first + 99 => format!("{}xx", first / 100),
         (first, last) => format!("{first}..{last}"),
-    }
-}
-
-fn limit_words(limit: &Limit) -> String {
-    let per = match &limit.per {
-        LimitKey::All => String::new(),
-        LimitKey::ClientIp => " per client-ip".to_owned(),
-        LimitKey::Header(name) => format!(" per header {}", quote(name)),
-        LimitKey::Cookie(name) => format!(" per cookie {}", quote(name)),
-        LimitKey::Host => " per host".to_owned(),
-    };
-    let rate = show_rate(limit.requests, limit.interval);
-    format!("limit {rate}{per} burst {} status {}", limit.burst, limit.status)
-}
-
-fn header_step(step: &HeaderStep) -> String {
-    match step {
-        HeaderStep::Set(name, value) => format!("set-header {} {}", quote(name), template(value)),
-        HeaderStep::Add(name, value) => format!("add-header {} {}", quote(name), template(value)),
-        HeaderStep::Remove(name) => format!("remove-header {}", quote(name)),
-    }
-}
-
-fn response_step(step: &ResponseStep) -> String {
-    match step {
-        ResponseStep::Header(header) => header_step(header),
-        ResponseStep::SetVar(name, value) => format!("set-var {} {}", quote(name), template(value)),
-        ResponseStep::Log(text) => format!("log {}", template(text)),
     }
 }
 
@@ -284,7 +124,7 @@ fn insert_words(insert: &Insert) -> String {
     }
 }
 
-fn texts(values: &[String]) -> String {
+pub(super) fn texts(values: &[String]) -> String {
     one_or_list(values.iter().map(|value| quote(value)).collect())
 }
 
@@ -294,11 +134,6 @@ pub(super) fn one_or_list(mut values: Vec<String>) -> String {
         1 => values.pop().unwrap_or_default(),
         _ => format!("[{}]", values.join(", ")),
     }
-}
-
-/// Whether a method or a protocol can stand without quotes.
-fn is_bare(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && text != "env"
 }
 
 /// The words of `forwarded`: the table has them in the order of the plan's switches.

@@ -50,7 +50,10 @@ impl Word {
     pub fn range(&self) -> Option<String> {
         let or_off = |off: bool| if off { ", or off" } else { "" };
         match self.value {
-            Value::Duration { min, max, .. } => Some(format!("{} to {}", show_duration(min), show_duration(max))),
+            Value::Duration { min, max, off, .. } => {
+                Some(format!("{} to {}{}", show_duration(min), show_duration(max), or_off(off)))
+            }
+            Value::Percent { min, max, .. } => Some(format!("{min}% to {max}%")),
             Value::Count { min, max, off, .. } => Some(format!("{min} to {max}{}", or_off(off))),
             Value::Size { min, max, off, .. } => {
                 Some(format!("{} to {}{}", show_size(min), show_size(max), or_off(off)))
@@ -66,6 +69,8 @@ impl Word {
             (None, Value::Duration { default: Some(default), .. }) => Some(show_duration(default)),
             (None, Value::Count { default: Some(default), .. }) => Some(default.to_string()),
             (None, Value::Size { default: Some(default), .. }) => Some(show_size(default)),
+            (None, Value::Percent { default: Some(default), .. }) => Some(format!("{default}%")),
+            (None, Value::Duration { off: true, .. }) => Some("off".to_owned()),
             (None, Value::Count { off: true, .. } | Value::Size { off: true, .. }) => Some("off".to_owned()),
             (None, Value::Switch { default }) => Some(if default { "on" } else { "off" }.to_owned()),
             (None, _) => None,

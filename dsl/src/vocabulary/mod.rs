@@ -43,6 +43,8 @@ pub enum Value {
         max: Duration,
         /// What holds if the word is left out.
         default: Option<Duration>,
+        /// Whether `off` may stand for it; it is the default where there is no other.
+        off: bool,
     },
     /// A whole number.
     Count {
@@ -65,6 +67,15 @@ pub enum Value {
         default: Option<u64>,
         /// Whether `off` may stand for it; it is the default where there is no other.
         off: bool,
+    },
+    /// A share, in percent: `10%`.
+    Percent {
+        /// The least.
+        min: u32,
+        /// The greatest.
+        max: u32,
+        /// What holds if it is left out.
+        default: Option<u32>,
     },
     /// `on` or `off`.
     Switch {
@@ -141,7 +152,11 @@ impl Word {
     }
 
     const fn duration(self, min: Duration, max: Duration, default: Option<Duration>) -> Self {
-        Self { value: Value::Duration { min, max, default }, ..self }
+        Self { value: Value::Duration { min, max, default, off: false }, ..self }
+    }
+
+    const fn duration_or_off(self, min: Duration, max: Duration, default: Option<Duration>) -> Self {
+        Self { value: Value::Duration { min, max, default, off: true }, ..self }
     }
 
     const fn count(self, min: u64, max: u64, default: Option<u64>) -> Self {
@@ -158,6 +173,10 @@ impl Word {
 
     const fn size_or_off(self, min: u64, max: u64, default: Option<u64>) -> Self {
         Self { value: Value::Size { min, max, default, off: true }, ..self }
+    }
+
+    const fn percent(self, min: u32, max: u32, default: Option<u32>) -> Self {
+        Self { value: Value::Percent { min, max, default }, ..self }
     }
 
     const fn switch(self, default: bool) -> Self {
@@ -205,7 +224,7 @@ mod tests {
     fn defaults_lie_within_their_ranges() {
         for word in Place::ALL.iter().flat_map(|place| place.words()) {
             match word.value {
-                Value::Duration { min, max, default: Some(default) } => {
+                Value::Duration { min, max, default: Some(default), .. } => {
                     assert!(min <= default && default <= max, "{}", word.name);
                 }
                 Value::Count { min, max, default: Some(default), .. }

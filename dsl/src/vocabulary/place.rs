@@ -53,10 +53,22 @@ pub enum Place {
     ServerGroup,
     /// Options of `server ADDRESS …`
     Server,
+    /// `server ADDRESS state …`
+    ServerState,
     /// `balance …`
     Balance,
+    /// `balance hash …`
+    HashKey,
     /// `protocol …` of a server group
     GroupProtocol,
+    /// `sticky …` of a server group
+    Sticky,
+    /// `verify …`
+    Verify,
+    /// `retries N on [ … ]`
+    RetryOn,
+    /// `health-check …`
+    Probe,
     /// `health-check … { … }`
     HealthCheck,
     /// `extension NAME { … }`
@@ -105,7 +117,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 53] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -129,8 +141,14 @@ impl Place {
         Self::State,
         Self::ServerGroup,
         Self::Server,
+        Self::ServerState,
         Self::Balance,
+        Self::HashKey,
         Self::GroupProtocol,
+        Self::Sticky,
+        Self::Verify,
+        Self::RetryOn,
+        Self::Probe,
         Self::HealthCheck,
         Self::Extension,
         Self::ExtensionLimits,
@@ -156,7 +174,7 @@ impl Place {
     ];
 
     /// The blocks of the language, outermost first: where a word may be meant to stand.
-    pub const BLOCKS: [Self; 12] = [
+    pub const BLOCKS: [Self; 14] = [
         Self::File,
         Self::Listener,
         Self::ServerGroup,
@@ -164,6 +182,8 @@ impl Place {
         Self::Rules,
         Self::Rule,
         Self::OnResponse,
+        Self::HealthCheck,
+        Self::Cors,
         Self::ListenerLimits,
         Self::ExtensionLimits,
         Self::Gateway,
@@ -197,8 +217,14 @@ impl Place {
             Self::State => listener::STATE,
             Self::ServerGroup => servers::SERVER_GROUP,
             Self::Server => servers::SERVER,
+            Self::ServerState => servers::SERVER_STATE,
             Self::Balance => servers::BALANCE,
+            Self::HashKey => servers::HASH_KEY,
             Self::GroupProtocol => servers::PROTOCOL,
+            Self::Sticky => servers::STICKY,
+            Self::Verify => servers::VERIFY,
+            Self::RetryOn => servers::RETRY_ON,
+            Self::Probe => servers::PROBE,
             Self::HealthCheck => servers::HEALTH_CHECK,
             Self::Extension => servers::EXTENSION,
             Self::ExtensionLimits => servers::EXTENSION_LIMITS,
@@ -255,8 +281,14 @@ impl Place {
             Self::State => "after `state`",
             Self::ServerGroup => "in a `server-group`",
             Self::Server => "after the address of a `server`",
+            Self::ServerState => "after `state`",
             Self::Balance => "after `balance`",
+            Self::HashKey => "after `hash`",
             Self::GroupProtocol => "after `protocol`",
+            Self::Sticky => "after `sticky`",
+            Self::Verify => "after `verify`",
+            Self::RetryOn => "in `retries`",
+            Self::Probe => "after `health-check`",
             Self::HealthCheck => "in a `health-check`",
             Self::Extension => "in an `extension`",
             Self::ExtensionLimits => "in the `limits` of an extension",

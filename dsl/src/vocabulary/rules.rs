@@ -56,8 +56,19 @@ pub(super) const RULE: &[Word] = &[
         .example("run guest")
         .many()
         .role(Step),
-    Word::new("mirror", "GROUP [P%]", "sends a copy, and forgets the answer").many().role(Step).later(),
-    Word::new("cors", "{ … }", "answers what browsers ask about other origins").role(Step).later(),
+    Word::new("mirror", "GROUP [P%]", "sends a copy to another server group, and forgets the answer")
+        .more("The copy is what the backend gets. Without a percentage every request is copied. At most 8 in a rule.")
+        .example("mirror api 10%")
+        .many()
+        .role(Step)
+        .percent(1, 100, Some(100)),
+    Word::new("cors", "{ … }", "lets pages of other origins use what this rule answers")
+        .more(
+            "Preflight requests are answered here with 204; other answers are marked on the way back, and marks that a \
+             backend made are replaced. See [`cors`](#cors).",
+        )
+        .example("cors { origins [\"https://shop.example\"] }")
+        .role(Step),
     Word::new("timeout", "D", "replaces the listener's `request-timeout`")
         .example("timeout 5m")
         .role(Step)
@@ -67,7 +78,7 @@ pub(super) const RULE: &[Word] = &[
         .example("log \"${method} ${uri}\"")
         .many()
         .role(Step),
-    Word::new("forward", "GROUP or A weight N, B weight N", "sends the request to a server group")
+    Word::new("forward", "GROUP, or A weight N, B weight N [sticky D]", "sends the request to a server group")
         .more("Of several groups chance picks one, in proportion to the weights.")
         .example("forward web weight 90, api weight 10")
         .many()
@@ -151,7 +162,14 @@ pub(super) const TARGET: &[Word] = &[
         .more("0 takes none; not all can be 0.")
         .example("forward web weight 90, api weight 10")
         .count(0, 65535, Some(1)),
-    Word::new("sticky", "D", "keeps a client on its group").later(),
+    Word::new("sticky", "D", "how long a client keeps the group that was chosen for it; stands last")
+        .more(
+            "The choice is kept in a cookie named after the rules and the rule, so it survives reloads. A client whose \
+             group is no longer among those of the rule, or has weight 0, gets a new one.",
+        )
+        .example("forward web weight 90, api weight 10 sticky 1h")
+        .duration(secs(1), secs(400 * 24 * 3600), None)
+        .default("a choice for each request"),
 ];
 
 pub(super) const RESPOND: &[Word] = &[Word::new("type", "\"MEDIA TYPE\"", "the media type of the body")
@@ -159,10 +177,27 @@ pub(super) const RESPOND: &[Word] = &[Word::new("type", "\"MEDIA TYPE\"", "the m
     .default("text/plain; charset=utf-8")];
 
 pub(super) const CORS: &[Word] = &[
-    Word::new("origins", "[\"ORIGIN\", …]", "origins that may ask").later(),
-    Word::new("methods", "[METHOD, …]", "methods that they may use").later(),
-    Word::new("headers", "[\"NAME\", …]", "request headers that they may send").later(),
-    Word::new("expose", "[\"NAME\", …]", "response headers that they may read").later(),
-    Word::new("credentials", "on|off", "whether they may send cookies").later(),
-    Word::new("max-age", "D", "how long a browser may remember the answer").later(),
+    Word::new("origins", "[\"ORIGIN\", …] or \"*\"", "origins that may ask")
+        .more(
+            "An origin is scheme, host and perhaps a port. `*` in one is any run of characters; `\"*\"` alone is every \
+             origin.",
+        )
+        .example("origins [\"https://shop.example\", \"https://*.shop.example\"]"),
+    Word::new("methods", "[METHOD, …]", "methods that they may use")
+        .example("methods [GET, PUT]")
+        .default("[GET, HEAD, POST]"),
+    Word::new("headers", "[\"NAME\", …] or \"*\"", "request headers that they may send")
+        .more("`\"*\"` is whatever the browser asks for. A few simple ones are always allowed.")
+        .example("headers [\"authorization\"]")
+        .default("[]"),
+    Word::new("expose", "[\"NAME\", …]", "response headers that they may read, beside a few simple ones")
+        .example("expose [\"x-request-id\"]")
+        .default("[]"),
+    Word::new("credentials", "on|off", "whether they may send cookies; not together with every origin")
+        .example("credentials on")
+        .switch(false),
+    Word::new("max-age", "D", "how long a browser may remember the answer to a preflight request")
+        .more("Browsers have bounds of their own: two hours in some, a day in others.")
+        .example("max-age 1h")
+        .duration(secs(0), secs(48 * 3600), Some(secs(600))),
 ];

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use crate::limits;
 use crate::policy::files::fingerprint;
 use crate::policy::prepare::{Prepared, prepare};
+use crate::policy::unbuilt;
 use crate::policy::watch::{Changed, Watch};
 use crate::telemetry::access_log::LogWriter;
 use crate::worker::{Command, Shared, WorkerHandle};
@@ -63,7 +64,8 @@ impl Gateway {
     /// # Errors
     /// The policy has errors, a socket is taken, or the system lacks something.
     pub fn start(root: PathBuf, host: Host) -> Result<Self, NotStarted> {
-        let prepared = prepare(&root, &host, None, &[]);
+        let mut prepared = prepare(&root, &host, None, &[]);
+        unbuilt::refuse(&mut prepared);
         report(&prepared.diagnostics, &prepared.sources, prepared.refusal.as_deref());
         let snapshot = Arc::new(prepared.snapshot.ok_or(NotStarted)?);
         let refuse = |reason: String| {
@@ -142,7 +144,8 @@ impl Gateway {
     fn reload(&mut self) {
         let started = Instant::now();
         let old = self.shared.snapshot();
-        let prepared = prepare(&self.root, &self.host, Some(&old), &self.inputs);
+        let mut prepared = prepare(&self.root, &self.host, Some(&old), &self.inputs);
+        unbuilt::refuse(&mut prepared);
         report(&prepared.diagnostics, &prepared.sources, prepared.refusal.as_deref());
         let Prepared { snapshot, mut inputs, fingerprint, .. } = prepared;
         if snapshot.is_none() {
@@ -236,7 +239,9 @@ fn report(diagnostics: &[Diagnostic], sources: &Sources, refusal: Option<&str>) 
         error!(errors, "the policy has errors");
     }
     if let Some(refusal) = refusal {
-        error!("the policy cannot be used: {refusal}");
+        for reason in refusal.lines() {
+            error!("the policy cannot be used: {reason}");
+        }
     }
 }
 

@@ -3,4 +3,5 @@
 pub mod files;
 pub mod prepare;
 pub mod snapshot;
+pub mod unbuilt;
 pub mod watch;

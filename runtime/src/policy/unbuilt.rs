@@ -1,0 +1,93 @@
+//! What the language says and this runtime cannot do yet. `check`, `print`, `explain` and `test` take all of it; a policy
+//! that needs it is not put in service, so that a gateway never does less than its policy says.
+//!
+//! A line for each word. Whoever builds one deletes its line.
+
+use std::time::Duration;
+
+use tidegate_dsl::plan::{
+    Abi, Balance, ClientIp, GroupProtocol, Listener, Plan, Protocol, Retries, RetryOn, Rule, ServerGroup, Step, Verify,
+};
+
+use super::prepare::Prepared;
+
+/// Takes a policy out that this runtime cannot serve, and says why.
+pub fn refuse(prepared: &mut Prepared) {
+    let Some(snapshot) = &prepared.snapshot else { return };
+    let missing = unbuilt(snapshot.plan());
+    if !missing.is_empty() {
+        prepared.refusal = Some(missing.join("\n"));
+        prepared.snapshot = None;
+    }
+}
+
+/// A sentence for each word of the policy that is not built yet.
+fn unbuilt(plan: &Plan) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut note = |word: &str, place: String| {
+        found.push(format!("`{word}` is not built yet ({place}): remove it to run this policy"));
+    };
+    let process = [("admin", plan.admin.is_some()), ("tracing", plan.tracing.is_some())];
+    process.iter().filter(|(_, used)| *used).for_each(|(word, _)| note(word, "at the top of the file".to_owned()));
+    for listener in &plan.listeners {
+        of_listener(listener).for_each(|word| note(word, format!("listener `{}`", listener.name)));
+    }
+    for group in &plan.groups {
+        of_group(group).for_each(|word| note(word, format!("server group `{}`", group.name)));
+    }
+    for extension in &plan.extensions {
+        match extension.abi {
+            Abi::Tidegate => {}
+            Abi::ProxyWasm => note("abi proxy-wasm", format!("extension `{}`", extension.name)),
+            Abi::HttpWasm => note("abi http-wasm", format!("extension `{}`", extension.name)),
+        }
+    }
+    for set in &plan.rule_sets {
+        for rule in &set.rules {
+            of_rule(rule).for_each(|word| note(word, format!("rule `{}` of rules `{}`", rule.name, set.name)));
+        }
+    }
+    found
+}
+
+fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
+    let tls = listener.tls.as_ref();
+    used([
+        ("listener https", listener.protocol == Protocol::Https),
+        ("listener quic", listener.protocol == Protocol::Quic),
+        ("early-data", tls.is_some_and(|tls| tls.early_data)),
+        ("quic-upgrade", listener.quic_upgrade.is_some()),
+        ("tunnel-timeout", listener.tunnel_timeout != Duration::from_secs(3600)),
+        ("compression", !listener.compression.is_empty()),
+        ("client-ip proxy-protocol", matches!(listener.client_ip, ClientIp::ProxyProtocol(_))),
+        ("forwarded client-cert", listener.forwarded.client_cert),
+        ("tracing", listener.tracing.is_some()),
+    ])
+}
+
+fn of_group(group: &ServerGroup) -> impl Iterator<Item = &'static str> {
+    let usual = Retries { count: 3, on: vec![RetryOn::ConnectFailure] };
+    used([
+        ("protocol https", group.protocol == GroupProtocol::Https),
+        ("protocol grpc", group.protocol == GroupProtocol::Grpc),
+        ("balance", group.balance != Balance::RoundRobin),
+        ("backup", group.servers.iter().any(|server| server.backup)),
+        ("state stopped", group.servers.iter().any(|server| server.stopped)),
+        ("health-check", group.health_check.is_some()),
+        ("sticky", group.sticky.is_some()),
+        ("slow-start", !group.slow_start.is_zero()),
+        ("drain", group.drain != Duration::from_secs(30)),
+        ("verify", group.verify != Verify::System),
+        ("server-name", group.server_name.is_some()),
+        ("retries", group.retries != usual),
+        ("max-connections", group.max_connections.is_some()),
+    ])
+}
+
+fn of_rule(rule: &Rule) -> impl Iterator<Item = &'static str> {
+    used([("mirror", rule.steps.iter().any(|step| matches!(step, Step::Mirror(_))))])
+}
+
+fn used<const N: usize>(words: [(&'static str, bool); N]) -> impl Iterator<Item = &'static str> {
+    words.into_iter().filter(|(_, used)| *used).map(|(word, _)| word)
+}
