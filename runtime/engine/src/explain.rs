@@ -4,10 +4,11 @@ use std::fmt::Display;
 
 use http::HeaderMap;
 use tidegate_dsl::plan::{
-    self, ExtensionId, HeaderStep, ListenerAction, ListenerId, OnError, ResponseBlock, ResponseStep, Rule, Step,
-    UriPart,
+    self, ExtensionId, HeaderStep, ListenerAction, ListenerId, OnError, Outcome, ResponseBlock, ResponseStep, Rule,
+    Step, UriPart,
 };
 
+use crate::affinity::Kept;
 use crate::blame;
 use crate::condition::Condition;
 use crate::engine::Engine;
@@ -92,6 +93,7 @@ fn follow(
     let outcome = match decision {
         Decision::Close => Ending::Close,
         Decision::Forward(_) => {
+            notes.kept(&walk);
             let group = exchange.group.as_deref().unwrap_or_default().to_owned();
             let mut outcome = Ending::Forward { group, url: url(&exchange, false) };
             if let Some(answer) = answer {
@@ -204,6 +206,22 @@ impl<'e> Notes<'e> {
         Words(of, self.engine.plan()).to_string()
     }
 
+    /// How a `sticky` forward came to its group.
+    fn kept(&mut self, walk: &Walk) {
+        let (Some(kept), Some(Outcome::Forward(forward))) = (walk.kept(), self.rule.map(|rule| &rule.outcome)) else {
+            return;
+        };
+        let step = format!("sticky {}", Time(forward.sticky.unwrap_or_default()));
+        let result = match kept {
+            Kept::ByCookie => "the client's cookie keeps it on its group".to_owned(),
+            Kept::Chosen(cookie) => {
+                let cookie = String::from_utf8_lossy(cookie.as_bytes());
+                format!("a new choice, kept in `{}`", cookie.split(';').next().unwrap_or_default())
+            }
+        };
+        self.lines.push(Line::Step { step, result });
+    }
+
     /// An extension has answered.
     fn called(&mut self, walk: &mut Walk, extension: ExtensionId, hook: Hook, said: String) {
         let known = self.engine.plan().extensions.get(extension.0);
@@ -274,6 +292,7 @@ fn step_result(step: &Step, result: &StepResult, exchange: &Exchange) -> String 
     match (result, step) {
         (StepResult::Limited(wait), _) => format!("over the rate; the next comes in {}", Time(*wait)),
         (StepResult::Unchanged(why), _) => format!("changed nothing: {why}"),
+        (StepResult::Noted(what), _) => (*what).to_owned(),
         (StepResult::Done, Step::Limit(_)) => "within the rate".to_owned(),
         (StepResult::Done, Step::Header(step)) => header_result(step, &request.headers),
         (StepResult::Done, Step::Rewrite(UriPart::Host, _)) => format!("the host is now `{}`", request.authority),

@@ -5,9 +5,11 @@
 //! panic. Time and chance come in as a [`Moment`]. Where a policy runs an extension, the walk stops, says which
 //! ([`Progress::Run`]), and is resumed with the verdict, so that whoever drives it also runs the guest.
 
+pub mod affinity;
 pub mod balance;
 pub mod bounds;
 pub mod exchange;
+pub mod hash;
 pub mod hook;
 pub mod normalise;
 pub mod vars;
@@ -16,6 +18,7 @@ mod blame;
 mod build_error;
 mod client_ip;
 mod condition;
+mod cors;
 mod effects;
 mod engine;
 mod explain;

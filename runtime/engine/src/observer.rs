@@ -79,6 +79,8 @@ pub enum StepResult {
     Done,
     /// A limit refused the request; there is a token again after this time.
     Limited(Duration),
+    /// It did this.
+    Noted(&'static str),
     /// It changed nothing, for this reason.
     Unchanged(&'static str),
 }

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tidegate_dsl::plan::{self, GroupId, Plan};
 
+use crate::affinity::{Affinity, Kept};
 use crate::balance;
 use crate::build_error::Invalid;
+use crate::exchange::Exchange;
 use crate::hook::Reply;
 use crate::rewrite;
 use crate::template::{Scope, Slots, Template, header_value};
@@ -13,7 +15,7 @@ use crate::template::{Scope, Slots, Template, header_value};
 /// How a rule ends.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Forward(Split),
+    Forward(Split, Option<Affinity>),
     Redirect(Redirect),
     Respond(Respond),
     Close,
@@ -51,9 +53,18 @@ enum Body {
 }
 
 impl Outcome {
-    pub(crate) fn new(outcome: &plan::Outcome, plan: &Plan, slots: &mut Slots) -> Result<Self, Invalid> {
+    /// The outcome of a rule; `names` are those of its rule list and its own.
+    pub(crate) fn new(
+        outcome: &plan::Outcome,
+        [set, rule]: [&str; 2],
+        plan: &Plan,
+        slots: &mut Slots,
+    ) -> Result<Self, Invalid> {
         Ok(match outcome {
-            plan::Outcome::Forward(forward) => Self::Forward(Split::new(&forward.targets, plan)?),
+            plan::Outcome::Forward(forward) => {
+                let affinity = forward.sticky.map(|ttl| Affinity::new(ttl, set, rule, &forward.targets, plan));
+                Self::Forward(Split::new(&forward.targets, plan)?, affinity)
+            }
             plan::Outcome::Redirect(status, location) => Self::Redirect(Redirect::new(*status, location, slots)?),
             plan::Outcome::Respond(respond) => Self::Respond(Respond::new(respond, slots)?),
             plan::Outcome::Close => Self::Close,
@@ -70,6 +81,16 @@ impl Split {
             return Err(Invalid("all weights are 0; give one group a weight above 0".to_owned()));
         }
         Ok(Self(targets.into()))
+    }
+
+    /// The group that the client's cookie names, or else a new one, and how it was chosen.
+    pub(crate) fn keep(&self, affinity: &Affinity, exchange: &Exchange, random: u64) -> Option<(GroupId, Kept)> {
+        if let Some(group) = affinity.kept(&exchange.request.headers, &self.0) {
+            return Some((group, Kept::ByCookie));
+        }
+        let group = self.choose(random)?;
+        let cookie = affinity.tell(group, &self.0, exchange.connection.tls.is_some())?;
+        Some((group, Kept::Chosen(cookie)))
     }
 
     /// A group, in proportion to the weights. `None` cannot be: one weight is above 0.

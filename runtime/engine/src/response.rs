@@ -1,6 +1,9 @@
 //! The way back: the rule first, then the listener; in each the response hooks of the extensions that were started, the last
 //! started first, then its `on-response` blocks in the order written.
 
+use http::header::SET_COOKIE;
+
+use crate::affinity::Kept;
 use crate::effects;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Response};
@@ -8,7 +11,7 @@ use crate::hook::{Hook, HookFault, HookFaultKind, Reply, Verdict};
 use crate::observer::{Layer, Observer, StepResult};
 use crate::rule::{ResponseBlock, ResponseStep, Rule};
 use crate::template::Scope;
-use crate::walk::{Progress, Walk};
+use crate::walk::{Extra, Progress, Walk};
 
 /// What becomes of a response.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ impl Engine {
     pub fn response_work(&self, walk: &Walk) -> bool {
         let blocks = |blocks: &[ResponseBlock]| !blocks.is_empty();
         walk.rule_started > 0
+            || walk.extra.as_ref().is_some_and(|extra| extra.has_work())
             || walk.listener_started > 0
             || self.rule(walk.listener, walk.rule).is_some_and(|rule| blocks(&rule.on_response))
             || self.listeners.get(walk.listener.0).is_some_and(|listener| blocks(&listener.on_response))
@@ -69,6 +73,7 @@ impl Engine {
                 Back::RuleHooks(left) => (rule.map(|rule| &*rule.extensions).unwrap_or_default(), left),
                 Back::ListenerHooks(left) => (&*listener.run, left),
                 Back::RuleBlocks => {
+                    mark(walk, exchange);
                     if let Some(rule) = rule {
                         run_blocks(&rule.on_response, Layer::Rule, rule_scope(rule, walk), exchange, observer);
                     }
@@ -175,6 +180,25 @@ fn run_blocks(
             };
             observer.response_stepped(layer, index, position, &result, exchange);
         }
+    }
+}
+
+/// Writes what `cors` and `sticky` have for the client. It comes after the rule's extensions, whose answers get it, too, and
+/// before its `on-response` blocks, which may change it.
+fn mark(walk: &Walk, exchange: &mut Exchange) {
+    let (Some(extra), Some(response)) = (&walk.extra, &mut exchange.response) else { return };
+    if let Some(marks) = &extra.marks {
+        marks.apply(&mut response.headers);
+    }
+    if let Some(Kept::Chosen(cookie)) = &extra.kept {
+        _ = response.headers.try_append(SET_COOKIE, cookie.clone());
+    }
+}
+
+impl Extra {
+    /// Whether there is something for the client.
+    fn has_work(&self) -> bool {
+        self.marks.is_some() || matches!(self.kept, Some(Kept::Chosen(_)))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tidegate_dsl::plan::{self, ExtensionId, Plan, UriPart};
+use tidegate_dsl::plan::{self, ExtensionId, Mirror, Plan, UriPart};
 
 use crate::build_error::{BuildError, Invalid};
 use crate::condition::{self, Condition};
+use crate::cors::Cors;
 use crate::exchange::{Exchange, Request};
 use crate::header_step::HeaderStep;
 use crate::index::Index;
@@ -46,6 +47,8 @@ pub(crate) enum Step {
     Rewrite(UriPart, Template),
     SetVar(Box<str>, Template),
     Run(ExtensionId),
+    Mirror(Mirror),
+    Cors(Box<Cors>),
     Timeout(Duration),
     Log(Template),
 }
@@ -140,7 +143,7 @@ impl Rule {
         Ok(Self {
             name: rule.name.as_str().into(),
             conditions: condition::conditions(&rule.conditions, builder.plan)?,
-            outcome: Outcome::new(&rule.outcome, builder.plan, &mut slots)?,
+            outcome: Outcome::new(&rule.outcome, [set, &rule.name], builder.plan, &mut slots)?,
             on_response: response_blocks(&rule.on_response, builder.plan, &mut slots)?,
             extensions: extensions.collect(),
             steps: steps.into(),
@@ -193,8 +196,11 @@ impl Step {
             plan::Step::Rewrite(part, template) => Self::Rewrite(*part, Template::new(template, slots)?),
             plan::Step::SetVar(name, value) => Self::SetVar(name.as_str().into(), Template::new(value, slots)?),
             plan::Step::Run(extension) => Self::Run(known_extension(*extension, plan)?),
-            plan::Step::Mirror(_) => return Err(Invalid("`mirror` is not built yet; remove it".to_owned())),
-            plan::Step::Cors(_) => return Err(Invalid("`cors` is not built yet; remove it".to_owned())),
+            plan::Step::Mirror(mirror) => match plan.groups.get(mirror.group.0) {
+                Some(_) => Self::Mirror(*mirror),
+                None => return Err(Invalid("it mirrors to a server group that does not exist".to_owned())),
+            },
+            plan::Step::Cors(cors) => Self::Cors(Box::new(Cors::new(cors))),
             plan::Step::Timeout(timeout) => Self::Timeout(*timeout),
             plan::Step::Log(template) => Self::Log(Template::new(template, slots)?),
         })

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_dsl::plan::{ExtensionId, GroupId, ListenerId};
+use tidegate_dsl::plan::{ExtensionId, GroupId, ListenerId, Mirror};
 
+use crate::affinity::Kept;
+use crate::balance;
+use crate::cors::Marks;
 use crate::effects;
 use crate::engine::{Action, Engine, Listener, OnFault};
 use crate::exchange::Exchange;
+use crate::hash;
 use crate::hook::{Hook, HookFault, HookFaultKind, Reply, Verdict};
 use crate::observer::{Observer, StepResult};
 use crate::outcome::{self, Outcome};
@@ -36,8 +40,19 @@ pub struct Walk {
     /// What the rule's `matches` found, by slot.
     pub(crate) captures: Vec<Option<Box<str>>>,
     pub(crate) back: Back,
+    /// What few rules need.
+    pub(crate) extra: Option<Box<Extra>>,
     /// The body of an answer that replaced the response on its way back.
     pub(crate) replacement: Option<Bytes>,
+}
+
+/// What a walk keeps for steps that few rules have.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    mirrors: Vec<GroupId>,
+    /// What `cors` marks the answer with.
+    pub(crate) marks: Option<Marks>,
+    pub(crate) kept: Option<Kept>,
 }
 
 /// What comes next on the way there.
@@ -101,6 +116,16 @@ impl Walk {
         self.timeout
     }
 
+    /// The groups that a copy of the request goes to, in the order of the `mirror` steps; chance has been asked.
+    pub fn mirrors(&self) -> &[GroupId] {
+        self.extra.as_ref().map(|extra| extra.mirrors.as_slice()).unwrap_or_default()
+    }
+
+    /// How the group was chosen, where the rule's `forward` is `sticky`. The way back writes the cookie.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.extra.as_ref()?.kept.as_ref()
+    }
+
     /// The last failure of an extension, for the log. It is taken out.
     pub fn last_fault(&mut self) -> Option<(ExtensionId, HookFault)> {
         self.fault.take().map(|fault| *fault)
@@ -128,6 +153,7 @@ impl Engine {
             fault: None,
             captures: Vec::new(),
             back: Back::Over,
+            extra: None,
             replacement: None,
         }
     }
@@ -277,6 +303,21 @@ impl Engine {
                 let text = template.render(scope);
                 effects::set_var(exchange, name, &text)
             }
+            Step::Mirror(mirror) => match copies(*mirror, next, moment) {
+                true => {
+                    walk.extra().mirrors.push(mirror.group);
+                    StepResult::Noted("a copy goes out")
+                }
+                false => StepResult::Noted("chance has left this request out"),
+            },
+            Step::Cors(cors) => {
+                let met = cors.meet(&exchange.request);
+                walk.extra().marks = Some(met.marks);
+                if let Some(reply) = met.preflight {
+                    self.end(walk, exchange, End::Reply(Box::new(reply)));
+                }
+                StepResult::Noted(met.why)
+            }
             Step::Timeout(timeout) => {
                 walk.timeout = Some(*timeout);
                 StepResult::Done
@@ -301,6 +342,10 @@ impl Engine {
 }
 
 impl Walk {
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
     /// Stops for an extension.
     pub(crate) fn ask(
         &mut self,
@@ -342,14 +387,27 @@ pub(crate) fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut i
 }
 
 /// What the rule's outcome makes of a request.
-fn ending(rule: &Rule, walk: &Walk, exchange: &Exchange, moment: Moment) -> End {
+fn ending(rule: &Rule, walk: &mut Walk, exchange: &Exchange, moment: Moment) -> End {
     let scope = Scope { exchange, rule: &rule.name, captures: &walk.captures };
     match &rule.outcome {
-        Outcome::Forward(split) => split.choose(moment.random).map_or(End::Close, End::Forward),
+        Outcome::Forward(split, None) => split.choose(moment.random).map_or(End::Close, End::Forward),
+        Outcome::Forward(split, Some(affinity)) => match split.keep(affinity, exchange, moment.random) {
+            Some((group, kept)) => {
+                walk.extra().kept = Some(kept);
+                End::Forward(group)
+            }
+            None => End::Close,
+        },
         Outcome::Redirect(redirect) => End::Reply(Box::new(redirect.reply(scope))),
         Outcome::Respond(respond) => End::Reply(Box::new(respond.reply(scope))),
         Outcome::Close => End::Close,
     }
+}
+
+/// Whether chance copies a request. The piece of chance is one of its own: the group is chosen by the same `random`.
+fn copies(mirror: Mirror, step: usize, moment: Moment) -> bool {
+    let piece = hash::both(moment.random, u64::try_from(step).unwrap_or(u64::MAX));
+    mirror.percent >= 100 || balance::weighted([mirror.percent, 100 - mirror.percent].into_iter(), piece) == Some(0)
 }
 
 /// The fault of a verdict that names a group that the policy does not have.

@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use tidegate_dsl::plan::{
-    Condition, HeaderStep, Insert, Limit, LimitKey, NetworkSet, Outcome, Piece, Plan, Predicate, ResponseStep,
-    StatusRange, Step, Subject, Target, Template, Test, UriPart,
+    Condition, Cors, CorsHeaders, CorsOrigins, HeaderStep, Insert, Limit, LimitKey, NetworkSet, Outcome, Piece, Plan,
+    Predicate, ResponseStep, StatusRange, Step, Subject, Target, Template, Test, UriPart,
 };
 
 /// Something of the plan, to be shown in the words of a policy. The plan has the names.
@@ -111,7 +111,7 @@ impl Display for Words<'_, Step> {
                 Some(group) => write!(out, "mirror {} {}%", group.name, mirror.percent),
                 None => out.write_str("mirror ?"),
             },
-            Step::Cors(_) => out.write_str("cors"),
+            Step::Cors(cors) => cors_words(cors, out),
             Step::Timeout(timeout) => write!(out, "timeout {}", Time(*timeout)),
             Step::Log(text) => write!(out, "log {}", Text(text)),
         }
@@ -173,6 +173,19 @@ fn header_words(step: &HeaderStep, out: &mut Formatter<'_>) -> fmt::Result {
         HeaderStep::Add(name, value) => write!(out, "add-header {} {}", Quoted(name), Text(value)),
         HeaderStep::Remove(name) => write!(out, "remove-header {}", Quoted(name)),
     }
+}
+
+fn cors_words(cors: &Cors, out: &mut Formatter<'_>) -> fmt::Result {
+    let origins = match &cors.origins {
+        CorsOrigins::Any => "\"*\"".to_owned(),
+        CorsOrigins::Only(origins) => texts(origins),
+    };
+    let headers = match &cors.headers {
+        CorsHeaders::Any => "\"*\"".to_owned(),
+        CorsHeaders::Only(names) => texts(names),
+    };
+    let credentials = if cors.credentials { "; credentials on" } else { "" };
+    write!(out, "cors {{ origins {origins}; methods [{}]; headers {headers}{credentials} }}", cors.methods.join(", "))
 }
 
 fn limit_words(limit: &Limit, out: &mut Formatter<'_>) -> fmt::Result {

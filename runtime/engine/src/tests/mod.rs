@@ -7,6 +7,7 @@ mod index;
 mod random;
 mod request;
 mod response;
+mod steps;
 
 use std::sync::Arc;
 
