@@ -17,6 +17,9 @@ use crate::vocabulary::{Place, Word};
 /// Groups of a `forward`: each is looked at for every request.
 const MAX_TARGETS: usize = 100;
 
+/// How long a client stays on its group, and where that is said.
+type Sticky = (Duration, Span);
+
 impl<'t> Checker<'_, 't> {
     /// An outcome of a rule.
     pub(crate) fn outcome(
@@ -62,9 +65,9 @@ impl<'t> Checker<'_, 't> {
     }
 
     /// Groups with their weights, and how long a client stays on its group.
-    fn split(&mut self, args: &mut Args<'_, 't>) -> Option<(Vec<Target>, Option<(Duration, Span)>)> {
+    fn split(&mut self, args: &mut Args<'_, 't>) -> Option<(Vec<Target>, Option<Sticky>)> {
         let mut targets: Vec<(Target, Span)> = Vec::new();
-        let mut sticky: Option<(Duration, Span)> = None;
+        let mut sticky: Option<Sticky> = None;
         loop {
             let (group, span) = self.reference(args, Kind::Group)?;
             if let Some((_, first)) = sticky {

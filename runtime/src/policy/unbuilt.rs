@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate_dsl::plan::{
-    Abi, Balance, ClientIp, GroupProtocol, Listener, Plan, Protocol, Retries, RetryOn, Rule, ServerGroup, Step, Verify,
-};
+use tidegate_dsl::plan::{Abi, Balance, GroupProtocol, Listener, Plan, Protocol, RetryOn, Rule, ServerGroup, Step};
 
 use super::prepare::Prepared;
 
@@ -53,33 +51,25 @@ fn unbuilt(plan: &Plan) -> Vec<String> {
 fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
     let tls = listener.tls.as_ref();
     used([
-        ("listener https", listener.protocol == Protocol::Https),
         ("listener quic", listener.protocol == Protocol::Quic),
         ("early-data", tls.is_some_and(|tls| tls.early_data)),
         ("quic-upgrade", listener.quic_upgrade.is_some()),
         ("tunnel-timeout", listener.tunnel_timeout != Duration::from_secs(3600)),
         ("compression", !listener.compression.is_empty()),
-        ("client-ip proxy-protocol", matches!(listener.client_ip, ClientIp::ProxyProtocol(_))),
-        ("forwarded client-cert", listener.forwarded.client_cert),
         ("tracing", listener.tracing.is_some()),
     ])
 }
 
 fn of_group(group: &ServerGroup) -> impl Iterator<Item = &'static str> {
-    let usual = Retries { count: 3, on: vec![RetryOn::ConnectFailure] };
+    let retried = |on: &RetryOn| *on != RetryOn::ConnectFailure;
     used([
-        ("protocol https", group.protocol == GroupProtocol::Https),
         ("protocol grpc", group.protocol == GroupProtocol::Grpc),
         ("balance", group.balance != Balance::RoundRobin),
-        ("backup", group.servers.iter().any(|server| server.backup)),
-        ("state stopped", group.servers.iter().any(|server| server.stopped)),
         ("health-check", group.health_check.is_some()),
         ("sticky", group.sticky.is_some()),
         ("slow-start", !group.slow_start.is_zero()),
         ("drain", group.drain != Duration::from_secs(30)),
-        ("verify", group.verify != Verify::System),
-        ("server-name", group.server_name.is_some()),
-        ("retries", group.retries != usual),
+        ("retries on anything but connect-failure", group.retries.on.iter().any(retried)),
         ("max-connections", group.max_connections.is_some()),
     ])
 }

@@ -28,7 +28,7 @@ pub struct Answer {
 
 /// Tries the group's servers in turn until one takes the request.
 ///
-/// A server that cannot be connected to is passed over. A request that may have reached a server is sent again only
+/// A server that cannot be connected to is passed over, as often as `retries` says. A request that may have reached a server is sent again only
 /// if it was lost on a reused connection, has no body and is idempotent (RFC 9110, 9.2.2 and RFC 9112, 9.3.1).
 /// `kept` are its header fields, where the caller has them still: they need not be copied for that, then.
 ///
@@ -71,6 +71,9 @@ pub async fn send(
             }
         }
         tried.push(server);
+        if tried.len() >= group.tries() {
+            break;
+        }
     }
     Err(last)
 }
