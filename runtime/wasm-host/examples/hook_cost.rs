@@ -1,7 +1,8 @@
 //! What a hook costs: `cargo run --release -p tidegate-wasm-host --example hook_cost`.
 //!
 //! It builds the `client-headers` guest and prints the CPU time of a request hook (read one header, set one) and a
-//! response hook (set one header), with reused and with fresh instances, and the memory of an instance. Each figure is
+//! response hook (set one header), with reused and with fresh instances; of a hook that gets three of fifteen headers, sets
+//! two and removes one; and the memory of an instance. Each figure is
 //! the best and the median of many batches.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for people, who see where it fails")]
 
@@ -43,6 +44,18 @@ fn main() {
     let mut fresh = Pool::new(fresh);
     print("fresh, request hook", batches(500, |exchange| call(&mut fresh, Hook::Request, exchange)));
 
+    let plain = common::spec("tidegate_hostile_guest", r#"{"plain": true}"#);
+    let mut pool = Pool::new(host.load(&plain).unwrap());
+    print("reused, 3 get 2 set 1 rm", batches(20_000, |exchange| call(&mut pool, Hook::Request, exchange)));
+    let mut pool = Pool::new(host.load(&ExtensionSpec { fresh: true, ..plain.clone() }).unwrap());
+    print("fresh, 3 get 2 set 1 rm", batches(500, |exchange| call(&mut pool, Hook::Request, exchange)));
+    let component = wit_component::ComponentEncoder::default().module(&plain.module).unwrap().encode().unwrap();
+    let plain = ExtensionSpec { module: component.into(), ..plain };
+    let mut pool = Pool::new(host.load(&plain).unwrap());
+    print("same, as component", batches(20_000, |exchange| call(&mut pool, Hook::Request, exchange)));
+    let mut pool = Pool::new(host.load(&ExtensionSpec { fresh: true, ..plain }).unwrap());
+    print("same, fresh", batches(500, |exchange| call(&mut pool, Hook::Request, exchange)));
+
     let before = resident();
     let mut pools: Vec<Pool> = (0..100).map(|_| Pool::new(Arc::clone(&extension))).collect();
     for pool in &mut pools {
@@ -53,7 +66,7 @@ fn main() {
 }
 
 fn print(what: &str, (best, median): (f64, f64)) {
-    println!("{what:<22} {best:>9.0} {median:>9.0}");
+    println!("{what:<24} {best:>9.0} {median:>9.0}");
 }
 
 fn call(pool: &mut Pool, hook: Hook, exchange: Box<Exchange>) -> Box<Exchange> {
@@ -75,6 +88,14 @@ fn native(mut exchange: Box<Exchange>) -> Box<Exchange> {
 fn request() -> Box<Exchange> {
     exchange(&[
         ("accept", "*/*"),
+        ("cache-control", "no-cache"),
+        ("dnt", "1"),
+        ("origin", "https://shop.example"),
+        ("referer", "https://shop.example/a"),
+        ("sec-fetch-dest", "document"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-site", "same-origin"),
+        ("x-internal", "1"),
         ("accept-encoding", "gzip, br"),
         ("accept-language", "en"),
         ("cookie", "session=0123456789abcdef"),

@@ -47,6 +47,10 @@ flags! {
     }
 }
 
+/// The hooks, in the order of their bits.
+pub(crate) const HOOKS: [Hooks; 6] =
+    [Hooks::REQUEST, Hooks::RESPONSE, Hooks::REQUEST_BODY, Hooks::RESPONSE_BODY, Hooks::LOG, Hooks::TICK];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
 #[component(variant)]
 pub(crate) enum BodyMode {

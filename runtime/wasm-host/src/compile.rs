@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Component, ComponentExportIndex};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::extension::LoadError;
-use crate::inspect::{self, ModuleReport};
-use crate::interfaces::{LIFECYCLE, full_name};
+use crate::inspect::{ModuleError, ModuleReport};
+use crate::interfaces::LIFECYCLE;
+use crate::lane::Form;
 use crate::limits::{
     CORE_INSTANCES_PER_COMPONENT, KEEP_RESIDENT_BYTES, STACK_BYTES, TABLE_ELEMENTS, TABLES_PER_COMPONENT,
 };
+use crate::log::one_line;
 
 /// An engine with room for `instances` live instances. If the address space has no room for a pool (a container with
 /// a limit on it), instances are mapped one by one: slower to make, and the same to call.
@@ -50,15 +51,7 @@ pub(crate) struct Code {
     /// The file that it was made of, which is its identity.
     pub(crate) module: Arc<[u8]>,
     pub(crate) report: ModuleReport,
-    pub(crate) component: Component,
-    pub(crate) exports: Exports,
-}
-
-/// Where the functions are that the host calls.
-pub(crate) struct Exports {
-    pub(crate) init: ComponentExportIndex,
-    pub(crate) on_request: Option<ComponentExportIndex>,
-    pub(crate) on_response: Option<ComponentExportIndex>,
+    pub(crate) form: Form,
 }
 
 impl Code {
@@ -68,17 +61,9 @@ impl Code {
         component: &[u8],
         report: ModuleReport,
     ) -> Result<Self, LoadError> {
-        let component = Component::from_binary(engine, component)
-            .map_err(|error| LoadError::Compile(crate::log::one_line(&format!("{error:#}"), 512)))?;
-        let export = |interface: &str, function: &str| {
-            let instance = component.get_export_index(None, &*full_name(interface))?;
-            component.get_export_index(Some(&instance), function)
-        };
-        let exports = Exports {
-            init: export(LIFECYCLE, "init").ok_or(LoadError::Module(inspect::ModuleError::NoExport(LIFECYCLE)))?,
-            on_request: export("on-request", "run"),
-            on_response: export("on-response", "run"),
-        };
-        Ok(Self { module, report, component, exports })
+        let form = Form::compile(engine, &module, component)
+            .map_err(|error| LoadError::Compile(one_line(&format!("{error:#}"), 512)))?
+            .ok_or(LoadError::Module(ModuleError::NoExport(LIFECYCLE)))?;
+        Ok(Self { module, report, form })
     }
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Capability, Hook, HookFault};
-use wasmtime::component::{InstancePre, Linker};
+use wasmtime::Engine;
 
 use crate::compile::Code;
-use crate::guest::{Guest, Settings};
+use crate::guest::Settings;
 use crate::host::Host;
-use crate::imports;
 use crate::inspect::{ModuleError, ModuleReport, Need};
 use crate::interest::Interest;
 use crate::interfaces::{PACKAGE, VERSION};
+use crate::lane::Linked;
 use crate::pool::Instance;
 
 /// What a policy says about an extension.
@@ -41,8 +41,9 @@ pub struct ExtensionSpec {
 /// A loaded extension, shared by all workers. When the last reference goes, its code is freed.
 pub struct Extension {
     spec: ExtensionSpec,
+    engine: Engine,
     code: Arc<Code>,
-    pre: InstancePre<Guest>,
+    linked: Linked,
     settings: Arc<Settings>,
     interest: Interest,
 }
@@ -114,17 +115,15 @@ impl LoadError {
 impl Extension {
     pub(crate) fn new(host: &Host, spec: &ExtensionSpec, code: Arc<Code>) -> Result<Self, LoadError> {
         let compile = |error: wasmtime::Error| LoadError::Compile(crate::log::one_line(&format!("{error:#}"), 512));
-        let mut linker = Linker::new(host.engine());
-        imports::link(&mut linker, &spec.allow).map_err(compile)?;
-        let pre = linker.instantiate_pre(&code.component).map_err(compile)?;
+        let linked = code.form.link(host.engine(), &spec.allow).map_err(compile)?;
         let (log, log_level) = host.log();
         let settings =
             Settings { name: spec.name.clone(), allow: spec.allow.clone(), log, log_level, ticker: host.ticker() };
         let settings = Arc::new(settings);
-        let (_, asked) = Instance::new(&pre, &code.exports, &settings, spec).map_err(LoadError::InitFault)?;
+        let (_, asked) = Instance::new(host.engine(), &linked, &settings, spec).map_err(LoadError::InitFault)?;
         let asked = asked.map_err(LoadError::Init)?;
         let interest = Interest::new(&asked, &code.report.hooks).map_err(LoadError::Interest)?;
-        Ok(Self { spec: spec.clone(), code, pre, settings, interest })
+        Ok(Self { spec: spec.clone(), engine: host.engine().clone(), code, linked, settings, interest })
     }
 
     /// What it was loaded from.
@@ -139,7 +138,7 @@ impl Extension {
 
     /// An instance that has run `init`.
     pub(crate) fn instantiate(&self) -> Result<Instance, HookFault> {
-        let (instance, asked) = Instance::new(&self.pre, &self.code.exports, &self.settings, &self.spec)?;
+        let (instance, asked) = Instance::new(&self.engine, &self.linked, &self.settings, &self.spec)?;
         match asked {
             Ok(_) => Ok(instance),
             Err(message) => Err(HookFault {

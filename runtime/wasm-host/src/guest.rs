@@ -10,6 +10,7 @@ use tidegate_engine::hook::{Capability, Hook};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::fault::Stop;
+use crate::lane::memory::Handles;
 use crate::limits::{
     HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, TABLE_ELEMENTS,
     WALL_CLOCK_FACTOR,
@@ -27,6 +28,8 @@ pub(crate) struct Guest {
     names: Vec<(Box<str>, HeaderName)>,
     /// Random bytes not yet handed out, for all calls.
     pub(crate) random: Vec<u8>,
+    /// Memory and allocator of a core module, while it may call the host.
+    pub(crate) handles: Option<Box<Handles>>,
     call: Call,
 }
 
@@ -71,6 +74,7 @@ impl Guest {
             last_words: None,
             names: Vec::new(),
             random: Vec::new(),
+            handles: None,
             call: Call::default(),
         }
     }

@@ -77,7 +77,12 @@ pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, ModuleError> {
         return Err(ModuleError::TooLarge(module.len()));
     }
     validate(module).map_err(|error| ModuleError::NotWasm(one_line(&error, 512)))?;
-    if Parser::is_component(module) { Ok(module.to_vec()) } else { encode(module) }
+    if is_component(module) { Ok(module.to_vec()) } else { encode(module) }
+}
+
+/// Whether a file is a component, and not a core module.
+pub(crate) fn is_component(module: &[u8]) -> bool {
+    Parser::is_component(module)
 }
 
 /// Ends a file that is half written, or no Wasm at all: the readers that follow expect valid input. The component type

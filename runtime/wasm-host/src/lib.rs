@@ -9,6 +9,7 @@
 
 mod abi;
 mod compile;
+mod define;
 mod extension;
 mod fault;
 mod fields;
@@ -18,6 +19,7 @@ mod imports;
 mod inspect;
 mod interest;
 mod interfaces;
+mod lane;
 pub mod limits;
 mod log;
 mod pool;

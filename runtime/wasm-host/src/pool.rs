@@ -8,16 +8,15 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Capability, Hook, HookFault, HookFaultKind, Reply, Verdict};
-use wasmtime::Store;
-use wasmtime::component::{InstancePre, TypedFunc};
+use wasmtime::{Engine, Store};
 
 use crate::abi;
-use crate::compile::Exports;
 use crate::extension::{Extension, ExtensionSpec};
 use crate::fault::{Stop, classify};
 use crate::fields;
 use crate::guest::{Guest, Settings};
 use crate::imports::response::final_status;
+use crate::lane::{Asked, Hooks, Linked};
 use crate::limits::{
     CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, MEMORY_MARK_PERCENT, REPLY_BODY_BYTES, TRANSFER_BYTES,
 };
@@ -66,44 +65,38 @@ impl fmt::Debug for Pool {
     }
 }
 
-type Run = TypedFunc<(), (abi::Verdict,)>;
-
 /// A guest that has run `init`.
 pub(crate) struct Instance {
     store: Store<Guest>,
-    on_request: Option<Run>,
-    on_response: Option<Run>,
+    hooks: Hooks,
     time: Duration,
     calls: u32,
     /// Memory above this, in bytes, is a reason to replace it.
     memory_mark: u64,
 }
 
-/// What `init` answers.
-type Asked = Result<abi::Interest, String>;
-
 impl Instance {
     /// Makes an instance and runs `init`. The inner error is what `init` said against the configuration.
     pub(crate) fn new(
-        pre: &InstancePre<Guest>,
-        exports: &Exports,
+        engine: &Engine,
+        linked: &Linked,
         settings: &Arc<Settings>,
         spec: &ExtensionSpec,
     ) -> Result<(Self, Asked), HookFault> {
-        let mut store = Store::new(pre.engine(), Guest::new(Arc::clone(settings), spec.memory));
+        let mut store = Store::new(engine, Guest::new(Arc::clone(settings), spec.memory));
         store.limiter(|guest| guest);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()?));
         store.set_hostcall_fuel(TRANSFER_BYTES);
         store.set_epoch_deadline(1);
         store.data_mut().begin(None, spec.time.saturating_mul(INIT_TIME_FACTOR));
 
-        match Self::start(&mut store, pre, exports, &spec.config) {
-            Ok((on_request, on_response, asked)) => {
+        match linked.start(&mut store, &spec.config) {
+            Ok((hooks, asked)) => {
                 store.data_mut().end();
                 let grown = store.data().memory.size;
                 let room = spec.memory.saturating_sub(grown);
                 let memory_mark = grown.saturating_add(room / 100 * MEMORY_MARK_PERCENT);
-                let instance = Self { store, on_request, on_response, time: spec.time, calls: 0, memory_mark };
+                let instance = Self { store, hooks, time: spec.time, calls: 0, memory_mark };
                 Ok((instance, asked.map_err(|message| one_line(&message, FAULT_MESSAGE_BYTES))))
             }
             Err(error) => {
@@ -117,42 +110,15 @@ impl Instance {
         }
     }
 
-    fn start(
-        store: &mut Store<Guest>,
-        pre: &InstancePre<Guest>,
-        exports: &Exports,
-        config: &str,
-    ) -> wasmtime::Result<(Option<Run>, Option<Run>, Asked)> {
-        let instance = pre.instantiate(&mut *store)?;
-        let on_request = match &exports.on_request {
-            Some(index) => Some(instance.get_typed_func(&mut *store, index)?),
-            None => None,
-        };
-        let on_response = match &exports.on_response {
-            Some(index) => Some(instance.get_typed_func(&mut *store, index)?),
-            None => None,
-        };
-        let init = instance.get_typed_func::<(&str,), (Asked,)>(&mut *store, &exports.init)?;
-        let (asked,) = init.call(&mut *store, (config,))?;
-        Ok((on_request, on_response, asked))
-    }
-
     fn call(&mut self, hook: Hook, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) {
-        let run = match hook {
-            Hook::Request => self.on_request,
-            Hook::Response => self.on_response,
-        };
-        let Some(run) = run else {
-            return (exchange, Ok(Verdict::Next));
-        };
         self.calls += 1;
         self.store.data_mut().begin(Some((hook, exchange)), self.time);
         self.store.set_epoch_deadline(1);
-        let result = run.call(&mut self.store, ());
+        let result = self.hooks.run(&mut self.store, hook);
 
         let guest = self.store.data_mut();
         let verdict = match result {
-            Ok((verdict,)) => checked(verdict, guest, hook).map_err(|stop| stop.0),
+            Ok(verdict) => checked(verdict, guest, hook).map_err(|stop| stop.0),
             Err(error) => Err(classify(&error, guest)),
         };
         #[expect(clippy::expect_used, reason = "`begin` put it there, and nothing but `end` takes it out")]

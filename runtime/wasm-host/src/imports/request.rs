@@ -2,16 +2,14 @@
 
 use http::Version;
 use http::uri::PathAndQuery;
-use tidegate_engine::exchange::Exchange;
+use tidegate_engine::exchange::{Exchange, Tls};
 use tidegate_engine::normalise;
-use wasmtime::StoreContextMut;
-use wasmtime::component::{LinkerInstance, WasmStr};
 
-use super::headers::{self, Fields, not_text};
+use super::headers::{self, Fields};
 use crate::abi;
+use crate::define::{Define, Defined};
 use crate::fault::Stop;
 use crate::fields::shown;
-use crate::guest::Guest;
 
 pub(super) const HEADERS: Fields = Fields {
     get: "read-request.get",
@@ -24,56 +22,49 @@ pub(super) const HEADERS: Fields = Fields {
     of_mut: |guest, function, name| Ok(&mut guest.request_mut(function, name.as_str())?.headers),
 };
 
-pub(super) fn read(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    headers::read(linker, &HEADERS)?;
-    text(linker, "method", "read-request.method", |exchange| exchange.request.method.as_str().to_owned())?;
-    text(linker, "authority", "read-request.authority", |exchange| exchange.request.authority.as_str().to_owned())?;
-    text(linker, "path", "read-request.path", |exchange| exchange.request.target.path().to_owned())?;
-    fixed(linker, "scheme", "read-request.scheme", |exchange| exchange.connection.scheme())?;
-    fixed(linker, "version", "read-request.version", |exchange| version(exchange.request.version).0)?;
-    linker.func_wrap("query", |store: StoreContextMut<'_, Guest>, (): ()| {
-        let exchange = store.data().exchange("read-request.query")?;
-        Ok((exchange.request.target.query().map(str::to_owned),))
+pub(super) fn read(functions: &mut impl Define) -> Defined {
+    headers::read(functions, &HEADERS)?;
+    text(functions, "method", "read-request.method", |exchange| exchange.request.method.as_str().to_owned())?;
+    text(functions, "authority", "read-request.authority", |exchange| exchange.request.authority.as_str().to_owned())?;
+    text(functions, "path", "read-request.path", |exchange| exchange.request.target.path().to_owned())?;
+    fixed(functions, "scheme", "read-request.scheme", |exchange| exchange.connection.scheme())?;
+    fixed(functions, "version", "read-request.version", |exchange| version(exchange.request.version).0)?;
+    functions.answer("query", |guest| {
+        let exchange = guest.exchange("read-request.query")?;
+        Ok(exchange.request.target.query().map(str::to_owned))
     })
 }
 
-pub(super) fn conn(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    text(linker, "peer", "conn.peer", |exchange| exchange.connection.peer.to_string())?;
-    text(linker, "client-ip", "conn.client-ip", |exchange| exchange.client_ip.to_string())?;
-    text(linker, "listener", "conn.listener", |exchange| exchange.connection.listener.to_string())?;
-    fixed(linker, "protocol", "conn.protocol", |exchange| version(exchange.request.version).1)?;
-    linker.func_wrap("tls", |store: StoreContextMut<'_, Guest>, (): ()| {
-        let exchange = store.data().exchange("conn.tls")?;
-        let info = |tls: &tidegate_engine::exchange::Tls| abi::TlsInfo {
+pub(super) fn conn(functions: &mut impl Define) -> Defined {
+    text(functions, "peer", "conn.peer", |exchange| exchange.connection.peer.to_string())?;
+    text(functions, "client-ip", "conn.client-ip", |exchange| exchange.client_ip.to_string())?;
+    text(functions, "listener", "conn.listener", |exchange| exchange.connection.listener.to_string())?;
+    fixed(functions, "protocol", "conn.protocol", |exchange| version(exchange.request.version).1)?;
+    functions.answer("tls", |guest| {
+        let info = |tls: &Tls| abi::TlsInfo {
             sni: tls.sni.clone(),
             version: tls.version.to_owned(),
             cipher: tls.cipher.clone(),
         };
-        Ok((exchange.connection.tls.as_ref().map(info),))
+        Ok(guest.exchange("conn.tls")?.connection.tls.as_ref().map(info))
     })
 }
 
-pub(super) fn rewrite(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    linker.func_wrap("set-path", |mut store: StoreContextMut<'_, Guest>, (path,): (WasmStr,)| {
-        let path = path.to_str(&store).map_err(|_| not_text("rewrite.set-path"))?.into_owned();
-        let request = store.data_mut().request_mut("rewrite.set-path", "path")?;
-        request.target = target(&path, request.target.query())?;
+pub(super) fn rewrite(functions: &mut impl Define) -> Defined {
+    functions.act_text("set-path", |guest, path| {
+        let request = guest.request_mut("rewrite.set-path", "path")?;
+        request.target = target(path, request.target.query())?;
         Ok(())
     })?;
-    linker.func_wrap("set-query", |mut store: StoreContextMut<'_, Guest>, (query,): (Option<WasmStr>,)| {
-        let query = match &query {
-            Some(query) => Some(query.to_str(&store).map_err(|_| not_text("rewrite.set-query"))?.into_owned()),
-            None => None,
-        };
-        let request = store.data_mut().request_mut("rewrite.set-query", "query")?;
-        request.target = target(request.target.path(), query.as_deref())?;
+    functions.act_perhaps_text("set-query", |guest, query| {
+        let request = guest.request_mut("rewrite.set-query", "query")?;
+        request.target = target(request.target.path(), query)?;
         Ok(())
     })?;
-    linker.func_wrap("set-authority", |mut store: StoreContextMut<'_, Guest>, (authority,): (WasmStr,)| {
-        let authority = authority.to_str(&store).map_err(|_| not_text("rewrite.set-authority"))?.into_owned();
-        let request = store.data_mut().request_mut("rewrite.set-authority", "authority")?;
+    functions.act_text("set-authority", |guest, authority| {
+        let request = guest.request_mut("rewrite.set-authority", "authority")?;
         request.authority = normalise::authority(authority.as_bytes())
-            .map_err(|error| Stop::bad_value(format!("`{}` is no authority: {error}", shown(&authority))))?;
+            .map_err(|error| Stop::bad_value(format!("`{}` is no authority: {error}", shown(authority))))?;
         Ok(())
     })
 }
@@ -108,21 +99,19 @@ fn version(version: Version) -> (&'static str, &'static str) {
 }
 
 fn text(
-    linker: &mut LinkerInstance<'_, Guest>,
-    name: &str,
+    functions: &mut impl Define,
+    name: &'static str,
     function: &'static str,
     of: fn(&Exchange) -> String,
-) -> wasmtime::Result<()> {
-    linker
-        .func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| Ok((of(store.data().exchange(function)?),)))
+) -> Defined {
+    functions.answer(name, move |guest| Ok(of(guest.exchange(function)?)))
 }
 
 fn fixed(
-    linker: &mut LinkerInstance<'_, Guest>,
-    name: &str,
+    functions: &mut impl Define,
+    name: &'static str,
     function: &'static str,
     of: fn(&Exchange) -> &'static str,
-) -> wasmtime::Result<()> {
-    linker
-        .func_wrap(name, move |store: StoreContextMut<'_, Guest>, (): ()| Ok((of(store.data().exchange(function)?),)))
+) -> Defined {
+    functions.answer(name, move |guest| Ok(of(guest.exchange(function)?)))
 }

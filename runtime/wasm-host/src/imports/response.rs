@@ -1,12 +1,10 @@
 //! `read-response` and `write-response-headers`.
 
 use http::StatusCode;
-use wasmtime::StoreContextMut;
-use wasmtime::component::LinkerInstance;
 
 use super::headers::{self, Fields};
+use crate::define::{Define, Defined};
 use crate::fault::Stop;
-use crate::guest::Guest;
 
 const HEADERS: Fields = Fields {
     get: "read-response.get",
@@ -19,23 +17,21 @@ const HEADERS: Fields = Fields {
     of_mut: |guest, function, _| Ok(&mut guest.response_mut(function)?.headers),
 };
 
-pub(super) fn read(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    headers::read(linker, &HEADERS)?;
-    linker.func_wrap("status", |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((store.data().response("read-response.status")?.status.as_u16(),))
-    })
+pub(super) fn read(functions: &mut impl Define) -> Defined {
+    headers::read(functions, &HEADERS)?;
+    functions.scalar("status", |guest| Ok(guest.response("read-response.status")?.status.as_u16()))
 }
 
-pub(super) fn write(linker: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    headers::write(linker, &HEADERS)?;
-    linker.func_wrap("set-status", |mut store: StoreContextMut<'_, Guest>, (status,): (u16,)| {
-        let response = store.data_mut().response_mut("write-response-headers.set-status")?;
+pub(super) fn write(functions: &mut impl Define) -> Defined {
+    headers::write(functions, &HEADERS)?;
+    functions.act_u16("set-status", |guest, status| {
+        let response = guest.response_mut("write-response-headers.set-status")?;
         let status = final_status(status)?;
         if is_bodiless(status) != is_bodiless(response.status) {
             let old = response.status.as_u16();
             let new = status.as_u16();
             let message = format!("the status cannot change from {old} to {new}: one has a body, the other has none");
-            return Err(Stop::bad_value(message).into());
+            return Err(Stop::bad_value(message));
         }
         response.status = status;
         Ok(())

@@ -19,6 +19,9 @@ struct Config {
     methods: Vec<String>,
     #[serde(default)]
     paths: Vec<String>,
+    /// Do what a common filter does, and nothing else.
+    #[serde(default)]
+    plain: bool,
 }
 
 struct Hostile {
@@ -46,6 +49,9 @@ impl Filter for Hostile {
     }
 
     fn on_request(&self, request: &mut Request) -> Verdict {
+        if self.config.plain {
+            return plain(request);
+        }
         self.calls.set(self.calls.get() + 1);
         request.set_header("x-calls", self.calls.get().to_string());
         let act = request.header("x-do");
@@ -109,6 +115,18 @@ impl Filter for Hostile {
 }
 
 export!(Hostile);
+
+/// Gets three headers, sets two and removes one.
+fn plain(request: &mut Request) -> Verdict {
+    let agent = request.header("user-agent");
+    let list = request.header("x-forwarded-for");
+    let first = list.as_ref().and_then(|list| list.to_str()?.split(',').next());
+    request.set_header("x-client", first.unwrap_or("none"));
+    let kind = if agent.is_some() && request.header("cookie").is_some() { "browser" } else { "other" };
+    request.set_header("x-kind", kind);
+    request.remove_header("x-internal");
+    Verdict::next()
+}
 
 fn forever() -> ! {
     let mut n = 0_u64;

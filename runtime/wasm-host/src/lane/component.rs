@@ -1,0 +1,234 @@
+//! Guests that are components.
+
+use wasmtime::component::{
+    Component, ComponentExportIndex, InstancePre, Linker, LinkerInstance, TypedFunc, WasmList, WasmStr,
+};
+use wasmtime::{Engine, Store, StoreContextMut};
+
+use super::Asked;
+use crate::abi;
+use crate::define::{Answer, Define, Defined, Function, Scalar, Shared};
+use crate::fault::Stop;
+use crate::guest::Guest;
+use crate::imports;
+use crate::interfaces::{IMPORTS, LIFECYCLE, full_name};
+use tidegate_engine::hook::{Capability, Hook};
+
+type Run = TypedFunc<(), (abi::Verdict,)>;
+
+/// A compiled component, and where its hooks are.
+pub(crate) struct Form {
+    component: Component,
+    init: ComponentExportIndex,
+    on_request: Option<ComponentExportIndex>,
+    on_response: Option<ComponentExportIndex>,
+}
+
+/// A linked component.
+pub(crate) struct Linked {
+    pre: InstancePre<Guest>,
+    init: ComponentExportIndex,
+    on_request: Option<ComponentExportIndex>,
+    on_response: Option<ComponentExportIndex>,
+}
+
+/// The hooks of an instance.
+pub(crate) struct Hooks {
+    on_request: Option<Run>,
+    on_response: Option<Run>,
+}
+
+impl Form {
+    /// Compiles; `None` if there is no `lifecycle`.
+    pub(crate) fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Option<Self>> {
+        let component = Component::from_binary(engine, component)?;
+        let export = |interface: &str, function: &str| {
+            let instance = component.get_export_index(None, &*full_name(interface))?;
+            component.get_export_index(Some(&instance), function)
+        };
+        let Some(init) = export(LIFECYCLE, "init") else { return Ok(None) };
+        let (on_request, on_response) = (export("on-request", "run"), export("on-response", "run"));
+        Ok(Some(Self { component, init, on_request, on_response }))
+    }
+
+    /// Links every import that needs nothing, or that `allow` covers.
+    pub(crate) fn link(&self, engine: &Engine, allow: &[Capability]) -> wasmtime::Result<Linked> {
+        let mut linker = Linker::new(engine);
+        link(&mut linker, allow)?;
+        let pre = linker.instantiate_pre(&self.component)?;
+        Ok(Linked { pre, init: self.init, on_request: self.on_request, on_response: self.on_response })
+    }
+}
+
+fn link(linker: &mut Linker<Guest>, allow: &[Capability]) -> wasmtime::Result<()> {
+    for (interface, capability) in IMPORTS {
+        if capability.is_none_or(|capability| allow.contains(&capability)) {
+            let linker = linker.instance(&full_name(interface))?;
+            imports::define(interface, &mut Functions { linker, interface })?;
+        }
+    }
+    Ok(())
+}
+
+impl Linked {
+    pub(crate) fn start(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Hooks, Asked)> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        let run = |store: &mut Store<Guest>, index: &Option<ComponentExportIndex>| {
+            index.as_ref().map(|index| instance.get_typed_func(store, index)).transpose()
+        };
+        let hooks = Hooks { on_request: run(store, &self.on_request)?, on_response: run(store, &self.on_response)? };
+        let init = instance.get_typed_func::<(&str,), (Asked,)>(&mut *store, &self.init)?;
+        let (asked,) = init.call(&mut *store, (config,))?;
+        Ok((hooks, asked))
+    }
+}
+
+impl Hooks {
+    pub(crate) fn run(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<abi::Verdict> {
+        let run = match hook {
+            Hook::Request => &self.on_request,
+            Hook::Response => &self.on_response,
+        };
+        match run {
+            Some(run) => run.call(store, ()).map(|(verdict,)| verdict),
+            None => Ok(abi::Verdict::Next),
+        }
+    }
+}
+
+/// The functions of one interface in a component's linker. Strings are copied before a function sees them: the linker
+/// lends either the memory or the guest's data.
+struct Functions<'l> {
+    linker: LinkerInstance<'l, Guest>,
+    interface: &'static str,
+}
+
+impl Functions<'_> {
+    const fn function(&self, name: &'static str) -> Function {
+        Function { interface: self.interface, name }
+    }
+}
+
+type Cx<'a> = StoreContextMut<'a, Guest>;
+
+fn text(store: &Cx<'_>, text: &WasmStr, function: Function) -> Result<String, Stop> {
+    text.to_str(store).map(std::borrow::Cow::into_owned).map_err(|_| function.not_text())
+}
+
+impl Define for Functions<'_> {
+    fn act(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<(), Stop> + Shared) -> Defined {
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok(f(store.data_mut())?))
+    }
+
+    fn scalar<R: Scalar>(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<R, Stop> + Shared) -> Defined {
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok((f(store.data_mut())?,)))
+    }
+
+    fn answer<R: Answer>(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<R, Stop> + Shared) -> Defined {
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok((f(store.data_mut())?.component(),)))
+    }
+
+    fn act_text(&mut self, name: &'static str, f: impl Fn(&mut Guest, &str) -> Result<(), Stop> + Shared) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
+            let a = text(&store, &a, function)?;
+            Ok(f(store.data_mut(), &a)?)
+        })
+    }
+
+    fn act_perhaps_text(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, Option<&str>) -> Result<(), Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (Option<WasmStr>,)| {
+            let a = a.map(|a| text(&store, &a, function)).transpose()?;
+            Ok(f(store.data_mut(), a.as_deref())?)
+        })
+    }
+
+    fn scalar_text<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
+            let a = text(&store, &a, function)?;
+            Ok((f(store.data_mut(), &a)?,))
+        })
+    }
+
+    fn answer_text<R: Answer>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
+            let a = text(&store, &a, function)?;
+            Ok((f(store.data_mut(), &a)?.component(),))
+        })
+    }
+
+    fn act_texts(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, &str) -> Result<(), Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, WasmStr)| {
+            let (a, b) = (text(&store, &a, function)?, text(&store, &b, function)?);
+            Ok(f(store.data_mut(), &a, &b)?)
+        })
+    }
+
+    fn act_text_bytes(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, WasmList<u8>)| {
+            let (a, b) = (text(&store, &a, function)?, b.as_le_slice(&store).to_vec());
+            Ok(f(store.data_mut(), &a, &b)?)
+        })
+    }
+
+    fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined {
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (u16,)| Ok(f(store.data_mut(), a)?))
+    }
+
+    fn scalar_level<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, abi::Level) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (abi::Level,)| Ok((f(store.data_mut(), a)?,)))
+    }
+
+    fn act_level_text(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, abi::Level, &str) -> Result<(), Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (abi::Level, WasmStr)| {
+            let b = text(&store, &b, function)?;
+            Ok(f(store.data_mut(), a, &b)?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::unwrap_used, reason = "a test")]
+    fn every_interface_of_the_table_has_its_functions() {
+        let engine = Engine::default();
+        link(&mut Linker::new(&engine), &Capability::ALL).unwrap();
+    }
+}

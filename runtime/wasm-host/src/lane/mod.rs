@@ -1,0 +1,77 @@
+//! The ways to run a guest. What stands behind [`Form`], [`Linked`] and [`Hooks`] is all that the rest of the crate knows
+//! of them; another ABI is another case of the three.
+
+mod component;
+pub(crate) mod memory;
+mod module;
+
+use tidegate_engine::hook::{Capability, Hook};
+use wasmtime::{Engine, Store};
+
+use crate::abi;
+use crate::guest::Guest;
+use crate::inspect;
+
+/// What `init` answers; the error is what it said against the configuration.
+pub(crate) type Asked = Result<abi::Interest, String>;
+
+/// Compiled code, with its exports looked up.
+#[expect(clippy::large_enum_variant, reason = "there is one for each module")]
+pub(crate) enum Form {
+    Component(component::Form),
+    Module(module::Form),
+}
+
+/// Code with its imports.
+pub(crate) enum Linked {
+    Component(component::Linked),
+    Module(module::Linked),
+}
+
+/// The hooks of one instance.
+pub(crate) enum Hooks {
+    Component(component::Hooks),
+    Module(module::Hooks),
+}
+
+impl Form {
+    /// Compiles a file. `component` is the file itself, or what its core module makes; `None` if there is no `lifecycle`.
+    pub(crate) fn compile(engine: &Engine, file: &[u8], component: &[u8]) -> wasmtime::Result<Option<Self>> {
+        if !inspect::is_component(file)
+            && let Some(module) = module::Form::compile(engine, file)?
+        {
+            return Ok(Some(Self::Module(module)));
+        }
+        Ok(component::Form::compile(engine, component)?.map(Self::Component))
+    }
+
+    /// Links every import that needs nothing, or that `allow` covers.
+    pub(crate) fn link(&self, engine: &Engine, allow: &[Capability]) -> wasmtime::Result<Linked> {
+        match self {
+            Self::Component(form) => form.link(engine, allow).map(Linked::Component),
+            Self::Module(form) => form.link(engine, allow).map(Linked::Module),
+        }
+    }
+}
+
+impl Linked {
+    /// Makes an instance in `store` and runs `init`.
+    pub(crate) fn start(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Hooks, Asked)> {
+        match self {
+            Self::Component(linked) => {
+                linked.start(store, config).map(|(hooks, asked)| (Hooks::Component(hooks), asked))
+            }
+            Self::Module(linked) => linked.start(store, config).map(|(hooks, asked)| (Hooks::Module(hooks), asked)),
+        }
+    }
+}
+
+impl Hooks {
+    /// Calls a hook; without one, the verdict is `next`.
+    pub(crate) fn run(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<abi::Verdict> {
+        match self {
+            Self::Component(hooks) => hooks.run(store, hook),
+            Self::Module(hooks) => hooks.run(store, hook),
+        }
+    }
+}
