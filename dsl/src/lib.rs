@@ -92,6 +92,14 @@ pub enum ModuleHook {
     Request,
     /// It is asked about responses.
     Response,
+    /// It sees bodies of requests.
+    RequestBody,
+    /// It sees bodies of responses.
+    ResponseBody,
+    /// It is told when a request is over.
+    Log,
+    /// It is called from time to time.
+    Tick,
 }
 
 /// An import of a module, and the capability that it needs.

@@ -44,3 +44,49 @@ pub mod response_hook {
         with: { "tidegate:extension/types@0.1.0": crate::bindings::extension::tidegate::extension::types },
     });
 }
+
+/// The request-body hook.
+pub mod request_body_hook {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "request-body-hook",
+        pub_export_macro: true,
+        export_macro_name: "__export_request_body",
+        default_bindings_module: "tidegate_guest::bindings::request_body_hook",
+        with: { "tidegate:extension/types@0.1.0": crate::bindings::extension::tidegate::extension::types },
+    });
+}
+
+/// The response-body hook.
+pub mod response_body_hook {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "response-body-hook",
+        pub_export_macro: true,
+        export_macro_name: "__export_response_body",
+        default_bindings_module: "tidegate_guest::bindings::response_body_hook",
+        with: { "tidegate:extension/types@0.1.0": crate::bindings::extension::tidegate::extension::types },
+    });
+}
+
+/// The log hook.
+pub mod log_hook {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "log-hook",
+        pub_export_macro: true,
+        export_macro_name: "__export_log",
+        default_bindings_module: "tidegate_guest::bindings::log_hook",
+    });
+}
+
+/// The tick hook.
+pub mod tick_hook {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "tick-hook",
+        pub_export_macro: true,
+        export_macro_name: "__export_tick",
+        default_bindings_module: "tidegate_guest::bindings::tick_hook",
+    });
+}

@@ -2,8 +2,8 @@
 
 /// Exports a [`Filter`](crate::Filter) as this module's extension.
 ///
-/// `export!(MyFilter)` exports both hooks; `export!(MyFilter: request)` or `export!(MyFilter: response)` exports one, so
-/// that the gateway never calls the other.
+/// `export!(MyFilter)` exports the hooks for heads, `request` and `response`; `export!(MyFilter: request_body, log)` exports
+/// those that it names: `request`, `response`, `request_body`, `response_body`, `log`, `tick`. The gateway never calls another.
 #[macro_export]
 macro_rules! export {
     ($filter:ty) => {
@@ -29,7 +29,7 @@ macro_rules! export {
                     ::std::string::String,
                 > {
                     $crate::__private::report_panics();
-                    let mut hooks = $crate::Hooks { request: false, response: false };
+                    let mut hooks = $crate::Hooks::none();
                     $( hooks.$hook = true; )+
                     let (filter, interest) = $crate::__private::init::<$filter>(&config, hooks)?;
                     FILTER.with(|cell| cell.set(filter)).map_err(|_| "init was called twice")?;
@@ -75,16 +75,70 @@ macro_rules! __export_hook {
         }
         $crate::bindings::response_hook::__export_response!($export with_types_in $crate::bindings::response_hook);
     };
+    (request_body, $export:ident, $filter:ty, $cell:ident) => {
+        impl $crate::bindings::request_body_hook::exports::tidegate::extension::on_request_body::Guest for $export {
+            fn run(
+                data: ::std::vec::Vec<u8>,
+                last: bool,
+            ) -> $crate::bindings::extension::tidegate::extension::types::BodyVerdict {
+                $cell.with(|cell| {
+                    let filter = cell.get().expect("the host calls `init` before any hook");
+                    let piece = $crate::Piece { data: &data, last };
+                    let verdict = $crate::Filter::on_request_body(filter, &mut $crate::Request::current(), piece);
+                    $crate::__private::into_body_verdict(verdict)
+                })
+            }
+        }
+        $crate::bindings::request_body_hook::__export_request_body!($export with_types_in $crate::bindings::request_body_hook);
+    };
+    (response_body, $export:ident, $filter:ty, $cell:ident) => {
+        impl $crate::bindings::response_body_hook::exports::tidegate::extension::on_response_body::Guest for $export {
+            fn run(
+                data: ::std::vec::Vec<u8>,
+                last: bool,
+            ) -> $crate::bindings::extension::tidegate::extension::types::BodyVerdict {
+                $cell.with(|cell| {
+                    let filter = cell.get().expect("the host calls `init` before any hook");
+                    let piece = $crate::Piece { data: &data, last };
+                    let verdict = $crate::Filter::on_response_body(filter, &$crate::Request::current(), &mut $crate::Response::current(), piece);
+                    $crate::__private::into_body_verdict(verdict)
+                })
+            }
+        }
+        $crate::bindings::response_body_hook::__export_response_body!($export with_types_in $crate::bindings::response_body_hook);
+    };
+    (log, $export:ident, $filter:ty, $cell:ident) => {
+        impl $crate::bindings::log_hook::exports::tidegate::extension::on_log::Guest for $export {
+            fn run() {
+                $cell.with(|cell| {
+                    let filter = cell.get().expect("the host calls `init` before any hook");
+                    $crate::Filter::on_log(filter, &$crate::Request::current(), &$crate::Response::current());
+                });
+            }
+        }
+        $crate::bindings::log_hook::__export_log!($export with_types_in $crate::bindings::log_hook);
+    };
+    (tick, $export:ident, $filter:ty, $cell:ident) => {
+        impl $crate::bindings::tick_hook::exports::tidegate::extension::on_tick::Guest for $export {
+            fn run() {
+                $cell.with(|cell| {
+                    let filter = cell.get().expect("the host calls `init` before any hook");
+                    $crate::Filter::on_tick(filter);
+                });
+            }
+        }
+        $crate::bindings::tick_hook::__export_tick!($export with_types_in $crate::bindings::tick_hook);
+    };
 }
 
 #[cfg(target_arch = "wasm32")]
-pub use glue::{init, into_interest, into_verdict, report_panics};
+pub use glue::{init, into_body_verdict, into_interest, into_verdict, report_panics};
 
 #[cfg(target_arch = "wasm32")]
 mod glue {
     use crate::bindings::extension::tidegate::extension::types;
-    use crate::verdict::Kind;
-    use crate::{Filter, Hooks, Interest, Verdict, sys};
+    use crate::verdict::{BodyKind, Kind};
+    use crate::{BodyMode, BodyVerdict, Filter, Hooks, Interest, Reply, Verdict, sys};
 
     /// Makes the filter, and asks it for its interest within the hooks that the module exports.
     pub fn init<F: Filter>(config: &str, exported: Hooks) -> Result<(F, types::Interest), String> {
@@ -98,13 +152,35 @@ mod glue {
         let mut hooks = types::Hooks::empty();
         hooks.set(types::Hooks::REQUEST, interest.hooks.request && exported.request);
         hooks.set(types::Hooks::RESPONSE, interest.hooks.response && exported.response);
+        hooks.set(types::Hooks::REQUEST_BODY, interest.request_body.is_some() && exported.request_body);
+        hooks.set(types::Hooks::RESPONSE_BODY, interest.response_body.is_some() && exported.response_body);
+        hooks.set(types::Hooks::LOG, interest.hooks.log && exported.log);
+        hooks.set(types::Hooks::TICK, interest.tick_ms > 0 && exported.tick);
         types::Interest {
             hooks,
             methods: interest.methods,
             path_prefixes: interest.path_prefixes,
-            request_body: types::BodyMode::None,
-            response_body: types::BodyMode::None,
-            tick_ms: 0,
+            request_body: into_mode(interest.request_body),
+            response_body: into_mode(interest.response_body),
+            tick_ms: interest.tick_ms,
+        }
+    }
+
+    const fn into_mode(mode: Option<BodyMode>) -> types::BodyMode {
+        match mode {
+            None => types::BodyMode::None,
+            Some(BodyMode::Stream(bytes)) => types::BodyMode::Stream(bytes),
+            Some(BodyMode::Buffer(bytes)) => types::BodyMode::Buffer(bytes),
+        }
+    }
+
+    /// A body hook's verdict in the ABI's terms.
+    pub fn into_body_verdict(verdict: BodyVerdict) -> types::BodyVerdict {
+        match verdict.0 {
+            BodyKind::Next => types::BodyVerdict::Next,
+            BodyKind::Replace(data) => types::BodyVerdict::Replace(data),
+            BodyKind::Respond(reply) => types::BodyVerdict::Respond(into_reply(reply)),
+            BodyKind::Close => types::BodyVerdict::Close,
         }
     }
 
@@ -114,14 +190,16 @@ mod glue {
             Kind::Next => types::Verdict::Next,
             Kind::Forward(group) => types::Verdict::Forward(group),
             Kind::Close => types::Verdict::Close,
-            Kind::Respond(reply) => {
-                let header = |(name, value)| types::Header { name, value };
-                types::Verdict::Respond(types::Reply {
-                    status: reply.status,
-                    headers: reply.headers.into_iter().map(header).collect(),
-                    body: reply.body,
-                })
-            }
+            Kind::Respond(reply) => types::Verdict::Respond(into_reply(reply)),
+        }
+    }
+
+    fn into_reply(reply: Reply) -> types::Reply {
+        let header = |(name, value)| types::Header { name, value };
+        types::Reply {
+            status: reply.status,
+            headers: reply.headers.into_iter().map(header).collect(),
+            body: reply.body,
         }
     }
 

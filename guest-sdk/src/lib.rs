@@ -42,9 +42,12 @@ pub mod bindings;
 pub mod clock;
 mod export;
 mod filter;
+pub mod groups;
 mod head;
 pub mod log;
+pub mod metrics;
 pub mod random;
+pub mod store;
 mod sys;
 #[cfg(not(target_arch = "wasm32"))]
 mod test_host;
@@ -52,17 +55,17 @@ mod value;
 pub mod vars;
 mod verdict;
 
-pub use filter::{Error, Filter, Hooks, Interest, Result};
+pub use filter::{BodyMode, Error, Filter, Hooks, Interest, Piece, Result};
 pub use head::{Connection, Request, Response, Tls};
 #[cfg(not(target_arch = "wasm32"))]
 pub use test_host::{Outcome, TestHost};
 pub use value::Value;
-pub use verdict::{Reply, Verdict};
+pub use verdict::{BodyVerdict, Reply, Verdict};
 
 /// What [`export!`] expands to needs these; they are no part of the interface.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(target_arch = "wasm32")]
-    pub use crate::export::{init, into_interest, into_verdict, report_panics};
+    pub use crate::export::{init, into_body_verdict, into_interest, into_verdict, report_panics};
     pub use crate::filter::from_json;
 }

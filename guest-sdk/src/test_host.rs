@@ -3,10 +3,11 @@
 
 use std::fmt::Display;
 
+use crate::groups::Group;
 use crate::log::Level;
 use crate::sys::mock::{self, Connection, Exchange, Phase};
-use crate::verdict::Kind;
-use crate::{Filter, Request, Response, Tls, Verdict};
+use crate::verdict::{BodyKind, Kind};
+use crate::{BodyMode, BodyVerdict, Filter, Interest, Piece, Request, Response, Tls, Verdict};
 
 /// A gateway with one request: `GET http://example.com/` from 192.0.2.1, answered with an empty 200.
 #[derive(Debug, Clone)]
@@ -14,6 +15,7 @@ use crate::{Filter, Request, Response, Tls, Verdict};
 pub struct TestHost {
     config: String,
     exchange: Exchange,
+    groups: Vec<Group>,
 }
 
 /// What has become of the request.
@@ -39,6 +41,8 @@ impl TestHost {
             config: "{}".to_owned(),
             exchange: Exchange {
                 phase: Phase::Request,
+                request_body: Vec::new(),
+                response_body: Vec::new(),
                 request: mock::Request {
                     method: "GET".to_owned(),
                     authority: "example.com".to_owned(),
@@ -59,7 +63,26 @@ impl TestHost {
                 log: Vec::new(),
                 random: 0,
             },
+            groups: Vec::new(),
         }
+    }
+
+    /// The request's body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.exchange.request_body = body.into();
+        self
+    }
+
+    /// The body of the backend's response.
+    pub fn response_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.exchange.response_body = body.into();
+        self
+    }
+
+    /// A server group of the policy.
+    pub fn group(mut self, name: &str, healthy: u32, total: u32) -> Self {
+        self.groups.push(Group { name: name.to_owned(), healthy, total });
+        self
     }
 
     /// The configuration, as JSON text.
@@ -158,28 +181,103 @@ impl TestHost {
     ///
     /// What [`Filter::init`] said.
     pub fn try_run<F: Filter>(self) -> crate::Result<Outcome> {
+        mock::reset(self.groups);
         let filter = crate::filter::from_json::<F>(&self.config)?;
         let interest = filter.interest();
         let path = &self.exchange.request.path;
         let wanted = (interest.methods.is_empty() || interest.methods.contains(&self.exchange.request.method))
             && (interest.path_prefixes.is_empty() || interest.path_prefixes.iter().any(|prefix| under(path, prefix)));
-
-        let (mut exchange, verdict) = if wanted && interest.hooks.request {
-            mock::with(self.exchange, || filter.on_request(&mut Request::current()))
-        } else {
-            (self.exchange, Verdict::next())
-        };
-        exchange.phase = Phase::Response;
-        if let Kind::Respond(reply) = &verdict.0 {
-            exchange.response = mock::Response { status: reply.status, headers: reply.headers.clone() };
+        if !wanted {
+            return Ok(Outcome { verdict: Verdict::next(), response_verdict: None, exchange: self.exchange });
         }
-        if verdict.0 == Kind::Close || !wanted || !interest.hooks.response {
-            return Ok(Outcome { verdict, response_verdict: None, exchange });
-        }
-        let (exchange, response_verdict) =
-            mock::with(exchange, || filter.on_response(&Request::current(), &mut Response::current()));
-        Ok(Outcome { verdict, response_verdict: Some(response_verdict), exchange })
+        Ok(way(&filter, &interest, self.exchange))
     }
+}
+
+/// The way of a request through the hooks that the filter is interested in.
+fn way<F: Filter>(filter: &F, interest: &Interest, mut exchange: Exchange) -> Outcome {
+    let mut verdict = Verdict::next();
+    if interest.hooks.request {
+        (exchange, verdict) = mock::with(exchange, || filter.on_request(&mut Request::current()));
+    }
+    if let (Kind::Next | Kind::Forward(_), Some(mode)) = (&verdict.0, interest.request_body)
+        && !exchange.request_body.is_empty()
+    {
+        let body = std::mem::take(&mut exchange.request_body);
+        let (back, body, ended) =
+            pieces(exchange, mode, &body, |piece| filter.on_request_body(&mut Request::current(), piece));
+        exchange = Exchange { request_body: body, ..back };
+        verdict = ended.unwrap_or(verdict);
+    }
+    exchange.phase = Phase::Response;
+    if let Kind::Respond(reply) = &verdict.0 {
+        exchange.response = mock::Response { status: reply.status, headers: reply.headers.clone() };
+        exchange.response_body = reply.body.clone();
+    }
+    let mut response_verdict = None;
+    if verdict.0 != Kind::Close && interest.hooks.response {
+        let said;
+        (exchange, said) = mock::with(exchange, || filter.on_response(&Request::current(), &mut Response::current()));
+        response_verdict = Some(said);
+    }
+    if let Some(mode) = interest.response_body
+        && verdict.0 != Kind::Close
+        && !exchange.response_body.is_empty()
+    {
+        let body = std::mem::take(&mut exchange.response_body);
+        let (back, body, ended) = pieces(exchange, mode, &body, |piece| {
+            filter.on_response_body(&Request::current(), &mut Response::current(), piece)
+        });
+        exchange = Exchange { response_body: body, ..back };
+        if let Some(Verdict(Kind::Respond(reply))) = &ended {
+            exchange.response = mock::Response { status: reply.status, headers: reply.headers.clone() };
+            exchange.response_body = reply.body.clone();
+        }
+        response_verdict = ended.or(response_verdict);
+    }
+    exchange.phase = Phase::Over;
+    if interest.hooks.log {
+        (exchange, ()) = mock::with(exchange, || filter.on_log(&Request::current(), &Response::current()));
+    }
+    Outcome { verdict, response_verdict, exchange }
+}
+
+/// A body in pieces, as its mode wants them; the exchange, what goes on, and the verdict that ended it.
+#[expect(clippy::panic, reason = "where the gateway would stop a call, a test has failed")]
+fn pieces(
+    mut exchange: Exchange,
+    mode: BodyMode,
+    body: &[u8],
+    hook: impl Fn(Piece<'_>) -> BodyVerdict,
+) -> (Exchange, Vec<u8>, Option<Verdict>) {
+    let phase = exchange.phase;
+    let chunks: Vec<&[u8]> = match mode {
+        BodyMode::Buffer(most) if body.len() > most as usize => {
+            panic!("the body is longer than the {most} bytes that the extension asked for")
+        }
+        BodyMode::Buffer(_) => vec![body],
+        BodyMode::Stream(most) => {
+            exchange.phase = Phase::Over;
+            body.chunks((most as usize).max(1)).collect()
+        }
+    };
+    let mut on = Vec::new();
+    for (at, data) in chunks.iter().enumerate() {
+        let piece = Piece { data, last: at + 1 == chunks.len() };
+        let verdict;
+        (exchange, verdict) = mock::with(exchange, || hook(piece));
+        match verdict.0 {
+            BodyKind::Next => on.extend_from_slice(data),
+            BodyKind::Replace(data) => on.extend_from_slice(&data),
+            BodyKind::Respond(_) if matches!(mode, BodyMode::Stream(_)) => {
+                panic!("the guest said `respond` to a piece of a body: the head has left")
+            }
+            BodyKind::Respond(reply) => return (exchange, on, Some(Verdict(Kind::Respond(reply)))),
+            BodyKind::Close => return (exchange, on, Some(Verdict(Kind::Close))),
+        }
+    }
+    exchange.phase = phase;
+    (exchange, on, None)
 }
 
 /// Whether `path` is `prefix` or below it, by whole segments.
@@ -224,6 +322,22 @@ impl Outcome {
         self.exchange.vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// The request's body, as the backend would get it.
+    pub fn request_body(&self) -> &[u8] {
+        &self.exchange.request_body
+    }
+
+    /// The response's body, as the client would get it.
+    pub fn response_body(&self) -> &[u8] {
+        &self.exchange.response_body
+    }
+
+    /// A metric: the value of a counter or gauge, the values of a histogram; nothing, if it never got one.
+    pub fn metric(&self, name: &str) -> Vec<f64> {
+        let metrics = mock::shared().metrics;
+        metrics.into_iter().find(|(known, _, _)| known == name).map(|(_, _, values)| values).unwrap_or_default()
+    }
+
     /// The lines that the hooks wrote to the log.
     pub fn log(&self) -> impl Iterator<Item = (Level, &str)> {
         self.exchange.log.iter().map(|(level, line)| (*level, line.as_str()))
@@ -238,7 +352,50 @@ fn first<'a>(headers: &'a mock::Headers, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Interest, Reply, Result};
+    use crate::{Reply, Result};
+
+    /// Replaces a secret, counts its requests, and allows two of them.
+    struct Redact(crate::metrics::Counter);
+
+    impl Filter for Redact {
+        type Config = ();
+
+        fn init((): ()) -> Result<Self> {
+            Ok(Self(crate::metrics::Counter::new("requests")))
+        }
+
+        fn interest(&self) -> Interest {
+            Interest::everything().request_body(BodyMode::Buffer(16)).response_body(BodyMode::Stream(4))
+        }
+
+        fn on_request_body(&self, request: &mut Request, piece: Piece<'_>) -> BodyVerdict {
+            request.set_header("x-length", piece.data.len().to_string());
+            self.0.add(1.0);
+            match crate::store::take("k", 2, 0.0) {
+                crate::store::Taken::Yes => BodyVerdict::next(),
+                _ => BodyVerdict::respond(Reply::new(429)),
+            }
+        }
+
+        fn on_response_body(&self, _: &Request, _: &mut Response, piece: Piece<'_>) -> BodyVerdict {
+            if piece.data == b"pass" { BodyVerdict::replace("****") } else { BodyVerdict::next() }
+        }
+    }
+
+    #[test]
+    fn bodies_go_through_in_their_mode() {
+        let outcome = TestHost::new().body("hello").response_body("my  pass word").run::<Redact>();
+        assert_eq!(outcome.request_body(), b"hello");
+        assert_eq!(outcome.request_header("x-length"), Some("5"));
+        assert_eq!(outcome.response_body(), b"my  **** word");
+        assert_eq!(outcome.metric("requests"), [1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "longer than the 16 bytes")]
+    fn a_body_over_the_bound_is_a_fault() {
+        let _ = TestHost::new().body("a".repeat(17)).run::<Redact>();
+    }
 
     struct Probe;
 

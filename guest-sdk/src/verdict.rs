@@ -43,6 +43,43 @@ impl Verdict {
     }
 }
 
+/// What a body hook decides about a piece.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct BodyVerdict(pub(crate) BodyKind);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    Next,
+    Replace(Vec<u8>),
+    Respond(Reply),
+    Close,
+}
+
+impl BodyVerdict {
+    /// It goes on as it is.
+    pub const fn next() -> Self {
+        Self(BodyKind::Next)
+    }
+
+    /// This goes on in its place; an empty one takes it out.
+    pub fn replace(data: impl Into<Vec<u8>>) -> Self {
+        Self(BodyKind::Replace(data.into()))
+    }
+
+    /// Answer with this; only in buffer mode, where nothing has left yet. Needs `respond` in `allow`.
+    pub fn respond(reply: Reply) -> Self {
+        sys::may_respond();
+        Self(BodyKind::Respond(reply))
+    }
+
+    /// Close the connection without an answer, or in the midst of one. Needs `respond` in `allow`.
+    pub fn close() -> Self {
+        sys::may_respond();
+        Self(BodyKind::Close)
+    }
+}
+
 /// An answer made by an extension and not by a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {

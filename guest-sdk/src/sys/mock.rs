@@ -3,15 +3,21 @@
 #![expect(clippy::panic, reason = "a refused call ends the test, as it ends the call in the gateway")]
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Tls;
+use crate::groups::Group;
 use crate::log::Level;
+use crate::metrics::Kind;
+use crate::store::Taken;
 
 /// What the functions below work on.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     pub(crate) phase: Phase,
+    pub(crate) request_body: Vec<u8>,
+    pub(crate) response_body: Vec<u8>,
     pub(crate) request: Request,
     pub(crate) response: Response,
     pub(crate) connection: Connection,
@@ -24,6 +30,16 @@ pub(crate) struct Exchange {
 pub(crate) enum Phase {
     Request,
     Response,
+    /// Heads are read-only.
+    Over,
+}
+
+/// What goes beyond one request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared {
+    store: HashMap<String, Vec<u8>>,
+    pub(crate) metrics: Vec<(String, Kind, Vec<f64>)>,
+    pub(crate) groups: Vec<Group>,
 }
 
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
@@ -54,6 +70,7 @@ pub(crate) struct Connection {
 }
 
 thread_local! {
+    static SHARED: RefCell<Shared> = RefCell::default();
     static CURRENT: RefCell<Option<Exchange>> = const { RefCell::new(None) };
 }
 
@@ -134,6 +151,94 @@ pub(crate) fn tls() -> Option<Tls> {
     on(|x| x.connection.tls.clone())
 }
 
+// === metrics, store, groups ===
+
+/// Begins a test with an empty store.
+pub(crate) fn reset(groups: Vec<Group>) {
+    SHARED.with(|shared| *shared.borrow_mut() = Shared { groups, ..Shared::default() });
+}
+
+/// What the test left in the store and the metrics.
+pub(crate) fn shared() -> Shared {
+    SHARED.with(|shared| shared.borrow().clone())
+}
+
+fn shared_mut<R>(work: impl FnOnce(&mut Shared) -> R) -> R {
+    SHARED.with(|shared| work(&mut shared.borrow_mut()))
+}
+
+pub(crate) fn metric_define(name: &str, kind: Kind) -> u32 {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    if !first || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+        panic!("`{name}` is no name of a metric");
+    }
+    shared_mut(|shared| {
+        let known = shared.metrics.iter().position(|(known, _, _)| known == name);
+        let at = known.unwrap_or_else(|| {
+            shared.metrics.push((name.to_owned(), kind, Vec::new()));
+            shared.metrics.len() - 1
+        });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    })
+}
+
+pub(crate) fn metric_add(metric: u32, by: f64) {
+    shared_mut(|shared| match shared.metrics.get_mut(metric as usize) {
+        Some((_, Kind::Counter, _)) if by < 0.0 => panic!("a counter cannot take {by}"),
+        Some((_, Kind::Histogram, _)) | None => panic!("there is no counter or gauge {metric}"),
+        Some((_, _, values)) => {
+            let sum = values.first().copied().unwrap_or_default() + by;
+            *values = vec![sum];
+        }
+    });
+}
+
+pub(crate) fn metric_record(metric: u32, value: f64) {
+    shared_mut(|shared| match shared.metrics.get_mut(metric as usize) {
+        Some((_, Kind::Histogram, values)) => values.push(value),
+        Some((_, Kind::Gauge, values)) => *values = vec![value],
+        _ => panic!("there is no gauge or histogram {metric}"),
+    });
+}
+
+// A test is over before any time to live is.
+
+pub(crate) fn store_get(key: &str) -> Option<Vec<u8>> {
+    shared_mut(|shared| shared.store.get(key).cloned())
+}
+
+pub(crate) fn store_set(key: &str, value: &[u8], _ttl_ms: u32) -> bool {
+    shared_mut(|shared| shared.store.insert(key.to_owned(), value.to_vec()));
+    true
+}
+
+pub(crate) fn store_delete(key: &str) -> bool {
+    shared_mut(|shared| shared.store.remove(key).is_some())
+}
+
+pub(crate) fn store_incr(key: &str, by: i64, _ttl_ms: u32) -> Option<i64> {
+    shared_mut(|shared| {
+        let number = match shared.store.get(key) {
+            Some(value) => std::str::from_utf8(value).ok()?.parse::<i64>().ok()?,
+            None => 0,
+        };
+        let sum = number.saturating_add(by);
+        shared.store.insert(key.to_owned(), sum.to_string().into_bytes());
+        Some(sum)
+    })
+}
+
+pub(crate) fn store_take(key: &str, burst: u32, _per_second: f64) -> Taken {
+    match store_incr(&format!("bucket {key}"), 1, 0) {
+        Some(taken) if taken <= i64::from(burst) => Taken::Yes,
+        _ => Taken::No,
+    }
+}
+
+pub(crate) fn groups() -> Vec<Group> {
+    shared_mut(|shared| shared.groups.clone())
+}
+
 // === write-request-headers, rewrite ===
 
 pub(crate) fn request_set(name: &str, value: &[u8]) {
@@ -167,6 +272,7 @@ fn edit_request(function: &str, work: impl FnOnce(&mut Request)) {
     on(|x| match x.phase {
         Phase::Request => work(&mut x.request),
         Phase::Response => panic!("`{function}` in a response hook: the request has left"),
+        Phase::Over => panic!("`{function}`: the request has left"),
     });
 }
 
@@ -210,6 +316,7 @@ pub(crate) fn response_remove(name: &str) {
 fn response<R>(function: &str, work: impl FnOnce(&mut Response) -> R) -> R {
     on(|x| match x.phase {
         Phase::Response => work(&mut x.response),
+        Phase::Over => panic!("`{function}`: the response has left"),
         Phase::Request => panic!("`{function}` in a request hook: there is no response yet"),
     })
 }

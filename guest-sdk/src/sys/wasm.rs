@@ -2,11 +2,15 @@
 
 use crate::Tls;
 use crate::bindings::extension::tidegate::extension as host;
+use crate::groups::Group;
 use crate::log::Level;
+use crate::metrics::Kind;
+use crate::store::Taken;
 
 pub(crate) use host::clock::{monotonic_ns, now_unix_ns};
 pub(crate) use host::conn::{client_ip, listener, peer, protocol};
 pub(crate) use host::fault::message as fault_message;
+pub(crate) use host::metrics::{add as metric_add, record_value as metric_record};
 pub(crate) use host::random::get_u64 as random_u64;
 pub(crate) use host::read_request::{
     authority, get as request_get, get_all as request_get_all, method, path, query, scheme, version,
@@ -15,6 +19,7 @@ pub(crate) use host::read_response::{get as response_get, get_all as response_ge
 pub(crate) use host::respond::may_respond;
 pub(crate) use host::rewrite::{set_authority, set_path, set_query};
 pub(crate) use host::route::may_forward;
+pub(crate) use host::store::{delete as store_delete, get as store_get, incr as store_incr, set as store_set};
 pub(crate) use host::vars::{get as var_get, set as var_set};
 pub(crate) use host::write_request_headers::{add as request_add, remove as request_remove, set as request_set};
 pub(crate) use host::write_response_headers::{
@@ -48,4 +53,26 @@ const fn log_level(level: Level) -> host::log::Level {
         Level::Warn => host::log::Level::Warn,
         Level::Error => host::log::Level::Error,
     }
+}
+
+pub(crate) fn metric_define(name: &str, kind: Kind) -> u32 {
+    let kind = match kind {
+        Kind::Counter => host::metrics::Kind::Counter,
+        Kind::Gauge => host::metrics::Kind::Gauge,
+        Kind::Histogram => host::metrics::Kind::Histogram,
+    };
+    host::metrics::define(name, kind)
+}
+
+pub(crate) fn store_take(key: &str, burst: u32, per_second: f64) -> Taken {
+    match host::store::take(key, burst, per_second) {
+        host::store::Taken::Yes => Taken::Yes,
+        host::store::Taken::No => Taken::No,
+        host::store::Taken::Full => Taken::Full,
+    }
+}
+
+pub(crate) fn groups() -> Vec<Group> {
+    let group = |group: host::groups::Group| Group { name: group.name, healthy: group.healthy, total: group.total };
+    host::groups::list().into_iter().map(group).collect()
 }

@@ -239,10 +239,7 @@ impl<'e> Notes<'e> {
         };
         self.lines.push(Line::Hook {
             extension: known.map(|extension| extension.name.clone()).unwrap_or_default(),
-            hook: match hook {
-                Hook::Request => "request",
-                Hook::Response => "response",
-            },
+            hook: hook.name(),
             verdict,
         });
     }

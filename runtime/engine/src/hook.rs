@@ -13,6 +13,41 @@ pub enum Hook {
     Request,
     /// The response's head is known, and nothing has left for the client.
     Response,
+    /// A piece of the request's body is there.
+    RequestBody,
+    /// A piece of the response's body is there.
+    ResponseBody,
+    /// The request is over.
+    Log,
+    /// Time has passed; there is no request.
+    Tick,
+}
+
+impl Hook {
+    /// Its name for people: `request`, `response-body` …
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::RequestBody => "request-body",
+            Self::ResponseBody => "response-body",
+            Self::Log => "log",
+            Self::Tick => "tick",
+        }
+    }
+}
+
+/// What a body hook decides about a piece.
+#[derive(Debug)]
+pub enum BodyVerdict {
+    /// It goes on as it is.
+    Next,
+    /// This goes on in its place.
+    Replace(Bytes),
+    /// Answer with this; nothing has left yet.
+    Respond(Reply),
+    /// Close the connection.
+    Close,
 }
 
 /// What a hook decides.
@@ -65,9 +100,26 @@ pub enum HookFaultKind {
     Instance,
     /// The verdict names a server group that the policy does not have.
     UnknownGroup,
+    /// A body is longer than the guest wanted to take.
+    BodyTooLong,
+    /// The guest failed again and again, and is not called for a while.
+    Paused,
 }
 
 impl HookFaultKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Trap,
+        Self::Deadline,
+        Self::Memory,
+        Self::NotAllowed,
+        Self::BadValue,
+        Self::Instance,
+        Self::UnknownGroup,
+        Self::BodyTooLong,
+        Self::Paused,
+    ];
+
     /// The name in logs and counters.
     pub const fn name(self) -> &'static str {
         match self {
@@ -78,6 +130,8 @@ impl HookFaultKind {
             Self::BadValue => "bad-value",
             Self::Instance => "instance",
             Self::UnknownGroup => "unknown-group",
+            Self::BodyTooLong => "body-too-long",
+            Self::Paused => "paused",
         }
     }
 }

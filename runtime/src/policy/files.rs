@@ -123,6 +123,10 @@ impl Loader for Files<'_> {
         let hooks = report.hooks.into_iter().map(|hook| match hook {
             Hook::Request => ModuleHook::Request,
             Hook::Response => ModuleHook::Response,
+            Hook::RequestBody => ModuleHook::RequestBody,
+            Hook::ResponseBody => ModuleHook::ResponseBody,
+            Hook::Log => ModuleHook::Log,
+            Hook::Tick => ModuleHook::Tick,
         });
         Ok(ModuleFacts { hooks: hooks.collect(), needs, unknown_imports: report.unknown_imports, init_error })
     }

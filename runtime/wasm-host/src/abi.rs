@@ -30,6 +30,19 @@ pub(crate) enum Verdict {
     Close,
 }
 
+#[derive(Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum BodyVerdict {
+    #[component(name = "next")]
+    Next,
+    #[component(name = "replace")]
+    Replace(Vec<u8>),
+    #[component(name = "respond")]
+    Respond(Reply),
+    #[component(name = "close")]
+    Close,
+}
+
 flags! {
     Hooks {
         #[component(name = "request")]
@@ -78,7 +91,6 @@ pub(crate) struct Interest {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
-#[expect(dead_code, reason = "the derived code makes them of the guest's numbers")]
 #[component(enum)]
 #[repr(u8)]
 pub(crate) enum Level {
@@ -98,4 +110,36 @@ pub(crate) struct TlsInfo {
     pub(crate) sni: Option<String>,
     pub(crate) version: String,
     pub(crate) cipher: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+pub(crate) enum MetricKind {
+    #[component(name = "counter")]
+    Counter,
+    #[component(name = "gauge")]
+    Gauge,
+    #[component(name = "histogram")]
+    Histogram,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub(crate) enum Taken {
+    #[component(name = "yes")]
+    Yes,
+    #[component(name = "no")]
+    No,
+    #[component(name = "full")]
+    Full,
+}
+
+#[derive(Debug, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) healthy: u32,
+    pub(crate) total: u32,
 }

@@ -9,7 +9,8 @@ use crate::inspect::{ModuleError, ModuleReport};
 use crate::interfaces::LIFECYCLE;
 use crate::lane::Form;
 use crate::limits::{
-    CORE_INSTANCES_PER_COMPONENT, KEEP_RESIDENT_BYTES, STACK_BYTES, TABLE_ELEMENTS, TABLES_PER_COMPONENT,
+    CORE_INSTANCES_PER_COMPONENT, KEEP_RESIDENT_BYTES, STACK_BYTES, TABLE_ELEMENTS, TABLE_KEEP_RESIDENT_BYTES,
+    TABLES_PER_COMPONENT,
 };
 use crate::log::one_line;
 
@@ -41,7 +42,7 @@ fn pooling(instances: u32) -> PoolingAllocationConfig {
         .table_elements(TABLE_ELEMENTS)
         .pagemap_scan(Enabled::Auto);
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pooling.linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
+        pooling.linear_memory_keep_resident(KEEP_RESIDENT_BYTES).table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);
     }
     pooling
 }

@@ -70,6 +70,36 @@ pub(crate) trait Define {
         name: &'static str,
         f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), Stop> + Shared,
     ) -> Defined;
+    /// `func(string, list<u8>, u32) -> scalar`
+    fn scalar_text_bytes_u32<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, Stop> + Shared,
+    ) -> Defined;
+    /// `func(string, s64, u32) -> answer`
+    fn answer_text_s64_u32<R: Answer>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, Stop> + Shared,
+    ) -> Defined;
+    /// `func(string, u32, f64) -> scalar`
+    fn scalar_text_u32_f64<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, Stop> + Shared,
+    ) -> Defined;
+    /// `func(string, kind) -> scalar`
+    fn scalar_text_kind<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, abi::MetricKind) -> Result<R, Stop> + Shared,
+    ) -> Defined;
+    /// `func(u32, f64)`
+    fn act_u32_f64(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, u32, f64) -> Result<(), Stop> + Shared,
+    ) -> Defined;
     /// `func(u16)`
     fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined;
     /// `func(level) -> scalar`
@@ -118,6 +148,20 @@ impl Scalar for u64 {
     type Core = Self;
     fn core(self) -> Self {
         self
+    }
+}
+
+impl Scalar for u32 {
+    type Core = Self;
+    fn core(self) -> Self {
+        self
+    }
+}
+
+impl Scalar for abi::Taken {
+    type Core = u32;
+    fn core(self) -> u32 {
+        self as u32
     }
 }
 
@@ -193,7 +237,7 @@ impl<T: Answer> Answer for Option<T> {
     const SIZE: u32 = T::SIZE + T::ALIGN;
     const ALIGN: u32 = T::ALIGN;
     fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()> {
-        out.put_u8(at, self.is_some().into())?;
+        out.put(at, &[self.is_some().into()])?;
         match self {
             Some(value) => value.store(out, at + T::ALIGN),
             None => Ok(()),
@@ -215,8 +259,8 @@ impl<T: Answer> Answer for Vec<T> {
             item.store(out, item_at)?;
             item_at += T::SIZE;
         }
-        out.put_u32(at, start)?;
-        out.put_u32(at + 4, length)
+        out.put(at, &start.to_le_bytes())?;
+        out.put(at + 4, &length.to_le_bytes())
     }
 }
 
@@ -244,5 +288,32 @@ impl Answer for abi::TlsInfo {
         self.sni.store(out, at)?;
         self.version.store(out, at + 12)?;
         self.cipher.store(out, at + 20)
+    }
+}
+
+impl Answer for i64 {
+    type Component = Self;
+    fn component(self) -> Self {
+        self
+    }
+
+    const SIZE: u32 = 8;
+    const ALIGN: u32 = 8;
+    fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()> {
+        out.put(at, &self.to_le_bytes())
+    }
+}
+
+impl Answer for abi::Group {
+    type Component = Self;
+    fn component(self) -> Self {
+        self
+    }
+
+    const SIZE: u32 = 16;
+    fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()> {
+        out.put_bytes(at, self.name.as_bytes())?;
+        out.put(at + 8, &self.healthy.to_le_bytes())?;
+        out.put(at + 12, &self.total.to_le_bytes())
     }
 }

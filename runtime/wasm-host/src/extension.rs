@@ -12,9 +12,11 @@ use crate::compile::Code;
 use crate::guest::Settings;
 use crate::host::Host;
 use crate::inspect::{ModuleError, ModuleReport, Need};
-use crate::interest::Interest;
+use crate::interest::{BodyMode, Interest};
 use crate::interfaces::{PACKAGE, VERSION};
 use crate::lane::Linked;
+use crate::log::{LogLevel, LogRecord};
+use crate::metrics::Shared;
 use crate::pool::Instance;
 
 /// What a policy says about an extension.
@@ -42,7 +44,8 @@ pub struct ExtensionSpec {
 pub struct Extension {
     spec: ExtensionSpec,
     engine: Engine,
-    code: Arc<Code>,
+    /// Kept, so that the host finds it for as long as it is in use.
+    _code: Arc<Code>,
     linked: Linked,
     settings: Arc<Settings>,
     interest: Interest,
@@ -117,13 +120,18 @@ impl Extension {
         let compile = |error: wasmtime::Error| LoadError::Compile(crate::log::one_line(&format!("{error:#}"), 512));
         let linked = code.form.link(host.engine(), &spec.allow).map_err(compile)?;
         let (log, log_level) = host.log();
-        let settings =
-            Settings { name: spec.name.clone(), allow: spec.allow.clone(), log, log_level, ticker: host.ticker() };
-        let settings = Arc::new(settings);
+        let settings = Arc::new(Settings {
+            name: spec.name.clone(),
+            allow: spec.allow.clone(),
+            log,
+            log_level,
+            ticker: host.ticker(),
+            shared: host.shared(&spec.name),
+        });
         let (_, asked) = Instance::new(host.engine(), &linked, &settings, spec).map_err(LoadError::InitFault)?;
         let asked = asked.map_err(LoadError::Init)?;
         let interest = Interest::new(&asked, &code.report.hooks).map_err(LoadError::Interest)?;
-        Ok(Self { spec: spec.clone(), engine: host.engine().clone(), code, linked, settings, interest })
+        Ok(Self { spec: spec.clone(), engine: host.engine().clone(), _code: code, linked, settings, interest })
     }
 
     /// What it was loaded from.
@@ -134,6 +142,25 @@ impl Extension {
     /// Whether it wants to be asked about this exchange in this hook. If not, the call is left out.
     pub fn wants(&self, hook: Hook, exchange: &Exchange) -> bool {
         self.interest.covers(hook, exchange)
+    }
+
+    /// What it wants of the body of this exchange, in a body hook.
+    pub fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
+        self.interest.body(hook, exchange)
+    }
+
+    /// The time between its ticks, if it wants any.
+    pub const fn tick(&self) -> Option<Duration> {
+        self.interest.tick()
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.settings.shared
+    }
+
+    /// Writes to the gateway's log, about the extension.
+    pub(crate) fn say(&self, level: LogLevel, message: &str) {
+        (self.settings.log)(LogRecord { extension: &self.settings.name, level, message });
     }
 
     /// An instance that has run `init`.

@@ -1,6 +1,7 @@
 //! What the host keeps for one instance: the exchange of the current call, its limits, and what it used of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http::HeaderName;
@@ -12,10 +13,11 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 use crate::fault::Stop;
 use crate::lane::memory::Handles;
 use crate::limits::{
-    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, TABLE_ELEMENTS,
-    WALL_CLOCK_FACTOR,
+    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, STORE_CALLS_PER_CALL,
+    TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
 };
 use crate::log::{LogLevel, LogRecord, LogSink, one_line};
+use crate::metrics::{GroupSource, Shared};
 use crate::ticker::Ticker;
 
 /// The data of one instance's store.
@@ -30,6 +32,8 @@ pub(crate) struct Guest {
     pub(crate) random: Vec<u8>,
     /// Memory and allocator of a core module, while it may call the host.
     pub(crate) handles: Option<Box<Handles>>,
+    /// Where it reads the server groups.
+    pub(crate) groups: Option<GroupSource>,
     call: Call,
 }
 
@@ -40,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) log: LogSink,
     pub(crate) log_level: LogLevel,
     pub(crate) ticker: Arc<Ticker>,
+    /// What all instances of the extensions of this name share.
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Linear memory of one instance.
@@ -57,6 +63,8 @@ pub(crate) struct Memory {
 struct Call {
     /// The exchange, and the hook that it is in; `None` in `init`.
     exchange: Option<(Hook, Box<Exchange>)>,
+    /// Whether the exchange's body is passing through, and its head has left.
+    streams: bool,
     /// CPU time that the call may use.
     time: Duration,
     /// The thread's CPU time and the clock at the first tick within the call.
@@ -64,6 +72,7 @@ struct Call {
     headers_written: u32,
     header_bytes_written: usize,
     log_lines: u32,
+    store_calls: u32,
 }
 
 impl Guest {
@@ -75,6 +84,7 @@ impl Guest {
             names: Vec::new(),
             random: Vec::new(),
             handles: None,
+            groups: None,
             call: Call::default(),
         }
     }
@@ -91,7 +101,12 @@ impl Guest {
         }
     }
 
-    /// Begins a call that may use `time`; `exchange` is `None` for `init`.
+    /// The body of this call's exchange passes through: its head has left.
+    pub(crate) fn streams(&mut self) {
+        self.call.streams = true;
+    }
+
+    /// Begins a call that may use `time`; `exchange` is `None` for `init` and ticks.
     pub(crate) fn begin(&mut self, exchange: Option<(Hook, Box<Exchange>)>, time: Duration) {
         self.call = Call { exchange, time, ..Call::default() };
         self.settings.ticker.guest_runs();
@@ -101,6 +116,7 @@ impl Guest {
     pub(crate) fn end(&mut self) -> Option<Box<Exchange>> {
         let dropped = self.call.log_lines.saturating_sub(LOG_LINES_PER_CALL);
         if dropped > 0 {
+            self.settings.shared.counts.lines_dropped.fetch_add(dropped.into(), Ordering::Relaxed);
             let text = format!("{dropped} more lines of this call were dropped: a call may write {LOG_LINES_PER_CALL}");
             self.send(LogLevel::Warn, &text);
         }
@@ -150,12 +166,15 @@ impl Guest {
         }
     }
 
-    /// The request, for `function` to change `what`.
+    /// The request, for `function` to change `what`: in the request hook, and with a whole body, nothing has left yet.
     pub(crate) fn request_mut(&mut self, function: &str, what: &str) -> Result<&mut Request, Stop> {
+        let streams = self.call.streams;
         match &mut self.call.exchange {
             Some((Hook::Request, exchange)) => Ok(&mut exchange.request),
-            Some((Hook::Response, _)) => Err(Stop::not_allowed(format!(
-                "`{function}` of `{what}` in a response hook: the request has left, and is read-only"
+            Some((Hook::RequestBody, exchange)) if !streams => Ok(&mut exchange.request),
+            Some((hook, _)) => Err(Stop::not_allowed(format!(
+                "`{function}` of `{what}` in a {} hook: the request has left, and is read-only",
+                hook.name()
             ))),
             None => Err(no_request(function)),
         }
@@ -164,7 +183,7 @@ impl Guest {
     /// The response, for `function`.
     pub(crate) fn response(&self, function: &str) -> Result<&Response, Stop> {
         let response = match &self.call.exchange {
-            Some((Hook::Response, exchange)) => exchange.response.as_ref(),
+            Some((Hook::Response | Hook::ResponseBody | Hook::Log, exchange)) => exchange.response.as_ref(),
             _ => None,
         };
         response.ok_or_else(|| no_response(function))
@@ -172,11 +191,29 @@ impl Guest {
 
     /// The response, for `function` to change.
     pub(crate) fn response_mut(&mut self, function: &str) -> Result<&mut Response, Stop> {
+        let streams = self.call.streams;
         let response = match &mut self.call.exchange {
             Some((Hook::Response, exchange)) => exchange.response.as_mut(),
+            Some((Hook::ResponseBody, exchange)) if !streams => exchange.response.as_mut(),
+            Some((hook @ (Hook::ResponseBody | Hook::Log), _)) => {
+                let hook = hook.name();
+                let message = format!("`{function}` in a {hook} hook: the response has left, and is read-only");
+                return Err(Stop::not_allowed(message));
+            }
             _ => None,
         };
         response.ok_or_else(|| no_response(function))
+    }
+
+    /// Counts a call of the store.
+    pub(crate) fn count_store(&mut self) -> Result<(), Stop> {
+        self.call.store_calls += 1;
+        if self.call.store_calls > STORE_CALLS_PER_CALL {
+            return Err(Stop::bad_value(format!(
+                "the guest used the store too often: a call may do so {STORE_CALLS_PER_CALL} times"
+            )));
+        }
+        Ok(())
     }
 
     /// Counts a header field that the guest writes.
@@ -208,7 +245,7 @@ impl Guest {
 }
 
 fn no_request(function: &str) -> Stop {
-    Stop::not_allowed(format!("`{function}` in `init`: there is no request yet"))
+    Stop::not_allowed(format!("`{function}` in `init` or a tick: there is no request"))
 }
 
 fn no_response(function: &str) -> Stop {
@@ -249,6 +286,7 @@ pub(crate) mod tests {
             log: Arc::new(|_| {}),
             log_level: LogLevel::Info,
             ticker: Arc::new(Ticker::start(wasmtime::Engine::default()).unwrap()),
+            shared: Arc::default(),
         };
         Guest::new(Arc::new(settings), 1024)
     }

@@ -10,6 +10,7 @@ use crate::extension::{Extension, ExtensionSpec, LoadError};
 use crate::inspect::{self, ModuleError, ModuleReport};
 use crate::limits::POOLED_INSTANCES;
 use crate::log::{LogLevel, LogSink};
+use crate::metrics::{Sample, Shared};
 use crate::ticker::Ticker;
 
 /// Runs the extensions of a process; there is one.
@@ -22,6 +23,8 @@ pub struct Host {
     /// few, so that a scan is all that a lookup needs.
     codes: Mutex<Vec<Weak<Code>>>,
     extensions: Mutex<Vec<Weak<Extension>>>,
+    /// What extensions of one name share, for as long as there is one.
+    shared: Mutex<Vec<(String, Weak<Shared>)>>,
 }
 
 /// Settings of the host.
@@ -85,6 +88,7 @@ impl Host {
             log_level: options.log_level,
             codes: Mutex::default(),
             extensions: Mutex::default(),
+            shared: Mutex::default(),
         })
     }
 
@@ -131,6 +135,24 @@ impl Host {
         let code = Arc::new(Code::compile(&self.engine, Arc::clone(module), &component, report)?);
         keep(&self.codes, &code);
         Ok(code)
+    }
+
+    /// Every metric of every extension, as it stands: what guests defined, and what the host counts of them.
+    pub fn samples(&self) -> Vec<Sample> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = shared.iter().filter_map(|(name, shared)| Some((name, shared.upgrade()?)));
+        live.flat_map(|(name, shared)| shared.samples(name)).collect()
+    }
+
+    pub(crate) fn shared(&self, name: &str) -> Arc<Shared> {
+        let mut known = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(_, shared)| shared.strong_count() > 0);
+        let found = known.iter().find(|(of, _)| of == name).and_then(|(_, shared)| shared.upgrade());
+        found.unwrap_or_else(|| {
+            let shared = Arc::new(Shared::default());
+            known.push((name.to_owned(), Arc::downgrade(&shared)));
+            shared
+        })
     }
 
     pub(crate) const fn engine(&self) -> &Engine {

@@ -9,7 +9,7 @@ use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::decoding::decode_world;
 use wit_parser::{Resolve, WorldId};
 
-use crate::interfaces::{HOOKS, LIFECYCLE, PACKAGE, VERSION, capability_of, interface_of};
+use crate::interfaces::{HOOKS, LIFECYCLE, PACKAGE, VERSION, capability_of, capability_of_hook, interface_of};
 use crate::limits::MODULE_BYTES;
 use crate::log::one_line;
 
@@ -18,7 +18,7 @@ use crate::log::one_line;
 pub struct ModuleReport {
     /// The hooks that it exports.
     pub hooks: Vec<Hook>,
-    /// Imports that a policy must allow, in the order of the module.
+    /// Imports that a policy must allow, in the order of the module; then exports, of which only body hooks need a word.
     pub needs: Vec<Need>,
     /// Imports that the host does not have, by their full names.
     pub unknown_imports: Vec<String>,
@@ -26,7 +26,7 @@ pub struct ModuleReport {
     pub unknown_exports: Vec<String>,
 }
 
-/// An import, and the word of `allow` that covers it.
+/// An import or an exported hook, and the word of `allow` that covers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
     /// The full name: `tidegate:extension/write-request-headers@0.1.0`.
@@ -157,13 +157,20 @@ fn report(resolve: &Resolve, world: WorldId) -> Result<ModuleReport, ModuleError
         let export = resolve.name_world_key(key);
         match interface_of(&export) {
             Some(LIFECYCLE) => lifecycle = true,
-            Some(name) if HOOKS.iter().any(|(known, _)| *known == name) => exported.push(name.to_owned()),
+            Some(name) if HOOKS.iter().any(|(known, _)| *known == name) => {
+                exported.push((name.to_owned(), export.clone()));
+            }
             _ if export.starts_with(PACKAGE) => report.unknown_exports.push(export),
             _ => {}
         }
     }
-    let hooks = HOOKS.iter().filter(|(name, _)| exported.iter().any(|export| export == name));
-    report.hooks = hooks.map(|(_, hook)| *hook).collect();
+    for (name, hook) in HOOKS.iter().filter(|(name, _)| exported.iter().any(|(interface, _)| interface == name)) {
+        report.hooks.push(*hook);
+        if let Some(capability) = capability_of_hook(*hook) {
+            let import = exported.iter().find(|(interface, _)| interface == name).map(|(_, full)| full.clone());
+            report.needs.push(Need { import: import.unwrap_or_default(), capability });
+        }
+    }
     if !lifecycle {
         return Err(ModuleError::NoExport("lifecycle"));
     }

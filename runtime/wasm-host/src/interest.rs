@@ -1,43 +1,52 @@
 //! What an extension wants to be asked about, tested without calling it.
 
+use std::time::Duration;
+
 use http::Method;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::Hook;
 
 use crate::abi;
-use crate::limits::INTEREST_ENTRIES;
+use crate::interfaces::HOOKS;
+use crate::limits::{BODY_BYTES, BODY_PIECE_BYTES, INTEREST_ENTRIES, TICK_MS};
 
 /// An interest that has been checked.
 #[derive(Debug)]
 pub(crate) struct Interest {
-    request: bool,
-    response: bool,
+    hooks: abi::Hooks,
     /// Empty: every method.
     methods: Vec<Method>,
     /// Without a slash at the end; empty: every path.
     path_prefixes: Vec<String>,
+    request_body: Option<BodyMode>,
+    response_body: Option<BodyMode>,
+    tick: Option<Duration>,
+}
+
+/// How much of a body an extension wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyMode {
+    /// Piece by piece, each of at most so many bytes.
+    Stream(usize),
+    /// The whole, of at most so many bytes.
+    Buffer(usize),
 }
 
 impl Interest {
     /// Checks what `init` answered, against the hooks that the module exports. The error is for the policy's author.
     pub(crate) fn new(asked: &abi::Interest, exported: &[Hook]) -> Result<Self, String> {
-        let served = abi::Hooks::REQUEST | abi::Hooks::RESPONSE;
-        if asked.hooks | served != served
-            || asked.request_body != abi::BodyMode::None
-            || asked.response_body != abi::BodyMode::None
-            || asked.tick_ms != 0
-        {
-            return Err(
-                "its interest asks for body, log or tick hooks, which this version does not have yet".to_owned()
-            );
-        }
-        let request = (asked.hooks & abi::Hooks::REQUEST) == abi::Hooks::REQUEST;
-        let response = (asked.hooks & abi::Hooks::RESPONSE) == abi::Hooks::RESPONSE;
-        for (wanted, hook, name) in [(request, Hook::Request, "on-request"), (response, Hook::Response, "on-response")]
-        {
-            if wanted && !exported.contains(&hook) {
+        for (name, hook) in HOOKS {
+            if has(asked.hooks, hook) && !exported.contains(&hook) {
                 return Err(format!("its interest asks for the hook `{name}`, which it does not export"));
             }
+        }
+        let request_body = body_mode(asked, Hook::RequestBody, asked.request_body)?;
+        let response_body = body_mode(asked, Hook::ResponseBody, asked.response_body)?;
+        let tick = has(asked.hooks, Hook::Tick);
+        if tick != (asked.tick_ms > 0) {
+            return Err(
+                "its interest must ask for the hook `on-tick` and for a `tick-ms` above 0, or for neither".to_owned()
+            );
         }
         if asked.methods.len() > INTEREST_ENTRIES || asked.path_prefixes.len() > INTEREST_ENTRIES {
             return Err(format!("its interest lists more than {INTEREST_ENTRIES} methods or path prefixes"));
@@ -50,25 +59,68 @@ impl Interest {
             None => Err(format!("its interest lists the path `{text}`, which does not begin with `/`")),
         };
         Ok(Self {
-            request,
-            response,
+            hooks: asked.hooks,
             methods: asked.methods.iter().map(method).collect::<Result<_, _>>()?,
             path_prefixes: asked.path_prefixes.iter().map(prefix).collect::<Result<_, _>>()?,
+            request_body,
+            response_body,
+            tick: tick.then(|| Duration::from_millis(asked.tick_ms.max(TICK_MS).into())),
         })
     }
 
+    /// What it wants of a body of this exchange.
+    pub(crate) fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
+        let mode = if hook == Hook::RequestBody { self.request_body } else { self.response_body };
+        mode.filter(|_| self.covers(hook, exchange))
+    }
+
+    /// The time between ticks.
+    pub(crate) const fn tick(&self) -> Option<Duration> {
+        self.tick
+    }
+
     pub(crate) fn covers(&self, hook: Hook, exchange: &Exchange) -> bool {
-        let hooked = match hook {
-            Hook::Request => self.request,
-            Hook::Response => self.response,
-        };
-        hooked
+        has(self.hooks, hook)
             && (self.methods.is_empty() || self.methods.contains(&exchange.request.method))
             && (self.path_prefixes.is_empty() || {
                 let path = exchange.request.target.path();
                 self.path_prefixes.iter().any(|prefix| is_under(path, prefix))
             })
     }
+}
+
+fn has(hooks: abi::Hooks, hook: Hook) -> bool {
+    let flag = match hook {
+        Hook::Request => abi::Hooks::REQUEST,
+        Hook::Response => abi::Hooks::RESPONSE,
+        Hook::RequestBody => abi::Hooks::REQUEST_BODY,
+        Hook::ResponseBody => abi::Hooks::RESPONSE_BODY,
+        Hook::Log => abi::Hooks::LOG,
+        Hook::Tick => abi::Hooks::TICK,
+    };
+    (hooks & flag) == flag
+}
+
+fn body_mode(asked: &abi::Interest, hook: Hook, mode: abi::BodyMode) -> Result<Option<BodyMode>, String> {
+    let name = hook.name();
+    let size = |bytes: u32, least: u32| {
+        if (least..=BODY_BYTES).contains(&bytes) {
+            Ok(bytes as usize)
+        } else {
+            Err(format!("its interest asks for {bytes} bytes of `{name}` at once: {least} to {BODY_BYTES} can be had"))
+        }
+    };
+    let mode = match mode {
+        abi::BodyMode::None => None,
+        abi::BodyMode::Stream(bytes) => Some(BodyMode::Stream(size(bytes, BODY_PIECE_BYTES)?)),
+        abi::BodyMode::Buffer(bytes) => Some(BodyMode::Buffer(size(bytes, 1)?)),
+    };
+    if has(asked.hooks, hook) != mode.is_some() {
+        return Err(format!(
+            "its interest must ask for the hook `on-{name}` and for a mode of `{name}`, or for neither"
+        ));
+    }
+    Ok(mode)
 }
 
 /// Whether `path` is `prefix` or below it, by whole segments.
@@ -97,9 +149,11 @@ mod tests {
         assert!(Interest::new(&asked(), &both).is_ok());
         assert!(Interest::new(&asked(), &[Hook::Response]).is_err_and(|why| why.contains("`on-request`")));
         let tick = abi::Interest { tick_ms: 5, ..asked() };
-        assert!(Interest::new(&tick, &both).is_err_and(|why| why.contains("does not have yet")));
+        assert!(Interest::new(&tick, &both).is_err_and(|why| why.contains("`on-tick`")));
         let body = abi::Interest { hooks: abi::Hooks::REQUEST_BODY, ..asked() };
-        assert!(Interest::new(&body, &both).is_err_and(|why| why.contains("does not have yet")));
+        assert!(Interest::new(&body, &[Hook::RequestBody]).is_err_and(|why| why.contains("or for neither")));
+        let large = abi::Interest { request_body: abi::BodyMode::Buffer(u32::MAX), ..body };
+        assert!(Interest::new(&large, &[Hook::RequestBody]).is_err_and(|why| why.contains("4294967295 bytes")));
         let method = abi::Interest { methods: vec!["G T".to_owned()], ..asked() };
         assert!(Interest::new(&method, &both).is_err_and(|why| why.contains("`G T`")));
         let path = abi::Interest { path_prefixes: vec!["api".to_owned()], ..asked() };

@@ -9,7 +9,7 @@ pub(crate) const PACKAGE: &str = "tidegate:extension";
 pub(crate) const VERSION: &str = "0.1.0";
 
 /// Every import that the host serves, and what it needs; `None` needs nothing.
-pub(crate) const IMPORTS: [(&str, Option<Capability>); 14] = [
+pub(crate) const IMPORTS: [(&str, Option<Capability>); 17] = [
     ("types", None),
     ("fault", None),
     ("read-request", Some(Capability::ReadRequest)),
@@ -24,13 +24,31 @@ pub(crate) const IMPORTS: [(&str, Option<Capability>); 14] = [
     ("log", Some(Capability::Log)),
     ("clock", Some(Capability::Clock)),
     ("random", Some(Capability::Random)),
+    ("metrics", Some(Capability::Metrics)),
+    ("store", Some(Capability::Store)),
+    ("groups", Some(Capability::Route)),
 ];
 
 /// The export that every extension has.
 pub(crate) const LIFECYCLE: &str = "lifecycle";
 
 /// The exports that are hooks.
-pub(crate) const HOOKS: [(&str, Hook); 2] = [("on-request", Hook::Request), ("on-response", Hook::Response)];
+pub(crate) const HOOKS: [(&str, Hook); 6] = [
+    ("on-request", Hook::Request),
+    ("on-response", Hook::Response),
+    ("on-request-body", Hook::RequestBody),
+    ("on-response-body", Hook::ResponseBody),
+    ("on-log", Hook::Log),
+    ("on-tick", Hook::Tick),
+];
+
+/// What exporting a hook needs.
+pub(crate) const fn capability_of_hook(hook: Hook) -> Option<Capability> {
+    match hook {
+        Hook::RequestBody | Hook::ResponseBody => Some(Capability::Body),
+        _ => None,
+    }
+}
 
 /// The full name of an interface: `tidegate:extension/log@0.1.0`.
 pub(crate) fn full_name(interface: &str) -> String {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod abi;
+mod breaker;
 mod compile;
 mod define;
 mod extension;
@@ -22,11 +23,15 @@ mod interfaces;
 mod lane;
 pub mod limits;
 mod log;
+mod metrics;
 mod pool;
+mod store;
 mod ticker;
 
 pub use extension::{Extension, ExtensionSpec, LoadError};
 pub use host::{Host, HostError, HostOptions};
 pub use inspect::{ModuleError, ModuleReport, Need};
+pub use interest::BodyMode;
 pub use log::{LogLevel, LogRecord, LogSink};
+pub use metrics::{GroupSource, GroupState, Groups, MetricKind, Sample};
 pub use pool::Pool;

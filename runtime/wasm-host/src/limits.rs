@@ -44,6 +44,9 @@ pub const TABLES_PER_COMPONENT: u32 = 4;
 /// fresh instance costs less than half; without the scan it costs more, so it is then off.
 pub const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 
+/// The same for its table: a page or two is cheaper to clear than to give back and fault in again.
+pub const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
+
 /// Bytes that one call of a host function may copy out of the guest, and that a verdict may hold.
 pub const TRANSFER_BYTES: usize = 2 * 1024 * 1024;
 
@@ -73,3 +76,40 @@ pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Header names that an instance remembers as checked: more than a filter writes, few enough to search one by one.
 pub const KNOWN_NAMES: usize = 16;
+
+/// Entries of an extension's store, over all workers: room for a counter for each of many clients, some ten megabytes.
+pub const STORE_ENTRIES: usize = 65_536;
+
+/// Keys, values and bookkeeping of an extension's store, in bytes.
+pub const STORE_BYTES: usize = 16 * 1024 * 1024;
+
+/// A key of a store, in bytes.
+pub const STORE_KEY_BYTES: usize = 1024;
+
+/// Calls of the store in one call of a hook: each may take a lock that other workers want.
+pub const STORE_CALLS_PER_CALL: u32 = 256;
+
+/// Metrics of an extension.
+pub const METRICS_PER_EXTENSION: usize = 64;
+
+/// The name of a metric, in bytes.
+pub const METRIC_NAME_BYTES: usize = 64;
+
+/// Faults in a row after which a worker stops calling an extension for a while. A guest that always loops would
+/// otherwise cost its whole time limit for every request.
+pub const BREAKER_FAULTS: u32 = 10;
+
+/// The first pause; each further one is twice as long, while the call after it fails, too.
+pub const BREAKER_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause.
+pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The most that an extension may ask for of a body at once, in bytes: each of its calls copies it into the guest.
+pub const BODY_BYTES: u32 = 1024 * 1024;
+
+/// The smallest piece in stream mode, in bytes: smaller ones would cost a call for nearly nothing.
+pub const BODY_PIECE_BYTES: u32 = 1024;
+
+/// The shortest time between ticks, in milliseconds.
+pub const TICK_MS: u32 = 100;

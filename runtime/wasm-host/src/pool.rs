@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Capability, Hook, HookFault, HookFaultKind, Reply, Verdict};
+use tidegate_engine::hook::{BodyVerdict, Capability, Hook, HookFault, HookFaultKind, Reply, Verdict};
 use wasmtime::{Engine, Store};
 
 use crate::abi;
+use crate::breaker::Breaker;
 use crate::extension::{Extension, ExtensionSpec};
 use crate::fault::{Stop, classify};
 use crate::fields;
@@ -20,18 +22,23 @@ use crate::lane::{Asked, Hooks, Linked};
 use crate::limits::{
     CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, MEMORY_MARK_PERCENT, REPLY_BODY_BYTES, TRANSFER_BYTES,
 };
-use crate::log::one_line;
+use crate::log::{LogLevel, one_line};
+use crate::metrics::GroupSource;
 
 /// One worker's instances of an extension. Calls are synchronous, so one instance serves one call at a time.
 pub struct Pool {
     extension: Arc<Extension>,
     idle: Vec<Instance>,
+    breaker: Breaker,
+    groups: Option<GroupSource>,
+    /// When the next tick is due.
+    tick: Option<Instant>,
 }
 
 impl Pool {
     /// A pool without instances: the first call makes one.
     pub const fn new(extension: Arc<Extension>) -> Self {
-        Self { extension, idle: Vec::new() }
+        Self { extension, idle: Vec::new(), breaker: Breaker::new(), groups: None, tick: None }
     }
 
     /// The extension.
@@ -39,23 +46,129 @@ impl Pool {
         &self.extension
     }
 
-    /// Calls a hook. The exchange always comes back, changed by whatever the guest did before it ended. A fault costs
-    /// the instance, and nothing else.
+    /// Where its guests read the server groups from now on.
+    pub fn set_groups(&mut self, groups: GroupSource) {
+        self.groups = Some(groups);
+    }
+
+    /// Calls a hook that decides about a head. The exchange always comes back, changed by whatever the guest did before it
+    /// ended. A fault costs the instance, and nothing else.
     pub fn call(&mut self, hook: Hook, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) {
-        let mut instance = match self.idle.pop() {
-            Some(instance) => instance,
-            None => match self.extension.instantiate() {
-                Ok(instance) => instance,
-                Err(fault) => return (exchange, Err(fault)),
-            },
-        };
-        let (exchange, verdict) = instance.call(hook, exchange);
-        let spec = self.extension.spec();
-        let keeps = verdict.is_ok() && !spec.fresh && !instance.is_worn() && self.idle.len() < spec.instances as usize;
-        if keeps {
-            self.idle.push(instance);
-        }
+        let about = About { hook, exchange: Some(exchange), streams: false };
+        let (exchange, verdict) =
+            self.run(about, |hooks, store| hooks.run(store, hook), |verdict, guest| checked(verdict, guest, hook));
+        #[expect(clippy::expect_used, reason = "it was put in above, and an instance gives back what it got")]
+        let exchange = exchange.expect("the exchange of this call");
         (exchange, verdict)
+    }
+
+    /// Gives a piece of a body to a hook; `streams` says that the head has left.
+    pub fn call_body(
+        &mut self,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        (data, last): (&[u8], bool),
+        streams: bool,
+    ) -> (Box<Exchange>, Result<BodyVerdict, HookFault>) {
+        let about = About { hook, exchange: Some(exchange), streams };
+        let (exchange, verdict) = self.run(
+            about,
+            |hooks, store| hooks.run_body(store, hook, data, last),
+            |verdict, guest| checked_body(verdict, guest, streams),
+        );
+        #[expect(clippy::expect_used, reason = "it was put in above, and an instance gives back what it got")]
+        let exchange = exchange.expect("the exchange of this call");
+        (exchange, verdict)
+    }
+
+    /// Tells a guest that a request is over.
+    pub fn log(&mut self, exchange: Box<Exchange>) -> (Box<Exchange>, Result<(), HookFault>) {
+        let about = About { hook: Hook::Log, exchange: Some(exchange), streams: true };
+        let (exchange, told) = self.run(about, |hooks, store| hooks.tell(store, Hook::Log), |(), _| Ok(()));
+        #[expect(clippy::expect_used, reason = "it was put in above, and an instance gives back what it got")]
+        let exchange = exchange.expect("the exchange of this call");
+        (exchange, told)
+    }
+
+    /// Ticks, if the extension wants it and it is time.
+    ///
+    /// # Errors
+    ///
+    /// If the guest failed.
+    pub fn tick(&mut self, now: Instant) -> Result<(), HookFault> {
+        let Some(every) = self.extension.tick() else { return Ok(()) };
+        if self.tick.is_some_and(|due| now < due) {
+            return Ok(());
+        }
+        self.tick = Some(now + every);
+        let about = About { hook: Hook::Tick, exchange: None, streams: false };
+        self.run(about, |hooks, store| hooks.tell(store, Hook::Tick), |(), _| Ok(())).1
+    }
+
+    /// Counts a body that was longer than the guest wanted to take.
+    pub fn body_too_long(&self, most: usize) -> HookFault {
+        let fault = HookFault {
+            kind: HookFaultKind::BodyTooLong,
+            message: format!("the body is longer than the {most} bytes that the guest asked for"),
+        };
+        self.extension.shared().counts.fault(fault.kind);
+        fault
+    }
+
+    /// Calls an instance, keeps it if it may serve again, and keeps count of what went wrong.
+    fn run<A, V>(
+        &mut self,
+        about: About,
+        call: impl FnOnce(&Hooks, &mut Store<Guest>) -> wasmtime::Result<A>,
+        check: impl FnOnce(A, &mut Guest) -> Result<V, Stop>,
+    ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
+        if let Some(left) = self.breaker.left(Instant::now) {
+            let message =
+                format!("the extension failed again and again, and is not called for {} ms", left.as_millis());
+            self.extension.shared().counts.fault(HookFaultKind::Paused);
+            return (about.exchange, Err(HookFault { kind: HookFaultKind::Paused, message }));
+        }
+        let made = match self.idle.pop() {
+            Some(instance) => Ok(instance),
+            None => self.extension.instantiate(),
+        };
+        let (exchange, result) = match made {
+            Ok(mut instance) => {
+                if let Some(groups) = &self.groups {
+                    instance.set_groups(groups);
+                }
+                let (exchange, result) = instance.call(about, call, check);
+                let spec = self.extension.spec();
+                let kept = result.is_ok() && !spec.fresh && !instance.is_worn();
+                if kept && self.idle.len() < spec.instances as usize {
+                    self.idle.push(instance);
+                }
+                (exchange, result)
+            }
+            Err(fault) => (about.exchange, Err(fault)),
+        };
+        match &result {
+            Ok(_) => {
+                if self.breaker.succeeded() {
+                    self.extension.say(LogLevel::Info, "it works again");
+                }
+            }
+            Err(fault) => self.failed(fault),
+        }
+        (exchange, result)
+    }
+
+    #[cold]
+    fn failed(&mut self, fault: &HookFault) {
+        let counts = &self.extension.shared().counts;
+        counts.fault(fault.kind);
+        if let Some(pause) = self.breaker.failed(Instant::now()) {
+            counts.pauses.fetch_add(1, Ordering::Relaxed);
+            let last = one_line(&fault.message, 256);
+            let message =
+                format!("it failed again and again, and this worker does not call it for {pause:?}; last: {last}");
+            self.extension.say(LogLevel::Warn, &message);
+        }
     }
 }
 
@@ -63,6 +176,13 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("extension", &self.extension).field("idle", &self.idle.len()).finish()
     }
+}
+
+/// What a call is about.
+struct About {
+    hook: Hook,
+    exchange: Option<Box<Exchange>>,
+    streams: bool,
 }
 
 /// A guest that has run `init`.
@@ -110,20 +230,33 @@ impl Instance {
         }
     }
 
-    fn call(&mut self, hook: Hook, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) {
+    fn call<A, V>(
+        &mut self,
+        About { hook, exchange, streams }: About,
+        call: impl FnOnce(&Hooks, &mut Store<Guest>) -> wasmtime::Result<A>,
+        check: impl FnOnce(A, &mut Guest) -> Result<V, Stop>,
+    ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
         self.calls += 1;
-        self.store.data_mut().begin(Some((hook, exchange)), self.time);
-        self.store.set_epoch_deadline(1);
-        let result = self.hooks.run(&mut self.store, hook);
-
         let guest = self.store.data_mut();
-        let verdict = match result {
-            Ok(verdict) => checked(verdict, guest, hook).map_err(|stop| stop.0),
+        guest.begin(exchange.map(|exchange| (hook, exchange)), self.time);
+        if streams {
+            guest.streams();
+        }
+        self.store.set_epoch_deadline(1);
+        let result = call(&self.hooks, &mut self.store);
+        let guest = self.store.data_mut();
+        let result = match result {
+            Ok(answer) => check(answer, guest).map_err(|stop| stop.0),
             Err(error) => Err(classify(&error, guest)),
         };
-        #[expect(clippy::expect_used, reason = "`begin` put it there, and nothing but `end` takes it out")]
-        let exchange = guest.end().expect("the exchange of this call");
-        (exchange, verdict)
+        (guest.end(), result)
+    }
+
+    fn set_groups(&mut self, groups: &GroupSource) {
+        let known = &mut self.store.data_mut().groups;
+        if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, groups)) {
+            *known = Some(Arc::clone(groups));
+        }
     }
 
     /// Whether it should serve no more calls.
@@ -134,15 +267,6 @@ impl Instance {
 
 /// The verdict, if the guest may give it and the host can take it.
 fn checked(verdict: abi::Verdict, guest: &mut Guest, hook: Hook) -> Result<Verdict, Stop> {
-    let needs = |guest: &Guest, verdict: &str, capability: Capability| {
-        if guest.allows(capability) {
-            return Ok(());
-        }
-        let word = capability.word();
-        Err(Stop::not_allowed(format!(
-            "the guest said `{verdict}`, which `allow` does not list: add `{word}` to allow it"
-        )))
-    };
     match verdict {
         abi::Verdict::Next => Ok(Verdict::Next),
         abi::Verdict::Close => {
@@ -161,6 +285,33 @@ fn checked(verdict: abi::Verdict, guest: &mut Guest, hook: Hook) -> Result<Verdi
             reply(given, guest).map(Verdict::Respond)
         }
     }
+}
+
+/// The same for a body hook's verdict.
+fn checked_body(verdict: abi::BodyVerdict, guest: &mut Guest, streams: bool) -> Result<BodyVerdict, Stop> {
+    match verdict {
+        abi::BodyVerdict::Next => Ok(BodyVerdict::Next),
+        abi::BodyVerdict::Replace(data) => Ok(BodyVerdict::Replace(data.into())),
+        abi::BodyVerdict::Close => {
+            needs(guest, "close", Capability::Respond)?;
+            Ok(BodyVerdict::Close)
+        }
+        abi::BodyVerdict::Respond(given) => {
+            needs(guest, "respond", Capability::Respond)?;
+            if streams {
+                return Err(Stop::not_allowed("the guest said `respond` to a piece of a body: the head has left"));
+            }
+            reply(given, guest).map(BodyVerdict::Respond)
+        }
+    }
+}
+
+fn needs(guest: &Guest, verdict: &str, capability: Capability) -> Result<(), Stop> {
+    if guest.allows(capability) {
+        return Ok(());
+    }
+    let word = capability.word();
+    Err(Stop::not_allowed(format!("the guest said `{verdict}`, which `allow` does not list: add `{word}` to allow it")))
 }
 
 fn reply(given: abi::Reply, guest: &mut Guest) -> Result<Reply, Stop> {

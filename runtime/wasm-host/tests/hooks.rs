@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use common::{exchange, hostile, module, rig, spec};
 use http::Method;
-use tidegate_engine::hook::{Capability, Hook, Verdict};
-use tidegate_wasm_host::{ExtensionSpec, LoadError, ModuleError, Pool};
+use tidegate_engine::hook::{BodyVerdict, Capability, Hook, Verdict};
+use tidegate_wasm_host::{BodyMode, ExtensionSpec, GroupState, Groups, LoadError, ModuleError, Pool};
 
 #[test]
 fn client_headers_changes_both_heads() {
@@ -125,7 +125,7 @@ fn init_refuses_and_its_words_come_through() {
     assert_eq!(load(r#"{"init": "refuse"}"#), refused);
     assert!(load(r#"{"inot": 1}"#).to_string().contains("unknown field `inot`"));
     assert!(load(r#"{"init": "panic"}"#).to_string().ends_with("no way"), "{}", load(r#"{"init": "panic"}"#));
-    let early = "the extension failed in `init`: `read-request.path` in `init`: there is no request yet";
+    let early = "the extension failed in `init`: `read-request.path` in `init` or a tick: there is no request";
     assert_eq!(load(r#"{"init": "read"}"#).to_string(), early);
     assert!(load(r#"{"init": "loop"}"#).to_string().contains("of CPU time"));
 }
@@ -214,4 +214,149 @@ fn what_is_loaded_is_not_loaded_again_and_goes_with_its_last_user() {
     assert_eq!(host.modules(), 1, "one module, compiled once");
     drop((first, second));
     assert_eq!(host.modules(), 0);
+}
+
+#[test]
+fn a_core_module_and_its_component_answer_alike() {
+    let host = rig().host;
+    let core = hostile();
+    let component = wit_component::ComponentEncoder::default().module(&core.module).unwrap().encode().unwrap();
+    // Names of their own, so that they share no store.
+    let (one, two) = ("core".to_owned(), "component".to_owned());
+    let component = ExtensionSpec { name: two, module: component.into(), ..core.clone() };
+    let mut core = Pool::new(host.load(&ExtensionSpec { name: one, ..core }).unwrap());
+    let mut component = Pool::new(host.load(&component).unwrap());
+    // `random` and `clock` are not the same twice; `describe` calls both and tells the outcome of a comparison alone.
+    for act in [
+        "",
+        "panic",
+        "abort",
+        "crlf",
+        "bad-name",
+        "length",
+        "drop-host",
+        "many",
+        "large",
+        "huge",
+        "flood",
+        "long-line",
+        "var-bomb",
+        "vars",
+        "early",
+        "path",
+        "path-query",
+        "query",
+        "authority",
+        "bad-authority",
+        "forward",
+        "close",
+        "respond",
+        "big-reply",
+        "bad-reply",
+        "describe",
+        "store",
+        "store-calls",
+        "store-key",
+        "store-large",
+        "metrics",
+        "metric-flood",
+        "metric-name",
+        "metric-less",
+        "groups",
+    ] {
+        let call = |pool: &mut Pool| {
+            let (exchange, verdict) = pool.call(Hook::Request, exchange(&[("x-do", act), ("x-m", "1"), ("x-m", "2")]));
+            // The reason of a value that cannot be taken is worded by whoever reads it.
+            let verdict = format!("{verdict:?}").split(" take").next().unwrap().to_owned();
+            format!("{verdict} {:?} {:?}", exchange.request, exchange.vars)
+        };
+        assert_eq!(call(&mut core), call(&mut component), "{act}");
+        for pool in [&mut core, &mut component] {
+            assert!(pool.call(Hook::Request, exchange(&[])).1.is_ok());
+        }
+    }
+    for act in ["", "write-request", "no-content", "status", "informational", "forward", "crlf", "panic"] {
+        let call = |pool: &mut Pool| {
+            let (exchange, verdict) = pool.call(Hook::Response, exchange(&[("x-do-back", act)]));
+            format!("{verdict:?} {:?}", exchange.response)
+        };
+        assert_eq!(call(&mut core), call(&mut component), "{act}");
+        for pool in [&mut core, &mut component] {
+            assert!(pool.call(Hook::Request, exchange(&[])).1.is_ok());
+        }
+    }
+}
+
+#[test]
+fn bodies_are_passed_replaced_and_refused() {
+    let spec = spec("tidegate_hostile_guest", r#"{"body": ["buffer", 1024], "tick_ms": 200}"#);
+    let component = wit_component::ComponentEncoder::default().module(&spec.module).unwrap().encode().unwrap();
+    let host = rig().host;
+    for module in [Arc::clone(&spec.module), component.into()] {
+        let extension = host.load(&ExtensionSpec { module, ..spec.clone() }).unwrap();
+        assert_eq!(extension.body(Hook::RequestBody, &exchange(&[])), Some(BodyMode::Buffer(1024)));
+        let mut pool = Pool::new(extension);
+        let mut say = |data: &[u8], last| {
+            let (back, verdict) = pool.call_body(Hook::RequestBody, exchange(&[]), (data, last), false);
+            (back.request.headers.get("x-body").cloned(), verdict.unwrap())
+        };
+        assert!(matches!(say(b"plain", true), (None, BodyVerdict::Next)));
+        assert!(matches!(say(b"", true), (None, BodyVerdict::Next)));
+        assert!(matches!(say(b"write", true), (Some(length), BodyVerdict::Next) if length == "5"));
+        assert!(matches!(say(b"upper", false).1, BodyVerdict::Replace(data) if data == "UPPER"));
+        assert!(matches!(say(b"drop", true).1, BodyVerdict::Replace(data) if data.is_empty()));
+        assert!(matches!(say(b"last", false).1, BodyVerdict::Next));
+        assert!(matches!(say(b"last", true).1, BodyVerdict::Replace(data) if data == "the last"));
+        assert!(matches!(say(b"respond", true).1, BodyVerdict::Respond(reply) if reply.status == 403));
+        assert!(matches!(say(b"close", true).1, BodyVerdict::Close));
+        let (back, told) = pool.log(exchange(&[]));
+        assert_eq!((told, back.vars.get("logged")), (Ok(()), Some("GET 200")));
+        assert!(pool.log(exchange(&[("x-do-log", "write")])).1.unwrap_err().message.contains("has left"));
+    }
+}
+
+#[test]
+fn ticks_come_when_they_are_due() {
+    let host = rig().host;
+    let extension = host.load(&spec("tidegate_hostile_guest", r#"{"tick_ms": 200}"#)).unwrap();
+    let mut pool = Pool::new(extension);
+    let start = std::time::Instant::now();
+    for ms in [0, 100, 199, 200, 250, 399, 400] {
+        assert_eq!(pool.tick(start + std::time::Duration::from_millis(ms)), Ok(()));
+    }
+    let samples = host.samples();
+    assert_eq!(samples.iter().find(|sample| sample.name == "ticks").unwrap().value, 3.0);
+}
+
+#[test]
+fn what_is_shared_is_shared_by_workers_and_outlives_a_reload() {
+    struct Blue;
+    impl Groups for Blue {
+        fn list(&self) -> Vec<GroupState> {
+            vec![GroupState { name: "blue".to_owned(), healthy: 1, total: 2 }]
+        }
+    }
+    let host = rig().host;
+    let first = host.load(&hostile()).unwrap();
+    let head = |pool: &mut Pool, act, name: &str| {
+        let (exchange, verdict) = pool.call(Hook::Request, exchange(&[("x-do", act)]));
+        assert!(verdict.is_ok(), "{verdict:?}");
+        exchange.request.headers[name].to_str().unwrap().to_owned()
+    };
+    let mut pool = Pool::new(Arc::clone(&first));
+    let fresh = "None true Some([49]) true false Some(-7) Some(3) [Yes, Yes, No]";
+    assert_eq!(head(&mut pool, "store", "x-store"), fresh);
+    let second = host.load(&ExtensionSpec { memory: 32 << 20, ..hostile() }).unwrap();
+    drop((pool, first));
+    let mut pool = Pool::new(second);
+    let again = "None true Some([49]) true false Some(-4) Some(6) [No, No, No]";
+    assert_eq!(head(&mut pool, "store", "x-store"), again);
+    assert_eq!(head(&mut pool, "groups", "x-groups"), "");
+    pool.set_groups(Arc::new(Blue));
+    assert_eq!(head(&mut pool, "groups", "x-groups"), "blue 1/2;");
+    let (_, verdict) = pool.call(Hook::Request, exchange(&[("x-do", "metrics")]));
+    assert!(verdict.is_ok());
+    let samples = host.samples();
+    let value = |name: &str| samples.iter().find(|sample| sample.name == name).map(|sample| sample.value);
+    assert_eq!((value("hits"), value("level"), value("sizes")), (Some(2.0), Some(-1.5), Some(3.0)));
 }

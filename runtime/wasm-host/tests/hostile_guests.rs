@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use common::{exchange, hostile, resident, rig, spec};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFaultKind, Verdict};
-use tidegate_wasm_host::limits::{CALLS_PER_INSTANCE, LOG_LINE_BYTES, LOG_LINES_PER_CALL};
+use tidegate_wasm_host::limits::{
+    BREAKER_FAULTS, BREAKER_PAUSE, CALLS_PER_INSTANCE, LOG_LINE_BYTES, LOG_LINES_PER_CALL,
+};
 use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel, Pool};
 
 /// Calls with `x-do: act`, expects a fault, and then that the exchange is whole and that the next call is served by a
@@ -54,6 +56,11 @@ fn every_fault_has_its_class_and_costs_one_call() {
         ("path-query", BadValue, "`/a?b` is no path"),
         ("bad-authority", BadValue, "`user@host` is no authority"),
         ("big-reply", BadValue, "the reply's body has 1100000 bytes"),
+        ("store-calls", BadValue, "the guest used the store too often"),
+        ("store-key", BadValue, "the store's key has 2000 bytes"),
+        ("metric-less", BadValue, "the metric `hits` cannot take -1"),
+        ("metric-flood", BadValue, "is one too many: an extension may define 64"),
+        ("metric-name", BadValue, "`no name` is no name of a metric"),
         ("bad-reply", BadValue, "the value of header `x-a` holds a line break"),
     ] {
         let (got, text) = fault(&mut pool, act);
@@ -86,6 +93,120 @@ fn the_wrong_phase_is_a_named_fault() {
     let (kind, message) = back("panic");
     assert_eq!(kind, HookFaultKind::Trap);
     assert!(message.ends_with("on the way back"), "{message}");
+}
+
+/// The count of a metric.
+fn count(host: &Host, name: &str) -> f64 {
+    host.samples().iter().find(|sample| sample.name == name).map_or(0.0, |sample| sample.value)
+}
+
+#[test]
+fn every_fault_is_counted() {
+    let host = rig().host;
+    let mut pool = Pool::new(host.load(&hostile()).unwrap());
+    for act in ["loop", "panic", "memory", "length", "crlf"] {
+        fault(&mut pool, act);
+    }
+    fault(&mut pool, "panic");
+    let counts = ["deadline", "trap", "memory", "not_allowed", "bad_value"]
+        .map(|kind| count(&host, &format!("host_fault_{kind}")));
+    assert_eq!(counts, [1.0, 2.0, 1.0, 1.0, 1.0]);
+    let (_, verdict) = pool.call(Hook::Request, exchange(&[("x-do", "flood")]));
+    assert!(verdict.is_ok());
+    assert_eq!(count(&host, "host_log_lines_dropped"), 968.0);
+}
+
+#[test]
+fn a_store_is_full_for_the_guest_that_floods_it_and_nobody_else() {
+    let host = rig().host;
+    let mut flooding = Pool::new(host.load(&hostile()).unwrap());
+    let neighbour = ExtensionSpec { name: "neighbour".to_owned(), ..hostile() };
+    let mut neighbour = Pool::new(host.load(&neighbour).unwrap());
+    while count(&host, "host_store_full") == 0.0 {
+        let (_, verdict) = flooding.call(Hook::Request, exchange(&[("x-do", "store-flood")]));
+        assert!(verdict.is_ok(), "to be refused is no fault: {verdict:?}");
+    }
+    let set = |pool: &mut Pool| {
+        let (exchange, verdict) = pool.call(Hook::Request, exchange(&[("x-do", "store-large")]));
+        assert!(verdict.is_ok(), "{verdict:?}");
+        exchange.request.headers["x-set"].to_str().unwrap().to_owned()
+    };
+    assert_eq!((set(&mut flooding), set(&mut neighbour)), ("false".to_owned(), "true".to_owned()));
+}
+
+#[test]
+fn an_extension_that_fails_again_and_again_is_paused() {
+    let rig = rig();
+    let extension = rig.host.load(&hostile()).unwrap();
+    let (mut pool, mut other_worker) = (Pool::new(Arc::clone(&extension)), Pool::new(extension));
+    let mut call = |act| pool.call(Hook::Request, exchange(&[("x-do", act)])).1.map(drop).map_err(|fault| fault.kind);
+    for _ in 0..BREAKER_FAULTS {
+        assert_eq!(call("panic"), Err(HookFaultKind::Trap));
+    }
+    assert_eq!(call(""), Err(HookFaultKind::Paused), "it is not called");
+    assert_eq!(calls(&mut other_worker), "1");
+    assert_eq!((count(&rig.host, "host_pauses"), count(&rig.host, "host_fault_paused")), (1.0, 1.0));
+    let start = Instant::now();
+    while call("") == Err(HookFaultKind::Paused) {
+        assert!(start.elapsed() < BREAKER_PAUSE * 20);
+        std::thread::sleep(BREAKER_PAUSE / 20);
+    }
+    assert_eq!(call(""), Ok(()));
+    let log = rig.log.lock().unwrap();
+    assert!(
+        log[0].1.starts_with("it failed again and again, and this worker does not call it for 1s; last: "),
+        "{log:?}"
+    );
+    assert_eq!(log[1], (LogLevel::Info, "it works again".to_owned()));
+}
+
+#[test]
+fn whatever_numbers_a_guest_passes_it_harms_nobody_else() {
+    let host = rig().host;
+    let core = hostile();
+    let component = wit_component::ComponentEncoder::default().module(&core.module).unwrap().encode().unwrap();
+    for module in [Arc::clone(&core.module), component.into()] {
+        let mut pool = Pool::new(host.load(&ExtensionSpec { module, ..core.clone() }).unwrap());
+        let mut faults = 0;
+        for seed in 0..400_u32 {
+            let mut exchange = exchange(&[("x-do", "raw"), ("x-rounds", "3")]);
+            exchange.request.headers.insert("x-seed", (seed * 7919).into());
+            let (back, verdict) = pool.call(Hook::Request, exchange);
+            assert_eq!(back.request.target, "/a?b");
+            assert!(!back.request.headers.contains_key("content-length"));
+            faults += u32::from(verdict.is_err_and(|fault| fault.kind != HookFaultKind::Instance));
+            // A call that works ends what counts as failing again and again.
+            calls(&mut pool);
+        }
+        assert!(faults > 200, "{faults} of 400 calls were stopped");
+    }
+}
+
+#[test]
+fn bodies_are_as_bounded_as_heads() {
+    use HookFaultKind::{Deadline, NotAllowed, Trap};
+    let spec = spec("tidegate_hostile_guest", r#"{"body": ["buffer", 1024]}"#);
+    let mut pool = Pool::new(rig().host.load(&spec).unwrap());
+    let mut fault = |data: &[u8], streams: bool| {
+        let (_, verdict) = pool.call_body(Hook::ResponseBody, exchange(&[]), (data, true), streams);
+        let fault = verdict.map(drop).unwrap_err();
+        calls(&mut pool);
+        (fault.kind, fault.message)
+    };
+    assert_eq!(fault(b"panic", false).0, Trap);
+    assert_eq!(fault(b"loop", true).0, Deadline);
+    let (kind, message) = fault(b"respond", true);
+    assert_eq!((kind, &*message), (NotAllowed, "the guest said `respond` to a piece of a body: the head has left"));
+    let (kind, message) = fault(b"write", true);
+    let left = "`write-response-headers.set` in a response-body hook: the response has left, and is read-only";
+    assert_eq!((kind, &*message), (NotAllowed, left));
+    let allow = vec![tidegate_engine::hook::Capability::ReadRequest];
+    let bare = ExtensionSpec { allow, ..spec };
+    let refused = rig().host.load(&bare).unwrap_err().to_string();
+    assert!(refused.contains("on-request-body@0.1.0` (allow it with `body`)"), "{refused}");
+    let large = common::spec("tidegate_hostile_guest", r#"{"body": ["stream", 2000000]}"#);
+    let refused = rig().host.load(&large).unwrap_err().to_string();
+    assert!(refused.contains("1024 to 1048576 can be had"), "{refused}");
 }
 
 #[test]

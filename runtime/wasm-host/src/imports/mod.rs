@@ -4,6 +4,7 @@ mod headers;
 mod request;
 pub(crate) mod response;
 mod services;
+mod shared;
 
 use crate::define::{Define, Defined};
 
@@ -23,6 +24,9 @@ pub(crate) fn define(interface: &str, functions: &mut impl Define) -> Defined {
         "log" => services::log(functions),
         "clock" => services::clock(functions),
         "random" => services::random(functions),
+        "metrics" => shared::metrics(functions),
+        "store" => shared::store(functions),
+        "groups" => shared::groups(functions),
         "fault" => services::fault(functions),
         other => Err(wasmtime::Error::msg(format!("the interface `{other}` has no functions here"))),
     }

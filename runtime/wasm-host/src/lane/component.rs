@@ -1,7 +1,8 @@
 //! Guests that are components.
 
 use wasmtime::component::{
-    Component, ComponentExportIndex, InstancePre, Linker, LinkerInstance, TypedFunc, WasmList, WasmStr,
+    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, LinkerInstance, Lower,
+    TypedFunc, WasmList, WasmStr,
 };
 use wasmtime::{Engine, Store, StoreContextMut};
 
@@ -16,26 +17,40 @@ use tidegate_engine::hook::{Capability, Hook};
 
 type Run = TypedFunc<(), (abi::Verdict,)>;
 
+type RunBody = TypedFunc<(Vec<u8>, bool), (abi::BodyVerdict,)>;
+type Tell = TypedFunc<(), ()>;
+
 /// A compiled component, and where its hooks are.
 pub(crate) struct Form {
     component: Component,
+    exports: Exports,
+}
+
+#[derive(Clone, Copy)]
+struct Exports {
     init: ComponentExportIndex,
     on_request: Option<ComponentExportIndex>,
     on_response: Option<ComponentExportIndex>,
+    on_request_body: Option<ComponentExportIndex>,
+    on_response_body: Option<ComponentExportIndex>,
+    on_log: Option<ComponentExportIndex>,
+    on_tick: Option<ComponentExportIndex>,
 }
 
 /// A linked component.
 pub(crate) struct Linked {
     pre: InstancePre<Guest>,
-    init: ComponentExportIndex,
-    on_request: Option<ComponentExportIndex>,
-    on_response: Option<ComponentExportIndex>,
+    exports: Exports,
 }
 
 /// The hooks of an instance.
 pub(crate) struct Hooks {
     on_request: Option<Run>,
     on_response: Option<Run>,
+    on_request_body: Option<RunBody>,
+    on_response_body: Option<RunBody>,
+    on_log: Option<Tell>,
+    on_tick: Option<Tell>,
 }
 
 impl Form {
@@ -47,16 +62,23 @@ impl Form {
             component.get_export_index(Some(&instance), function)
         };
         let Some(init) = export(LIFECYCLE, "init") else { return Ok(None) };
-        let (on_request, on_response) = (export("on-request", "run"), export("on-response", "run"));
-        Ok(Some(Self { component, init, on_request, on_response }))
+        let exports = Exports {
+            init,
+            on_request: export("on-request", "run"),
+            on_response: export("on-response", "run"),
+            on_request_body: export("on-request-body", "run"),
+            on_response_body: export("on-response-body", "run"),
+            on_log: export("on-log", "run"),
+            on_tick: export("on-tick", "run"),
+        };
+        Ok(Some(Self { component, exports }))
     }
 
     /// Links every import that needs nothing, or that `allow` covers.
     pub(crate) fn link(&self, engine: &Engine, allow: &[Capability]) -> wasmtime::Result<Linked> {
         let mut linker = Linker::new(engine);
         link(&mut linker, allow)?;
-        let pre = linker.instantiate_pre(&self.component)?;
-        Ok(Linked { pre, init: self.init, on_request: self.on_request, on_response: self.on_response })
+        Ok(Linked { pre: linker.instantiate_pre(&self.component)?, exports: self.exports })
     }
 }
 
@@ -73,14 +95,31 @@ fn link(linker: &mut Linker<Guest>, allow: &[Capability]) -> wasmtime::Result<()
 impl Linked {
     pub(crate) fn start(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Hooks, Asked)> {
         let instance = self.pre.instantiate(&mut *store)?;
-        let run = |store: &mut Store<Guest>, index: &Option<ComponentExportIndex>| {
-            index.as_ref().map(|index| instance.get_typed_func(store, index)).transpose()
+        let exports = &self.exports;
+        let hooks = Hooks {
+            on_request: function(&instance, store, exports.on_request.as_ref())?,
+            on_response: function(&instance, store, exports.on_response.as_ref())?,
+            on_request_body: function(&instance, store, exports.on_request_body.as_ref())?,
+            on_response_body: function(&instance, store, exports.on_response_body.as_ref())?,
+            on_log: function(&instance, store, exports.on_log.as_ref())?,
+            on_tick: function(&instance, store, exports.on_tick.as_ref())?,
         };
-        let hooks = Hooks { on_request: run(store, &self.on_request)?, on_response: run(store, &self.on_response)? };
-        let init = instance.get_typed_func::<(&str,), (Asked,)>(&mut *store, &self.init)?;
+        let init = instance.get_typed_func::<(&str,), (Asked,)>(&mut *store, &exports.init)?;
         let (asked,) = init.call(&mut *store, (config,))?;
         Ok((hooks, asked))
     }
+}
+
+fn function<P, R>(
+    instance: &Instance,
+    store: &mut Store<Guest>,
+    export: Option<&ComponentExportIndex>,
+) -> wasmtime::Result<Option<TypedFunc<P, R>>>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    export.map(|export| instance.get_typed_func(store, export)).transpose()
 }
 
 impl Hooks {
@@ -88,11 +127,39 @@ impl Hooks {
         let run = match hook {
             Hook::Request => &self.on_request,
             Hook::Response => &self.on_response,
+            _ => &None,
         };
         match run {
             Some(run) => run.call(store, ()).map(|(verdict,)| verdict),
             None => Ok(abi::Verdict::Next),
         }
+    }
+
+    pub(crate) fn run_body(
+        &self,
+        store: &mut Store<Guest>,
+        hook: Hook,
+        data: &[u8],
+        last: bool,
+    ) -> wasmtime::Result<abi::BodyVerdict> {
+        let run = match hook {
+            Hook::RequestBody => &self.on_request_body,
+            Hook::ResponseBody => &self.on_response_body,
+            _ => &None,
+        };
+        match run {
+            Some(run) => run.call(store, (data.to_vec(), last)).map(|(verdict,)| verdict),
+            None => Ok(abi::BodyVerdict::Next),
+        }
+    }
+
+    pub(crate) fn tell(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<()> {
+        let tell = match hook {
+            Hook::Log => &self.on_log,
+            Hook::Tick => &self.on_tick,
+            _ => &None,
+        };
+        tell.as_ref().map_or(Ok(()), |tell| tell.call(store, ()))
     }
 }
 
@@ -194,6 +261,62 @@ impl Define for Functions<'_> {
             let (a, b) = (text(&store, &a, function)?, b.as_le_slice(&store).to_vec());
             Ok(f(store.data_mut(), &a, &b)?)
         })
+    }
+
+    fn scalar_text_bytes_u32<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, WasmList<u8>, u32)| {
+            let (a, b) = (text(&store, &a, function)?, b.as_le_slice(&store).to_vec());
+            Ok((f(store.data_mut(), &a, &b, c)?,))
+        })
+    }
+
+    fn answer_text_s64_u32<R: Answer>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, i64, u32)| {
+            let a = text(&store, &a, function)?;
+            Ok((f(store.data_mut(), &a, b, c)?.component(),))
+        })
+    }
+
+    fn scalar_text_u32_f64<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, u32, f64)| {
+            let a = text(&store, &a, function)?;
+            Ok((f(store.data_mut(), &a, b, c)?,))
+        })
+    }
+
+    fn scalar_text_kind<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, abi::MetricKind) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, abi::MetricKind)| {
+            let a = text(&store, &a, function)?;
+            Ok((f(store.data_mut(), &a, b)?,))
+        })
+    }
+
+    fn act_u32_f64(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, u32, f64) -> Result<(), Stop> + Shared,
+    ) -> Defined {
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (u32, f64)| Ok(f(store.data_mut(), a, b)?))
     }
 
     fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined {

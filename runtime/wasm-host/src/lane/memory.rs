@@ -24,9 +24,7 @@ pub(crate) fn outside() -> Stop {
 }
 
 fn too_much() -> Stop {
-    Stop::bad_value(format!(
-        "the guest gave the host what it cannot take: more than {TRANSFER_BYTES} bytes at once"
-    ))
+    Stop::bad_value(format!("the guest gave the host what it cannot take: more than {TRANSFER_BYTES} bytes at once"))
 }
 
 /// Reads what the guest gives; all reads together may take [`TRANSFER_BYTES`].
@@ -108,7 +106,7 @@ impl<'a, 'c> Out<'a, 'c> {
         Self { caller, handles }
     }
 
-    /// Memory that the guest allocates for the host. 
+    /// Memory that the guest allocates for the host.
     pub(crate) fn allocate(&mut self, size: u32, align: u32) -> wasmtime::Result<u32> {
         let at = self.handles.realloc.call(&mut *self.caller, (0, 0, align, size))?;
         let inside = (at as usize).checked_add(size as usize).is_some_and(|end| end <= self.memory().len());
@@ -132,12 +130,9 @@ impl<'a, 'c> Out<'a, 'c> {
         Ok(())
     }
 
-    pub(crate) fn put_u8(&mut self, at: u32, value: u8) -> wasmtime::Result<()> {
-        Ok(write(self.memory(), at, &[value])?)
-    }
-
-    pub(crate) fn put_u32(&mut self, at: u32, value: u32) -> wasmtime::Result<()> {
-        Ok(write(self.memory(), at, &value.to_le_bytes())?)
+    /// Bytes of a fixed part.
+    pub(crate) fn put(&mut self, at: u32, bytes: &[u8]) -> wasmtime::Result<()> {
+        Ok(write(self.memory(), at, bytes)?)
     }
 
     fn memory(&mut self) -> &mut [u8] {

@@ -16,7 +16,6 @@ use crate::inspect;
 pub(crate) type Asked = Result<abi::Interest, String>;
 
 /// Compiled code, with its exports looked up.
-#[expect(clippy::large_enum_variant, reason = "there is one for each module")]
 pub(crate) enum Form {
     Component(component::Form),
     Module(module::Form),
@@ -30,8 +29,8 @@ pub(crate) enum Linked {
 
 /// The hooks of one instance.
 pub(crate) enum Hooks {
-    Component(component::Hooks),
-    Module(module::Hooks),
+    Component(Box<component::Hooks>),
+    Module(Box<module::Hooks>),
 }
 
 impl Form {
@@ -59,9 +58,11 @@ impl Linked {
     pub(crate) fn start(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Hooks, Asked)> {
         match self {
             Self::Component(linked) => {
-                linked.start(store, config).map(|(hooks, asked)| (Hooks::Component(hooks), asked))
+                linked.start(store, config).map(|(hooks, asked)| (Hooks::Component(Box::new(hooks)), asked))
             }
-            Self::Module(linked) => linked.start(store, config).map(|(hooks, asked)| (Hooks::Module(hooks), asked)),
+            Self::Module(linked) => {
+                linked.start(store, config).map(|(hooks, asked)| (Hooks::Module(Box::new(hooks)), asked))
+            }
         }
     }
 }
@@ -72,6 +73,28 @@ impl Hooks {
         match self {
             Self::Component(hooks) => hooks.run(store, hook),
             Self::Module(hooks) => hooks.run(store, hook),
+        }
+    }
+
+    /// Gives a piece of a body to a hook; without one, the verdict is `next`.
+    pub(crate) fn run_body(
+        &self,
+        store: &mut Store<Guest>,
+        hook: Hook,
+        data: &[u8],
+        last: bool,
+    ) -> wasmtime::Result<abi::BodyVerdict> {
+        match self {
+            Self::Component(hooks) => hooks.run_body(store, hook, data, last),
+            Self::Module(hooks) => hooks.run_body(store, hook, data, last),
+        }
+    }
+
+    /// Calls a hook that decides nothing.
+    pub(crate) fn tell(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<()> {
+        match self {
+            Self::Component(hooks) => hooks.tell(store, hook),
+            Self::Module(hooks) => hooks.tell(store, hook),
         }
     }
 }

@@ -31,6 +31,10 @@ struct Exports {
     init: Export,
     on_request: Option<Export>,
     on_response: Option<Export>,
+    on_request_body: Option<Export>,
+    on_response_body: Option<Export>,
+    on_log: Option<Export>,
+    on_tick: Option<Export>,
 }
 
 /// A function, and the one that frees what it answered.
@@ -49,12 +53,16 @@ pub(crate) struct Linked {
 /// The hooks of an instance.
 pub(crate) struct Hooks {
     memory: Memory,
-    on_request: Option<Run>,
-    on_response: Option<Run>,
+    on_request: Option<Run<()>>,
+    on_response: Option<Run<()>>,
+    on_request_body: Option<Run<(u32, u32, u32)>>,
+    on_response_body: Option<Run<(u32, u32, u32)>>,
+    on_log: Option<TypedFunc<(), ()>>,
+    on_tick: Option<TypedFunc<(), ()>>,
 }
 
-struct Run {
-    run: TypedFunc<(), u32>,
+struct Run<P> {
+    run: TypedFunc<P, u32>,
     free: Option<TypedFunc<u32, ()>>,
 }
 
@@ -108,6 +116,10 @@ impl Exports {
             init: function(LIFECYCLE, "init")?,
             on_request: hook(Hook::Request),
             on_response: hook(Hook::Response),
+            on_request_body: hook(Hook::RequestBody),
+            on_response_body: hook(Hook::ResponseBody),
+            on_log: hook(Hook::Log),
+            on_tick: hook(Hook::Tick),
         })
     }
 }
@@ -132,6 +144,10 @@ impl Linked {
             memory,
             on_request: hook(&instance, store, exports.on_request.as_ref())?,
             on_response: hook(&instance, store, exports.on_response.as_ref())?,
+            on_request_body: hook(&instance, store, exports.on_request_body.as_ref())?,
+            on_response_body: hook(&instance, store, exports.on_response_body.as_ref())?,
+            on_log: exports.on_log.as_ref().map(|export| function(&instance, store, &export.run)).transpose()?,
+            on_tick: exports.on_tick.as_ref().map(|export| function(&instance, store, &export.run)).transpose()?,
         };
         let asked = init(&instance, store, memory, &exports.init, config)?;
         Ok((hooks, asked))
@@ -147,7 +163,11 @@ fn function<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
     export.ok_or_else(misfit)?.typed(store)
 }
 
-fn hook(instance: &Instance, store: &mut Store<Guest>, export: Option<&Export>) -> wasmtime::Result<Option<Run>> {
+fn hook<P: wasmtime::WasmParams>(
+    instance: &Instance,
+    store: &mut Store<Guest>,
+    export: Option<&Export>,
+) -> wasmtime::Result<Option<Run<P>>> {
     let Some(Export { run, free }) = export else { return Ok(None) };
     let run = function(instance, store, run)?;
     let free = free.as_ref().map(|free| function(instance, store, free)).transpose()?;
@@ -195,21 +215,62 @@ impl Hooks {
         let run = match hook {
             Hook::Request => &self.on_request,
             Hook::Response => &self.on_response,
+            _ => &None,
         };
-        let Some(Run { run, free }) = run else { return Ok(abi::Verdict::Next) };
-        let answer = run.call(&mut *store, ())?;
-        let verdict = verdict(&mut Reader::new(self.memory.data(&*store)), answer)?;
-        if let Some(free) = free {
+        match run {
+            Some(run) => run.call(store, self.memory, (), verdict),
+            None => Ok(abi::Verdict::Next),
+        }
+    }
+
+    pub(crate) fn run_body(
+        &self,
+        store: &mut Store<Guest>,
+        hook: Hook,
+        data: &[u8],
+        last: bool,
+    ) -> wasmtime::Result<abi::BodyVerdict> {
+        let run = match hook {
+            Hook::RequestBody => &self.on_request_body,
+            Hook::ResponseBody => &self.on_response_body,
+            _ => &None,
+        };
+        let Some(run) = run else { return Ok(abi::BodyVerdict::Next) };
+        let (at, length) = put(store, data)?;
+        run.call(store, self.memory, (at, length, last.into()), body_verdict)
+    }
+
+    pub(crate) fn tell(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<()> {
+        let tell = match hook {
+            Hook::Log => &self.on_log,
+            Hook::Tick => &self.on_tick,
+            _ => &None,
+        };
+        tell.as_ref().map_or(Ok(()), |tell| tell.call(store, ()))
+    }
+}
+
+impl<P: wasmtime::WasmParams> Run<P> {
+    fn call<T>(
+        &self,
+        store: &mut Store<Guest>,
+        memory: Memory,
+        arguments: P,
+        read: fn(&mut Reader<'_>, u32) -> Result<T, Stop>,
+    ) -> wasmtime::Result<T> {
+        let answer = self.run.call(&mut *store, arguments)?;
+        let value = read(&mut Reader::new(memory.data(&*store)), answer)?;
+        if let Some(free) = &self.free {
             call_free(store, free, answer)?;
         }
-        Ok(verdict)
+        Ok(value)
     }
 }
 
 // What the exports answer, as the canonical ABI lays it out: a variant's case stands before its payload, and every
 // field at a multiple of its alignment.
 
-fn unknown_case(of: &str, case: u8) -> Stop {
+fn unknown_case(of: &str, case: impl std::fmt::Display) -> Stop {
     Stop::bad_value(format!("the guest gave the host what it cannot take: case {case} of {of}"))
 }
 
@@ -226,6 +287,18 @@ fn verdict(memory: &mut Reader<'_>, at: u32) -> Result<abi::Verdict, Stop> {
         2 => Ok(abi::Verdict::Forward(memory.text(payload)?.to_owned())),
         3 => Ok(abi::Verdict::Close),
         case => Err(unknown_case("a verdict", case)),
+    }
+}
+
+fn body_verdict(memory: &mut Reader<'_>, at: u32) -> Result<abi::BodyVerdict, Stop> {
+    aligned(at)?;
+    let payload = field(at, 4)?;
+    match memory.u8(at)? {
+        0 => Ok(abi::BodyVerdict::Next),
+        1 => Ok(abi::BodyVerdict::Replace(memory.bytes(payload)?.to_vec())),
+        2 => reply(memory, payload).map(abi::BodyVerdict::Respond),
+        3 => Ok(abi::BodyVerdict::Close),
+        case => Err(unknown_case("a body verdict", case)),
     }
 }
 
@@ -418,6 +491,74 @@ impl Define for Functions<'_> {
         })
     }
 
+    fn scalar_text_bytes_u32<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.put(
+            name,
+            move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, b_len: u32, c: u32| -> wasmtime::Result<R::Core> {
+                let (memory, guest) = enter(&mut caller)?;
+                Ok(f(guest, text(memory, a, a_len, function)?, slice(memory, b, b_len)?, c)?.core())
+            },
+        )
+    }
+
+    fn answer_text_s64_u32<R: Answer>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: i64, c: u32, at: u32| -> wasmtime::Result<()> {
+            let (memory, guest) = enter(&mut caller)?;
+            let answer = f(guest, text(memory, a, a_len, function)?, b, c)?;
+            give(caller, &answer, at)
+        })
+    }
+
+    fn scalar_text_u32_f64<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, c: f64| -> wasmtime::Result<R::Core> {
+            let (memory, guest) = enter(&mut caller)?;
+            Ok(f(guest, text(memory, a, a_len, function)?, b, c)?.core())
+        })
+    }
+
+    fn scalar_text_kind<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str, abi::MetricKind) -> Result<R, Stop> + Shared,
+    ) -> Defined {
+        let function = self.function(name);
+        self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32| -> wasmtime::Result<R::Core> {
+            let (memory, guest) = enter(&mut caller)?;
+            let kind = match b {
+                0 => abi::MetricKind::Counter,
+                1 => abi::MetricKind::Gauge,
+                2 => abi::MetricKind::Histogram,
+                _ => return Err(unknown_case("a metric's kind", b).into()),
+            };
+            Ok(f(guest, text(memory, a, a_len, function)?, kind)?.core())
+        })
+    }
+
+    fn act_u32_f64(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, u32, f64) -> Result<(), Stop> + Shared,
+    ) -> Defined {
+        self.put(name, move |mut caller: Cx<'_>, a: u32, b: f64| -> wasmtime::Result<()> {
+            Ok(f(enter(&mut caller)?.1, a, b)?)
+        })
+    }
+
     fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined {
         self.put(name, move |mut caller: Cx<'_>, a: u32| -> wasmtime::Result<()> {
             // The canonical ABI looks at the low bits alone.
@@ -454,6 +595,6 @@ fn level(number: u32) -> Result<abi::Level, Stop> {
         1 => Ok(abi::Level::Info),
         2 => Ok(abi::Level::Warn),
         3 => Ok(abi::Level::Error),
-        _ => Err(Stop::bad_value(format!("the guest gave the host what it cannot take: level {number}"))),
+        _ => Err(unknown_case("a level", number)),
     }
 }

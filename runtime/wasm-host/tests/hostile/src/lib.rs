@@ -6,9 +6,13 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 use tidegate_guest::log::Level;
+use tidegate_guest::metrics::{Counter, Gauge, Histogram};
 use tidegate_guest::{
-    Error, Filter, Interest, Reply, Request, Response, Result, Verdict, clock, export, log, random, vars,
+    BodyMode, BodyVerdict, Error, Filter, Interest, Piece, Reply, Request, Response, Result, Verdict, clock, export,
+    groups, log, random, store, vars,
 };
+
+mod raw;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +23,11 @@ struct Config {
     methods: Vec<String>,
     #[serde(default)]
     paths: Vec<String>,
+    /// The mode of both bodies: `stream` or `buffer`, and how many bytes.
+    #[serde(default)]
+    body: Option<(String, u32)>,
+    #[serde(default)]
+    tick_ms: u32,
     /// Do what a common filter does, and nothing else.
     #[serde(default)]
     plain: bool,
@@ -45,7 +54,17 @@ impl Filter for Hostile {
     }
 
     fn interest(&self) -> Interest {
-        Interest::everything().methods(self.config.methods.clone()).path_prefixes(self.config.paths.clone())
+        let interest = Interest::everything()
+            .methods(self.config.methods.clone())
+            .path_prefixes(self.config.paths.clone())
+            .tick_ms(self.config.tick_ms);
+        match &self.config.body {
+            Some((mode, bytes)) => {
+                let mode = if mode == "stream" { BodyMode::Stream(*bytes) } else { BodyMode::Buffer(*bytes) };
+                interest.request_body(mode).response_body(mode)
+            }
+            None => interest,
+        }
     }
 
     fn on_request(&self, request: &mut Request) -> Verdict {
@@ -76,6 +95,32 @@ impl Filter for Hostile {
             "quiet" => log::write(Level::Debug, "nobody reads this"),
             "var-bomb" => (0..1000).for_each(|n| vars::set(&format!("v{n}"), "x")),
             "vars" => vars::set("colour", &format!("{}!", vars::get("colour").unwrap_or_default())),
+            "store" => keep(request),
+            "store-flood" => {
+                for n in 0..200 {
+                    let _ = store::set(&format!("{}-{n}", self.calls.get()), "x".repeat(1000), 0);
+                }
+            }
+            "store-calls" => (0..1000).for_each(|n| drop(store::get(&n.to_string()))),
+            "store-key" => request.set_header("x-set", store::set(&"k".repeat(2000), "x", 0).to_string()),
+            "store-large" => {
+                let set = store::set("large", vec![0; 1_500_000], 0);
+                request.set_header("x-set", set.to_string());
+            }
+            "metrics" => {
+                Counter::new("hits").add(2.0);
+                Gauge::new("level").set(-1.5);
+                Histogram::new("sizes").record(3.0);
+            }
+            "metric-flood" => (0..1000).for_each(|n| Counter::new(&format!("m{n}")).add(1.0)),
+            "metric-name" => Counter::new("no name").add(1.0),
+            "metric-less" => Counter::new("hits").add(-1.0),
+            "groups" => {
+                let groups = groups::list();
+                let groups = groups.iter().map(|group| format!("{} {}/{};", group.name, group.healthy, group.total));
+                request.set_header("x-groups", groups.collect::<String>());
+            }
+            "raw" => raw::calls(request),
             "early" => drop(Response::current().header("x-a")),
             "path" => request.set_path("/a/../c"),
             "path-query" => request.set_path("/a?b"),
@@ -112,9 +157,62 @@ impl Filter for Hostile {
         }
         Verdict::next()
     }
+
+    fn on_request_body(&self, request: &mut Request, piece: Piece<'_>) -> BodyVerdict {
+        body(piece, || request.set_header("x-body", piece.data.len().to_string()))
+    }
+
+    fn on_response_body(&self, _: &Request, response: &mut Response, piece: Piece<'_>) -> BodyVerdict {
+        body(piece, || response.set_header("x-body", piece.data.len().to_string()))
+    }
+
+    fn on_log(&self, request: &Request, response: &Response) {
+        vars::set("logged", &format!("{} {}", request.method(), response.status()));
+        match request.header("x-do-log").as_ref().and_then(|value| value.to_str()).unwrap_or_default() {
+            "write" => Response::current().set_header("x-late", "1"),
+            "panic" => panic!("at the end"),
+            _ => {}
+        }
+    }
+
+    fn on_tick(&self) {
+        Counter::new("ticks").add(1.0);
+    }
 }
 
-export!(Hostile);
+export!(Hostile: request, response, request_body, response_body, log, tick);
+
+/// Does what the piece says.
+fn body(piece: Piece<'_>, write: impl FnOnce()) -> BodyVerdict {
+    match piece.data {
+        b"write" => write(),
+        b"upper" => return BodyVerdict::replace("UPPER"),
+        b"drop" => return BodyVerdict::replace(""),
+        b"respond" => return BodyVerdict::respond(Reply::new(403).text("no")),
+        b"close" => return BodyVerdict::close(),
+        b"panic" => panic!("in the body"),
+        b"loop" => forever(),
+        b"last" if piece.last => return BodyVerdict::replace("the last"),
+        _ => {}
+    }
+    BodyVerdict::next()
+}
+
+/// Uses every function of the store.
+fn keep(request: &mut Request) {
+    let taken: Vec<_> = (0..3).map(|_| store::take("bucket", 2, 0.001)).collect();
+    let facts = [
+        format!("{:?}", store::get("a")),
+        store::set("a", "1", 0).to_string(),
+        format!("{:?}", store::get("a")),
+        store::delete("a").to_string(),
+        store::delete("a").to_string(),
+        format!("{:?}", store::incr("n", -7, 60_000)),
+        format!("{:?}", store::incr("n", 10, 0)),
+        format!("{taken:?}"),
+    ];
+    request.set_header("x-store", facts.join(" "));
+}
 
 /// Gets three headers, sets two and removes one.
 fn plain(request: &mut Request) -> Verdict {
