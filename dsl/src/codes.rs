@@ -228,6 +228,14 @@ codes! {
     WIDE_ORIGIN = "W0924";
     /// preflight requests do not reach a `cors`
     PREFLIGHT = "W0925";
+    /// a redirection leads back to where the request came in
+    REDIRECT_LOOP = "W0926";
+    /// a dot in an expression for hosts is any character
+    LOOSE_DOT = "W0927";
+    /// a glob fits more than a path and what is below it
+    LOOSE_PREFIX = "W0928";
+    /// servers drop headers with an underscore
+    UNDERSCORE = "W0929";
 }
 
 #[cfg(test)]

@@ -227,10 +227,11 @@ pub(crate) fn server(text: &str) -> Read<(String, u16)> {
     };
     let form = "write a host and a port, as `\"web.internal:8080\"`";
     if let Some((scheme, rest)) = text.split_once("://") {
-        let rest = rest.trim_end_matches('/');
+        let (rest, path) = rest.split_once('/').unwrap_or((rest, ""));
         let port = if scheme == "https" { ":443" } else { ":80" };
         let rest = if rest.contains(':') { rest.to_owned() } else { format!("{rest}{port}") };
-        return Err(bad(format!("a server is a host and a port: write `\"{rest}\"`")));
+        let path = if path.is_empty() { "" } else { ", and `rewrite path \"…\"` in a rule for the path" };
+        return Err(bad(format!("a server is a host and a port: write `\"{rest}\"`{path}")));
     }
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(bad(format!("add the port, as in {}", quoted(&format!("{text}:80")))));

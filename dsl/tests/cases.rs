@@ -45,7 +45,7 @@ fn expect(path: &Path, got: Option<&str>, failures: &mut Vec<String>) {
 #[test]
 fn cases_are_as_written() {
     let mut failures = Vec::new();
-    for path in gates("tests/cases") {
+    for path in gates("tests/cases").into_iter().chain(gates("tests/cases/planted")) {
         let name = PathBuf::from(path.file_name().unwrap());
         let text = fs::read_to_string(&path).unwrap();
         let compilation = compile(&name, &TestLoader::new(&name, &text));
@@ -58,10 +58,26 @@ fn cases_are_as_written() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Mistakes that people report to other gateways, with the report named in each: all are seen, and the mend is told.
+#[test]
+fn planted_mistakes_are_told_with_their_mend() {
+    let planted = gates("tests/cases/planted");
+    assert!(planted.len() >= 20, "{} planted mistakes", planted.len());
+    for path in planted {
+        let text = fs::read_to_string(&path).unwrap();
+        let named = text.lines().any(|line| line.starts_with("# ") && line.contains('#') && line.contains('/'));
+        assert!(named, "{} names no report", path.display());
+        let compilation = compile(&path, &TestLoader::new(&path, &text));
+        let said = &compilation.diagnostics;
+        assert!(!said.is_empty() && said.iter().all(|one| one.help.is_some()), "{}: {said:?}", path.display());
+    }
+}
+
 /// Every good case and every shipped policy.
 fn good() -> Vec<(PathBuf, String)> {
     let mut good = Vec::new();
-    for path in gates("tests/cases").into_iter().chain(gates("../policies")) {
+    let cases = ["tests/cases", "tests/cases/planted", "../policies"];
+    for path in cases.into_iter().flat_map(gates) {
         let text = fs::read_to_string(&path).unwrap();
         let shipped = path.parent().is_some_and(|folder| folder.ends_with("policies"));
         let compilation = compile(&path, &TestLoader::new(&path, &text));
@@ -114,12 +130,8 @@ fn formatting_keeps_the_meaning() {
 #[test]
 fn every_code_has_a_case() {
     const ELSEWHERE: [&str; 3] = ["E0107", "E0108", "W0908"];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let texts = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let said: String = texts
-        .filter(|path| path.extension().is_some_and(|e| e == "diag"))
-        .map(|path| fs::read_to_string(path).unwrap())
-        .collect();
+    let cases = ["tests/cases", "tests/cases/planted"].into_iter().flat_map(gates);
+    let said: String = cases.filter_map(|path| fs::read_to_string(path.with_extension("diag")).ok()).collect();
     for row in tidegate_dsl::codes::TABLE {
         let code = row.code.name();
         assert!(said.contains(&format!("[{code}]")) != ELSEWHERE.contains(&code), "{code}: {}", row.title);

@@ -168,7 +168,12 @@ impl<'t> Checker<'_, 't> {
             "in" => self.network_set(args).map(Predicate::In),
             "is" => self.is(subject, args),
             "like" => {
-                let mut patterns = self.texts(args, "a pattern", |_, _, _| Some(()))?;
+                let mut patterns = self.texts(args, "a pattern", |cx, pattern, span| {
+                    if *subject == Subject::Path {
+                        cx.doubt_path_glob(pattern, span);
+                    }
+                    Some(())
+                })?;
                 if *subject == Subject::Host {
                     // Hosts have no case, and are in lower case when they are compared.
                     patterns.iter_mut().for_each(|pattern| pattern.make_ascii_lowercase());
@@ -176,7 +181,7 @@ impl<'t> Checker<'_, 't> {
                 Some(Predicate::Like(patterns))
             }
             "under" => self.texts(args, "a path", Self::check_path).map(Predicate::Under),
-            _ => self.matches(args, context),
+            _ => self.matches(subject, args, context),
         }
     }
 
@@ -390,7 +395,7 @@ impl<'t> Checker<'_, 't> {
     }
 
     /// `matches`: backslashes that begin no escape stay, so that `"\d"` is what it looks like.
-    fn matches(&mut self, args: &mut Args<'_, 't>, context: &mut Context<'_>) -> Option<Predicate> {
+    fn matches(&mut self, subject: &Subject, args: &mut Args<'_, 't>, context: &mut Context<'_>) -> Option<Predicate> {
         let what = "a regular expression";
         let mut texts = Vec::new();
         let mut groups: Vec<Groups> = Vec::new();
@@ -399,6 +404,9 @@ impl<'t> Checker<'_, 't> {
             let read = self.regex_text(&mut element);
             match read {
                 Some((text, found)) if self.element_done(&mut element).is_some() => {
+                    if matches!(subject, Subject::Host | Subject::Sni) {
+                        self.doubt_host_regex(&text, element.last());
+                    }
                     texts.push(text);
                     groups.push(found);
                 }

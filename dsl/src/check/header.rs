@@ -55,6 +55,9 @@ impl<'t> Checker<'_, 't> {
     pub(crate) fn writable_header(&mut self, args: &mut Args<'_, 't>, response: bool) -> Option<String> {
         let (name, span) = self.header_name(args)?;
         if !RESERVED.contains(&name.as_str()) {
+            if !response {
+                self.doubt_header_name(&name, span);
+            }
             return Some(name);
         }
         let help = match name.as_str() {

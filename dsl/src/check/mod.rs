@@ -7,6 +7,7 @@ pub(crate) mod args;
 mod conditions;
 pub(crate) mod config;
 mod cors;
+mod doubt;
 mod extension;
 mod foreign;
 mod group;
@@ -101,6 +102,8 @@ pub(crate) struct Checker<'a, 't> {
     lists_everybody: Vec<bool>,
     /// Where the address of each server of each group stands, in the order declared.
     server_spans: Vec<Vec<Span>>,
+    /// Where each rule of each rule list begins, in the order declared.
+    rule_spans: Vec<Vec<Span>>,
 }
 
 impl<'a, 't> Checker<'a, 't> {
@@ -115,6 +118,7 @@ impl<'a, 't> Checker<'a, 't> {
             facts: Vec::new(),
             lists_everybody: Vec::new(),
             server_spans: Vec::new(),
+            rule_spans: Vec::new(),
         }
     }
 }
@@ -305,7 +309,9 @@ impl<'t> Checker<'_, 't> {
         };
         if !self.sink.has_errors() {
             self.check_client_limits(&plan);
-            self.check_loops(&plan, &binds.unwrap_or_default());
+            let binds = binds.unwrap_or_default();
+            self.check_loops(&plan, &binds);
+            self.doubt_redirects(&plan, &binds);
         }
         Some(plan)
     }

@@ -18,6 +18,9 @@ const MAX_MIRRORS: usize = 8;
 impl<'t> Checker<'_, 't> {
     /// `rules NAME { … }`
     pub(crate) fn rule_set(&mut self, args: &mut Args<'_, 't>) -> Option<RuleSet> {
+        // Before anything can fail: the lists are counted by position.
+        let at = self.rule_spans.len();
+        self.rule_spans.push(Vec::new());
         let (name, _) = self.new_name(args, "a name for the rules")?;
         let block = self.block(args)?;
         let mut rules: Vec<(Option<Rule>, Span)> = Vec::new();
@@ -43,6 +46,9 @@ impl<'t> Checker<'_, 't> {
         }
         if whole {
             self.check_reach(&rules);
+        }
+        if let Some(spans) = self.rule_spans.get_mut(at) {
+            spans.extend(rules.iter().map(|(_, span)| *span));
         }
         let rules = rules.into_iter().map(|(rule, _)| rule).collect::<Option<Vec<_>>>()?;
         Some(RuleSet { name, rules })

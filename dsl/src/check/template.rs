@@ -193,7 +193,13 @@ impl<'t> Checker<'_, 't> {
                     };
                     (
                         format!("the regular expression has {counted}"),
-                        "a group is what stands in `(…)`; `match.0` is the whole match".to_owned(),
+                        format!(
+                            "write `${{match.0}}` for the whole match{}, or put `(…)` around what is meant",
+                            match groups {
+                                0 => String::new(),
+                                groups => format!(", up to `${{match.{groups}}}`"),
+                            }
+                        ),
                     )
                 }
                 (None, _) => (
