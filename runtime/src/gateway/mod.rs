@@ -17,8 +17,9 @@ use tidegate_wasm_host::Host;
 use tracing::{error, info, warn};
 
 use crate::limits;
-use crate::policy::files::fingerprint;
+use crate::policy::files::Look;
 use crate::policy::prepare::{Prepared, prepare};
+use crate::policy::renew;
 use crate::policy::unbuilt;
 use crate::policy::watch::{Changed, Watch};
 use crate::telemetry::access_log::LogWriter;
@@ -51,7 +52,9 @@ pub struct Gateway {
     events: Receiver<Event>,
     inputs: Vec<PathBuf>,
     /// What the files looked like when they were last read.
-    seen: u64,
+    seen: Look,
+    /// What the files say now is not what serves: they had a mistake when they were last read.
+    refused: bool,
 }
 
 /// Why a gateway did not start. It has said why, on standard error.
@@ -90,8 +93,8 @@ impl Gateway {
             info!(listener = listener.name, bind = %sockets::words(listener.bind), state = ?listener.state, "listener");
         }
         info!(generation = snapshot.generation, workers = count, "ready");
-        let (inputs, seen) = (prepared.inputs, prepared.fingerprint);
-        Ok(Self { root, host, shared, workers, sockets, log, watch, events, inputs, seen })
+        let (inputs, seen) = (prepared.inputs, prepared.seen);
+        Ok(Self { root, host, shared, workers, sockets, log, watch, events, inputs, seen, refused: false })
     }
 
     /// Serves until a signal ends it, and drains.
@@ -135,9 +138,34 @@ impl Gateway {
     }
 
     fn reload_if_changed(&mut self) {
-        if fingerprint(&self.inputs) != self.seen {
+        let changed = self.seen.changed();
+        let certificates = renew::files(self.shared.snapshot().plan());
+        let (certificates, others): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|file| certificates.contains(file));
+        if !certificates.is_empty() {
+            self.renew();
+        }
+        if !others.is_empty() || (self.refused && !certificates.is_empty()) {
             self.reload();
         }
+    }
+
+    /// Reads the files of certificates anew, and serves those that are sound. The policy stays as it is.
+    fn renew(&mut self) {
+        let old = self.shared.snapshot();
+        let files = renew::files(old.plan());
+        self.seen.look_again(&files);
+        let renewed = renew::renew(&old);
+        for kept in renewed.kept {
+            error!("not renewed, the old one serves on: {kept}");
+        }
+        let Some(snapshot) = renewed.snapshot else { return };
+        let generation = snapshot.generation;
+        self.shared.commit(Arc::new(snapshot));
+        for worker in &self.workers {
+            worker.send(Command::Refresh);
+        }
+        info!(generation, names = renewed.names.join(","), "certificates renewed");
     }
 
     /// Reads the files anew, and puts the policy in service if it is sound. Nothing that can fail comes after the swap.
@@ -147,29 +175,32 @@ impl Gateway {
         let mut prepared = prepare(&self.root, &self.host, Some(&old), &self.inputs);
         unbuilt::refuse(&mut prepared);
         report(&prepared.diagnostics, &prepared.sources, prepared.refusal.as_deref());
-        let Prepared { snapshot, mut inputs, fingerprint, .. } = prepared;
+        let Prepared { snapshot, mut inputs, seen, .. } = prepared;
         if snapshot.is_none() {
             // A broken file may have hidden others that the next version needs: watch those, too.
             inputs.extend(self.inputs.iter().filter(|input| !inputs.contains(input)).cloned().collect::<Vec<_>>());
-            self.seen = crate::policy::files::fingerprint(&inputs);
-        } else {
-            self.seen = fingerprint;
         }
+        self.seen = seen.extend_to(&inputs);
         self.watch.set(&inputs);
         self.inputs = inputs;
+        self.refused = snapshot.is_none();
         let Some(snapshot) = snapshot else {
             error!(generation = old.generation, "the policy was not reloaded; the old one serves on");
             return;
         };
         // Also if it is the same: a rotated file is opened anew.
         self.log.set_target(snapshot.plan().access_log.to.clone());
-        if *snapshot.plan() == *old.plan() && same_extensions(&snapshot, &old) {
+        if *snapshot.plan() == *old.plan()
+            && same_extensions(&snapshot, &old)
+            && snapshot.tls.material.serves_the_same(&old.tls.material)
+        {
             info!(generation = old.generation, "the policy's files changed, its meaning did not");
             return;
         }
         let opened = match self.sockets.prepare(snapshot.plan(), self.workers.len()) {
             Ok(opened) => opened,
             Err(reason) => {
+                self.refused = true;
                 error!(generation = old.generation, "the policy was not reloaded; the old one serves on: {reason}");
                 return;
             }

@@ -1,7 +1,7 @@
 //! The compiler's way to the outside: files, the environment, and the inside of Wasm modules.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,14 +188,42 @@ fn words(error: &std::io::Error) -> String {
     }
 }
 
-/// What a set of files looked like: changes if one of them is changed, replaced, removed or comes back.
-pub fn fingerprint(paths: &[PathBuf]) -> u64 {
+/// What files looked like: it changes if one of them is changed, replaced, removed or comes back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look(BTreeMap<PathBuf, u64>);
+
+impl Look {
+    /// Looks at files.
+    pub fn at(paths: &[PathBuf]) -> Self {
+        Self(paths.iter().map(|path| (path.clone(), look(path))).collect())
+    }
+
+    /// Looks at those of these files that were not looked at yet, and forgets all others.
+    pub fn extend_to(&self, paths: &[PathBuf]) -> Self {
+        let known = |path: &PathBuf| self.0.get(path).copied().unwrap_or_else(|| look(path));
+        Self(paths.iter().map(|path| (path.clone(), known(path))).collect())
+    }
+
+    /// Looks again at those of these files that were looked at before.
+    pub fn look_again(&mut self, paths: &[PathBuf]) {
+        for path in paths {
+            if let Some(seen) = self.0.get_mut(path) {
+                *seen = look(path);
+            }
+        }
+    }
+
+    /// The files that look otherwise now.
+    pub fn changed(&self) -> Vec<PathBuf> {
+        self.0.iter().filter(|(path, seen)| look(path) != **seen).map(|(path, _)| path.clone()).collect()
+    }
+}
+
+fn look(path: &Path) -> u64 {
     use std::hash::{Hash, Hasher};
     use std::os::unix::fs::MetadataExt;
     let mut hasher = std::hash::DefaultHasher::new();
-    for path in paths {
-        path.hash(&mut hasher);
-        let Ok(meta) = std::fs::metadata(path) else { continue };
+    if let Ok(meta) = std::fs::metadata(path) {
         (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
             .hash(&mut hasher);
     }

@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod prepare;
+pub mod renew;
 pub mod snapshot;
 pub mod unbuilt;
 pub mod watch;

@@ -7,7 +7,7 @@ use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Host;
 
-use super::files::{Files, Loaded, fingerprint};
+use super::files::{Files, Loaded, Look};
 use super::snapshot::{Names, Snapshot};
 use crate::tls::{Material, Service};
 
@@ -26,16 +26,16 @@ pub struct Prepared {
     /// Every file that was read, or that was to be read.
     pub inputs: Vec<PathBuf>,
     /// What these files looked like before they were read.
-    pub fingerprint: u64,
+    pub seen: Look,
 }
 
 /// Compiles a policy and builds what serves it. Nothing in service is touched.
 pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inputs: &[PathBuf]) -> Prepared {
-    let before = fingerprint(known_inputs);
+    let before = Look::at(known_inputs);
     let files = Files::new(host);
     let Compilation { plan, tests, diagnostics, sources, inputs } = compile(root, &files);
     // Files that this reading found for the first time are taken as they are now.
-    let fingerprint = if inputs == known_inputs { before } else { fingerprint(&inputs) };
+    let seen = before.extend_to(&inputs);
     let Loaded { mut extensions, certificates, authorities } = files.into_loaded();
     let built = plan.map(|plan| {
         let loaded: Option<Vec<_>> =
@@ -61,5 +61,5 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         Some(Err(refusal)) => (None, Some(refusal)),
         None => (None, None),
     };
-    Prepared { snapshot, tests, diagnostics, sources, refusal, inputs, fingerprint }
+    Prepared { snapshot, tests, diagnostics, sources, refusal, inputs, seen }
 }
