@@ -9,8 +9,14 @@ use crate::message::{Framing, Response, read_body, read_head};
 
 /// One connection to the gateway.
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
+    socket: TcpStream,
 }
+
+/// What a client's bytes go through.
+pub trait Wire: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Wire for T {}
 
 impl Client {
     /// Connects.
@@ -39,12 +45,18 @@ impl Client {
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
             .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
         prepared.expect("a socket with timeouts");
-        Self { stream: BufReader::with_capacity(64 * 1024, stream) }
+        let control = stream.try_clone().expect("a second handle of a socket");
+        Self::through(Box::new(stream), control)
+    }
+
+    /// Speaks through something that goes over a socket.
+    pub fn through(wire: Box<dyn Wire>, socket: TcpStream) -> Self {
+        Self { stream: BufReader::with_capacity(64 * 1024, wire), socket }
     }
 
     /// The socket itself.
     pub fn socket(&self) -> &TcpStream {
-        self.stream.get_ref()
+        &self.socket
     }
 
     /// The client's own address, as the gateway sees it.
@@ -66,7 +78,8 @@ impl Client {
     /// # Errors
     /// The system's.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes.as_ref())
+        self.stream.get_mut().write_all(bytes.as_ref())?;
+        self.stream.get_mut().flush()
     }
 
     /// Reads the answer to a request that is not HEAD.

@@ -18,15 +18,17 @@ mod command;
 mod gateway;
 mod lines;
 mod message;
+pub mod pki;
 mod policy;
 mod ports;
 mod process;
+pub mod secure;
 
 use std::time::Duration;
 
 pub use backend::{Backend, Behaviour};
 pub use binary::{guest, shipped, target_folder, tidegate, workspace};
-pub use client::Client;
+pub use client::{Client, Wire};
 pub use command::{Output, Tool};
 pub use gateway::Gateway;
 pub use lines::Lines;

@@ -9,6 +9,7 @@ use crate::Backend;
 pub struct Policy {
     top: String,
     listener: String,
+    secure: bool,
     rules: String,
     otherwise: Option<String>,
 }
@@ -50,6 +51,13 @@ impl Policy {
         self
     }
 
+    /// The listener speaks TLS, with the certificate `main` from `main.pem` and `main.key`.
+    #[must_use]
+    pub fn https(mut self) -> Self {
+        self.secure = true;
+        self.top("certificate main { chain \"main.pem\"; key \"main.key\" }").listener("certificate main")
+    }
+
     /// A rule, before `otherwise`.
     #[must_use]
     pub fn rule(mut self, name: &str, body: &str) -> Self {
@@ -66,10 +74,11 @@ impl Policy {
 
     /// The text. `@port` stands for the gateway's port.
     pub fn text(&self) -> String {
-        let Self { top, listener, rules, otherwise } = self;
+        let Self { top, listener, secure, rules, otherwise } = self;
+        let protocol = if *secure { "https" } else { "http" };
         let otherwise = otherwise.as_deref().unwrap_or("forward web");
         format!(
-            "tidegate 1\n\n{top}\nlistener http main {{\n    address 127.0.0.1:@port\n{listener}    rules main\n}}\n\n\
+            "tidegate 1\n\n{top}\nlistener {protocol} main {{\n    address 127.0.0.1:@port\n{listener}    rules main\n}}\n\n\
              rules main {{\n{rules}    otherwise {{\n{otherwise}\n}}\n}}\n"
         )
     }

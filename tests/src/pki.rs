@@ -1,0 +1,140 @@
+//! Authorities and certificates, made for a test.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SerialNumber, SignatureAlgorithm, date_time_ymd,
+};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Signs certificates.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+/// A certificate with its key.
+#[derive(Clone)]
+pub struct Identity {
+    /// The certificate, PEM.
+    pub chain: String,
+    /// Its key, PEM.
+    pub key: String,
+    /// The certificate, DER.
+    pub der: CertificateDer<'static>,
+    key_der: Vec<u8>,
+}
+
+/// What is to stand in a certificate.
+pub struct Order<'a> {
+    authority: &'a Authority,
+    params: CertificateParams,
+    key: &'static SignatureAlgorithm,
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new(name: &str) -> Self {
+        let mut params = named(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// Its certificate, PEM.
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// For a client that trusts it alone.
+    pub fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.der().clone()).expect("a trust anchor");
+        Arc::new(roots)
+    }
+
+    /// A certificate for a server of these names.
+    pub fn server(&self, names: &[&str]) -> Order<'_> {
+        let mut params = named(names.first().copied().unwrap_or("server"));
+        let alternative = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        params.subject_alt_names = alternative.expect("names of servers").subject_alt_names;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        Order { authority: self, params, key: &rcgen::PKCS_ECDSA_P256_SHA256 }
+    }
+
+    /// A certificate for a client.
+    pub fn client(&self, name: &str) -> Order<'_> {
+        let mut params = named(name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        Order { authority: self, params, key: &rcgen::PKCS_ECDSA_P256_SHA256 }
+    }
+}
+
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "Tests");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+impl Order<'_> {
+    /// With an RSA key.
+    #[must_use]
+    pub fn rsa(mut self) -> Self {
+        self.key = &rcgen::PKCS_RSA_SHA256;
+        self
+    }
+
+    /// With this serial number.
+    #[must_use]
+    pub fn serial(mut self, number: u64) -> Self {
+        self.params.serial_number = Some(SerialNumber::from(number));
+        self
+    }
+
+    /// That has expired long ago.
+    #[must_use]
+    pub fn expired(mut self) -> Self {
+        self.params.not_before = date_time_ymd(2001, 1, 1);
+        self.params.not_after = date_time_ymd(2002, 1, 1);
+        self
+    }
+
+    /// That expires so soon.
+    #[must_use]
+    pub fn lasting(mut self, time: std::time::Duration) -> Self {
+        self.params.not_after = (std::time::SystemTime::now() + time).into();
+        self
+    }
+
+    /// Signs it.
+    pub fn sign(self) -> Identity {
+        let key = KeyPair::generate_for(self.key).expect("a key");
+        let certificate = self.params.signed_by(&key, &self.authority.issuer).expect("a certificate");
+        Identity {
+            chain: certificate.pem(),
+            key: key.serialize_pem(),
+            der: certificate.der().clone(),
+            key_der: key.serialize_der(),
+        }
+    }
+}
+
+impl Identity {
+    /// Writes `NAME.pem` and `NAME.key` into a folder.
+    pub fn write(&self, folder: &Path, name: &str) {
+        std::fs::write(folder.join(format!("{name}.pem")), &self.chain).expect("a file");
+        std::fs::write(folder.join(format!("{name}.key")), &self.key).expect("a file");
+    }
+
+    /// Its key, for rustls.
+    pub fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key_der.clone()).expect("a key")
+    }
+}
