@@ -41,6 +41,10 @@ pub enum Failure {
     BadMethod,
     /// A transfer coding other than `chunked` (RFC 9112, 6.1): what it does to the body would be passed off as the body.
     BadCoding,
+    /// A protocol other than WebSocket in an extended `CONNECT` (RFC 8441), or a server group that does not carry it.
+    BadUpgrade,
+    /// More header fields than `limits { headers }`.
+    TooManyHeaders,
     /// The request target is over `limits { uri-bytes }`.
     UriTooLong,
     /// The body is over `limits { body-bytes }`.
@@ -63,6 +67,8 @@ pub enum Failure {
     UpstreamClosed,
     /// The backend's answer is not HTTP.
     UpstreamInvalid,
+    /// Nothing moved through an upgraded connection for `tunnel-timeout`.
+    TunnelTimeout,
     /// The backend was silent for longer than `request-timeout`.
     UpstreamTimeout,
     /// The backend broke off in the middle of its body.
@@ -97,6 +103,8 @@ impl Failure {
             Self::BadTarget => ("bad-target", Client, 400, "the request target is not a safe path"),
             Self::BadMethod => ("bad-method", Client, 405, "this method is not carried here"),
             Self::BadCoding => ("bad-coding", Client, 501, "this transfer coding is not understood"),
+            Self::BadUpgrade => ("bad-upgrade", Client, 501, "this protocol is not carried here"),
+            Self::TooManyHeaders => ("too-many-headers", Client, 431, "the request has too many header fields"),
             Self::UriTooLong => ("uri-too-long", Client, 414, "the request target is too long"),
             Self::BodyTooLarge => ("body-too-large", Client, 413, "the request body is too large"),
             Self::ClientTimeout => ("client-timeout", Client, 408, "the request did not arrive in time"),
@@ -108,6 +116,7 @@ impl Failure {
             Self::UpstreamTls => ("upstream-tls", Upstream, 502, "no server could be reached securely"),
             Self::UpstreamClosed => ("upstream-closed", Upstream, 502, "the server closed without an answer"),
             Self::UpstreamInvalid => ("upstream-invalid", Upstream, 502, "the server's answer is not valid HTTP"),
+            Self::TunnelTimeout => ("tunnel-timeout", Client, 408, "the connection was silent for too long"),
             Self::UpstreamTimeout => ("upstream-timeout", Upstream, 504, "the server did not answer in time"),
             Self::UpstreamBody => ("upstream-body", Upstream, 502, "the server broke off its answer"),
             Self::Extension => ("extension", Hook, 500, "an extension failed"),

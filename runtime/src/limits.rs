@@ -11,6 +11,50 @@ pub const TICK: Duration = Duration::from_millis(100);
 /// policy may allow is half of it) and bounds what a slow reader can make us hold.
 pub const CONNECTION_BUFFER: usize = 128 * 1024;
 
+/// What a client may send on one HTTP/2 stream before somebody reads it, in bytes: enough for 80 Mbit/s at 100 ms.
+pub const STREAM_WINDOW: u32 = 1024 * 1024;
+
+/// The same for all streams of a connection together. What arrives and is not read is all that a client can make us
+/// hold of its bodies.
+pub const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+
+/// Bytes of one HTTP/2 stream that wait for the socket or for the peer's window. A body is read on only below it.
+pub const STREAM_SEND_BUFFER: usize = 64 * 1024;
+
+/// Requests that a client may give up on an HTTP/2 connection beyond those that it lets finish. More is an attack
+/// ("rapid reset"), and ends the connection.
+pub const RESET_REQUESTS: u32 = 100;
+
+/// Streams that a client has opened and reset before the gateway looked at them.
+pub const RESET_UNSEEN: usize = 20;
+
+/// Streams of a connection that the gateway has reset for a mistake of the client; more ends the connection.
+pub const RESET_MISTAKES: usize = 100;
+
+/// What a backend may send on one HTTP/2 stream before the client takes it, in bytes.
+pub const UPSTREAM_STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same for a connection. It is no bound of its own: a client that does not read holds up its own streams, but must
+/// not hold up those of others on the same connection.
+pub const UPSTREAM_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+/// Requests at once on one HTTP/2 connection to a backend, if the backend allows as many; beyond it another is opened.
+pub const UPSTREAM_STREAMS: usize = 256;
+
+/// HTTP/2 connections to one server, a worker. Beyond it requests wait for room.
+pub const UPSTREAM_H2_CONNECTIONS: usize = 8;
+
+/// How often a request is sent again to a server that refused its stream: a connection that goes away is replaced, a
+/// server that is full is left alone.
+pub const REFUSED_TRIES: u32 = 2;
+
+/// Bytes that a tunnel moves at a time. A worker has one such buffer for all its tunnels; a tunnel keeps only what the
+/// other side does not take.
+pub const TUNNEL_BUFFER: usize = 64 * 1024;
+
+/// How long a tunnel of which one side has ended may be silent, if `tunnel-timeout` is longer.
+pub const HALF_CLOSED: Duration = Duration::from_secs(60);
+
 /// Header fields in a response from a backend: more than any real one sends, far less than would hurt.
 pub const RESPONSE_HEADERS: usize = 256;
 

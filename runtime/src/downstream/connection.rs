@@ -1,23 +1,17 @@
 //! One client connection, from accept to close.
 
-use std::future::Future;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use hyper::server::conn::http1;
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::TokioIo;
 use tidegate_engine::exchange::{Connection as ConnectionInfo, Tls};
 
-use super::body::{Incoming, ResponseBody};
 use super::io::{ClientIo, ClientStream};
-use super::state::{ConnectionState, Phase};
-use crate::failure::Failure;
-use crate::limits;
-use crate::proxy;
+use super::state::{ConnectionState, StreamState};
+use super::{http1, http2};
 use crate::worker::{Slot, Worker};
 
 /// Whether HTTP/2 can be served: what cannot is not offered in a handshake.
@@ -36,24 +30,22 @@ pub struct Opened {
 }
 
 /// Serves HTTP on an open connection, to its end.
+///
+/// The version is what the handshake agreed on. In clear text it is HTTP/2 if the client begins with its preface.
 pub async fn serve<S: ClientStream>(stream: S, opened: Opened, slot: Rc<Slot>, worker: Rc<Worker>) {
     let Some(listener) = slot.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
-    let Some((header_bytes, headers)) =
-        slot.with_listener(&worker, |listener, _| (listener.limits.header_bytes, listener.limits.headers))
-    else {
-        return;
-    };
-    let Opened { peer, local, tls, http2: _ } = opened;
+    let Opened { peer, local, tls, http2: agreed } = opened;
+    let clear = tls.is_none();
     let info = Arc::new(ConnectionInfo { peer: canonical(peer), local: canonical(local), listener, tls });
-    let state = Rc::new(ConnectionState::new(info, Rc::clone(&slot), Rc::clone(&worker)));
-    let entry = Entry { key: worker.enter(Rc::clone(&state)), worker };
-    let io = TokioIo::new(ClientIo::new(stream, Rc::clone(&state)));
-    let http = http1::Builder::new()
-        .max_buf_size(limits::CONNECTION_BUFFER)
-        .max_header_size(usize::try_from(header_bytes).unwrap_or(limits::CONNECTION_BUFFER))
-        .max_headers(usize::try_from(headers).unwrap_or(usize::MAX))
-        .serve_connection(io, service_fn(|request| proxy::serve(Rc::clone(&state), request)));
-    ClientConnection { http: Some(http), state: Rc::clone(&state), told_to_finish: false }.await;
+    let entry = Entry::new(Rc::new(ConnectionState::new(info, slot, worker)));
+    let mut io = ClientIo::new(stream, Rc::clone(&entry.stream));
+    let http2 = if clear { unless_over(&entry.stream, io.begins_http2()).await } else { Some(agreed) };
+    match http2 {
+        Some(false) => http1::serve(io, &entry.stream).await,
+        // In a box: it is the larger of the two, and most connections are not it.
+        Some(true) => Box::pin(http2::serve(io, &entry.stream)).await,
+        None => {}
+    }
     drop(entry);
 }
 
@@ -62,91 +54,42 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Takes the connection out of its worker.
+/// The connection's first bytes, unless it ends, or has to, before they are there.
+async fn unless_over<T>(stream: &StreamState, first: impl Future<Output = std::io::Result<T>>) -> Option<T> {
+    let mut first = pin!(first);
+    poll_fn(|cx| {
+        stream.connection.register(cx.waker());
+        stream.register(cx.waker());
+        if stream.connection.is_aborted() || stream.take_expired() {
+            return Poll::Ready(None);
+        }
+        match first.as_mut().poll(cx) {
+            Poll::Ready(first) => Poll::Ready(first.ok()),
+            // Only now, after a read: a request that had already arrived is served.
+            Poll::Pending if stream.connection.is_finishing() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// A connection among its worker's, with its own stream. Dropping it takes both out.
 struct Entry {
-    worker: Rc<Worker>,
+    stream: Rc<StreamState>,
     key: usize,
+}
+
+impl Entry {
+    fn new(connection: Rc<ConnectionState>) -> Self {
+        let stream = StreamState::enter(&connection);
+        let key = stream.worker().enter(connection);
+        Self { stream, key }
+    }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.worker.leave(self.key);
-    }
-}
-
-/// The connection's task: hyper's state machine, and the timeouts and orders from outside.
-struct ClientConnection<I, S>
-where
-    S: HttpService<Incoming>,
-{
-    http: Option<http1::Connection<TokioIo<ClientIo<I>>, S>>,
-    state: Rc<ConnectionState>,
-    told_to_finish: bool,
-}
-
-impl<I, S> Future for ClientConnection<I, S>
-where
-    I: ClientStream,
-    S: HttpService<Incoming, ResBody = ResponseBody>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    http1::Connection<TokioIo<ClientIo<I>>, S>: Unpin,
-{
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.state.register(cx.waker());
-        if this.state.is_aborted() || this.give_up() {
-            return Poll::Ready(());
-        }
-        let Some(http) = &mut this.http else { return Poll::Ready(()) };
-        // An error here is the peer's: the request in flight, if any, has logged it.
-        if Pin::new(&mut *http).poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if this.state.is_finishing() && !this.told_to_finish {
-            // Only now, after a read: a request that had already arrived is served.
-            this.told_to_finish = true;
-            Pin::new(&mut *http).graceful_shutdown();
-            return Pin::new(http).poll(cx).map(|_| ());
-        }
-        Poll::Pending
-    }
-}
-
-impl<I, S> ClientConnection<I, S>
-where
-    I: ClientStream,
-    S: HttpService<Incoming, ResBody = ResponseBody>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    /// Acts on a passed deadline; true if the connection is to be closed.
-    fn give_up(&mut self) -> bool {
-        match self.state.phase() {
-            // The request's own future looks at the deadline, and answers.
-            Phase::Waiting => false,
-            Phase::Idle => self.state.take_expired(),
-            Phase::Answering => {
-                let expired = self.state.take_expired();
-                if expired {
-                    let client = self.state.is_write_blocked();
-                    self.state.set_ending(if client { Failure::ClientTimeout } else { Failure::UpstreamTimeout });
-                }
-                expired
-            }
-            Phase::Head => {
-                let expired = self.state.take_expired();
-                if expired && let Some(http) = self.http.take() {
-                    let row = Failure::ClientTimeout.row();
-                    let answer = format!(
-                        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{}\n",
-                        row.text.len() + 1,
-                        row.text
-                    );
-                    http.into_parts().io.into_inner().last_word(answer.as_bytes());
-                }
-                expired
-            }
-        }
+        self.stream.leave();
+        self.stream.worker().leave(self.key);
     }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, Version};
+use http::{HeaderValue, Method, Version};
 use tidegate_dsl::plan::ListenerLimits;
 use tidegate_engine::exchange::Request;
 use tidegate_engine::normalise;
@@ -17,8 +17,8 @@ use crate::proxy::fields;
 ///
 /// # Errors
 /// What is wrong with it, and the head as it came, for the log.
-pub fn read(parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Result<Request, (Failure, Box<Parts>)> {
-    match check(&parts, limits, known) {
+pub fn read(mut parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Result<Request, (Failure, Box<Parts>)> {
+    match check(&mut parts, limits, known) {
         Ok((authority, target, original_target)) => Ok(Request {
             method: parts.method,
             original_authority: authority.clone(),
@@ -34,7 +34,7 @@ pub fn read(parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Result<
 
 /// The host, the normalised target and the target as it came.
 fn check(
-    parts: &Parts,
+    parts: &mut Parts,
     limits: &ListenerLimits,
     known: &KnownHost,
 ) -> Result<(Authority, PathAndQuery, PathAndQuery), Failure> {
@@ -44,7 +44,16 @@ fn check(
     if !fields::has_known_coding(&parts.headers) {
         return Err(Failure::BadCoding);
     }
-    let authority = authority(parts, known)?;
+    let authority = match parts.version {
+        Version::HTTP_2 | Version::HTTP_3 => {
+            if parts.headers.len() > usize::try_from(limits.headers).unwrap_or(usize::MAX) {
+                return Err(Failure::TooManyHeaders);
+            }
+            fields::join_cookies(&mut parts.headers);
+            pseudo_authority(parts, known)?
+        }
+        _ => authority(parts, known)?,
+    };
     let original_target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     if u64::try_from(original_target.as_str().len()).unwrap_or(u64::MAX) > limits.uri_bytes {
         return Err(Failure::UriTooLong);
@@ -74,20 +83,60 @@ fn authority(parts: &Parts, known: &KnownHost) -> Result<Authority, Failure> {
     known.normalise(raw)
 }
 
+/// The host of `:authority`, from which a `Host` field must not differ (RFC 9113, 8.3.1); afterwards it is in `Host`,
+/// as in HTTP/1.1.
+fn pseudo_authority(parts: &mut Parts, known: &KnownHost) -> Result<Authority, Failure> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    let raw = match (parts.uri.authority(), host) {
+        (Some(authority), Some(host)) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
+            return Err(Failure::BadHost);
+        }
+        _ if more.is_some() => return Err(Failure::BadHost),
+        (Some(authority), _) => authority.as_str().as_bytes(),
+        (None, Some(host)) => host.as_bytes(),
+        (None, None) => return Err(Failure::BadHost),
+    };
+    let authority = known.normalise(raw)?;
+    if host.is_none() {
+        let host = known.field().ok_or(Failure::BadHost)?;
+        parts.headers.insert(HOST, host);
+    }
+    Ok(authority)
+}
+
 /// The last host that a connection asked for, normalised: most ask for one host alone.
 #[derive(Default)]
-pub struct KnownHost(RefCell<Option<(Vec<u8>, Authority)>>);
+pub struct KnownHost(RefCell<Option<Known>>);
+
+struct Known {
+    /// As it came.
+    raw: Vec<u8>,
+    normalised: Authority,
+    /// As a field's value; made when it is first asked for.
+    field: Option<HeaderValue>,
+}
 
 impl KnownHost {
     fn normalise(&self, raw: &[u8]) -> Result<Authority, Failure> {
         let mut known = self.0.borrow_mut();
         match &*known {
-            Some((host, authority)) if host == raw => Ok(authority.clone()),
+            Some(known) if known.raw == raw => Ok(known.normalised.clone()),
             _ => {
                 let authority = normalise::authority(raw).map_err(|_| Failure::BadHost)?;
-                *known = Some((raw.to_vec(), authority.clone()));
+                *known = Some(Known { raw: raw.to_vec(), normalised: authority.clone(), field: None });
                 Ok(authority)
             }
         }
+    }
+
+    /// The host that was normalised last, as a field's value.
+    fn field(&self) -> Option<HeaderValue> {
+        let mut known = self.0.borrow_mut();
+        let known = known.as_mut()?;
+        if known.field.is_none() {
+            known.field = HeaderValue::from_str(known.normalised.as_str()).ok();
+        }
+        known.field.clone()
     }
 }

@@ -1,13 +1,17 @@
-//! What carries a client's bytes, which tells the connection's state of every one.
+//! A client's connection as bytes, which tells its stream's state of every one.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::state::ConnectionState;
+use super::state::StreamState;
+
+/// How an HTTP/2 connection begins (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a client's HTTP comes on: a socket, or TLS over one.
 pub trait ClientStream: AsyncRead + AsyncWrite + Unpin + 'static {}
@@ -17,13 +21,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> ClientStream for S {}
 /// The stream of a connection.
 pub struct ClientIo<S> {
     stream: S,
-    state: Rc<ConnectionState>,
+    state: Rc<StreamState>,
+    /// The first bytes, read to learn the version, and given out again.
+    first: [u8; PREFACE.len()],
+    /// Which of them wait to be given out.
+    waiting: std::ops::Range<u8>,
 }
 
 impl<S: ClientStream> ClientIo<S> {
-    /// Wraps a stream.
-    pub fn new(stream: S, state: Rc<ConnectionState>) -> Self {
-        Self { stream, state }
+    /// Wraps a connection.
+    pub const fn new(stream: S, state: Rc<StreamState>) -> Self {
+        Self { stream, state, first: [0; PREFACE.len()], waiting: 0..0 }
+    }
+
+    /// Whether the client begins with HTTP/2, by prior knowledge (RFC 9113, 3.3). Reads no further than it takes to
+    /// know.
+    ///
+    /// # Errors
+    /// The connection broke, or ended before that.
+    pub async fn begins_http2(&mut self) -> io::Result<bool> {
+        poll_fn(|cx| {
+            loop {
+                let known = usize::from(self.waiting.end);
+                let mut space = ReadBuf::new(&mut self.first);
+                space.set_filled(known);
+                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
+                let filled = space.filled().len();
+                if filled == known {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                self.state.note_read();
+                self.waiting.end = u8::try_from(filled).unwrap_or(0);
+                if self.first.get(..filled) != PREFACE.get(..filled) {
+                    return Poll::Ready(Ok(false));
+                }
+                if filled == PREFACE.len() {
+                    return Poll::Ready(Ok(true));
+                }
+            }
+        })
+        .await
     }
 
     /// Writes what fits without waiting: a last word before the connection is closed.
@@ -42,6 +79,14 @@ impl<S: ClientStream> ClientIo<S> {
 
 impl<S: ClientStream> AsyncRead for ClientIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.waiting.is_empty() {
+            let waiting = usize::from(self.waiting.start)..usize::from(self.waiting.end);
+            let bytes = self.first.get(waiting).unwrap_or_default();
+            let count = bytes.len().min(buf.remaining());
+            buf.put_slice(bytes.get(..count).unwrap_or_default());
+            self.waiting.start += u8::try_from(count).unwrap_or(0);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {

@@ -3,7 +3,11 @@
 pub mod body;
 pub mod connection;
 pub mod head;
+pub mod http1;
+pub mod http2;
 pub mod io;
 pub mod open;
 pub mod proxy_protocol;
 pub mod state;
+pub mod stream_io;
+pub mod tunnel;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate_dsl::plan::{Abi, Balance, GroupProtocol, Listener, Plan, Protocol, RetryOn, Rule, ServerGroup, Step};
+use tidegate_dsl::plan::{Abi, Balance, Listener, Plan, Protocol, RetryOn, Rule, ServerGroup, Step};
 
 use super::prepare::Prepared;
 
@@ -54,7 +54,6 @@ fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
         ("listener quic", listener.protocol == Protocol::Quic),
         ("early-data", tls.is_some_and(|tls| tls.early_data)),
         ("quic-upgrade", listener.quic_upgrade.is_some()),
-        ("tunnel-timeout", listener.tunnel_timeout != Duration::from_secs(3600)),
         ("compression", !listener.compression.is_empty()),
         ("tracing", listener.tracing.is_some()),
     ])
@@ -63,7 +62,6 @@ fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
 fn of_group(group: &ServerGroup) -> impl Iterator<Item = &'static str> {
     let retried = |on: &RetryOn| *on != RetryOn::ConnectFailure;
     used([
-        ("protocol grpc", group.protocol == GroupProtocol::Grpc),
         ("balance", group.balance != Balance::RoundRobin),
         ("health-check", group.health_check.is_some()),
         ("sticky", group.sticky.is_some()),

@@ -1,17 +1,17 @@
 //! Header fields that end at a proxy.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE};
-use http::header::{TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{COOKIE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The fields that belong to one connection (RFC 9110, 7.6.1). `Expect` is answered by whoever reads the body, which is
+/// The fields that belong to one connection (RFC 9110, 7.6.1). `Trailer` is none of them: what it announces is passed
+/// on. `Expect` is answered by whoever reads the body, which is
 /// the gateway (RFC 9110, 10.1.1).
-const HOP_BY_HOP: [HeaderName; 10] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     TE,
-    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     EXPECT,
@@ -43,12 +43,11 @@ fn place(name: &HeaderName) -> Option<u16> {
         "keep-alive" => 1,
         "proxy-connection" => 2,
         "te" => 3,
-        "trailer" => 4,
-        "transfer-encoding" => 5,
-        "upgrade" => 6,
-        "expect" => 7,
-        "proxy-authenticate" => 8,
-        "proxy-authorization" => 9,
+        "transfer-encoding" => 4,
+        "upgrade" => 5,
+        "expect" => 6,
+        "proxy-authenticate" => 7,
+        "proxy-authorization" => 8,
         _ => return None,
     })
 }
@@ -67,6 +66,18 @@ fn remove_named(headers: &mut HeaderMap, connection: &HeaderValue) {
         if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
             headers.remove(name);
         }
+    }
+}
+
+/// Joins the `Cookie` fields into which HTTP/2 may split one (RFC 9113, 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
     }
 }
 
@@ -113,6 +124,16 @@ mod tests {
         ]);
         remove_hop_by_hop(&mut map);
         assert_eq!(map, headers(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn a_cookie_is_one_field() {
+        let mut map = headers(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2; c=3")]);
+        join_cookies(&mut map);
+        assert_eq!(map, headers(&[("cookie", "a=1; b=2; c=3"), ("x", "y")]));
+        let mut map = headers(&[("cookie", "a=1")]);
+        join_cookies(&mut map);
+        assert_eq!(map, headers(&[("cookie", "a=1")]));
     }
 
     #[test]

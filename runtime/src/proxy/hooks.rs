@@ -61,7 +61,7 @@ fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, record: &mut Re
     if extension.is_some_and(|extension| matches!(extension.on_error, OnError::Deny(_))) {
         record.failure.get_or_insert(Failure::Extension);
     }
-    if call.state.worker.trouble.may_write(kind.name()) {
+    if call.state.worker().trouble.may_write(kind.name()) {
         let name = extension.map_or("?", |extension| extension.name.as_str());
         let request_id = format!("{:032x}", exchange.request_id);
         warn!(extension = name, fault = kind.name(), request_id, "{message}");
@@ -71,7 +71,7 @@ fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, record: &mut Re
 /// Writes what `log` steps of the policy said.
 pub(super) fn write_log_lines(call: &Call<'_>, exchange: &mut Exchange) {
     for line in exchange.log_lines.drain(..) {
-        if call.state.worker.trouble.may_write("policy-log") {
+        if call.state.worker().trouble.may_write("policy-log") {
             info!(listener = &*exchange.connection.listener, "{line}");
         }
     }

@@ -1,8 +1,10 @@
 //! The life of a request: read, decide, forward or answer, and the way back.
 
 pub(crate) mod fields;
+mod grpc;
 mod hooks;
 mod reply;
+mod upgrade;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,21 +12,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use tidegate_dsl::plan::{GroupId, Listener, ListenerId};
+use http::header::{CONNECTION, HOST, TE};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use tidegate_dsl::plan::{GroupId, GroupProtocol, Listener, ListenerId};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Moment, ResponseDecision, Walk};
 
-use crate::downstream::body::{Incoming, RequestBody, ResponseBody};
+use crate::downstream::body::{ClientBody, RequestBody, ResponseBody};
 use crate::downstream::head;
-use crate::downstream::state::ConnectionState;
+use crate::downstream::state::StreamState;
+use crate::downstream::tunnel::Tunnel;
 use crate::failure::Failure;
 use crate::telemetry::access_log::{Record, Upstream};
+use crate::upstream::body::UpstreamBody;
+use crate::upstream::connect::Switched;
 use crate::upstream::pool::Lease;
-use crate::upstream::send::send;
+use crate::upstream::send::{Outgoing, send};
 use crate::worker::View;
+use upgrade::Upgrade;
 
 /// The connection is to be closed without an answer.
 #[derive(Debug)]
@@ -38,20 +44,26 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Serves one request of a connection.
+/// Serves one request on a stream of a connection.
+///
+/// If the answer is a switch of protocols, what the connection becomes is left in the stream's state.
 ///
 /// Dropping the future, as happens when the client leaves, ends the request to the backend, too.
 ///
 /// # Errors
 /// [`Closed`] if the policy wants no answer.
-pub async fn serve(state: Rc<ConnectionState>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Closed> {
-    let (view, id) = state.slot.view(&state.worker);
+pub async fn serve(state: Rc<StreamState>, request: Request<ClientBody>) -> Result<Response<ResponseBody>, Closed> {
+    let (view, id) = state.connection.slot.view(state.worker());
     let Some(listener) = view.snapshot.plan().listeners.get(id.0) else { return Err(Closed) };
     let number = state.begin_request(listener.request_timeout);
     let last = listener.limits.requests_per_connection.is_some_and(|limit| number >= limit);
-    let mut served = Call { started: Instant::now(), view: &view, listener, id, state: &state };
+    let many = request.version() >= Version::HTTP_2;
+    let mut served =
+        Call { started: Instant::now(), view: &view, listener, id, state: &state, upgrade: None, grpc: false };
     let mut response = served.run(request).await?;
-    if last {
+    if last && many {
+        state.connection.finish();
+    } else if last {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     state.begin_answer();
@@ -64,7 +76,11 @@ struct Call<'c> {
     view: &'c Rc<View>,
     listener: &'c Listener,
     id: ListenerId,
-    state: &'c Rc<ConnectionState>,
+    state: &'c Rc<StreamState>,
+    /// The client wants to switch protocols.
+    upgrade: Option<Upgrade>,
+    /// The request is a gRPC call: errors go into trailers.
+    grpc: bool,
 }
 
 /// A request under way.
@@ -77,7 +93,7 @@ struct Journey {
 /// Logs the request if its future is dropped, which is how we learn that the client left while a backend was asked.
 struct IfTheClientLeaves<'c> {
     journey: Option<Journey>,
-    state: &'c ConnectionState,
+    state: &'c StreamState,
 }
 
 impl Drop for IfTheClientLeaves<'_> {
@@ -92,24 +108,31 @@ impl Drop for IfTheClientLeaves<'_> {
 /// An answer before its way back.
 enum Source {
     Ours(bytes::Bytes),
-    Upstream(Incoming, Lease),
+    Upstream(UpstreamBody),
+    /// The backend has switched protocols.
+    Tunnel(Switched, ClientBody),
 }
 
 impl Call<'_> {
-    async fn run(&mut self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Closed> {
-        let (parts, body) = request.into_parts();
-        let head = match head::read(parts, &self.listener.limits, &self.state.host) {
+    async fn run(&mut self, request: Request<ClientBody>) -> Result<Response<ResponseBody>, Closed> {
+        let (mut parts, body) = request.into_parts();
+        match upgrade::wanted(&mut parts, &body) {
+            Ok(wanted) => self.upgrade = wanted,
+            Err(failure) => return Ok(reply::refuse(self, &parts, failure)),
+        }
+        let head = match head::read(parts, &self.listener.limits, &self.state.connection.host) {
             Ok(head) => head,
             Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };
+        self.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
         let engine = &self.view.snapshot.engine;
         let client_ip = self.client_ip(&head.headers);
         let exchange = Box::new(Exchange {
-            connection: Arc::clone(&self.state.info),
+            connection: Arc::clone(&self.state.connection.info),
             request: head,
             response: None,
             client_ip,
-            request_id: u128::from(self.state.worker.random()) << 64 | u128::from(self.state.worker.random()),
+            request_id: u128::from(self.state.worker().random()) << 64 | u128::from(self.state.worker().random()),
             vars: Vars::default(),
             group: None,
             server: None,
@@ -120,6 +143,11 @@ impl Call<'_> {
         let (exchange, decision) = hooks::decide(self, &mut walk, exchange, &mut record);
         if let Some(timeout) = walk.timeout() {
             self.state.set_request_timeout(timeout);
+        }
+        if self.grpc
+            && let Some(timeout) = grpc::timeout(&exchange.request.headers)
+        {
+            self.state.set_end(timeout);
         }
         let mut journey = Journey { exchange, walk, record };
         let source = match decision {
@@ -138,6 +166,7 @@ impl Call<'_> {
             Decision::Close => return Err(self.close(journey)),
         };
         let source = source.unwrap_or_else(|failure| {
+            self.upgrade = None;
             journey.record.failure = Some(failure);
             reply::take(&mut journey.exchange, reply::of(failure))
         });
@@ -150,11 +179,11 @@ impl Call<'_> {
     }
 
     fn client_ip(&self, headers: &http::HeaderMap) -> IpAddr {
-        self.view.snapshot.engine.client_ip(self.id, self.state.info.peer.ip(), headers)
+        self.view.snapshot.engine.client_ip(self.id, self.state.connection.info.peer.ip(), headers)
     }
 
     /// Sends the request to a server of the group; the answer's head is in the exchange then.
-    async fn forward(&self, id: GroupId, journey: &mut Journey, body: Incoming) -> Result<Source, Failure> {
+    async fn forward(&self, id: GroupId, journey: &mut Journey, body: ClientBody) -> Result<Source, Failure> {
         let Journey { exchange, walk, record } = journey;
         let snapshot = &self.view.snapshot;
         let group = self.view.group(id).ok_or(Failure::NoServer)?;
@@ -164,6 +193,11 @@ impl Call<'_> {
             .is_some_and(|length| limit.is_some_and(|most| length > most))
         {
             return Err(Failure::BodyTooLarge);
+        }
+        // The stream of an extended `CONNECT` carries no body, but what comes after the answer (RFC 8441, 4).
+        let (body, after) = if self.upgrade.is_some() { (ClientBody::Empty, body) } else { (body, ClientBody::Empty) };
+        if self.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {
+            return Err(Failure::BadUpgrade);
         }
         let outgoing = self.outgoing(walk, exchange, RequestBody::new(body, Rc::clone(self.state), limit));
         let asked = record.clock();
@@ -176,21 +210,37 @@ impl Call<'_> {
         exchange.server = server.and_then(|at| snapshot.names.servers.get(id.0)?.get(at).cloned());
         record.upstream = Upstream::since(asked, None);
         let answer = sent.map_err(|(failure, _)| failure)?;
-        let (mut parts, incoming) = answer.response.into_parts();
+        let (mut parts, body) = answer.response.into_parts();
         record.upstream = Upstream::since(asked, Some(parts.status));
-        // Nobody asked to switch protocols: `Upgrade` is never sent on.
-        if !fields::has_known_coding(&parts.headers) || parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        if !fields::has_known_coding(&parts.headers) {
             return Err(Failure::UpstreamInvalid);
         }
+        let agreed = Upgrade::is_agreed(parts.status, &parts.headers);
         fields::remove_hop_by_hop(&mut parts.headers);
+        let source = match (self.upgrade, body) {
+            (Some(_), UpstreamBody::Http1(_, lease)) if agreed => {
+                let switched = lease.and_then(Lease::into_switched).ok_or(Failure::UpstreamInvalid)?;
+                Source::Tunnel(switched, after)
+            }
+            // Nobody asked to switch protocols, or not to these.
+            _ if parts.status == StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::UpstreamInvalid),
+            (_, body) => Source::Upstream(body),
+        };
         exchange.response = Some(ResponseHead { status: parts.status, headers: parts.headers });
-        Ok(Source::Upstream(incoming, answer.lease))
+        Ok(source)
     }
 
     /// The request as the backend gets it.
-    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, body: RequestBody) -> Request<RequestBody> {
+    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, body: RequestBody) -> Outgoing {
         let engine = &self.view.snapshot.engine;
         fields::remove_hop_by_hop(&mut exchange.request.headers);
+        if let Some(upgrade) = self.upgrade {
+            upgrade.ask(&mut exchange.request.headers, exchange.request_id ^ u128::from(self.state.worker().random()));
+        }
+        if self.grpc {
+            // What gRPC needs on every hop.
+            exchange.request.headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
         engine.add_forwarded(self.id, exchange);
         let authority = exchange.request.authority.as_str();
         let unchanged = exchange.request.headers.get(HOST).is_some_and(|host| host.as_bytes() == authority.as_bytes());
@@ -206,7 +256,7 @@ impl Call<'_> {
         } else {
             std::mem::take(&mut exchange.request.headers)
         };
-        request
+        Outgoing { request, authority: exchange.request.authority.clone(), upgrade: self.upgrade.is_some() }
     }
 
     /// Response hooks and steps, then the answer as the client gets it.
@@ -223,14 +273,28 @@ impl Call<'_> {
         }
         hooks::write_log_lines(self, &mut exchange);
         let head = exchange.response.take();
-        let (status, headers) =
+        let (mut status, mut headers) =
             head.map_or((StatusCode::OK, http::HeaderMap::new()), |head| (head.status, head.headers));
-        let poisoned = record.failure.is_some_and(Failure::poisons_connection);
+        let poisoned =
+            record.failure.is_some_and(Failure::poisons_connection) && exchange.request.version < Version::HTTP_2;
+        if let Source::Ours(body) = &mut source
+            && self.grpc
+        {
+            grpc::translate(&mut status, &mut headers, body, walk.limited());
+        }
+        if let (Source::Tunnel(..), Some(upgrade)) = (&source, self.upgrade) {
+            upgrade.grant(&mut status, &mut headers);
+        }
         record.status = status;
         let record = record.keep(exchange, walk);
         let body = match source {
             Source::Ours(bytes) => ResponseBody::ours(bytes, Rc::clone(self.state), record),
-            Source::Upstream(incoming, lease) => ResponseBody::upstream(incoming, lease, Rc::clone(self.state), record),
+            Source::Upstream(body) => ResponseBody::upstream(body, Rc::clone(self.state), record),
+            Source::Tunnel(upstream, client) => {
+                let timeout = self.listener.tunnel_timeout;
+                self.state.set_tunnel(Tunnel { upstream, client: client.into_stream(), record, timeout });
+                ResponseBody::ours(bytes::Bytes::new(), Rc::clone(self.state), None)
+            }
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -243,7 +307,7 @@ impl Call<'_> {
 
     /// Now, for limits and weighted choices.
     fn moment(&self) -> Moment {
-        let nanos = self.started.saturating_duration_since(self.state.worker.shared.started).as_nanos();
-        Moment { nanos: u64::try_from(nanos).unwrap_or(u64::MAX), random: self.state.worker.random() }
+        let nanos = self.started.saturating_duration_since(self.state.worker().shared.started).as_nanos();
+        Moment { nanos: u64::try_from(nanos).unwrap_or(u64::MAX), random: self.state.worker().random() }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, Version};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
 use tidegate_engine::hook::Reply;
 
-use super::{Call, Source};
+use super::{Call, Source, grpc};
 use crate::downstream::body::ResponseBody;
 use crate::failure::Failure;
 use crate::telemetry::access_log;
@@ -44,10 +43,14 @@ pub(super) fn refuse(call: &Call<'_>, head: &Parts, failure: Failure) -> Respons
     if call.listener.access_log {
         access_log::write_refused(call.state, call.view, head, call.started, failure, reply.body.len());
     }
-    let mut response = Response::new(ResponseBody::ours(Bytes::clone(&reply.body), Rc::clone(call.state), None));
-    *response.status_mut() = reply.status;
-    *response.headers_mut() = reply.headers;
-    if failure.poisons_connection() {
+    let Reply { mut status, mut headers, mut body } = reply;
+    if head.version >= Version::HTTP_2 && grpc::is_call(&head.headers) {
+        grpc::translate(&mut status, &mut headers, &mut body, false);
+    }
+    let mut response = Response::new(ResponseBody::ours(body, Rc::clone(call.state), None));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    if failure.poisons_connection() && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -15,7 +15,7 @@ use tidegate_engine::exchange::Exchange;
 use tidegate_engine::vars::Vars;
 
 pub use super::writer::{LogSender, LogWriter};
-use crate::downstream::state::ConnectionState;
+use crate::downstream::state::StreamState;
 use crate::failure::Failure;
 use crate::limits;
 use crate::worker::View;
@@ -118,7 +118,7 @@ impl Record {
     }
 
     /// Writes the line of a request that gets no answer.
-    pub fn close(mut self, exchange: &Exchange, walk: &Walk, state: &ConnectionState, failure: Failure) {
+    pub fn close(mut self, exchange: &Exchange, walk: &Walk, state: &StreamState, failure: Failure) {
         self.status = failure.status();
         if self.wanted {
             self.line(exchange, walk, state, 0, Some(failure));
@@ -126,25 +126,25 @@ impl Record {
     }
 
     /// Writes the line of an answer that has ended; `failure` is how its body failed, if it did.
-    pub fn write(self, state: &ConnectionState, sent: u64, failure: Option<Failure>) {
+    pub fn write(self, state: &StreamState, sent: u64, failure: Option<Failure>) {
         if let Some((exchange, walk)) = &self.exchange {
             self.line(exchange, walk, state, sent, self.failure.or(failure));
         }
     }
 
-    fn line(&self, exchange: &Exchange, walk: &Walk, state: &ConnectionState, sent: u64, failure: Option<Failure>) {
+    fn line(&self, exchange: &Exchange, walk: &Walk, state: &StreamState, sent: u64, failure: Option<Failure>) {
         let snapshot = &self.view.snapshot;
         let request = &exchange.request;
         let row = failure.map(Failure::row);
         let line = Line {
             time: now(),
             request_id: Some(format!("{:032x}", exchange.request_id)),
-            listener: &state.info.listener,
+            listener: &state.connection.info.listener,
             rule: walk.rule_name(&snapshot.engine),
             client_ip: exchange.client_ip,
-            peer: state.info.peer,
+            peer: state.connection.info.peer,
             method: request.method.as_str(),
-            scheme: state.info.scheme(),
+            scheme: state.connection.info.scheme(),
             host: Some(request.original_authority.as_str()),
             uri: request.original_target.as_str(),
             protocol: protocol(request.version),
@@ -162,30 +162,23 @@ impl Record {
             vars: (!exchange.vars.is_empty()).then_some(VarsLine(&exchange.vars)),
             generation: snapshot.generation,
         };
-        state.worker.access_log.write(&line, snapshot.plan().access_log.format);
+        state.worker().access_log.write(&line, snapshot.plan().access_log.format);
     }
 }
 
 /// Writes the line of a request that was refused before any rule saw it.
-pub fn write_refused(
-    state: &ConnectionState,
-    view: &View,
-    head: &Parts,
-    started: Instant,
-    failure: Failure,
-    bytes: usize,
-) {
+pub fn write_refused(state: &StreamState, view: &View, head: &Parts, started: Instant, failure: Failure, bytes: usize) {
     let row = failure.row();
     let host = head.uri.host().or_else(|| head.headers.get(HOST)?.to_str().ok());
     let line = Line {
         time: now(),
         request_id: None,
-        listener: &state.info.listener,
+        listener: &state.connection.info.listener,
         rule: None,
-        client_ip: state.info.peer.ip(),
-        peer: state.info.peer,
+        client_ip: state.connection.info.peer.ip(),
+        peer: state.connection.info.peer,
         method: head.method.as_str(),
-        scheme: state.info.scheme(),
+        scheme: state.connection.info.scheme(),
         host,
         uri: head.uri.path_and_query().map_or("", |target| target.as_str()),
         protocol: protocol(head.version),
@@ -203,7 +196,7 @@ pub fn write_refused(
         vars: None,
         generation: view.snapshot.generation,
     };
-    state.worker.access_log.write(&line, view.snapshot.plan().access_log.format);
+    state.worker().access_log.write(&line, view.snapshot.plan().access_log.format);
 }
 
 /// The fields of a line, in their order.

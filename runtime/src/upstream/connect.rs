@@ -1,62 +1,51 @@
 //! Opens connections to backends.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::http1::{self, SendRequest};
+use bytes::Bytes;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConnection;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tidegate_dsl::plan::Server;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 
+use super::io::ServerIo;
 use crate::downstream::body::RequestBody;
 use crate::failure::Failure;
 use crate::limits;
 use crate::plain::Plain;
 use crate::tls::upstream::{Secure, words};
 
-/// Resolves, connects, secures, and starts the task that drives the connection. `timeout` is for all of it.
-///
-/// # Errors
-/// [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`] or [`Failure::UpstreamTls`], and why.
-pub async fn connect(
-    host: &str,
-    port: u16,
-    secure: Option<&Secure>,
-    timeout: Duration,
-) -> Result<SendRequest<RequestBody>, (Failure, String)> {
-    let opening = async {
-        let stream = dial(host, port).await.map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
-        // A socket that is gone already fails at the first write, which says more.
-        let _ = stream.set_nodelay(true);
-        match secure {
-            None => speak(Plain(stream)).await,
-            Some(Secure { config, name }) => {
-                let connector = TlsConnector::from(Arc::clone(config));
-                let bounded = |connection: &mut ClientConnection| connection.set_buffer_limit(Some(limits::TLS_BUFFER));
-                let secured = connector.connect_with(name.clone(), stream, bounded).await;
-                speak(secured.map_err(|error| (Failure::UpstreamTls, words(&error)))?).await
-            }
-        }
-    };
-    let late = |_| Err((Failure::ConnectTimeout, format!("no connection within {timeout:?}")));
-    tokio::time::timeout(timeout, opening).await.unwrap_or_else(late)
+/// Why a connection could not be opened: [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`] or
+/// [`Failure::UpstreamTls`], and the words for it.
+pub type Refused = (Failure, String);
+
+/// What carries the bytes of a connection that has switched protocols, and what was read from it beyond the answer's
+/// head.
+pub type Switched = oneshot::Receiver<(ServerIo, Bytes)>;
+
+/// How a server is connected to.
+#[derive(Clone, Copy)]
+pub struct Address<'a> {
+    /// Where it is.
+    pub server: &'a Server,
+    /// What connections are secured with; `None` is in clear text.
+    pub secure: Option<&'a Secure>,
+    /// How long it may take, TLS included.
+    pub timeout: Duration,
 }
 
-/// HTTP/1.1 on an open stream.
-async fn speak<S>(stream: S) -> Result<SendRequest<RequestBody>, (Failure, String)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(limits::CONNECTION_BUFFER)
-        .max_headers(limits::RESPONSE_HEADERS)
-        .max_header_size(limits::RESPONSE_HEADER_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
+/// Opens a connection for HTTP/1.1, and starts the task that drives it.
+///
+/// # Errors
+/// As [`dial`].
+pub async fn connect(address: Address<'_>) -> Result<SendRequest<RequestBody>, Refused> {
+    let (sender, connection) = speak(dial(address).await?).await?;
     tokio::task::spawn_local(async move {
         // Its errors reach the request that is on it; an idle connection may end as it likes.
         let _ = connection.await;
@@ -64,7 +53,63 @@ where
     Ok(sender)
 }
 
-async fn dial(host: &str, port: u16) -> std::io::Result<TcpStream> {
+/// The same for a request that may switch protocols (RFC 9110, 7.8): when the connection is done with HTTP, what carries
+/// it is handed out.
+///
+/// # Errors
+/// As [`dial`].
+pub async fn connect_for_upgrade(address: Address<'_>) -> Result<(SendRequest<RequestBody>, Switched), Refused> {
+    let (sender, mut connection) = speak(dial(address).await?).await?;
+    let (switched, socket) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        if std::future::poll_fn(|cx| Pin::new(&mut connection).poll_without_shutdown(cx)).await.is_ok() {
+            let parts = connection.into_parts();
+            // Nobody waits for it any more if the answer was no switch.
+            let _ = switched.send((parts.io.into_inner(), parts.read_buf));
+        }
+    });
+    Ok((sender, socket))
+}
+
+async fn speak(
+    stream: ServerIo,
+) -> Result<(SendRequest<RequestBody>, Connection<TokioIo<ServerIo>, RequestBody>), Refused> {
+    http1::Builder::new()
+        .max_buf_size(limits::CONNECTION_BUFFER)
+        .max_headers(limits::RESPONSE_HEADERS)
+        .max_header_size(limits::RESPONSE_HEADER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| (Failure::ConnectFailed, error.to_string()))
+}
+
+/// Resolves, connects and secures.
+///
+/// # Errors
+/// [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`] or [`Failure::UpstreamTls`], and why.
+pub async fn dial(Address { server, secure, timeout }: Address<'_>) -> Result<ServerIo, Refused> {
+    let opening = async {
+        let stream =
+            resolve(&server.host, server.port).await.map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
+        // A socket that is gone already fails at the first write, which says more.
+        let _ = stream.set_nodelay(true);
+        match secure {
+            None => Ok(ServerIo::Plain(Plain(stream))),
+            Some(Secure { config, name }) => {
+                let connector = TlsConnector::from(Arc::clone(config));
+                let bounded = |connection: &mut ClientConnection| connection.set_buffer_limit(Some(limits::TLS_BUFFER));
+                let secured = connector.connect_with(name.clone(), stream, bounded).await;
+                secured
+                    .map(|stream| ServerIo::Tls(Box::new(stream)))
+                    .map_err(|error| (Failure::UpstreamTls, words(&error)))
+            }
+        }
+    };
+    let late = |_| Err((Failure::ConnectTimeout, format!("no connection within {timeout:?}")));
+    tokio::time::timeout(timeout, opening).await.unwrap_or_else(late)
+}
+
+async fn resolve(host: &str, port: u16) -> std::io::Result<TcpStream> {
     match host.parse::<IpAddr>() {
         Ok(ip) => TcpStream::connect(SocketAddr::new(ip, port)).await,
         Err(_) => TcpStream::connect((host, port)).await,

@@ -1,6 +1,9 @@
 //! The backends' side: groups, pooled connections, sending a request.
 
+pub mod body;
 pub mod connect;
 pub mod group;
+pub mod h2;
+pub mod io;
 pub mod pool;
 pub mod send;

@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use hyper::client::conn::http1::SendRequest;
 
+use super::connect::Switched;
+use super::h2::Multiplexed;
 use crate::downstream::body::RequestBody;
 use crate::limits;
 use crate::tls::upstream::Secure;
@@ -20,7 +22,13 @@ impl Pools {
     /// The pool of a server.
     pub fn of(&self, host: &str, port: u16, secure: Option<&Secure>) -> Rc<ServerPool> {
         let mut pools = self.0.borrow_mut();
-        let pool = || Rc::new(ServerPool { secure: secure.cloned(), idle: RefCell::default() });
+        let pool = || {
+            Rc::new(ServerPool {
+                secure: secure.cloned(),
+                multiplexed: Multiplexed::default(),
+                idle: RefCell::default(),
+            })
+        };
         Rc::clone(pools.entry((host.to_owned(), port, secure.cloned())).or_insert_with(pool))
     }
 
@@ -31,6 +39,7 @@ impl Pools {
             pool.idle
                 .borrow_mut()
                 .retain(|idle| !idle.sender.is_closed() && now_ms.saturating_sub(idle.since_ms) < idle_ms);
+            pool.multiplexed.prune(now_ms, idle_ms);
         }
     }
 
@@ -40,10 +49,12 @@ impl Pools {
     }
 }
 
-/// The idle connections to one server.
+/// The connections to one server that can take a request.
 pub struct ServerPool {
     /// What new connections are secured with; `None` is in clear text.
     pub secure: Option<Secure>,
+    /// Connections of HTTP/2, which many requests share.
+    pub multiplexed: Multiplexed,
     /// The one used last is taken first, so that the others can grow old and go.
     idle: RefCell<Vec<Idle>>,
 }
@@ -59,7 +70,7 @@ impl ServerPool {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { sender, .. }) = idle.pop() {
             if !sender.is_closed() {
-                return Some(Lease { sender, pool: Rc::clone(self), keep, reused: true });
+                return Some(Lease { sender, pool: Rc::clone(self), keep, reused: true, switched: None });
             }
         }
         None
@@ -67,7 +78,12 @@ impl ServerPool {
 
     /// A new connection as a lease.
     pub fn lease(self: &Rc<Self>, sender: SendRequest<RequestBody>, keep: usize) -> Lease {
-        Lease { sender, pool: Rc::clone(self), keep, reused: false }
+        Lease { sender, pool: Rc::clone(self), keep, reused: false, switched: None }
+    }
+
+    /// A new connection that may switch protocols; it carries one request only.
+    pub fn lease_for_upgrade(self: &Rc<Self>, sender: SendRequest<RequestBody>, switched: Switched) -> Lease {
+        Lease { sender, pool: Rc::clone(self), keep: 0, reused: false, switched: Some(switched) }
     }
 }
 
@@ -78,12 +94,19 @@ pub struct Lease {
     pool: Rc<ServerPool>,
     keep: usize,
     reused: bool,
+    /// The connection's bytes, once it has switched protocols.
+    switched: Option<Switched>,
 }
 
 impl Lease {
     /// Whether it has carried a request before: it may then be closing without our knowing.
     pub fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    /// The bytes of a connection that was opened for an upgrade.
+    pub fn into_switched(self) -> Option<Switched> {
+        self.switched
     }
 
     /// Puts it back, if there is room and the backend lets it live.

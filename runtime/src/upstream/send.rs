@@ -5,69 +5,79 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body;
+use tidegate_dsl::plan::{GroupProtocol, Server};
 use tracing::warn;
 
-use super::connect::connect;
+use super::body::UpstreamBody;
+use super::connect::{Address, Refused, connect, connect_for_upgrade};
 use super::group::Group;
-use super::pool::Lease;
+use super::h2::{self, Unanswered};
+use super::pool::{Lease, ServerPool};
 use crate::downstream::body::{Incoming, RequestBody};
-use crate::downstream::state::ConnectionState;
+use crate::downstream::state::StreamState;
 use crate::failure::Failure;
+use crate::limits;
+
+/// A request on its way to a group.
+pub struct Outgoing {
+    /// As HTTP/1.1 has it.
+    pub request: Request<RequestBody>,
+    /// Its host.
+    pub authority: Authority,
+    /// It asks to switch protocols.
+    pub upgrade: bool,
+}
 
 /// A backend's answer.
 pub struct Answer {
     /// Its head, and its body to come.
-    pub response: Response<Incoming>,
-    /// The connection that the body comes on.
-    pub lease: Lease,
+    pub response: Response<UpstreamBody>,
     /// Which server of the group answered.
     pub server: usize,
+}
+
+/// How one server did not answer.
+enum Unserved {
+    /// It could not be connected to: another can try.
+    Unreachable(Failure, Box<Request<RequestBody>>),
+    /// It may have begun to work on the request.
+    Failed(Failure),
 }
 
 /// Tries the group's servers in turn until one takes the request.
 ///
 /// A server that cannot be connected to is passed over, as often as `retries` says. A request that may have reached a server is sent again only
-/// if it was lost on a reused connection, has no body and is idempotent (RFC 9110, 9.2.2 and RFC 9112, 9.3.1).
+/// if it was lost on a reused connection, has no body and is idempotent (RFC 9110, 9.2.2 and RFC 9112, 9.3.1), or if
+/// the server has certainly not looked at it (RFC 9113, 8.7).
 /// `kept` are its header fields, where the caller has them still: they need not be copied for that, then.
 ///
 /// # Errors
 /// The last server's failure and its index, or [`Failure::NoServer`].
 pub async fn send(
     group: &Group,
-    mut request: Request<RequestBody>,
+    outgoing: Outgoing,
     kept: Option<&HeaderMap>,
-    state: &Rc<ConnectionState>,
+    state: &Rc<StreamState>,
 ) -> Result<Answer, (Failure, Option<usize>)> {
+    let Outgoing { mut request, authority, upgrade } = outgoing;
     let mut tried = Vec::new();
     let mut last = (Failure::NoServer, None);
     while let Some((server, plan, pool)) = group.pick(&tried) {
-        loop {
-            let mut lease = match pool.take(group.keep()) {
-                Some(lease) => lease,
-                // In a box: connecting is rare, and its state would make every request's larger.
-                None => match within_deadline(
-                    state,
-                    Box::pin(connect(&plan.host, plan.port, pool.secure.as_ref(), group.plan.connect_timeout)).as_mut(),
-                )
-                .await
-                {
-                    Ok(Ok(sender)) => pool.lease(sender, group.keep()),
-                    Ok(Err((failure, reason))) => {
-                        if state.worker.trouble.may_write(failure.row().name) {
-                            warn!(group = group.plan.name, host = plan.host, port = plan.port, %reason, "cannot connect to a server");
-                        }
-                        last = (failure, Some(server));
-                        break;
-                    }
-                    Err(failure) => return Err((failure, Some(server))),
-                },
-            };
-            match exchange(&mut lease, request, kept, state).await {
-                Ok(response) => return Ok(Answer { response, lease, server }),
-                Err((_, Some(again))) => request = *again,
-                Err((failure, None)) => return Err((failure, Some(server))),
+        let target = Target { group, server: plan, pool, state };
+        let sent = match group.plan.protocol {
+            // In a box: its state would make every request's larger.
+            GroupProtocol::Grpc => Box::pin(target.send_http2(request, kept, &authority)).await,
+            _ => target.send_http1(request, kept, upgrade).await,
+        };
+        match sent {
+            Ok(response) => return Ok(Answer { response, server }),
+            Err(Unserved::Failed(failure)) => return Err((failure, Some(server))),
+            Err(Unserved::Unreachable(failure, unsent)) => {
+                last = (failure, Some(server));
+                request = *unsent;
             }
         }
         tried.push(server);
@@ -78,15 +88,104 @@ pub async fn send(
     Err(last)
 }
 
+/// One server, and who asks it.
+struct Target<'t> {
+    group: &'t Group,
+    server: &'t Server,
+    pool: &'t Rc<ServerPool>,
+    state: &'t Rc<StreamState>,
+}
+
+impl Target<'_> {
+    async fn send_http1(
+        &self,
+        mut request: Request<RequestBody>,
+        kept: Option<&HeaderMap>,
+        upgrade: bool,
+    ) -> Result<Response<UpstreamBody>, Unserved> {
+        loop {
+            let idle = if upgrade { None } else { self.pool.take(self.group.keep()) };
+            let mut lease = match idle {
+                Some(lease) => lease,
+                // In a box: connecting is rare, and its state would make every request's larger.
+                None => match within_deadline(self.state, Box::pin(self.open(upgrade)).as_mut()).await {
+                    Ok(Ok(lease)) => lease,
+                    Ok(Err(refused)) => return Err(self.unreachable(refused, request)),
+                    Err(failure) => return Err(Unserved::Failed(failure)),
+                },
+            };
+            match exchange(&mut lease, request, kept, self.state).await {
+                Ok(response) => return Ok(response.map(|body| UpstreamBody::Http1(body, Some(lease)))),
+                Err((_, Some(again))) => request = *again,
+                Err((failure, None)) => return Err(Unserved::Failed(failure)),
+            }
+        }
+    }
+
+    async fn open(&self, upgrade: bool) -> Result<Lease, Refused> {
+        if upgrade {
+            let (sender, switched) = connect_for_upgrade(self.address()).await?;
+            Ok(self.pool.lease_for_upgrade(sender, switched))
+        } else {
+            Ok(self.pool.lease(connect(self.address()).await?, self.group.keep()))
+        }
+    }
+
+    fn address(&self) -> Address<'_> {
+        Address { server: self.server, secure: self.pool.secure.as_ref(), timeout: self.group.plan.connect_timeout }
+    }
+
+    async fn send_http2(
+        &self,
+        mut request: Request<RequestBody>,
+        kept: Option<&HeaderMap>,
+        authority: &Authority,
+    ) -> Result<Response<UpstreamBody>, Unserved> {
+        let now_ms = self.state.worker().now_ms();
+        for try_ in 1.. {
+            let opening = self.pool.multiplexed.stream(self.address(), now_ms);
+            let mut lease = match within_deadline(self.state, pin!(opening)).await {
+                Ok(Ok(lease)) => lease,
+                Ok(Err(refused)) => return Err(self.unreachable(refused, request)),
+                Err(failure) => return Err(Unserved::Failed(failure)),
+            };
+            let again = (try_ <= limits::REFUSED_TRIES).then(|| Again::of(&request, kept)).flatten();
+            let sent = {
+                let sending = pin!(h2::exchange(&mut lease, request, authority.clone()));
+                within_deadline(self.state, sending).await
+            };
+            match sent {
+                Ok(Ok(response)) => return Ok(response.map(|body| UpstreamBody::Http2(body, Some(lease)))),
+                Ok(Err(Unanswered { unseen, unsent, failure })) => {
+                    let failure = self.state.ending().unwrap_or(failure);
+                    let next = unsent.filter(|_| try_ <= limits::REFUSED_TRIES);
+                    let again = again.filter(|_| unseen).and_then(|again| again.request(kept, self.state));
+                    request = *next.or(again).ok_or(Unserved::Failed(failure))?;
+                }
+                Err(failure) => return Err(Unserved::Failed(failure)),
+            }
+        }
+        Err(Unserved::Failed(Failure::UpstreamClosed))
+    }
+
+    fn unreachable(&self, (failure, reason): Refused, request: Request<RequestBody>) -> Unserved {
+        if self.state.worker().trouble.may_write(failure.row().name) {
+            let (group, Server { host, port, .. }) = (&self.group.plan.name, self.server);
+            warn!(group, host, port, %reason, "cannot connect to a server");
+        }
+        Unserved::Unreachable(failure, Box::new(request))
+    }
+}
+
 /// One try on one connection. The request comes back if it may be sent again.
 async fn exchange(
     lease: &mut Lease,
     request: Request<RequestBody>,
     kept: Option<&HeaderMap>,
-    state: &Rc<ConnectionState>,
+    state: &Rc<StreamState>,
 ) -> Result<Response<Incoming>, (Failure, Option<Box<Request<RequestBody>>>)> {
-    let again = Again::of(lease, &request, kept);
     let reused = lease.is_reused();
+    let again = (reused && request.method().is_idempotent()).then(|| Again::of(&request, kept)).flatten();
     let sender = &mut lease.sender;
     let sent = pin!(async {
         // A connection fresh from the pool may have its last answer's end still to digest.
@@ -120,17 +219,16 @@ struct Again {
 }
 
 impl Again {
-    /// For a request that may be sent twice, on a connection that may fail for its age.
-    fn of(lease: &Lease, request: &Request<RequestBody>, kept: Option<&HeaderMap>) -> Option<Self> {
-        let may = lease.is_reused() && request.method().is_idempotent() && request.body().is_end_stream();
-        may.then(|| Self {
+    /// For a request without a body: one with a body would have to be kept for it.
+    fn of(request: &Request<RequestBody>, kept: Option<&HeaderMap>) -> Option<Self> {
+        request.body().is_end_stream().then(|| Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
             headers: kept.is_none().then(|| request.headers().clone()),
         })
     }
 
-    fn request(self, kept: Option<&HeaderMap>, state: &Rc<ConnectionState>) -> Option<Box<Request<RequestBody>>> {
+    fn request(self, kept: Option<&HeaderMap>, state: &Rc<StreamState>) -> Option<Box<Request<RequestBody>>> {
         let mut request = Box::new(Request::new(RequestBody::empty(Rc::clone(state))));
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
@@ -148,7 +246,7 @@ fn classify(error: Option<&hyper::Error>) -> Failure {
 }
 
 /// Waits, but not beyond the connection's deadline. The future comes pinned, so that it is not moved again.
-async fn within_deadline<F: Future>(state: &ConnectionState, mut future: Pin<&mut F>) -> Result<F::Output, Failure> {
+async fn within_deadline<F: Future>(state: &StreamState, mut future: Pin<&mut F>) -> Result<F::Output, Failure> {
     poll_fn(|cx| {
         if state.take_expired() {
             let client = state.is_body_due();

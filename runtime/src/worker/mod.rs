@@ -7,16 +7,18 @@ pub mod control;
 pub mod slot;
 pub mod view;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use slab::Slab;
 
-use crate::downstream::state::ConnectionState;
+use crate::downstream::state::{ConnectionState, StreamState};
+use crate::limits;
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::access_log::{AccessLog, LogSender};
 use crate::telemetry::trouble::Trouble;
@@ -67,6 +69,8 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     /// The open client connections.
     connections: RefCell<Slab<Rc<ConnectionState>>>,
+    /// The places for requests on them, whose deadlines the tick compares.
+    streams: RefCell<Slab<Rc<StreamState>>>,
     /// Wakes a worker that waits for its last connection.
     emptied: tokio::sync::Notify,
     /// Connections to backends.
@@ -75,6 +79,10 @@ pub struct Worker {
     now_ms: Cell<u64>,
     /// State of the random numbers that need not be secret.
     random: Cell<u64>,
+    /// What tunnels move bytes with.
+    tunnel_buffer: RefCell<Vec<u8>>,
+    /// A `Date` (RFC 9110, 6.6.1), and the second of [`Worker::now_ms`] that it was made in.
+    http_date: RefCell<(u64, HeaderValue)>,
     /// Lines on their way to the access log.
     pub access_log: AccessLog,
     /// TLS handshakes under way.
@@ -94,6 +102,9 @@ impl Worker {
             access_log: AccessLog::new(shared.log.clone()),
             view,
             connections: RefCell::default(),
+            streams: RefCell::default(),
+            tunnel_buffer: RefCell::default(),
+            http_date: RefCell::new((u64::MAX, HeaderValue::from_static(""))),
             emptied: tokio::sync::Notify::new(),
             pools,
             now_ms: Cell::new(0),
@@ -142,6 +153,35 @@ impl Worker {
         }
     }
 
+    /// Watches a stream's deadline; the key ends that.
+    pub fn enter_stream(&self, stream: Rc<StreamState>) -> usize {
+        self.streams.borrow_mut().insert(stream)
+    }
+
+    /// Watches a stream's deadline no more.
+    pub fn leave_stream(&self, key: usize) {
+        self.streams.borrow_mut().try_remove(key);
+    }
+
+    /// The buffer of all tunnels: whoever moves bytes holds it while it does, and no longer.
+    pub fn tunnel_buffer(&self) -> RefMut<'_, Vec<u8>> {
+        let mut buffer = self.tunnel_buffer.borrow_mut();
+        buffer.resize(limits::TUNNEL_BUFFER, 0);
+        buffer
+    }
+
+    /// The time as HTTP writes it, to the second.
+    pub fn http_date(&self) -> HeaderValue {
+        let second = self.now_ms() / 1000;
+        let mut known = self.http_date.borrow_mut();
+        if known.0 != second
+            && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now()))
+        {
+            *known = (second, date);
+        }
+        known.1.clone()
+    }
+
     /// Whether a connection is open, or about to be.
     fn has_connections(&self) -> bool {
         !self.connections.borrow().is_empty() || !self.handshakes.is_empty()
@@ -158,7 +198,9 @@ impl Worker {
     fn tick(&self) {
         let now = u64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.now_ms.set(now);
-        self.each_connection(|connection| connection.expire(now));
+        for (_, stream) in self.streams.borrow().iter() {
+            stream.expire(now);
+        }
         self.pools.prune(now);
         self.access_log.flush();
         self.trouble.tick(now);

@@ -1,0 +1,336 @@
+//! A client connection that speaks HTTP/2 (RFC 9113): a task for the connection, and one for each request.
+//!
+//! The `h2` crate speaks the protocol. It is used directly, not through hyper: a deadline or a mistake must end one
+//! stream and leave the others alone, and interim answers and tunnels need the stream itself.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use tidegate_dsl::plan::ListenerLimits;
+
+use super::body::{ClientBody, ResponseBody};
+use super::io::{ClientIo, ClientStream};
+use super::state::{ConnectionState, Phase, StreamState};
+use super::stream_io::StreamIo;
+use crate::failure::Failure;
+use crate::http2::{Broken, Sending};
+use crate::limits;
+use crate::proxy::{self, Closed};
+
+/// Serves a connection to its end.
+pub async fn serve<S>(io: ClientIo<S>, own: &Rc<StreamState>)
+where
+    S: ClientStream,
+{
+    let connection = &own.connection;
+    let Some(builder) = connection.slot.with_listener(&connection.worker, |listener, _| builder(&listener.limits))
+    else {
+        return;
+    };
+    own.stand_by(Phase::Unused);
+    let Some(Ok(http)) = within_deadline(own, builder.handshake(io)).await else { return };
+    let shared = Rc::new(Shared {
+        connection: Rc::clone(connection),
+        active: Cell::new(0),
+        resets: Cell::new(0),
+        waker: RefCell::new(None),
+    });
+    ClientConnection { http, own, shared, ending: Ending::No }.await;
+}
+
+/// The protocol with the listener's limits.
+fn builder(limits: &ListenerLimits) -> server::Builder {
+    let mut builder = server::Builder::new();
+    builder
+        .initial_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits.streams)
+        .max_send_buffer_size(limits::STREAM_SEND_BUFFER)
+        .max_pending_accept_reset_streams(limits::RESET_UNSEEN)
+        .max_local_error_reset_streams(Some(limits::RESET_MISTAKES))
+        .enable_connect_protocol();
+    builder
+}
+
+/// Waits for the client's preface, but not beyond the connection's deadline.
+async fn within_deadline<F: Future>(own: &StreamState, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        own.register(cx.waker());
+        own.connection.register(cx.waker());
+        if own.connection.is_aborted() || own.take_expired() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// What the connection's task and those of its requests share.
+struct Shared {
+    connection: Rc<ConnectionState>,
+    /// Requests whose tasks have not ended.
+    active: Cell<usize>,
+    /// Requests that the client gave up, less those that it let finish.
+    resets: Cell<u32>,
+    /// The connection's task.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Shared {
+    /// Wakes the connection's task: there is something to see.
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// How far the end of the connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It takes requests.
+    No,
+    /// It takes no more requests than are under way, and the client knows.
+    Graceful,
+    /// It closes as soon as the client has been told why.
+    Abrupt,
+}
+
+/// The connection's task: the protocol, and the timeouts and orders from outside.
+struct ClientConnection<'o, S> {
+    http: server::Connection<ClientIo<S>, Bytes>,
+    own: &'o Rc<StreamState>,
+    shared: Rc<Shared>,
+    ending: Ending,
+}
+
+impl<S> Future for ClientConnection<'_, S>
+where
+    S: ClientStream,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.own.register(cx.waker());
+        this.shared.connection.register(cx.waker());
+        this.shared.waker.borrow_mut().get_or_insert_with(|| cx.waker().clone());
+        if this.shared.connection.is_aborted() || this.give_up() {
+            return Poll::Ready(());
+        }
+        if this.shared.resets.get() > limits::RESET_REQUESTS {
+            this.end_with(Reason::ENHANCE_YOUR_CALM);
+        }
+        if this.accept(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if this.shared.connection.is_finishing() && this.ending == Ending::No {
+            // Only now, after a read: requests that had already arrived are served.
+            this.ending = Ending::Graceful;
+            this.http.graceful_shutdown();
+            if this.accept(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        this.note_phase();
+        Poll::Pending
+    }
+}
+
+impl<S> ClientConnection<'_, S>
+where
+    S: ClientStream,
+{
+    /// Takes the requests that have arrived; ready when the connection has ended.
+    fn accept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.http.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.shared.active.set(self.shared.active.get() + 1);
+                    let stream = StreamState::enter(&self.shared.connection);
+                    let served = ServedStream { shared: Rc::clone(&self.shared), stream };
+                    tokio::task::spawn_local(serve_stream(served, request, respond));
+                }
+                // An error here is the peer's, and h2 has told it so; requests in flight log it.
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Whether requests hold the connection, only what is left of their answers, or nothing.
+    fn note_phase(&self) {
+        let phase = if self.shared.active.get() > 0 {
+            Phase::Serving
+        } else if self.http.has_streams() || self.ending != Ending::No {
+            Phase::Answering
+        } else {
+            Phase::Unused
+        };
+        if self.own.phase() != phase {
+            self.own.stand_by(phase);
+        }
+    }
+
+    /// Acts on a passed deadline; true if the connection is to be closed.
+    fn give_up(&mut self) -> bool {
+        if !self.own.take_expired() {
+            return false;
+        }
+        if self.own.phase() == Phase::Unused && self.ending != Ending::Abrupt {
+            self.end_with(Reason::NO_ERROR);
+            return false;
+        }
+        true
+    }
+
+    /// Tells the client why, and closes.
+    fn end_with(&mut self, reason: Reason) {
+        if self.ending != Ending::Abrupt {
+            self.ending = Ending::Abrupt;
+            self.http.abrupt_shutdown(reason);
+        }
+    }
+}
+
+/// A request's stream. Dropping it lets the connection know that it has ended.
+struct ServedStream {
+    shared: Rc<Shared>,
+    stream: Rc<StreamState>,
+}
+
+impl Drop for ServedStream {
+    fn drop(&mut self) {
+        self.stream.leave();
+        let active = self.shared.active.get() - 1;
+        self.shared.active.set(active);
+        if active == 0 {
+            self.shared.wake();
+        }
+    }
+}
+
+/// The task of one request.
+async fn serve_stream(served: ServedStream, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let stream = &served.stream;
+    let head_only = request.method() == Method::HEAD;
+    let waits =
+        request.headers().get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let request = request.map(|stream| ClientBody::Http2 { stream, waits });
+    let answer = pin!(proxy::serve(Rc::clone(stream), request));
+    let shared = &served.shared;
+    match answered(answer, stream, &mut respond).await {
+        Some(Ok(response)) => {
+            if send(response, head_only, stream, &mut respond).await {
+                shared.resets.set(shared.resets.get().saturating_sub(1));
+                return;
+            }
+        }
+        Some(Err(Closed)) => {
+            respond.send_reset(Reason::CANCEL);
+            return;
+        }
+        None => {}
+    }
+    // The client gave it up.
+    shared.resets.set(shared.resets.get().saturating_add(1));
+    if shared.resets.get() > limits::RESET_REQUESTS {
+        shared.wake();
+    }
+}
+
+/// The answer, unless the client gives the request up before, which drops the future and so ends the request.
+async fn answered<F: Future>(
+    mut answer: Pin<&mut F>,
+    stream: &StreamState,
+    respond: &mut SendResponse<Bytes>,
+) -> Option<F::Output> {
+    poll_fn(|cx| {
+        stream.register(cx.waker());
+        let polled = answer.as_mut().poll(cx);
+        if polled.is_pending() {
+            if respond.poll_reset(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            if stream.take_continue() {
+                let mut interim = Response::new(());
+                *interim.status_mut() = StatusCode::CONTINUE;
+                // A stream that is gone says so at the next poll.
+                let _ = respond.send_informational(interim);
+            }
+        }
+        polled.map(Some)
+    })
+    .await
+}
+
+/// Sends an answer; false if the client gave it up.
+async fn send(
+    response: Response<ResponseBody>,
+    head_only: bool,
+    stream: &Rc<StreamState>,
+    respond: &mut SendResponse<Bytes>,
+) -> bool {
+    let (mut head, body) = response.into_parts();
+    head.version = Version::HTTP_2;
+    // It is about HTTP/1 connections.
+    head.headers.remove(CONNECTION);
+    if !head.headers.contains_key(DATE) {
+        head.headers.insert(DATE, stream.worker().http_date());
+    }
+    let tunnel = stream.take_tunnel();
+    let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let ends = tunnel.is_none() && (bodiless || body.is_end_stream());
+    if !bodiless
+        && tunnel.is_none()
+        && let Some(length) = body.size_hint().exact()
+    {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    let Ok(sender) = respond.send_response(Response::from_parts(head, ()), ends) else { return false };
+    if let Some(mut tunnel) = tunnel {
+        drop(body);
+        if let Some(receiver) = tunnel.client.take() {
+            Box::pin(tunnel.run(StreamIo::new(sender, receiver), Bytes::new(), stream)).await;
+        }
+        return true;
+    }
+    if ends {
+        return true;
+    }
+    let mut sending = Sending::new(sender);
+    let mut body = pin!(body);
+    let sent = poll_fn(|cx| {
+        stream.register(cx.waker());
+        if stream.take_expired() {
+            let blocked = stream.is_write_blocked();
+            stream.set_ending(if blocked { Failure::ClientTimeout } else { Failure::UpstreamTimeout });
+            return Poll::Ready(None);
+        }
+        sending.poll(body.as_mut(), cx, |blocked| stream.note_write(blocked)).map(Some)
+    })
+    .await;
+    match sent {
+        Some(Ok(())) => true,
+        Some(Err(Broken::Peer(_))) => false,
+        Some(Err(Broken::Body)) => {
+            sending.reset(Reason::INTERNAL_ERROR);
+            true
+        }
+        None => {
+            sending.reset(Reason::CANCEL);
+            true
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A connection that has switched protocols (RFC 9110, 7.8): bytes both ways, until both sides have ended.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::state::StreamState;
+use crate::failure::Failure;
+use crate::limits;
+use crate::telemetry::access_log::Record;
+use crate::upstream::connect::Switched;
+
+/// What a connection becomes when the answer that agrees to it has been written.
+pub struct Tunnel {
+    /// The backend's side.
+    pub upstream: Switched,
+    /// What comes from the client, if the rest of its connection goes on without it (RFC 8441).
+    pub client: Option<h2::RecvStream>,
+    /// Written at the end; nothing if the listener's requests are not logged.
+    pub record: Option<Box<Record>>,
+    /// How long both sides may be silent.
+    pub timeout: Duration,
+}
+
+impl Tunnel {
+    /// Moves bytes between the client and the backend until both have ended, one of them fails, nothing moves for too
+    /// long, or the gateway goes down. `early` is what the client sent before it had the answer.
+    pub async fn run<C>(self, client: C, early: Bytes, stream: &Rc<StreamState>)
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self { upstream, mut record, timeout, .. } = self;
+        stream.begin_tunnel(timeout);
+        let mut sent = 0;
+        let failure = match guarded(stream, upstream).await {
+            Ok(Ok((backend, first))) => {
+                let (up, down) = (Way::new(early), Way::new(first));
+                let mut pair = Pair { client, backend, up, down, timeout };
+                let moved = guarded(stream, poll_fn(|cx| pair.poll(stream, cx))).await;
+                sent = pair.down.moved;
+                moved.and_then(|moved| moved).err()
+            }
+            Ok(Err(_)) => Some(Failure::UpstreamClosed),
+            Err(failure) => Some(failure),
+        };
+        stream.end_request();
+        if let Some(record) = record.take() {
+            record.write(stream, sent, failure);
+        }
+    }
+}
+
+/// Waits, but not beyond the stream's deadline or the end of the gateway.
+async fn guarded<F: Future>(stream: &StreamState, future: F) -> Result<F::Output, Failure> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        stream.register(cx.waker());
+        if stream.connection.is_aborted() {
+            return Poll::Ready(Err(Failure::Drained));
+        }
+        if stream.take_expired() {
+            return Poll::Ready(Err(Failure::TunnelTimeout));
+        }
+        future.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
+
+/// Two sockets, and what is under way between them.
+struct Pair<C, B> {
+    client: C,
+    backend: B,
+    up: Way,
+    down: Way,
+    timeout: Duration,
+}
+
+impl<C, B> Pair<C, B>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    fn poll(&mut self, stream: &StreamState, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let mut buffer = stream.worker().tunnel_buffer();
+        let before = (self.up.moved, self.down.moved);
+        let up = self.up.poll(&mut self.client, &mut self.backend, &mut buffer, cx);
+        let down = self.down.poll(&mut self.backend, &mut self.client, &mut buffer, cx);
+        if up.is_ready() != down.is_ready() {
+            // One side has ended: the other has said most of what it has to say.
+            self.timeout = self.timeout.min(limits::HALF_CLOSED);
+            if stream.patience() > self.timeout {
+                stream.begin_tunnel(self.timeout);
+            }
+        }
+        if (self.up.moved, self.down.moved) != before {
+            stream.note_upstream();
+        }
+        match (up, down) {
+            (Poll::Ready(Err(error)), _) => {
+                Poll::Ready(Err(error.failure(Failure::ClientClosed, Failure::UpstreamBody)))
+            }
+            (_, Poll::Ready(Err(error))) => {
+                Poll::Ready(Err(error.failure(Failure::UpstreamBody, Failure::ClientClosed)))
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+/// Which end of a way failed.
+enum End {
+    From,
+    To,
+}
+
+impl End {
+    const fn failure(&self, from: Failure, to: Failure) -> Failure {
+        match self {
+            Self::From => from,
+            Self::To => to,
+        }
+    }
+}
+
+/// One direction.
+struct Way {
+    /// Read, and not yet taken by the other side.
+    left: Bytes,
+    /// Bytes that the other side took.
+    moved: u64,
+    /// Bytes were written that may wait in the other side's own buffer.
+    unflushed: bool,
+    /// The sender has ended.
+    ended: bool,
+    /// The receiver has been told so.
+    closed: bool,
+}
+
+impl Way {
+    const fn new(left: Bytes) -> Self {
+        Self { left, moved: 0, unflushed: false, ended: false, closed: false }
+    }
+
+    /// Moves what there is. Ready when the sender has ended and the receiver knows, which leaves the other direction as
+    /// it is.
+    fn poll(
+        &mut self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        buffer: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), End>> {
+        let taken = |result: io::Result<usize>| match result {
+            Ok(0) | Err(_) => Err(End::To),
+            Ok(count) => Ok(count),
+        };
+        loop {
+            while !self.left.is_empty() {
+                let count = taken(ready!(Pin::new(&mut *to).poll_write(cx, &self.left)))?;
+                self.moved += count as u64;
+                self.unflushed = true;
+                let _ = self.left.split_to(count);
+            }
+            if self.closed {
+                return Poll::Ready(Ok(()));
+            }
+            if self.ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| End::To)?;
+                self.closed = true;
+                return Poll::Ready(Ok(()));
+            }
+            let mut space = ReadBuf::new(buffer);
+            match Pin::new(&mut *from).poll_read(cx, &mut space) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(End::From)),
+                Poll::Pending => {
+                    if std::mem::take(&mut self.unflushed)
+                        && Pin::new(&mut *to).poll_flush(cx).map_err(|_| End::To)?.is_pending()
+                    {
+                        self.unflushed = true;
+                    }
+                    return Poll::Pending;
+                }
+            }
+            let read = space.filled();
+            if read.is_empty() {
+                self.ended = true;
+                continue;
+            }
+            let count = match Pin::new(&mut *to).poll_write(cx, read) {
+                Poll::Ready(result) => taken(result)?,
+                Poll::Pending => 0,
+            };
+            self.moved += count as u64;
+            self.unflushed |= count > 0;
+            if let Some(rest) = read.get(count..)
+                && !rest.is_empty()
+            {
+                // Only what the other side does not take is kept, and nothing more is read until it does.
+                self.left = Bytes::copy_from_slice(rest);
+            }
+        }
+    }
+}

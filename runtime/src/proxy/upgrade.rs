@@ -1,0 +1,116 @@
+//! WebSocket: the one switch of protocols that goes through (RFC 9110, 7.8; RFC 6455; RFC 8441).
+//!
+//! Others stay out: an upgrade to `h2c`, passed on blindly, would let requests go by the rules.
+
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+
+use crate::downstream::body::ClientBody;
+use crate::failure::Failure;
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// How a client asks for WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    /// `Upgrade`, which is answered with 101.
+    Http1,
+    /// An extended `CONNECT`, which is answered with 200 and makes a tunnel of one stream.
+    Http2,
+}
+
+/// What the client asks for, if it asks. An extended `CONNECT` becomes the `GET` that it is in HTTP/1.1, so that rules
+/// see one shape.
+///
+/// # Errors
+/// It asks for a protocol that is not carried.
+pub(super) fn wanted(parts: &mut Parts, body: &ClientBody) -> Result<Option<Upgrade>, Failure> {
+    if parts.version == Version::HTTP_2 {
+        let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() else { return Ok(None) };
+        if protocol.as_str() != "websocket" {
+            return Err(Failure::BadUpgrade);
+        }
+        parts.method = Method::GET;
+        return Ok(Some(Upgrade::Http2));
+    }
+    let Some(protocols) = parts.headers.get(UPGRADE) else { return Ok(None) };
+    let asks = parts.version == Version::HTTP_11
+        && parts.method == Method::GET
+        && body.is_end_stream()
+        && has_token(protocols, "websocket")
+        && parts.headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
+    Ok(asks.then_some(Upgrade::Http1))
+}
+
+impl Upgrade {
+    /// The fields of a request that asks a backend for it. `random` makes the key of a client whose version needs none.
+    pub(super) fn ask(self, headers: &mut HeaderMap, random: u128) {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, WEBSOCKET);
+        if self == Self::Http2
+            && let Ok(key) = HeaderValue::from_str(&base64(random.to_be_bytes()))
+        {
+            headers.insert(SEC_WEBSOCKET_KEY, key);
+        }
+    }
+
+    /// Whether a backend's answer agrees.
+    pub(super) fn is_agreed(status: StatusCode, headers: &HeaderMap) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS
+            && headers.get(UPGRADE).is_some_and(|protocol| has_token(protocol, "websocket"))
+    }
+
+    /// The head of the answer to a client whose wish was granted.
+    pub(super) fn grant(self, status: &mut StatusCode, headers: &mut HeaderMap) {
+        match self {
+            Self::Http1 => {
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(UPGRADE, WEBSOCKET);
+            }
+            Self::Http2 => {
+                *status = StatusCode::OK;
+                headers.remove(SEC_WEBSOCKET_ACCEPT);
+            }
+        }
+    }
+}
+
+/// Whether a list of tokens has this one, in any case.
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Sixteen bytes as a WebSocket key (RFC 6455, 4.1; RFC 4648, 4).
+fn base64(bytes: [u8; 16]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(24);
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            let at = usize::try_from(bits >> (18 - 6 * digit) & 63).unwrap_or(0);
+            text.push(if digit <= group.len() { char::from(DIGITS[at]) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_base64() {
+        assert_eq!(base64(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(base64([0; 16]), "AAAAAAAAAAAAAAAAAAAAAA==");
+        assert_eq!(base64([255; 16]), "/////////////////////w==");
+    }
+
+    #[test]
+    fn tokens_are_found_in_lists() {
+        let value = HeaderValue::from_static("keep-alive, Upgrade");
+        assert!(has_token(&value, "upgrade"));
+        assert!(!has_token(&value, "grade"));
+    }
+}

@@ -1,0 +1,66 @@
+//! A backend's answer as it arrives, with the connection that it comes on.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::h2::StreamLease;
+use super::pool::Lease;
+use crate::downstream::body::BodyError;
+use crate::http2;
+
+/// The body of a backend's answer. Dropping it before its end gives up the rest.
+pub enum UpstreamBody {
+    /// HTTP/1: the connection carries nothing else meanwhile.
+    Http1(Incoming, Option<Lease>),
+    /// HTTP/2: one stream of many.
+    Http2(h2::RecvStream, Option<StreamLease>),
+}
+
+impl UpstreamBody {
+    /// The next part.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Http1(incoming, _) => {
+                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Self::Http2(stream, _) => {
+                http2::poll_frame(stream, cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
+        }
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(incoming, _) => incoming.is_end_stream(),
+            Self::Http2(stream, _) => stream.is_end_stream(),
+        }
+    }
+
+    /// What is known of its length.
+    pub fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(incoming, _) => incoming.size_hint(),
+            // Its length, if it is known, stands in the head.
+            Self::Http2(..) => SizeHint::default(),
+        }
+    }
+
+    /// The answer has ended: a connection that carried it whole can carry another.
+    pub fn finish(&mut self, whole: bool, now_ms: u64) {
+        match self {
+            Self::Http1(_, lease) => {
+                if let Some(lease) = lease.take()
+                    && whole
+                {
+                    lease.give_back(now_ms);
+                }
+            }
+            Self::Http2(_, lease) => drop(lease.take()),
+        }
+    }
+}

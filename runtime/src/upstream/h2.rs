@@ -1,0 +1,248 @@
+//! HTTP/2 to backends: connections that many requests share, by prior knowledge (RFC 9113, 3.3).
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use h2::{Reason, RecvStream};
+use http::header::HOST;
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri, Version};
+use http_body::Body;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use super::connect::{Address, Refused, dial};
+use super::io::ServerIo;
+use crate::downstream::body::RequestBody;
+use crate::failure::Failure;
+use crate::http2::{Broken, Sending};
+use crate::limits;
+
+/// The HTTP/2 connections to one server.
+#[derive(Default)]
+pub struct Multiplexed {
+    open: RefCell<Vec<Rc<Connection>>>,
+    /// Held by the one request that opens a connection; those that wait for it get a stream on it.
+    opening: Mutex<()>,
+    /// Connections that could not be opened, and why the last one could not.
+    refused: RefCell<(u64, Option<Refused>)>,
+}
+
+/// A connection, with what this worker has on it.
+struct Connection {
+    sender: SendRequest<Bytes>,
+    streams: Cell<usize>,
+    /// When its last request ended.
+    idle_since_ms: Cell<u64>,
+    /// The backend said that it goes away, or the connection broke.
+    closed: Cell<bool>,
+}
+
+impl Connection {
+    /// How many more requests it takes.
+    fn room(&self) -> usize {
+        if self.closed.get() {
+            return 0;
+        }
+        self.sender.current_max_send_streams().min(limits::UPSTREAM_STREAMS).saturating_sub(self.streams.get())
+    }
+}
+
+/// A request's stream on a connection. Dropping it ends what is not complete.
+pub struct StreamLease {
+    connection: Rc<Connection>,
+    /// Sends the request's body, while the answer comes already.
+    body: Option<JoinHandle<()>>,
+    now_ms: u64,
+}
+
+impl Drop for StreamLease {
+    fn drop(&mut self) {
+        if let Some(body) = &self.body {
+            body.abort();
+        }
+        self.connection.streams.set(self.connection.streams.get() - 1);
+        self.connection.idle_since_ms.set(self.now_ms);
+    }
+}
+
+impl StreamLease {
+    fn on(connection: &Rc<Connection>, now_ms: u64) -> Self {
+        connection.streams.set(connection.streams.get() + 1);
+        Self { connection: Rc::clone(connection), body: None, now_ms }
+    }
+}
+
+impl Multiplexed {
+    /// A stream on an open connection with room for it, or on a new connection.
+    ///
+    /// # Errors
+    /// As [`dial`] says, or the backend does not speak HTTP/2.
+    pub async fn stream(&self, address: Address<'_>, now_ms: u64) -> Result<StreamLease, Refused> {
+        if let Some(lease) = self.with_room(now_ms) {
+            return Ok(lease);
+        }
+        let before = self.refused.borrow().0;
+        let _opening = self.opening.lock().await;
+        if let Some(lease) = self.with_room(now_ms) {
+            return Ok(lease);
+        }
+        if let (count, Some(refused)) = &*self.refused.borrow()
+            && *count > before
+        {
+            // It was refused while this request waited for it.
+            return Err(refused.clone());
+        }
+        if self.open.borrow().len() >= limits::UPSTREAM_H2_CONNECTIONS {
+            // Waits for room on the emptiest.
+            let emptiest = self.open.borrow().iter().min_by_key(|connection| connection.streams.get()).cloned();
+            return emptiest
+                .map(|connection| StreamLease::on(&connection, now_ms))
+                .ok_or((Failure::ConnectFailed, "no connection is left".to_owned()));
+        }
+        match open(address, now_ms).await {
+            Ok(connection) => {
+                self.open.borrow_mut().push(Rc::clone(&connection));
+                Ok(StreamLease::on(&connection, now_ms))
+            }
+            Err(refused) => {
+                let mut last = self.refused.borrow_mut();
+                *last = (last.0 + 1, Some(refused.clone()));
+                Err(refused)
+            }
+        }
+    }
+
+    fn with_room(&self, now_ms: u64) -> Option<StreamLease> {
+        let mut open = self.open.borrow_mut();
+        open.retain(|connection| !connection.closed.get());
+        open.iter().find(|connection| connection.room() > 0).map(|connection| StreamLease::on(connection, now_ms))
+    }
+
+    /// Closes what was idle for so long.
+    pub fn prune(&self, now_ms: u64, idle_ms: u64) {
+        self.open.borrow_mut().retain(|connection| {
+            let idle =
+                connection.streams.get() == 0 && now_ms.saturating_sub(connection.idle_since_ms.get()) >= idle_ms;
+            !connection.closed.get() && !idle
+        });
+    }
+}
+
+async fn open(address: Address<'_>, now_ms: u64) -> Result<Rc<Connection>, Refused> {
+    let stream = dial(address).await?;
+    let (sender, connection) = client::Builder::new()
+        .enable_push(false)
+        .initial_window_size(limits::UPSTREAM_STREAM_WINDOW)
+        .initial_connection_window_size(limits::UPSTREAM_CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(limits::RESPONSE_HEADER_BYTES).unwrap_or(u32::MAX))
+        .max_send_buffer_size(limits::STREAM_SEND_BUFFER)
+        .handshake(stream)
+        .await
+        .map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
+    let opened = Rc::new(Connection {
+        sender,
+        streams: Cell::new(0),
+        idle_since_ms: Cell::new(now_ms),
+        closed: Cell::new(false),
+    });
+    tokio::task::spawn_local(drive(connection, Rc::downgrade(&opened)));
+    Ok(opened)
+}
+
+/// Its errors reach the requests that are on it.
+async fn drive(connection: client::Connection<ServerIo, Bytes>, opened: std::rc::Weak<Connection>) {
+    let _ = connection.await;
+    if let Some(opened) = opened.upgrade() {
+        opened.closed.set(true);
+    }
+}
+
+/// Why a request got no answer.
+pub struct Unanswered {
+    /// The backend has certainly not looked at the request (RFC 9113, 8.7), so it may be sent again.
+    pub unseen: bool,
+    /// The request, if it was not even sent.
+    pub unsent: Option<Box<Request<RequestBody>>>,
+    /// What the failure is, unless the client's side knows better.
+    pub failure: Failure,
+}
+
+impl Unanswered {
+    fn by(error: &h2::Error) -> Self {
+        let refused = error.reason() == Some(Reason::REFUSED_STREAM);
+        let gone = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+        let failure = match error.reason() {
+            Some(Reason::PROTOCOL_ERROR | Reason::FRAME_SIZE_ERROR | Reason::COMPRESSION_ERROR)
+                if error.is_library() =>
+            {
+                Failure::UpstreamInvalid
+            }
+            _ => Failure::UpstreamClosed,
+        };
+        Self { unseen: refused || gone, unsent: None, failure }
+    }
+}
+
+/// Sends a request on a stream, and waits for the head of its answer. The body goes on by itself.
+///
+/// # Errors
+/// The connection broke, or the backend refused or reset the stream.
+pub async fn exchange(
+    lease: &mut StreamLease,
+    request: Request<RequestBody>,
+    authority: Authority,
+) -> Result<Response<RecvStream>, Unanswered> {
+    let mut sender = lease.connection.sender.clone();
+    let sent = match poll_fn(|cx| sender.poll_ready(cx)).await {
+        Ok(()) => {
+            let (parts, body) = request.into_parts();
+            let head = head(parts, authority);
+            let ends = body.is_end_stream();
+            sender.send_request(head, ends).map(|(answer, stream)| {
+                if !ends {
+                    lease.body = Some(tokio::task::spawn_local(send_body(body, Sending::new(stream))));
+                }
+                answer
+            })
+        }
+        Err(error) => {
+            lease.connection.closed.set(true);
+            let unanswered = Unanswered::by(&error);
+            return Err(Unanswered { unseen: true, unsent: Some(Box::new(request)), ..unanswered });
+        }
+    };
+    let answer = sent.map_err(|error| Unanswered::by(&error))?;
+    answer.await.map_err(|error| {
+        // After GOAWAY the connection takes no new streams.
+        if error.is_go_away() || error.is_io() {
+            lease.connection.closed.set(true);
+        }
+        Unanswered::by(&error)
+    })
+}
+
+/// The head as HTTP/2 has it: the host is in the target (RFC 9113, 8.3.1).
+fn head(mut parts: http::request::Parts, authority: Authority) -> Request<()> {
+    parts.headers.remove(HOST);
+    parts.version = Version::HTTP_2;
+    let mut target = std::mem::take(&mut parts.uri).into_parts();
+    target.scheme = Some(Scheme::HTTP);
+    target.authority = Some(authority);
+    // With all three parts it is a target.
+    parts.uri = Uri::from_parts(target).unwrap_or_default();
+    Request::from_parts(parts, ())
+}
+
+async fn send_body(body: RequestBody, mut stream: Sending) {
+    let mut body = pin!(body);
+    let sent = poll_fn(|cx| stream.poll(body.as_mut(), cx, |_| {})).await;
+    if let Err(Broken::Body) = sent {
+        // The request's state has the reason; the backend learns that the rest will not come.
+        stream.reset(Reason::CANCEL);
+    }
+}
