@@ -230,18 +230,18 @@ async fn serve_stream(served: ServedStream, request: Request<RecvStream>, mut re
     let request = request.map(|stream| ClientBody::Http2 { stream, waits });
     let answer = pin!(proxy::serve(Rc::clone(stream), request));
     let shared = &served.shared;
-    match answered(answer, stream, &mut respond).await {
-        Some(Ok(response)) => {
-            if send(response, head_only, stream, &mut respond).await {
-                shared.resets.set(shared.resets.get().saturating_sub(1));
-                return;
-            }
-        }
+    let answer = answered(answer, stream, &mut respond).await;
+    let taken = match answer {
+        Some(Ok(response)) => send(response, head_only, stream, &mut respond).await,
         Some(Err(Closed)) => {
             respond.send_reset(Reason::CANCEL);
-            return;
+            true
         }
-        None => {}
+        None => false,
+    };
+    if taken {
+        shared.resets.set(shared.resets.get().saturating_sub(1));
+        return;
     }
     // The client gave it up.
     shared.resets.set(shared.resets.get().saturating_add(1));
