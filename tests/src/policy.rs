@@ -53,9 +53,15 @@ impl Policy {
 
     /// The listener speaks TLS, with the certificate `main` from `main.pem` and `main.key`.
     #[must_use]
-    pub fn https(mut self) -> Self {
+    pub fn https(self) -> Self {
+        self.https_from("main.pem", "main.key")
+    }
+
+    /// The listener speaks TLS, with the certificate `main` from these files.
+    #[must_use]
+    pub fn https_from(mut self, chain: &str, key: &str) -> Self {
         self.secure = true;
-        self.top("certificate main { chain \"main.pem\"; key \"main.key\" }").listener("certificate main")
+        self.top(&format!("certificate main {{ chain \"{chain}\"; key \"{key}\" }}")).listener("certificate main")
     }
 
     /// A rule, before `otherwise`.

@@ -1,0 +1,296 @@
+//! HTTPS: what a handshake agrees on, which certificate is shown, who is let in.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use rustls::{CipherSuite, NamedGroup, ProtocolVersion, version};
+use tidegate_tests::pki::Authority;
+use tidegate_tests::secure::{self, Secure, Session};
+use tidegate_tests::{Backend, Client, Gateway, Policy, eventually};
+
+/// A gateway with one certificate, for `shop.test`, and lines of its listener.
+fn gateway(authority: &Authority, policy: &Policy) -> Gateway {
+    Gateway::start_with(policy, |folder| authority.server(&["shop.test"]).sign().write(folder, "main"))
+}
+
+fn ok() -> Policy {
+    Policy::new().https().otherwise("respond 200 \"ok\"")
+}
+
+#[test]
+fn curl_and_a_browserlike_client_are_served() {
+    let backend = Backend::echo();
+    let authority = Authority::new("Root");
+    let gateway = gateway(&authority, &Policy::to(&backend).https().listener("http2 off"));
+    std::fs::write(gateway.folder().join("root.pem"), authority.pem()).unwrap();
+    let url = format!("https://shop.test:{}/hello", gateway.port());
+    let resolve = format!("shop.test:{}:127.0.0.1", gateway.port());
+    let output = Command::new("curl")
+        .args(["-sS", "--cacert", "root.pem", "--resolve", &resolve, &url])
+        .current_dir(gateway.folder())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (mut client, session) = Secure::trusting(&authority).connect(gateway.port(), "shop.test").unwrap();
+    assert_eq!(session.version, ProtocolVersion::TLSv1_3);
+    let echo = client.get_host("shop.test", "/again").echo();
+    assert_eq!(echo.header("x-forwarded-proto"), Some("https"));
+    assert_eq!(client.get_host("shop.test", "/once-more").status, 200);
+    assert_eq!(gateway.access("/hello")["scheme"], "https");
+}
+
+#[test]
+fn plain_http_gets_an_answer_that_says_so() {
+    let authority = Authority::new("Root");
+    let gateway = gateway(&authority, &ok());
+    let answer = gateway.client().get("/");
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("this port speaks HTTPS"), "{}", answer.text());
+    // However much it sends: the answer is not lost in a reset.
+    let mut client = gateway.client();
+    client.send(format!("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 30000\r\n\r\n{}", "x".repeat(30000)));
+    assert_eq!(client.receive().status, 400);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn the_policy_decides_about_versions_suites_and_groups() {
+    let authority = Authority::new("Root");
+    let tls = "tls-policy narrow { versions [tls1.2]\n\
+               ciphers [\"ECDHE-ECDSA-AES256-GCM-SHA384\", \"ECDHE-ECDSA-AES128-GCM-SHA256\"]\ngroups [p-384] }";
+    let gateway = gateway(&authority, &ok().top(tls).listener("tls-policy narrow"));
+    let any = || Secure::trusting(&authority);
+    let connect = |secure: Secure| secure.connect(gateway.port(), "shop.test").map(|(_, session)| session);
+    let (small, large) =
+        (CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384);
+    let session = connect(any().suites(&[small, large])).unwrap();
+    assert_eq!((session.version, session.suite), (ProtocolVersion::TLSv1_2, large), "the gateway's order");
+    assert_eq!(connect(any().suites(&[small])).unwrap().suite, small);
+    let mark = gateway.log().mark();
+    assert!(connect(any().version(&version::TLS13)).is_err());
+    gateway.wait_for(mark, "no version of TLS that the `tls-policy` has");
+    let other = CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
+    assert!(connect(any().suites(&[other])).is_err());
+    gateway.wait_for(mark, "no suite that the `tls-policy` has");
+    assert!(connect(any().groups(&[NamedGroup::X25519])).is_err());
+    gateway.wait_for(mark, "no key-exchange group that the `tls-policy` has");
+}
+
+#[test]
+fn the_default_policy_takes_both_versions_and_a_reload_takes_one_away() {
+    let authority = Authority::new("Root");
+    let gateway = gateway(&authority, &ok());
+    let old = Secure::trusting(&authority).version(&version::TLS12);
+    let new = Secure::trusting(&authority).version(&version::TLS13);
+    let (mut living, session) = old.connect(gateway.port(), "shop.test").unwrap();
+    assert_eq!(session.version, ProtocolVersion::TLSv1_2);
+    assert_eq!(new.connect(gateway.port(), "shop.test").unwrap().1.version, ProtocolVersion::TLSv1_3);
+    let narrow = "tls-policy narrow { versions [tls1.3]; ciphers [\"TLS_AES_128_GCM_SHA256\"] }";
+    gateway.reload(&ok().top(narrow).listener("tls-policy narrow"));
+    assert!(old.connect(gateway.port(), "shop.test").is_err());
+    let (_, session) = new.connect(gateway.port(), "shop.test").unwrap();
+    assert_eq!(session.suite, CipherSuite::TLS13_AES_128_GCM_SHA256);
+    assert_eq!(living.get("/").status, 200, "an open connection goes on");
+}
+
+#[test]
+fn http2_is_offered_as_the_policy_says() {
+    let authority = Authority::new("Root");
+    let gateway = gateway(&authority, &ok().listener("http2 off"));
+    let offer = |protocols: &[&str]| {
+        Secure::trusting(&authority).offering(protocols).connect(gateway.port(), "shop.test").map(|(_, one)| one.alpn)
+    };
+    assert_eq!(offer(&["h2", "http/1.1"]).unwrap().as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(offer(&[]).unwrap(), None);
+    let mark = gateway.log().mark();
+    assert!(offer(&["h2"]).is_err(), "RFC 7301, 3.2: nothing in common is an end");
+    gateway.wait_for(mark, "(ALPN) that is not offered here");
+}
+
+#[test]
+fn the_certificate_is_chosen_by_name_and_by_kind_of_key() {
+    let authority = Authority::new("Root");
+    let policy = ok()
+        .top("certificate wild { chain \"wild.pem\"; key \"wild.key\" }")
+        .top("certificate rsa { chain \"rsa.pem\"; key \"rsa.key\" }")
+        .top("certificate ecdsa { chain \"ecdsa.pem\"; key \"ecdsa.key\" }")
+        .listener("certificate wild")
+        .listener("certificate rsa")
+        .listener("certificate ecdsa");
+    let names = ["shop.test", "*.shop.test", "www.shop.test", "www.shop.test"];
+    let identities = [
+        authority.server(&names[..1]).sign(),
+        authority.server(&names[1..2]).sign(),
+        authority.server(&names[2..3]).rsa().sign(),
+        authority.server(&names[3..]).sign(),
+    ];
+    let gateway = Gateway::start_with(&policy, |folder| {
+        for (identity, name) in identities.iter().zip(["main", "wild", "rsa", "ecdsa"]) {
+            identity.write(folder, name);
+        }
+    });
+    let shown = |secure: &Secure, name: &str| {
+        let (_, session) = secure.connect(gateway.port(), name).unwrap();
+        identities.iter().position(|one| Some(&one.der) == session.certificate.as_ref()).unwrap()
+    };
+    let any = Secure::trusting(&authority);
+    assert_eq!(shown(&any, "shop.test"), 0);
+    assert_eq!(shown(&any, "api.shop.test"), 1);
+    assert_eq!(shown(&any, "www.shop.test"), 3, "ECDSA first");
+    let rsa_only = Secure::trusting(&authority)
+        .version(&version::TLS12)
+        .suites(&[CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]);
+    assert_eq!(shown(&rsa_only, "www.shop.test"), 2);
+}
+
+/// GET with a connection of its own; `None` if the gateway refused it.
+fn status(secure: &Secure, port: u16) -> Option<(u16, Session)> {
+    let (mut client, session) = secure.connect(port, "shop.test").ok()?;
+    Some((client.try_get("/").ok()?.status, session))
+}
+
+#[test]
+fn who_is_let_in() {
+    let backend = Backend::echo();
+    let (authority, partners, others) = (Authority::new("Root"), Authority::new("Partners"), Authority::new("Others"));
+    let policy = |how: &str| {
+        Policy::to(&backend)
+            .https()
+            .listener("http2 off")
+            .top("ca partners { bundle \"partners.pem\" }")
+            .listener(&format!("client-ca partners {how}"))
+            .listener("forwarded [client-cert]")
+            .rule(
+                "who",
+                "when client-cert subject is \"CN=alice,O=Tests\"\nset-header \"x-who\" \"alice\"\nforward web",
+            )
+    };
+    let gateway = Gateway::start_with(&policy("required"), |folder| {
+        authority.server(&["shop.test"]).sign().write(folder, "main");
+        std::fs::write(folder.join("partners.pem"), partners.pem()).unwrap();
+    });
+    let port = gateway.port();
+    let none = Secure::trusting(&authority);
+    let wrong = Secure::trusting(&authority).showing(&others.client("alice").sign());
+    let expired = Secure::trusting(&authority).showing(&partners.client("alice").expired().sign());
+    let server = Secure::trusting(&authority).showing(&partners.server(&["alice"]).sign());
+    let right = || Secure::trusting(&authority).showing(&partners.client("alice").sign());
+    for (how, without) in [("required", None), ("optional", Some(200))] {
+        gateway.write(&policy(how));
+        let mark = gateway.log().mark();
+        eventually("the reload", || {
+            let seen = status(&none, port).map(|(status, _)| status);
+            if seen == without { Ok(()) } else { Err(seen) }
+        });
+        for (secure, why) in [
+            (&wrong, "was not signed by an authority of `client-ca`"),
+            (&expired, "has expired"),
+            (&server, "is not meant for clients"),
+        ] {
+            assert!(status(secure, port).is_none(), "{how}: {why}");
+            gateway.wait_for(mark, why);
+        }
+        for version in [&version::TLS12, &version::TLS13] {
+            let (mut client, _) = right().version(version).connect(port, "shop.test").unwrap();
+            let lines = "x-forwarded-clientcert-subjectdn: CN=root\r\nx-forwarded-clientcert-clientverify: FAILED\r\n";
+            let echo = client.get_with("/", lines).echo();
+            assert_eq!(echo.header("x-who"), Some("alice"));
+            assert_eq!(echo.header("x-forwarded-clientcert-subjectdn"), Some("CN=alice,O=Tests"));
+            assert_eq!(echo.header("x-forwarded-clientcert-issuerdn"), Some("CN=Partners,O=Tests"));
+            assert_eq!(echo.header("x-forwarded-clientcert-clientverify"), Some("SUCCESS"));
+            assert_eq!(echo.header("x-forwarded-clientcert-fingerprint").map(str::len), Some(64));
+        }
+    }
+    let (mut client, _) = none.connect(port, "shop.test").unwrap();
+    let echo = client.get_with("/", "x-forwarded-clientcert-subjectdn: CN=alice,O=Tests\r\n").echo();
+    assert_eq!(echo.header("x-forwarded-clientcert-subjectdn"), None);
+    assert_eq!(echo.header("x-forwarded-clientcert-clientverify"), Some("NONE"));
+    assert_eq!(echo.header("x-who"), None);
+}
+
+#[test]
+fn sessions_are_resumed_on_every_worker_and_over_reloads() {
+    let authority = Authority::new("Root");
+    let policy = ok().top("gateway { workers 2 }");
+    let gateway = gateway(&authority, &policy);
+    for version in [&version::TLS12, &version::TLS13] {
+        let config = Secure::trusting(&authority).version(version).config();
+        let resumed = || {
+            let (mut client, session) = secure::connect(&config, gateway.port(), "shop.test").unwrap();
+            // The tickets of TLS 1.3 come with the first answer.
+            assert_eq!(client.get("/").status, 200);
+            session.resumed
+        };
+        assert!(!resumed());
+        assert!((0..8).all(|_| resumed()), "whichever worker it is");
+        let name = format!("{:?}", version.version).to_ascii_lowercase();
+        gateway.reload(&policy.clone().rule(&name, "when path is \"/x\"\nrespond 204"));
+        assert!(resumed(), "the keys outlive a reload");
+    }
+}
+
+#[test]
+fn a_session_does_not_outlive_the_trust_that_it_began_with() {
+    let (authority, old, new) = (Authority::new("Root"), Authority::new("Old"), Authority::new("New"));
+    let policy =
+        |how: &str| ok().top("ca partners { bundle \"partners.pem\" }").listener(&format!("client-ca partners {how}"));
+    let gateway = Gateway::start_with(&policy("required"), |folder| {
+        authority.server(&["shop.test"]).sign().write(folder, "main");
+        std::fs::write(folder.join("partners.pem"), old.pem()).unwrap();
+    });
+    let config = Secure::trusting(&authority).showing(&old.client("alice").sign()).config();
+    let get = || {
+        let (mut client, session) = secure::connect(&config, gateway.port(), "shop.test").ok()?;
+        Some((client.try_get("/").ok()?.status, session.resumed))
+    };
+    assert_eq!(get(), Some((200, false)));
+    assert_eq!(get(), Some((200, true)));
+    let mark = gateway.log().mark();
+    gateway.write_file("partners.pem", new.pem().as_bytes());
+    gateway.wait_for(mark, "certificates renewed");
+    assert_eq!(get(), None, "the old authority is not trusted any more");
+}
+
+#[test]
+fn a_certificate_that_expires_is_not_resumed() {
+    let (authority, partners) = (Authority::new("Root"), Authority::new("Partners"));
+    let policy = ok().top("ca partners { bundle \"partners.pem\" }").listener("client-ca partners optional");
+    let gateway = Gateway::start_with(&policy, |folder| {
+        authority.server(&["shop.test"]).sign().write(folder, "main");
+        std::fs::write(folder.join("partners.pem"), partners.pem()).unwrap();
+    });
+    let alice = partners.client("alice").lasting(Duration::from_secs(3)).sign();
+    for version in [&version::TLS12, &version::TLS13] {
+        let config = Secure::trusting(&authority).version(version).showing(&alice).config();
+        let get = || {
+            let (mut client, session) =
+                secure::connect(&config, gateway.port(), "shop.test").map_err(|e| e.to_string())?;
+            let answer = client.try_get("/").map_err(|error| error.to_string())?;
+            Ok::<_, String>((answer.status, session.resumed))
+        };
+        // The second version may find it expired already.
+        if get() == Ok((200, false)) {
+            assert_eq!(get(), Ok((200, true)));
+        }
+        eventually("the end of the certificate", || get().map_or(Ok(()), Err));
+    }
+    gateway.wait_for(0, "the client's certificate has expired");
+}
+
+#[test]
+fn what_is_no_tls_costs_nobody_else() {
+    let authority = Authority::new("Root");
+    let gateway = gateway(&authority, &ok());
+    let mut clients: Vec<Client> = Vec::new();
+    for bytes in [&b"\x16\x03\x01\x40\x00"[..], b"\x00\x00\x00", b"\x16\x03\x01\x00\x05hello", b"\x80\x2e\x01\x00\x02"]
+    {
+        let mut client = gateway.client();
+        client.send(bytes);
+        clients.push(client);
+    }
+    let _silent = TcpStream::connect(("127.0.0.1", gateway.port())).unwrap();
+    assert_eq!(status(&Secure::trusting(&authority), gateway.port()).unwrap().0, 200);
+}
