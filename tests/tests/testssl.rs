@@ -11,12 +11,13 @@ use tidegate_tests::pki::Authority;
 use tidegate_tests::{Gateway, Policy, tidegate};
 
 /// The predefined policies of the language.
-const POLICIES: [&str; 5] = [
+const POLICIES: [&str; 6] = [
     "tls_cipher_policy_1_0",
     "tls_cipher_policy_1_1",
     "tls_cipher_policy_1_2",
     "tls_cipher_policy_1_2_strict",
     "tls_cipher_policy_1_2_strict_with_1_3",
+    "tls_cipher_policy_1_0_to_1_3",
 ];
 
 #[test]
