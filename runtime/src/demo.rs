@@ -1,9 +1,12 @@
-//! `tidegate demo`: the shipped quickstart policy, with a backend of its own.
+//! `tidegate demo`: the shipped quickstart policy, with a backend and a certificate of its own.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -21,7 +24,26 @@ const GUEST: &[u8] = include_bytes!(env!("TIDEGATE_CLIENT_HEADERS"));
 /// The ports that the shipped policy names.
 const SHIPPED_PORTS: (u16, u16) = (8080, 8081);
 
-/// Pairs of ports tried from the shipped one on.
+/// What the demo adds to the shipped policy, which names no files that are not there.
+const HTTPS: &str = r#"
+
+# The same over TLS, with a certificate that the demo has made for itself.
+certificate demo {
+    chain "demo.pem"
+    key "demo.key"
+}
+
+listener https demo-https {
+    address 127.0.0.1:@https
+    certificate demo
+    rules demo
+}
+"#;
+
+/// How long the demo's certificate is valid.
+const VALID: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Triples of ports tried from the shipped one on: the gateway's, the backend's, and the gateway's with TLS.
 const TRIES: u16 = 50;
 
 /// Serves until a signal.
@@ -36,8 +58,10 @@ pub(crate) fn run(port: Option<u16>) -> Result<(), Failed> {
     Ok(())
 }
 
-fn welcome(port: u16, policy: &std::path::Path) -> String {
+fn welcome(port: u16, policy: &Path) -> String {
     let url = format!("http://127.0.0.1:{port}");
+    let secure = format!("https://127.0.0.1:{}", port + 2);
+    let certificate = policy.with_file_name("demo.pem");
     format!(
         "
 The gateway is up. In another terminal, try:
@@ -51,26 +75,30 @@ The gateway is up. In another terminal, try:
   curl -i {url}/old
       308 to /hello, by a rule
 
+  curl -i --cacert {} {secure}/
+      the same over TLS: the backend sees x-forwarded-proto: https
+
 The policy is {}
 Change it and save: the gateway reloads, and says so here. Ctrl-C ends it.
 ",
+        certificate.display(),
         policy.display()
     )
 }
 
-/// The gateway's port, and a socket for the backend on the next one.
+/// The gateway's port, and a socket for the backend on the next one. The one behind it is free, too.
 fn free_ports(wanted: Option<u16>) -> Result<(u16, TcpListener), Failed> {
     let first = wanted.unwrap_or(SHIPPED_PORTS.0);
     let tries = if wanted.is_some() { 1 } else { TRIES };
-    for port in (first..=u16::MAX - 1).step_by(2).take(usize::from(tries)) {
+    for port in (first..=u16::MAX - 2).step_by(3).take(usize::from(tries)) {
         let at = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        if let (Ok(_free), Ok(backend)) = (at(port), at(port + 1)) {
+        if let (Ok(_free), Ok(backend), Ok(_secure)) = (at(port), at(port + 1), at(port + 2)) {
             return Ok((port, backend));
         }
     }
     Err(Failed::Because(format!(
-        "ports {first} and {} are taken; choose another with `--port`",
-        first.saturating_add(1)
+        "ports {first} to {} are not all free; choose another with `--port`",
+        first.saturating_add(2)
     )))
 }
 
@@ -83,11 +111,31 @@ fn write_policy(port: u16) -> std::io::Result<PathBuf> {
     let policies = folder.join("policies");
     std::fs::create_dir_all(&policies)?;
     let policy = policies.join("quickstart.gate");
-    let text = POLICY
+    write_certificate(&policies)?;
+    let text = [POLICY, &HTTPS.replace("@https", &(port + 2).to_string())]
+        .concat()
         .replace(&format!("127.0.0.1:{}", SHIPPED_PORTS.1), &format!("127.0.0.1:{}", port + 1))
         .replace(&format!("127.0.0.1:{}", SHIPPED_PORTS.0), &format!("127.0.0.1:{port}"));
     std::fs::write(&policy, text)?;
     Ok(policy)
+}
+
+/// A certificate for this machine, signed by its own key, which is made for this run alone.
+fn write_certificate(folder: &Path) -> std::io::Result<()> {
+    let make = || {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        params.distinguished_name.push(rcgen::DnType::CommonName, "tidegate demo");
+        params.not_before = SystemTime::now().into();
+        params.not_after = (SystemTime::now() + VALID).into();
+        let key = rcgen::KeyPair::generate()?;
+        Ok::<_, rcgen::Error>((params.self_signed(&key)?.pem(), key.serialize_pem()))
+    };
+    let (certificate, key) = make().map_err(std::io::Error::other)?;
+    std::fs::write(folder.join("demo.pem"), certificate)?;
+    // Nobody else on this machine is to read it.
+    let file =
+        std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(folder.join("demo.key"));
+    file?.write_all(key.as_bytes())
 }
 
 /// Answers every request with what it was: on a thread of its own, like a backend that somebody else runs.

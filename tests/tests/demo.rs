@@ -43,7 +43,7 @@ fn the_printed_curl_lines_do_what_they_say() {
     let demo = Demo::start();
     let text = demo.stdout.text();
     let commands: Vec<&str> = text.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
-    assert_eq!(commands.len(), 3, "{text}");
+    assert_eq!(commands.len(), 4, "{text}");
     // What each promises stands below it.
     let promise = |command: &str| {
         let below = text.split_once(command).map(|(_, after)| after.trim_start()).unwrap_or_default();
@@ -60,7 +60,7 @@ fn the_printed_curl_lines_do_what_they_say() {
             Some(String::from_utf8_lossy(&output.stdout).into_owned())
         })
         .collect();
-    let [plain, guest, moved] = &answers[..] else {
+    let [plain, guest, moved, secure] = &answers[..] else {
         return eprintln!("SKIPPED: no curl here");
     };
 
@@ -77,6 +77,8 @@ fn the_printed_curl_lines_do_what_they_say() {
     let said = promise(commands[2]);
     assert!(moved.starts_with("HTTP/1.1 308"), "{moved}");
     let location = moved.lines().find_map(|line| line.strip_prefix("location: ")).unwrap_or_default();
+    assert!(secure.contains("x-forwarded-proto: https"), "{secure}");
+    assert!(promise(commands[3]).contains("x-forwarded-proto: https"), "{}", promise(commands[3]));
     assert!(said.contains("308") && !location.is_empty() && said.contains(location), "{said}: {location}");
 }
 
