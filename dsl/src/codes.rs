@@ -87,8 +87,6 @@ codes! {
 
     /// a word is not one of the words of its place
     UNKNOWN_WORD = "E0201";
-    /// a word is part of the language, and this version does not have it yet
-    NOT_BUILT = "E0202";
     /// a word stands twice where it may stand once
     REPEATED_WORD = "E0203";
     /// an argument is missing
@@ -183,6 +181,15 @@ codes! {
     /// a status is no failure to try again for
     RETRY_STATUS = "E0522";
 
+    /// a word does not fit the protocol of its listener
+    PROTOCOL = "E0530";
+    /// `quic-upgrade` names a listener that it cannot name
+    UPGRADE = "E0531";
+    /// a group of gRPC is behind a listener without HTTP/2
+    GRPC = "E0532";
+    /// a listener is traced, and nothing says where spans go
+    TRACING = "E0533";
+
     /// a module cannot be read
     MODULE = "E0601";
     /// a module imports what it is not allowed
@@ -196,6 +203,19 @@ codes! {
 
     /// no listener takes the request of a test
     NO_LISTENER = "E0701";
+
+    /// a file of a certificate or of an authority cannot be used
+    CERTIFICATE = "E0801";
+    /// a key does not belong to its certificate
+    KEY_MISMATCH = "E0802";
+    /// a TLS policy names what is not carried
+    NOT_CARRIED = "E0803";
+    /// versions, suites and groups of a TLS policy do not fit together
+    USELESS_SUITE = "E0804";
+    /// no suite can use the key of a certificate
+    NO_HANDSHAKE = "E0805";
+    /// a TLS policy is based on itself
+    BASE_CYCLE = "E0806";
 
     /// a name is declared and never used
     UNUSED = "W0901";
@@ -236,6 +256,17 @@ codes! {
     LOOSE_PREFIX = "W0928";
     /// servers drop headers with an underscore
     UNDERSCORE = "W0929";
+
+    /// a certificate has expired, or soon will
+    EXPIRY = "W0930";
+    /// the certificates of a chain are not in order
+    CHAIN_ORDER = "W0931";
+    /// a certificate is never chosen
+    NEVER_CHOSEN = "W0932";
+    /// a test asks for what no listener has
+    UNMET_TEST = "W0933";
+    /// other machines may reach the admin API
+    OPEN_ADMIN = "W0934";
 }
 
 #[cfg(test)]

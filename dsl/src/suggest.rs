@@ -22,7 +22,7 @@ pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
 }
 
 /// Longer words than this are not misspelt words of ours.
-const MAX_CHARS: usize = 40;
+const MAX_CHARS: usize = 50;
 
 /// Edits that a word of this length may be away: a third, one at least, none for a single letter.
 fn allowed(length: usize) -> usize {

@@ -167,7 +167,7 @@ impl<'t> Checker<'_, 't> {
 
     /// The next item as one of the words of a place.
     pub(crate) fn choose(&mut self, args: &mut Args<'_, 't>, place: Place) -> Option<&'static Word> {
-        let what = one_of(place.words().iter().filter(|word| word.built).map(|word| word.name));
+        let what = one_of(place.words().iter().map(|word| word.name));
         let (word, span) = self.bare(args, &what)?;
         self.find_word(word, span, place)
     }
@@ -193,28 +193,15 @@ impl<'t> Checker<'_, 't> {
         Some(option)
     }
 
-    /// The word of a place; reports an unknown one, and one that is not built.
+    /// The word of a place; reports an unknown one.
     pub(crate) fn find_word(&mut self, written: &str, span: Span, place: Place) -> Option<&'static Word> {
         match place.find(written) {
-            Some(word) if word.built => Some(word),
-            Some(word) => {
-                self.not_built(word.name, span);
-                None
-            }
+            Some(word) => Some(word),
             None => {
                 self.unknown_word(written, span, place);
                 None
             }
         }
-    }
-
-    /// Reports a word that is part of the language and not built.
-    pub(crate) fn not_built(&mut self, word: &str, span: Span) {
-        let word = quoted(word);
-        self.report(
-            Diagnostic::new(codes::NOT_BUILT, span, format!("{word} is part of the language but not built yet"))
-                .help("this version of tidegate cannot do it; remove it, or use a version that can"),
-        );
     }
 
     fn unknown_word(&mut self, written: &str, span: Span, place: Place) {
@@ -223,20 +210,16 @@ impl<'t> Checker<'_, 't> {
             span,
             format!("{} is not a word that stands {}", quoted(written), place.title()),
         );
-        let built_first = || {
-            let (built, later): (Vec<&Word>, Vec<&Word>) = place.words().iter().partition(|word| word.built);
-            built.into_iter().chain(later).map(|word| word.name)
-        };
         let in_block = Place::BLOCKS.contains(&place);
         let elsewhere = Place::BLOCKS.iter().find(|other| in_block && other.find(written).is_some());
         let help = if let Some(mend) = foreign::mend(written, place) {
             Some(mend.to_owned())
-        } else if let Some(meant) = suggest::nearest(written, built_first()) {
+        } else if let Some(meant) = suggest::nearest(written, place.words().iter().map(|word| word.name)) {
             Some(format!("did you mean `{meant}`?"))
         } else if let Some(other) = elsewhere {
             Some(format!("{} stands {}", quoted(written), other.title()))
         } else {
-            let words = place.words().iter().filter(|word| word.built).map(|word| word.name);
+            let words = place.words().iter().map(|word| word.name);
             Some(format!("what may stand {}: {}", place.title(), one_of(words)))
         };
         self.report(report.maybe_help(help));

@@ -2,10 +2,11 @@
 
 use super::Checker;
 use super::args::{Args, usage};
+use super::reach_tls::Wanted;
 use super::regex::{Groups, Matches};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
-use crate::plan::{ClientCertField, Condition, NetworkSet, Predicate, StatusRange, Subject, Test};
+use crate::plan::{ClientCertField, Condition, NetworkSet, Predicate, StatusRange, Subject, Test, TlsVersion};
 use crate::source::Span;
 use crate::tree::ItemKind;
 use crate::value;
@@ -134,9 +135,17 @@ impl<'t> Checker<'_, 't> {
             "client-ip" => Subject::ClientIp,
             "peer-ip" => Subject::PeerIp,
             "protocol" => Subject::Protocol,
-            "sni" => Subject::Sni,
+            "sni" => {
+                self.ask(Wanted::Handshake, args.last());
+                Subject::Sni
+            }
             "tls-version" => Subject::TlsVersion,
-            "client-cert" => Subject::ClientCert(self.client_cert_field(args)?),
+            "client-cert" => {
+                let span = args.last();
+                let field = self.client_cert_field(args)?;
+                self.ask(Wanted::ClientCertificate, span.to(args.last()));
+                Subject::ClientCert(field)
+            }
             _ => Subject::Status,
         })
     }
@@ -174,7 +183,7 @@ impl<'t> Checker<'_, 't> {
                     }
                     Some(())
                 })?;
-                if *subject == Subject::Host {
+                if matches!(subject, Subject::Host | Subject::Sni) {
                     // Hosts have no case, and are in lower case when they are compared.
                     patterns.iter_mut().for_each(|pattern| pattern.make_ascii_lowercase());
                 }
@@ -226,7 +235,7 @@ impl<'t> Checker<'_, 't> {
                 Some(Predicate::In(set))
             }
             Subject::Status => self.statuses(args).map(Predicate::Status),
-            Subject::Host => {
+            Subject::Host | Subject::Sni => {
                 let hosts = self.texts(args, "a host", Self::check_host)?;
                 Some(Predicate::Is(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect()))
             }
@@ -239,14 +248,28 @@ impl<'t> Checker<'_, 't> {
                 .map(Predicate::Is),
             Subject::Protocol => self
                 .words(args, "`h1`, `h2` or `h3`", |cx, word, span| {
-                    cx.check_choice(word, span, "a protocol", &["h1", "h2", "h3"])
+                    cx.check_choice(word, span, "a protocol", &["h1", "h2", "h3"])?;
+                    cx.ask(
+                        match word {
+                            "h1" => Wanted::Http1,
+                            "h2" => Wanted::Http2,
+                            _ => Wanted::Http3,
+                        },
+                        span,
+                    );
+                    Some(())
                 })
                 .map(Predicate::Is),
             Subject::TlsVersion => self
                 .words(args, "`tls1.2` or `tls1.3`", |cx, word, span| {
-                    cx.check_choice(word, span, "a version of TLS", &["tls1.2", "tls1.3"])
+                    cx.check_choice(word, span, "a version of TLS", &["tls1.2", "tls1.3"])?;
+                    cx.ask(Wanted::Version(if word == "tls1.2" { TlsVersion::Tls12 } else { TlsVersion::Tls13 }), span);
+                    Some(())
                 })
                 .map(Predicate::Is),
+            Subject::ClientCert(ClientCertField::Fingerprint) => {
+                self.texts(args, "a fingerprint", Self::check_fingerprint).map(Predicate::Is)
+            }
             _ => self.texts(args, "a text", |_, _, _| Some(())).map(Predicate::Is),
         }
     }
@@ -359,6 +382,25 @@ impl<'t> Checker<'_, 't> {
             format!("a path begins with `/`: write `\"/{path}\"`")
         };
         self.report(Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a path", quoted(path))).help(help));
+        None
+    }
+
+    /// SHA-256 in lower-case hexadecimal digits, since it is compared as text.
+    fn check_fingerprint(&mut self, written: &str, span: Span) -> Option<()> {
+        let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let plain = written.replace([':', ' '], "").to_ascii_lowercase();
+        if is_hex(&plain, 64) && plain == written {
+            return Some(());
+        }
+        let help = if is_hex(&plain, 64) {
+            format!("write its digits alone, in lower case: `\"{plain}\"`")
+        } else if is_hex(&plain, 40) {
+            "this is SHA-1; `openssl x509 -noout -fingerprint -sha256` prints the right one".to_owned()
+        } else {
+            "a fingerprint is SHA-256: 64 hexadecimal digits in lower case".to_owned()
+        };
+        let message = format!("{} is not a fingerprint", quoted(written));
+        self.report(Diagnostic::new(codes::BAD_TEXT, span, message).help(help));
         None
     }
 

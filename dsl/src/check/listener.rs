@@ -6,24 +6,19 @@ use std::time::Duration;
 
 use super::Checker;
 use super::args::Args;
+use super::listener_client::nothing_forwarded;
+use super::listener_limits::default_limits;
+use super::listener_tls::{Spots, TlsDraft};
 use super::names::Kind;
-use super::networks::holds_everybody;
 use super::regex::Matches;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
-    Bind, ClientIp, Forwarded, ForwardedFor, LimitKey, Listener, ListenerAction, ListenerLimits, ListenerState, Plan,
-    Protocol, RuleSetId, Step,
+    Bind, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerState, Protocol, RuleSetId,
 };
 use crate::source::Span;
 use crate::value;
 use crate::vocabulary::{Place, Word};
-
-/// Listeners of a policy: each holds a socket in every worker.
-const MAX_LISTENERS: usize = 100;
-
-/// More listeners than this are doubtful.
-const MANY_LISTENERS: usize = 50;
 
 /// A longer timeout is doubtful.
 const LONG_TIMEOUT: Duration = Duration::from_secs(600);
@@ -38,20 +33,36 @@ struct Draft {
     action: Option<(Span, &'static str)>,
     forwarded_for: Option<(ForwardedFor, Span)>,
     label_spans: HashMap<String, Span>,
+    tls: TlsDraft,
 }
 
 impl<'t> Checker<'_, 't> {
-    /// `listener http NAME { … }`, and the place of its port.
+    /// `listener http|https|quic NAME { … }`, and the place of its port. Also keeps where its words stand, for what only
+    /// the whole policy shows.
     pub(crate) fn listener(&mut self, args: &mut Args<'_, 't>) -> Option<(Listener, Span)> {
-        self.choose(args, Place::ListenerProtocol)?;
-        let (name, _) = self.new_name(args, "a name for the listener")?;
+        let mut spots = Spots::default();
+        let listener = self.read_listener(args, &mut spots);
+        self.gathered.spots.push(spots);
+        listener
+    }
+
+    fn read_listener(&mut self, args: &mut Args<'_, 't>, spots: &mut Spots) -> Option<(Listener, Span)> {
+        let protocol = match self.choose(args, Place::ListenerProtocol)?.name {
+            "https" => Protocol::Https,
+            "quic" => Protocol::Quic,
+            _ => Protocol::Http,
+        };
+        let protocol_at = args.last();
+        let (name, name_at) = self.new_name(args, "a name for the listener")?;
+        spots.name = name_at;
         let block = self.block(args)?;
         let mut draft = Draft {
-            listener: defaults(name),
+            listener: defaults(name, protocol),
             bind: None,
             action: None,
             forwarded_for: None,
             label_spans: HashMap::new(),
+            tls: TlsDraft::new((protocol, protocol_at)),
         };
         let lines = self.lines(block, Place::Listener);
         let (whole, mut right) = (lines.whole, lines.whole);
@@ -61,7 +72,9 @@ impl<'t> Checker<'_, 't> {
         if whole {
             right &= self.listener_whole(args, &draft).is_some();
         }
-        let Draft { mut listener, bind, forwarded_for, .. } = draft;
+        let Draft { mut listener, bind, forwarded_for, tls, .. } = draft;
+        listener.quic_upgrade = tls.upgrade;
+        listener.tls = self.listener_tls(tls, spots);
         if let Some((mode, span)) = forwarded_for {
             right &= self.forwarded_for(&mut listener.forwarded, mode, span).is_some();
         }
@@ -70,8 +83,13 @@ impl<'t> Checker<'_, 't> {
 
     fn listener_line(&mut self, word: &'static Word, args: &mut Args<'_, 't>, draft: &mut Draft) -> Option<()> {
         let head = args.head;
+        let speaks = draft.tls.speaks;
+        self.fits(Place::Listener, word.name, head, speaks)?;
         let listener = &mut draft.listener;
         match word.name {
+            "certificate" | "client-ca" | "tls-policy" | "http2" | "quic-upgrade" | "early-data" => {
+                self.tls_line(word, args, &mut draft.tls)?;
+            }
             "port" | "address" => self.bind(word, args, draft)?,
             "rules" | "forward" => self.action(word, args, draft)?,
             "idle-timeout" => {
@@ -82,8 +100,10 @@ impl<'t> Checker<'_, 't> {
                 listener.request_timeout = self.duration(args, word)?;
                 self.warn_if_long(args, listener.request_timeout);
             }
-            "client-ip" => listener.client_ip = self.client_ip(args)?,
-            "forwarded" => self.forwarded(args, &mut listener.forwarded)?,
+            "tunnel-timeout" => listener.tunnel_timeout = self.duration(args, word)?,
+            "compression" => listener.compression = self.compression(args)?,
+            "client-ip" => listener.client_ip = self.client_ip(args, speaks)?,
+            "forwarded" => self.forwarded(args, &mut listener.forwarded, speaks)?,
             "forwarded-for" => {
                 let mode = match self.choose(args, Place::ForwardedFor)?.name {
                     "append" => ForwardedFor::Append,
@@ -92,6 +112,7 @@ impl<'t> Checker<'_, 't> {
                 };
                 draft.forwarded_for = Some((mode, head));
             }
+            "tracing" => listener.tracing = self.traced(args, word)?,
             "access-log" => listener.access_log = self.switch(args)?,
             "limits" => {
                 listener.limits = self.listener_limits(args)?;
@@ -171,7 +192,48 @@ impl<'t> Checker<'_, 't> {
             );
             right = false;
         }
+        right &= self.has_certificate(args, &draft.tls, &name).is_some();
         right.then_some(())
+    }
+
+    /// `compression [ … ]|off`, the best first, however it is written.
+    fn compression(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<Compression>> {
+        if args.eat("off") {
+            return Some(Vec::new());
+        }
+        let mut codings = Vec::new();
+        let mut right = true;
+        for mut element in self.alternatives(args, "`br` or `gzip`, or `off`")? {
+            let Some(word) = self.choose(&mut element, Place::Compression) else {
+                right = false;
+                continue;
+            };
+            let coding = if word.name == "br" { Compression::Br } else { Compression::Gzip };
+            right &= self.once(coding, element.last(), &mut codings).is_some();
+            right &= self.element_done(&mut element).is_some();
+        }
+        codings.sort_by_key(|(coding, _)| *coding);
+        right.then(|| codings.into_iter().map(|(coding, _)| coding).collect())
+    }
+
+    /// `tracing P%|off`
+    fn traced(&mut self, args: &mut Args<'_, 't>, word: &'static Word) -> Option<Option<u32>> {
+        if args.eat("off") {
+            return Some(None);
+        }
+        let percent = self.percent(args, word)?;
+        if !self.gathered.tracing_declared && !self.names.incomplete {
+            self.report(
+                Diagnostic::new(
+                    codes::TRACING,
+                    args.span(),
+                    "there is no `tracing` declaration: spans would go nowhere",
+                )
+                .help("declare it: `tracing otlp { endpoint \"http://127.0.0.1:4317\" }`"),
+            );
+            return None;
+        }
+        Some(Some(percent))
     }
 
     pub(crate) fn warn_if_long(&mut self, args: &Args<'_, 't>, timeout: Duration) {
@@ -186,105 +248,6 @@ impl<'t> Checker<'_, 't> {
                 .help("connections that nobody uses are held as long; up to `600s` is usual"),
             );
         }
-    }
-
-    /// `client-ip peer`, `client-ip x-forwarded-for trusted LIST|leftmost`
-    fn client_ip(&mut self, args: &mut Args<'_, 't>) -> Option<ClientIp> {
-        if self.choose(args, Place::ClientIp)?.name == "peer" {
-            return Some(ClientIp::Peer);
-        }
-        self.choose(args, Place::Trusted)?;
-        if args.eat("leftmost") {
-            self.forgeable(args.last(), "`leftmost` takes the address that the client itself wrote");
-            return Some(ClientIp::XForwardedForLeftmost);
-        }
-        let start = args.rest().first().map(|item| item.span).unwrap_or_default();
-        let set = self.network_set(args)?;
-        let listed = set.lists.iter().any(|list| self.lists_everybody.get(list.0).copied().unwrap_or_default());
-        if listed || holds_everybody(&set.networks) {
-            self.forgeable(start.to(args.last()), "these networks hold every address, so the leftmost is taken");
-            return Some(ClientIp::XForwardedForLeftmost);
-        }
-        Some(ClientIp::XForwardedFor(set))
-    }
-
-    fn forgeable(&mut self, span: Span, why: &str) {
-        self.report(
-            Diagnostic::new(codes::FORGEABLE, span, format!("a client can choose its own address: {why}"))
-                .help("write `trusted` and the networks of the proxies that stand before this gateway"),
-        );
-    }
-
-    /// `forwarded [ … ]|off`
-    fn forwarded(&mut self, args: &mut Args<'_, 't>, forwarded: &mut Forwarded) -> Option<()> {
-        *forwarded = nothing_forwarded();
-        if args.eat("off") {
-            return Some(());
-        }
-        let mut right = true;
-        for mut element in self.alternatives(args, "what is forwarded, or `off`")? {
-            let Some(word) = self.choose(&mut element, Place::Forwarded) else {
-                right = false;
-                continue;
-            };
-            match word.name {
-                "for" => forwarded.forwarded_for = Some(ForwardedFor::Append),
-                "proto" => forwarded.proto = true,
-                "port" => forwarded.port = true,
-                "client-port" => forwarded.client_port = true,
-                "host" => forwarded.host = true,
-                _ => forwarded.listener_id = true,
-            }
-            right &= self.element_done(&mut element).is_some();
-        }
-        right.then_some(())
-    }
-
-    /// `forwarded-for` after everything was read: it needs `for`, except to remove.
-    fn forwarded_for(&mut self, forwarded: &mut Forwarded, mode: ForwardedFor, span: Span) -> Option<()> {
-        if forwarded.forwarded_for.is_none() && mode != ForwardedFor::Remove {
-            self.report(
-                Diagnostic::new(
-                    codes::FORWARDED,
-                    span,
-                    "`forwarded-for` says how to write a header that `forwarded` leaves out",
-                )
-                .help("add `for` to `forwarded`, or remove this line"),
-            );
-            return None;
-        }
-        forwarded.forwarded_for = Some(mode);
-        Some(())
-    }
-
-    /// `limits { … }`
-    fn listener_limits(&mut self, args: &mut Args<'_, 't>) -> Option<ListenerLimits> {
-        let block = self.block(args)?;
-        self.warn_if_empty(args.of.name, block);
-        let mut limits = default_limits();
-        let lines = self.lines(block, Place::ListenerLimits);
-        let mut right = lines.whole;
-        for mut line in lines.all {
-            right &= self.listener_limit(line.word, &mut line.args, &mut limits).is_some();
-        }
-        right.then_some(limits)
-    }
-
-    fn listener_limit(
-        &mut self,
-        word: &'static Word,
-        args: &mut Args<'_, 't>,
-        limits: &mut ListenerLimits,
-    ) -> Option<()> {
-        match word.name {
-            "header-bytes" => limits.header_bytes = self.size(args, word)?,
-            "headers" => limits.headers = self.count(args, word)?,
-            "uri-bytes" => limits.uri_bytes = self.size(args, word)?,
-            "body-bytes" => limits.body_bytes = self.size_or_off(args, word)?,
-            "connections" => limits.connections = self.count(args, word)?,
-            _ => limits.requests_per_connection = self.count_or_off(args, word)?,
-        }
-        self.done(args)
     }
 
     /// `label KEY "VALUE"`
@@ -309,84 +272,14 @@ impl<'t> Checker<'_, 't> {
         draft.listener.labels.push((key, value));
         Some(())
     }
-
-    /// What only all listeners together show: ports, and how many there are.
-    pub(crate) fn check_listeners(&mut self, listeners: &[(Listener, Span)]) {
-        let count = listeners.len();
-        let Some((_, last)) = listeners.last() else { return };
-        if count > MAX_LISTENERS {
-            self.report(
-                Diagnostic::new(codes::TOO_MANY_LISTENERS, *last, format!("there are {count} listeners"))
-                    .help(format!("a policy has at most {MAX_LISTENERS}")),
-            );
-            return;
-        }
-        if count > MANY_LISTENERS {
-            self.report(
-                Diagnostic::new(codes::MANY_LISTENERS, *last, format!("there are {count} listeners"))
-                    .help(format!("a policy has at most {MAX_LISTENERS}; a listener can serve many hosts")),
-            );
-        }
-        let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
-        for (at, (listener, span)) in listeners.iter().enumerate() {
-            let others = by_port.entry(listener.bind.port()).or_default();
-            let clash = others
-                .iter()
-                .filter_map(|other| listeners.get(*other))
-                .find(|(other, _)| clash(&listener.bind, &other.bind));
-            if let Some((other, first)) = clash {
-                let message =
-                    format!("port `{}` is already taken by the listener `{}`", listener.bind.port(), other.name);
-                self.report(
-                    Diagnostic::new(codes::PORT_CLASH, *span, message)
-                        .also(*first, "it is taken here")
-                        .help("choose another port, or let one listener do the work of both"),
-                );
-            }
-            others.push(at);
-        }
-    }
-
-    /// Warns where a rule counts by an address that clients can choose.
-    pub(crate) fn check_client_limits(&mut self, plan: &Plan) {
-        for listener in &plan.listeners {
-            let ListenerAction::Rules(rules) = &listener.action else { continue };
-            if listener.client_ip != ClientIp::XForwardedForLeftmost {
-                continue;
-            }
-            let by_client = |step: &Step| matches!(step, Step::Limit(limit) if limit.per == LimitKey::ClientIp);
-            let rules = plan.rule_sets.get(rules.0).map(|set| set.rules.as_slice()).unwrap_or_default();
-            if let Some(rule) = rules.iter().find(|rule| rule.steps.iter().any(by_client)) {
-                let message = format!(
-                    "the rule `{}` limits by client address, and the listener `{}` believes every address",
-                    rule.name, listener.name
-                );
-                let span = self.declared_at(Kind::Listener, &listener.name);
-                self.report(
-                    Diagnostic::new(codes::FORGEABLE, span, message)
-                        .help("a client can choose its own address: trust only the proxies before this gateway"),
-                );
-            }
-        }
-    }
-}
-
-/// Whether two addresses cannot be listened on at once.
-fn clash(a: &Bind, b: &Bind) -> bool {
-    match (a, b) {
-        (Bind::Address(a), Bind::Address(b)) => {
-            a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
-        }
-        (a, b) => a.port() == b.port(),
-    }
 }
 
 /// A listener as it is before its words are read.
-fn defaults(name: String) -> Listener {
+fn defaults(name: String, protocol: Protocol) -> Listener {
     let place = Place::Listener;
     Listener {
         name,
-        protocol: Protocol::Http,
+        protocol,
         bind: Bind::Address(std::net::SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 0)),
         tls: None,
         quic_upgrade: None,
@@ -404,31 +297,5 @@ fn defaults(name: String) -> Listener {
         labels: Vec::new(),
         state: ListenerState::Running,
         action: ListenerAction::Forward(Vec::new()),
-    }
-}
-
-fn nothing_forwarded() -> Forwarded {
-    Forwarded {
-        forwarded_for: None,
-        proto: false,
-        port: false,
-        client_port: false,
-        host: false,
-        listener_id: false,
-        client_cert: false,
-    }
-}
-
-fn default_limits() -> ListenerLimits {
-    let number = |name: &str| Place::ListenerLimits.default_number(name);
-    let count = |name: &str| number(name).and_then(|n| u32::try_from(n).ok());
-    ListenerLimits {
-        header_bytes: number("header-bytes").unwrap_or_default(),
-        headers: count("headers").unwrap_or_default(),
-        uri_bytes: number("uri-bytes").unwrap_or_default(),
-        body_bytes: number("body-bytes"),
-        connections: count("connections").unwrap_or_default(),
-        streams: count("streams").unwrap_or_default(),
-        requests_per_connection: count("requests-per-connection"),
     }
 }

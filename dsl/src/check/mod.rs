@@ -4,6 +4,8 @@
 //! cause. The plan is made only if nothing was wrong.
 
 pub(crate) mod args;
+mod certificates;
+mod cipher_suites;
 mod conditions;
 pub(crate) mod config;
 mod cors;
@@ -15,29 +17,37 @@ mod header;
 mod health_check;
 mod include;
 mod listener;
+mod listener_client;
+mod listener_limits;
+mod listener_tls;
 mod loops;
 mod names;
 mod networks;
 mod outcome;
 mod policy_test;
+mod ports;
 mod process;
 mod reach;
+mod reach_tls;
 mod regex;
 mod rules;
 mod scalars;
 mod server;
 mod steps;
 mod template;
+mod tls_policy;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use self::args::{Args, Line};
+use self::listener_tls::place_policies;
 use self::names::{Kind, Names};
 use self::networks::holds_everybody;
+use self::reach_tls::{Gathered, Owner};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
-use crate::plan::{Gateway, Listener, Plan};
+use crate::plan::{Gateway, Listener, ListenerId, Plan, RuleSetId};
 use crate::policy_test::PolicyTest;
 use crate::source::{Sources, Span};
 use crate::tree::{Block, Item, ItemKind, Node, Tree};
@@ -104,6 +114,8 @@ pub(crate) struct Checker<'a, 't> {
     server_spans: Vec<Vec<Span>>,
     /// Where each rule of each rule list begins, in the order declared.
     rule_spans: Vec<Vec<Span>>,
+    /// What is gathered on the way, for what only the whole policy shows.
+    gathered: Gathered,
 }
 
 impl<'a, 't> Checker<'a, 't> {
@@ -119,6 +131,7 @@ impl<'a, 't> Checker<'a, 't> {
             lists_everybody: Vec::new(),
             server_spans: Vec::new(),
             rule_spans: Vec::new(),
+            gathered: Gathered::default(),
         }
     }
 }
@@ -260,8 +273,11 @@ impl<'t> Checker<'_, 't> {
         let (mut lists, mut extensions, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         let mut rule_sets = Vec::new();
         let mut listeners: Vec<Option<(Listener, Span)>> = Vec::new();
+        let (mut certificates, mut authorities, mut policies) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tracing, mut admin) = (Some(None), Some(None));
         let mut waiting = Vec::new();
-        // Extensions and lists first: what is known of them is asked where they are used.
+        self.gathered.tracing_declared = lines.iter().any(|line| line.word.name == "tracing");
+        // Extensions, lists and what TLS needs first: what is known of them is asked where they are used.
         for mut line in lines {
             match line.word.name {
                 "extension" => extensions.push(self.extension(&mut line.args)),
@@ -271,9 +287,14 @@ impl<'t> Checker<'_, 't> {
                     self.lists_everybody.push(everybody);
                     lists.push(list);
                 }
+                "certificate" => certificates.push(self.certificate(&mut line.args)),
+                "ca" => authorities.push(self.authority(&mut line.args)),
+                "tls-policy" => policies.push(line),
                 _ => waiting.push(line),
             }
         }
+        let declared = policies.len();
+        let policies = self.tls_policies(policies);
         for mut line in waiting {
             let args = &mut line.args;
             match line.word.name {
@@ -281,8 +302,18 @@ impl<'t> Checker<'_, 't> {
                 "gateway" => gateway = self.gateway(args),
                 "access-log" => access_log = self.access_log(args),
                 "server-group" => groups.push(self.group(args)),
-                "rules" => rule_sets.push(self.rule_set(args)),
-                "listener" => listeners.push(self.listener(args)),
+                "tracing" => tracing = self.tracing(args).map(|tracing| Some((tracing, args.head))),
+                "admin" => admin = self.admin(args).map(Some),
+                "rules" => {
+                    let from = self.gathered.asked.len();
+                    rule_sets.push(self.rule_set(args));
+                    self.own_asked(from, Owner::Rules(RuleSetId(rule_sets.len() - 1)));
+                }
+                "listener" => {
+                    let from = self.gathered.asked.len();
+                    listeners.push(self.listener(args));
+                    self.own_asked(from, Owner::Listener(ListenerId(listeners.len() - 1)));
+                }
                 "include" => _ = self.include(args),
                 _ => {}
             }
@@ -290,28 +321,35 @@ impl<'t> Checker<'_, 't> {
         let listeners: Option<Vec<(Listener, Span)>> = listeners.into_iter().collect();
         let listeners = listeners.map(|listeners| {
             self.check_listeners(&listeners);
+            self.check_upgrades(&listeners);
+            if let Some(Some((admin, span))) = &admin {
+                self.check_admin_port(admin, *span, &listeners);
+            }
             listeners.into_iter().unzip::<_, _, Vec<_>, Vec<_>>()
         });
-        let (listeners, binds) = listeners.unzip();
+        let (mut listeners, binds) = listeners?;
+        let (tracing, tracing_at) = tracing?.unzip();
+        let tls_policies = place_policies(&mut listeners, policies?, declared);
         let plan = Plan {
             gateway: gateway?,
             access_log: access_log?,
-            tracing: None,
-            admin: None,
+            tracing,
+            admin: admin?.map(|(admin, _)| admin),
             lists: lists.into_iter().collect::<Option<_>>()?,
-            certificates: Vec::new(),
-            authorities: Vec::new(),
-            tls_policies: Vec::new(),
+            certificates: certificates.into_iter().collect::<Option<_>>()?,
+            authorities: authorities.into_iter().collect::<Option<_>>()?,
+            tls_policies,
             extensions: extensions.into_iter().collect::<Option<_>>()?,
             groups: groups.into_iter().collect::<Option<_>>()?,
             rule_sets: rule_sets.into_iter().collect::<Option<_>>()?,
-            listeners: listeners?,
+            listeners,
         };
         if !self.sink.has_errors() {
             self.check_client_limits(&plan);
-            let binds = binds.unwrap_or_default();
             self.check_loops(&plan, &binds);
             self.doubt_redirects(&plan, &binds);
+            self.check_tls(&plan);
+            self.check_tracing(&plan, tracing_at);
         }
         Some(plan)
     }
@@ -345,7 +383,7 @@ impl<'t> Checker<'_, 't> {
     /// Collects names of declarations that cannot be read: to report each use of them would report one cause twice.
     fn doubt(&mut self, nodes: &[Node<'t>]) {
         for node in nodes {
-            let known = node.word().and_then(|word| Place::File.find(word)).is_some_and(|word| word.built);
+            let known = node.word().and_then(|word| Place::File.find(word)).is_some();
             if node.broken || !known {
                 self.names.doubt(node.items.iter());
             }

@@ -10,6 +10,7 @@ use crate::plan::{Capability, Plan};
 use crate::source::Span;
 use crate::suggest;
 use crate::tree::{Item, ItemKind};
+use crate::vocabulary::Place;
 
 /// What is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +99,11 @@ pub(crate) struct Names<'t> {
 }
 
 impl<'t> Names<'t> {
+    /// How many of a kind are declared.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.declared.get(&kind).map_or(0, Vec::len)
+    }
+
     /// Takes every word that may be meant as a name.
     pub(crate) fn doubt<'n>(&mut self, items: impl Iterator<Item = &'n Item<'t>>)
     where
@@ -172,7 +178,9 @@ impl<'t> Checker<'_, 't> {
         if self.names.incomplete || self.names.doubtful.contains(name) {
             return None;
         }
+        let predefined = if kind == Kind::TlsPolicy { Place::PredefinedPolicy.words() } else { &[] };
         let known = self.names.declared.get(&kind).into_iter().flatten().map(|declared| declared.name);
+        let known = known.chain(predefined.iter().map(|word| word.name));
         let help = if let Some(meant) = suggest::nearest(name, known) {
             format!("did you mean `{meant}`?")
         } else if let Some(other) = Kind::ALL.into_iter().find(|other| self.names.index.contains_key(&(*other, name))) {

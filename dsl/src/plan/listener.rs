@@ -62,6 +62,17 @@ pub enum Protocol {
     Quic,
 }
 
+impl Protocol {
+    /// The word that stands for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Quic => "quic",
+        }
+    }
+}
+
 /// Where a listener listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

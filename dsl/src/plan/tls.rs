@@ -50,6 +50,16 @@ pub enum TlsVersion {
     Tls13,
 }
 
+impl TlsVersion {
+    /// The word that stands for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tls12 => "tls1.2",
+            Self::Tls13 => "tls1.3",
+        }
+    }
+}
+
 /// Makes an enum with the names that its entries have in policies.
 macro_rules! named {
     ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $entry:ident $name:literal $($other:literal)?),+ $(,)? }) => {
@@ -70,6 +80,13 @@ macro_rules! named {
                 }
             }
 
+            /// Its other name: for suites, the one that OpenSSL has.
+            pub const fn openssl_name(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$entry => named!(@other $($other)?)),+
+                }
+            }
+
             /// The one of this name, in either spelling, without case.
             pub fn named(name: &str) -> Option<Self> {
                 $(if name.eq_ignore_ascii_case($name) $(|| name.eq_ignore_ascii_case($other))? {
@@ -79,6 +96,8 @@ macro_rules! named {
             }
         }
     };
+    (@other $other:literal) => { Some($other) };
+    (@other) => { None };
 }
 
 named! {

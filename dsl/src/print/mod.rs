@@ -1,9 +1,11 @@
 //! Plans as text.
 
 mod groups;
+mod listener;
 mod plan;
 mod policy;
 mod rules;
+mod tls;
 mod words;
 
 pub use plan::plan;

@@ -1,9 +1,11 @@
 //! A plan for people: for each listener, in the order in which a request meets it.
 
 use super::groups::group_lines;
+use super::listener::compression_words;
+use super::tls;
 use super::words::{Writer, name};
 use crate::plan::{
-    Abi, Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Plan,
+    Abi, AdminListen, Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Plan,
 };
 use crate::value::{show_duration, show_network, show_size};
 
@@ -14,6 +16,18 @@ pub fn plan(plan: &Plan) -> String {
     for listener in &plan.listeners {
         w.blank();
         write_listener(&mut w, listener);
+    }
+    if !plan.tls_policies.is_empty() {
+        w.blank();
+        w.section("TLS policies", tls::policy_lines);
+    }
+    if !plan.certificates.is_empty() {
+        w.blank();
+        w.section("certificates", tls::certificate_lines);
+    }
+    if !plan.authorities.is_empty() {
+        w.blank();
+        w.section("authorities", tls::authority_lines);
     }
     if !plan.groups.is_empty() {
         w.blank();
@@ -41,6 +55,15 @@ fn process(w: &mut Writer<'_>) {
         LogTarget::Stdout => w.line(&format!("access log: {format} to standard output")),
         LogTarget::File(path) => w.line(&format!("access log: {format} to {path}")),
     }
+    if let Some(tracing) = &plan.tracing {
+        let protocol = tls::otlp_word(tracing.protocol);
+        w.line(&format!("spans: otlp over {protocol} to {}, as {}", tracing.endpoint, tracing.service));
+    }
+    match plan.admin.as_ref().map(|admin| &admin.listen) {
+        Some(AdminListen::Address(address)) => w.line(&format!("admin: {address}")),
+        Some(AdminListen::Unix(path)) => w.line(&format!("admin: unix {path}")),
+        None => {}
+    }
 }
 
 fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
@@ -49,14 +72,16 @@ fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
         Bind::Address(address) => address.to_string(),
     };
     let stopped = if listener.state == ListenerState::Stopped { ", stopped" } else { "" };
-    w.section(&format!("listener {}: http on {place}{stopped}", listener.name), |w| {
+    w.section(&format!("listener {}: {} on {place}{stopped}", listener.name, listener.protocol.word()), |w| {
         for (key, value) in &listener.labels {
             w.line(&format!("label {key}: {value}"));
         }
+        write_tls(w, listener);
         w.line(&format!(
-            "timeouts: idle {}, request {}",
+            "timeouts: idle {}, request {}, tunnel {}",
             show_duration(listener.idle_timeout),
-            show_duration(listener.request_timeout)
+            show_duration(listener.request_timeout),
+            show_duration(listener.tunnel_timeout)
         ));
         write_limits(w, listener);
         let client = match &listener.client_ip {
@@ -67,6 +92,12 @@ fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
         };
         w.line(&format!("client address: {client}"));
         w.line(&format!("told to backends: {}", forwarded(listener)));
+        if !listener.compression.is_empty() {
+            w.line(&format!("compression: {}", compression_words(&listener.compression).trim_matches(['[', ']'])));
+        }
+        if let Some(percent) = listener.tracing {
+            w.line(&format!("traced: {percent}%"));
+        }
         if !listener.access_log {
             w.line("access log: off");
         }
@@ -79,16 +110,41 @@ fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
     });
 }
 
+fn write_tls(w: &mut Writer<'_>, listener: &Listener) {
+    let Some(tls) = &listener.tls else { return };
+    let certificate = |at: usize| name(&w.plan.certificates, at, |certificate| &certificate.name);
+    let certificates: Vec<String> = tls.certificates.iter().map(|id| certificate(id.0)).collect();
+    w.line(&format!("certificates: {}", certificates.join(", ")));
+    if let Some(policy) = tls.policy {
+        let policy = name(&w.plan.tls_policies, policy.0, |policy| &policy.name);
+        let http2 = if tls.http2 { "h2 and http/1.1" } else { "http/1.1" };
+        w.line(&format!("tls: {policy}, offering {http2}"));
+    }
+    if let Some(ca) = &tls.client_ca {
+        let authority = name(&w.plan.authorities, ca.ca.0, |ca| &ca.name);
+        let mode = if ca.required { "required" } else { "optional" };
+        w.line(&format!("client certificates: {mode}, of {authority}"));
+    }
+    if tls.early_data {
+        w.line("0-RTT data: taken for safe methods");
+    }
+    if let Some(id) = listener.quic_upgrade {
+        let upgrade = name(&w.plan.listeners, id.0, |listener| &listener.name);
+        w.line(&format!("upgrade: to HTTP/3 at {upgrade}, while it accepts"));
+    }
+}
+
 fn write_limits(w: &mut Writer<'_>, listener: &Listener) {
     let limits = &listener.limits;
     let off = || "off".to_owned();
     w.line(&format!(
-        "limits: header {} in {} fields, uri {}, body {}, connections {}, requests on a connection {}",
+        "limits: header {} in {} fields, uri {}, body {}, connections {}, streams {}, requests on a connection {}",
         show_size(limits.header_bytes),
         limits.headers,
         show_size(limits.uri_bytes),
         limits.body_bytes.map_or_else(off, show_size),
         limits.connections,
+        limits.streams,
         limits.requests_per_connection.map_or_else(off, |count| count.to_string()),
     ));
 }

@@ -1,12 +1,11 @@
 //! A plan as the policy that means it, every default filled in.
 
 use super::groups::write_group;
-use super::words::{Writer, forwarded_words, name, quote};
+use super::listener::write_listener;
+use super::tls;
+use super::words::{Writer, quote};
 use crate::check::config::Json;
-use crate::plan::{
-    Abi, Bind, ClientIp, Extension, ForwardedFor, InstanceMode, List, Listener, ListenerAction, ListenerLimits,
-    ListenerState, LogFormat, LogTarget, OnError, Plan, Protocol, RuleSet,
-};
+use crate::plan::{Abi, Extension, InstanceMode, List, LogFormat, LogTarget, OnError, Plan, RuleSet};
 use crate::value::{show_duration, show_network, show_size};
 
 /// A policy that compiles to an equal plan, in the one layout. Paths in it are relative to the process, so it compiles
@@ -17,7 +16,9 @@ pub fn policy(plan: &Plan) -> String {
     w.blank();
     gateway(&mut w);
     access_log(&mut w);
+    tls::write_process(&mut w);
     plan.lists.iter().for_each(|list| write_list(&mut w, list));
+    tls::write_declarations(&mut w);
     plan.extensions.iter().for_each(|extension| write_extension(&mut w, extension));
     plan.groups.iter().for_each(|group| write_group(&mut w, group));
     plan.listeners.iter().for_each(|listener| write_listener(&mut w, listener));
@@ -117,77 +118,6 @@ fn config_value(value: &Json) -> String {
         // Objects stand in blocks; `parse_tree` takes no other.
         Json::Object(_) => String::new(),
     }
-}
-
-fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
-    let protocol = match listener.protocol {
-        Protocol::Http => "http",
-        Protocol::Https => "https",
-        Protocol::Quic => "quic",
-    };
-    w.block(&format!("listener {protocol} {}", listener.name), |w| {
-        match listener.bind {
-            Bind::Port(port) => w.line(&format!("port {port}")),
-            Bind::Address(address) => w.line(&format!("address {address}")),
-        }
-        w.line(&format!("idle-timeout {}", show_duration(listener.idle_timeout)));
-        w.line(&format!("request-timeout {}", show_duration(listener.request_timeout)));
-        let client_ip = match &listener.client_ip {
-            ClientIp::Peer => "peer".to_owned(),
-            ClientIp::XForwardedFor(set) => format!("x-forwarded-for trusted {}", w.networks(set)),
-            ClientIp::XForwardedForLeftmost => "x-forwarded-for trusted leftmost".to_owned(),
-            ClientIp::ProxyProtocol(set) => format!("proxy-protocol trusted {}", w.networks(set)),
-        };
-        w.line(&format!("client-ip {client_ip}"));
-        write_forwarded(w, listener);
-        w.line(if listener.access_log { "access-log on" } else { "access-log off" });
-        write_limits(w, &listener.limits);
-        w.line(match listener.state {
-            ListenerState::Running => "state running",
-            ListenerState::Stopped => "state stopped",
-        });
-        for (key, value) in &listener.labels {
-            w.line(&format!("label {key} {}", quote(value)));
-        }
-        for id in &listener.run {
-            let name = w.extension(id.0);
-            w.line(&format!("run {name}"));
-        }
-        w.response_blocks(&listener.on_response);
-        let action = match &listener.action {
-            ListenerAction::Rules(id) => format!("rules {}", name(&w.plan.rule_sets, id.0, |rules| &rules.name)),
-            ListenerAction::Forward(targets) => w.forward(targets),
-        };
-        w.line(&action);
-    });
-    w.blank();
-}
-
-fn write_forwarded(w: &mut Writer<'_>, listener: &Listener) {
-    let words = forwarded_words(&listener.forwarded);
-    w.line(&match words.as_slice() {
-        [] => "forwarded off".to_owned(),
-        words => format!("forwarded [{}]", words.join(", ")),
-    });
-    if let Some(mode) = listener.forwarded.forwarded_for {
-        w.line(match mode {
-            ForwardedFor::Append => "forwarded-for append",
-            ForwardedFor::Replace => "forwarded-for replace",
-            ForwardedFor::Remove => "forwarded-for remove",
-        });
-    }
-}
-
-fn write_limits(w: &mut Writer<'_>, limits: &ListenerLimits) {
-    w.block("limits", |w| {
-        w.line(&format!("header-bytes {}", show_size(limits.header_bytes)));
-        w.line(&format!("headers {}", limits.headers));
-        w.line(&format!("uri-bytes {}", show_size(limits.uri_bytes)));
-        w.line(&format!("body-bytes {}", limits.body_bytes.map_or("off".to_owned(), show_size)));
-        w.line(&format!("connections {}", limits.connections));
-        let requests = limits.requests_per_connection.map_or("off".to_owned(), |count| count.to_string());
-        w.line(&format!("requests-per-connection {requests}"));
-    });
 }
 
 fn write_rules(w: &mut Writer<'_>, rules: &RuleSet) {

@@ -57,6 +57,9 @@ impl Writer<'_> {
     fn predicate(&self, subject: &Subject, predicate: &Predicate) -> String {
         let bare = matches!(subject, Subject::Method | Subject::Scheme | Subject::Protocol);
         match predicate {
+            Predicate::Is(versions) if *subject == Subject::TlsVersion => {
+                format!("is {}", one_or_list(versions.clone()))
+            }
             Predicate::Is(values) if bare && values.iter().all(|value| is_bare(value)) => {
                 format!("is {}", one_or_list(values.clone()))
             }

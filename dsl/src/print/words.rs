@@ -145,7 +145,7 @@ pub(super) fn forwarded_words(forwarded: &crate::plan::Forwarded) -> Vec<String>
         forwarded.client_port,
         forwarded.host,
         forwarded.listener_id,
+        forwarded.client_cert,
     ];
-    let words = Place::Forwarded.words().iter().filter(|word| word.built);
-    words.zip(on).filter(|(_, on)| *on).map(|(word, _)| word.name.to_owned()).collect()
+    Place::Forwarded.words().iter().zip(on).filter(|(_, on)| *on).map(|(word, _)| word.name.to_owned()).collect()
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::plan::CipherSuite;
 use crate::vocabulary::{Place, Role, Word};
 
 /// The prose. A line `<!-- words: PLACE … -->` stands for the words of those places; `PLACE:ROLE`, for those of one role.
@@ -14,7 +15,7 @@ pub fn language() -> String {
     for line in CHAPTERS.lines() {
         match words_of(line) {
             Some(words) => table(&words, &mut page),
-            None if line == "<!-- not built -->" => not_built(&mut page),
+            None if line == "<!-- suites -->" => suites(&mut page),
             None => {
                 page.push_str(line);
                 page.push('\n');
@@ -47,18 +48,14 @@ const COLUMNS: [Column; 5] = [
     ("example", |place, word| code(&place.example(word))),
 ];
 
-/// A table of the words that this version has, each once. A column that would be empty is left out.
+/// A table of words, each once. A column that would be empty is left out.
 fn table(all: &[(Place, &Word)], page: &mut String) {
     let mut words: Vec<(Place, &Word)> = Vec::new();
     for (place, word) in all {
         // What stands in two places of one table, such as `host` in tests of a request and of a response.
-        if word.built && !words.iter().any(|(_, other)| other == word) {
+        if !words.iter().any(|(_, other)| other == word) {
             words.push((*place, word));
         }
-    }
-    if words.is_empty() {
-        page.push_str("Not built yet.\n");
-        return;
     }
     let mut rows: Vec<Vec<String>> = vec![Vec::new(); words.len() + 2];
     for (title, cell) in COLUMNS {
@@ -91,21 +88,11 @@ fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', "\\|")) }
 }
 
-/// A chapter on the words that this version does not have yet; nothing, if it has all.
-fn not_built(page: &mut String) {
-    let mut lines = String::new();
-    for place in Place::ALL {
-        let words: Vec<String> = place.words().iter().filter(|word| !word.built).map(|word| code(word.name)).collect();
-        if !words.is_empty() {
-            let _ = writeln!(lines, "- {}: {}", place.title(), words.join(", "));
-        }
-    }
-    if !lines.is_empty() {
-        let _ = write!(
-            page,
-            "\n## Not built yet\n\nThese words belong to the language, and this version does not have them. A policy that uses one \
-             is refused, and told so.\n\n{lines}"
-        );
+/// The rows of the table of cipher suites.
+fn suites(page: &mut String) {
+    for suite in CipherSuite::ALL {
+        let openssl = suite.openssl_name().unwrap_or(suite.name());
+        let _ = writeln!(page, "| {} | `{}` | `{openssl}` |", suite.version().word(), suite.name());
     }
 }
 

@@ -23,11 +23,20 @@ pub(super) const FILE: &[Word] = &[
     Word::new("extension", "NAME { … }", "a Wasm guest, and what it may do")
         .example("extension country { module \"country.wasm\" }")
         .many(),
-    Word::new("certificate", "NAME { … }", "a certificate chain and its key").many().later(),
-    Word::new("ca", "NAME { … }", "certificates that are trusted").many().later(),
-    Word::new("tls-policy", "NAME { … }", "versions and suites of TLS").many().later(),
-    Word::new("tracing", "otlp { … }", "where traces go").later(),
-    Word::new("admin", "{ … }", "where a running gateway answers questions").later(),
+    Word::new("certificate", "NAME { … }", "a certificate chain and its key")
+        .more("Its files are read when the policy compiles: they must fit together. A change of one is taken over at once.")
+        .example("certificate blog { chain \"certs/blog.pem\"; key \"certs/blog.key\" }")
+        .many(),
+    Word::new("ca", "NAME { … }", "certificates that are trusted")
+        .example("ca staff { bundle \"certs/staff-ca.pem\" }")
+        .many(),
+    Word::new("tls-policy", "NAME { … }", "versions and suites of TLS")
+        .more("What it leaves out comes from its `base`, and otherwise is all that is carried.")
+        .example("tls-policy modern { versions [tls1.3] }")
+        .many(),
+    Word::new("tracing", "otlp { … }", "where spans go")
+        .example("tracing otlp { endpoint \"http://127.0.0.1:4317\" }"),
+    Word::new("admin", "{ … }", "where a running gateway answers questions").example("admin { listen 127.0.0.1:9901 }"),
     Word::new("include", "\"FILES\"", "adds the declarations of other files")
         .example("include \"sites/*.gate\"")
         .many(),
@@ -66,29 +75,26 @@ pub(super) const LOG_TARGET: &[Word] = &[
 pub(super) const LOG_FORMAT: &[Word] =
     &[Word::new("json", "", "one JSON object a line"), Word::new("text", "", "one line of words for people")];
 
-pub(super) const CERTIFICATE: &[Word] = &[
-    Word::new("chain", "\"FILE\"", "the certificate and its issuers, PEM").later(),
-    Word::new("key", "\"FILE\"", "the private key, PEM").later(),
-    Word::new("staple", "\"FILE\"", "an OCSP response, DER").later(),
-];
-
-pub(super) const CA: &[Word] = &[Word::new("bundle", "\"FILE\"", "trusted certificates, PEM").later()];
-
-pub(super) const TLS_POLICY: &[Word] = &[
-    Word::new("base", "POLICY", "the policy that it begins from").later(),
-    Word::new("versions", "[VERSION, …]", "versions of TLS").later(),
-    Word::new("ciphers", "[\"SUITE\", …]", "suites by IANA or OpenSSL name").later(),
-    Word::new("groups", "[GROUP, …]", "groups for the key exchange").later(),
-];
+pub(super) const TRACING_KIND: &[Word] = &[Word::new("otlp", "{ … }", "the OpenTelemetry protocol")
+    .example("tracing otlp { endpoint \"http://127.0.0.1:4317\" }")];
 
 pub(super) const TRACING: &[Word] = &[
-    Word::new("endpoint", "\"URL\"", "the collector").later(),
-    Word::new("protocol", "grpc|http", "how spans are sent").later(),
-    Word::new("service", "\"NAME\"", "the name of this service").later(),
+    Word::new("endpoint", "\"URL\"", "the collector").more("Required.").example("endpoint \"http://127.0.0.1:4318\""),
+    Word::new("protocol", "grpc|http", "how spans are sent")
+        .example("protocol http")
+        .one_of(Place::OtlpProtocol)
+        .default("grpc"),
+    Word::new("service", "\"NAME\"", "`service.name` of the spans").example("service \"edge\"").default("\"tidegate\""),
 ];
 
-pub(super) const ADMIN: &[Word] =
-    &[Word::new("listen", "ADDRESS|unix \"FILE\"", "where the admin API listens").later()];
+pub(super) const OTLP_PROTOCOL: &[Word] = &[
+    Word::new("grpc", "", "gRPC, over HTTP/2").example("protocol grpc"),
+    Word::new("http", "", "Protobuf in HTTP POST").example("protocol http"),
+];
+
+pub(super) const ADMIN: &[Word] = &[Word::new("listen", "ADDRESS|unix \"FILE\"", "where the admin API listens")
+    .more("Required. Whoever reaches it can stop listeners: an address that other machines reach is a warning.")
+    .example("listen unix \"run/admin.sock\"")];
 
 pub(super) const TEST: &[Word] = &[
     Word::new("request", "METHOD \"URL\" [from ADDRESS]", "the request that is tried")

@@ -4,8 +4,9 @@ use super::{GIB, KIB, MIB, Place, Word, secs};
 
 pub(super) const PROTOCOL: &[Word] = &[
     Word::new("http", "NAME", "HTTP/1.1 in clear text").example("listener http plain { port 80; rules main }"),
-    Word::new("https", "NAME", "HTTP/1.1 and HTTP/2 over TLS").later(),
-    Word::new("quic", "NAME", "HTTP/3").later(),
+    Word::new("https", "NAME", "HTTP/1.1 and HTTP/2 over TLS")
+        .example("listener https shop { port 443; certificate shop; rules main }"),
+    Word::new("quic", "NAME", "HTTP/3").example("listener quic shop { port 443; certificate shop; rules main }"),
 ];
 
 pub(super) const LISTENER: &[Word] = &[
@@ -16,11 +17,33 @@ pub(super) const LISTENER: &[Word] = &[
     Word::new("address", "IP:N", "one address and its port")
         .more("It stands in place of `port`.")
         .example("address 127.0.0.1:8080"),
-    Word::new("certificate", "NAME", "a certificate; the first is the default").many().later(),
-    Word::new("client-ca", "NAME required|optional", "who signs the certificates of clients").later(),
-    Word::new("tls-policy", "NAME", "versions and suites of TLS").later(),
-    Word::new("http2", "on|off", "HTTP/2").switch(true).later(),
-    Word::new("quic-upgrade", "LISTENER", "the QUIC listener that clients are told of").later(),
+    Word::new("certificate", "NAME", "a certificate; the first is the default")
+        .more(
+            "The rest are chosen by the server name that a client asks for, from their own names. Required for `https` and \
+             `quic`, an error for `http`. At most 1000 in a listener.",
+        )
+        .example("certificate shop")
+        .many(),
+    Word::new("client-ca", "NAME required|optional", "who signs the certificates of clients")
+        .more(
+            "Mutual TLS, for `https` alone. `required`, the default of the two, refuses a client without a certificate; a \
+             certificate that this authority did not sign is refused in both cases.",
+        )
+        .example("client-ca partners optional"),
+    Word::new("tls-policy", "NAME", "versions and suites of TLS")
+        .more("One that is declared, or predefined: see [TLS policies](#tls-policies). For `https` alone.")
+        .example("tls-policy tls_cipher_policy_1_2_strict_with_1_3")
+        .default(super::tls::DEFAULT_POLICY),
+    Word::new("http2", "on|off", "HTTP/2")
+        .more("For `https` alone. A listener that forwards to a group of gRPC needs it.")
+        .example("http2 off")
+        .switch(true),
+    Word::new("quic-upgrade", "LISTENER", "the QUIC listener that clients are told of")
+        .more(
+            "For `https` alone. Responses name it in `Alt-Svc` (RFC 7838) while it accepts. A QUIC listener belongs to one \
+             `https` listener at most; the ports may differ.",
+        )
+        .example("quic-upgrade fast"),
     Word::new("idle-timeout", "D", "how long a kept-alive connection may stay without a request")
         .example("idle-timeout 30s")
         .duration(secs(1), secs(3600), Some(secs(15))),
@@ -29,11 +52,25 @@ pub(super) const LISTENER: &[Word] = &[
         .example("request-timeout 2m")
         .duration(secs(1), secs(3600), Some(secs(60))),
     Word::new("tunnel-timeout", "D", "how long an upgraded connection may stay silent")
-        .duration(secs(1), secs(24 * 3600), Some(secs(3600)))
-        .later(),
-    Word::new("early-data", "on|off", "0-RTT data").switch(false).later(),
-    Word::new("compression", "[br, gzip]|off", "compresses responses").default("off").later(),
-    Word::new("client-ip", "peer|x-forwarded-for trusted LIST|leftmost", "where the address of the client comes from")
+        .more("A WebSocket is one.")
+        .example("tunnel-timeout 10m")
+        .duration(secs(1), secs(24 * 3600), Some(secs(3600))),
+    Word::new("early-data", "on|off", "whether requests in 0-RTT data are taken")
+        .more("Of safe methods alone (RFC 8470), since they can be replayed. For `https` and `quic`; it needs TLS 1.3.")
+        .example("early-data on")
+        .switch(false),
+    Word::new("compression", "[br, gzip]|off", "how responses may be compressed")
+        .more(
+            "Where the client accepts it and the body is over 1024 bytes; `br` where it accepts both. gzip is for text and \
+             its kin, `br` for every type.",
+        )
+        .example("compression [br, gzip]")
+        .default("off"),
+    Word::new(
+        "client-ip",
+        "peer|x-forwarded-for trusted LIST|leftmost|proxy-protocol trusted LIST",
+        "where the address of the client comes from",
+    )
         .more("See [The client's address](#the-clients-address).")
         .example("client-ip x-forwarded-for trusted office")
         .default("peer"),
@@ -45,7 +82,11 @@ pub(super) const LISTENER: &[Word] = &[
         .example("forwarded-for replace")
         .one_of(Place::ForwardedFor)
         .default("append"),
-    Word::new("tracing", "P%|off", "the share of requests that are traced").default("off").later(),
+    Word::new("tracing", "P%|off", "the share of requests that are traced")
+        .more("It needs a `tracing` declaration, which says where spans go.")
+        .example("tracing 10%")
+        .percent(1, 100, None)
+        .default("off"),
     Word::new("access-log", "on|off", "whether its requests are logged").example("access-log off").switch(true),
     Word::new("limits", "{ … }", "what a client may send and hold").example("limits { body-bytes 10MiB }"),
     Word::new("run", "EXTENSION", "runs an extension before the rules")
@@ -91,7 +132,10 @@ pub(super) const LIMITS: &[Word] = &[
         .more("Over all workers. Over it: the connection is closed at once.")
         .example("limits { connections 500 }")
         .count(1, 1_000_000, Some(10_000)),
-    Word::new("streams", "N", "streams of one connection at once").count(1, 1000, Some(100)).later(),
+    Word::new("streams", "N", "requests in flight at once on one connection of HTTP/2 or HTTP/3")
+        .more("Over it: the stream is refused, and the client may try again.")
+        .example("limits { streams 250 }")
+        .count(1, 1000, Some(100)),
     Word::new("requests-per-connection", "N|off", "requests on one connection")
         .more("The last answer says `connection: close`.")
         .example("limits { requests-per-connection 1000 }")
@@ -103,7 +147,23 @@ pub(super) const CLIENT_IP: &[Word] = &[
     Word::new("x-forwarded-for", "trusted LIST|leftmost", "`X-Forwarded-For`, from the right")
         .more("The first address that is not trusted, the peer being the rightmost; if all are trusted, the leftmost.")
         .example("client-ip x-forwarded-for trusted office"),
-    Word::new("proxy-protocol", "trusted LIST", "the PROXY protocol's header").later(),
+    Word::new("proxy-protocol", "trusted LIST", "the PROXY protocol's header")
+        .more(
+            "Versions 1 and 2. The peers of the list must send it; other peers are taken at their own address. For `http` \
+             and `https`.",
+        )
+        .example("client-ip proxy-protocol trusted office"),
+];
+
+pub(super) const CLIENT_CA: &[Word] = &[
+    Word::new("required", "", "a client without a certificate is refused").example("client-ca partners required"),
+    Word::new("optional", "", "a client without a certificate is served; rules can tell it apart")
+        .example("client-ca partners optional"),
+];
+
+pub(super) const COMPRESSION: &[Word] = &[
+    Word::new("br", "", "Brotli (RFC 7932), for every type of content").example("compression [br]"),
+    Word::new("gzip", "", "gzip (RFC 1952), for text and its kin").example("compression [gzip]"),
 ];
 
 pub(super) const TRUSTED: &[Word] = &[Word::new("trusted", "LIST|leftmost", "whose word is taken").more("A list, a network, or several of them in brackets. `leftmost` takes the leftmost address, with a warning, because a client can write it.").example("client-ip x-forwarded-for trusted [office, 203.0.113.7]")];
@@ -112,10 +172,16 @@ pub(super) const FORWARDED: &[Word] = &[
     Word::new("for", "", "`X-Forwarded-For`: the addresses on the way"),
     Word::new("proto", "", "`X-Forwarded-Proto`: the scheme"),
     Word::new("port", "", "`X-Forwarded-Port`: the listener's port"),
-    Word::new("client-port", "", "`X-Forwarded-Client-Srcport`: the peer's port"),
+    Word::new("client-port", "", "`X-Forwarded-Client-Srcport`: the peer's port").more("For `http` and `https`."),
     Word::new("host", "", "`X-Forwarded-Host`: the host that the client asked for"),
     Word::new("listener-id", "", "`X-Forwarded-Listener`: the listener's name"),
-    Word::new("client-cert", "", "what the client's certificate says").later(),
+    Word::new(
+        "client-cert",
+        "",
+        "`X-Forwarded-Clientcert-*`: subject, issuer, fingerprint and verdict of its certificate",
+    )
+    .more("For `https` alone, and of use with `client-ca`.")
+    .example("forwarded [for, proto, client-cert]"),
 ];
 
 pub(super) const FORWARDED_FOR: &[Word] = &[

@@ -1,19 +1,23 @@
 //! The vocabulary: every word of the language, once.
 //!
 //! The checker takes ranges, defaults and repetition from it, the suggestions their candidates, the printer its
-//! defaults; the reference of the language, editors and their grammar are made from it. A word that this version does not have yet stands here too, so that it is never an unknown word.
+//! defaults; the reference of the language, editors and their grammar are made from it.
 
 mod example;
 mod file;
 mod listener;
 mod place;
+mod protocol;
 mod rules;
 mod servers;
+mod tls;
 mod values;
 
 use std::time::Duration;
 
 pub use place::Place;
+pub use protocol::{Fit, fit};
+pub use tls::DEFAULT_POLICY;
 
 /// What a word is for, where a block has words of several kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,8 +111,6 @@ pub struct Word {
     pub default: Option<&'static str>,
     /// Whether it may stand more than once in its block.
     pub repeats: bool,
-    /// Whether this version has it.
-    pub built: bool,
 }
 
 impl Word {
@@ -123,7 +125,6 @@ impl Word {
             value: Value::Special,
             default: None,
             repeats: false,
-            built: true,
         }
     }
 
@@ -137,10 +138,6 @@ impl Word {
 
     const fn many(self) -> Self {
         Self { repeats: true, ..self }
-    }
-
-    const fn later(self) -> Self {
-        Self { built: false, ..self }
     }
 
     const fn role(self, role: Role) -> Self {

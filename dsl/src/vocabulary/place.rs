@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Value, Word, file, listener, rules, servers, values};
+use super::{Value, Word, file, listener, rules, servers, tls, values};
 
 /// Where a word may stand: a block, or an argument that takes one of a few words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +49,20 @@ pub enum Place {
     ForwardedFor,
     /// `state …`
     State,
+    /// `client-ca NAME …`
+    ClientCa,
+    /// `compression …`
+    Compression,
+    /// Predefined names of `tls-policy NAME`
+    PredefinedPolicy,
+    /// `versions [ … ]` of a TLS policy
+    TlsVersion,
+    /// `groups [ … ]` of a TLS policy
+    KeyExchangeGroup,
+    /// `tracing …`
+    TracingKind,
+    /// `protocol …` of `tracing`
+    OtlpProtocol,
     /// `server-group NAME { … }`
     ServerGroup,
     /// Options of `server ADDRESS …`
@@ -117,7 +131,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 60] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -139,6 +153,13 @@ impl Place {
         Self::Forwarded,
         Self::ForwardedFor,
         Self::State,
+        Self::ClientCa,
+        Self::Compression,
+        Self::PredefinedPolicy,
+        Self::TlsVersion,
+        Self::KeyExchangeGroup,
+        Self::TracingKind,
+        Self::OtlpProtocol,
         Self::ServerGroup,
         Self::Server,
         Self::ServerState,
@@ -174,7 +195,7 @@ impl Place {
     ];
 
     /// The blocks of the language, outermost first: where a word may be meant to stand.
-    pub const BLOCKS: [Self; 14] = [
+    pub const BLOCKS: [Self; 19] = [
         Self::File,
         Self::Listener,
         Self::ServerGroup,
@@ -188,6 +209,11 @@ impl Place {
         Self::ExtensionLimits,
         Self::Gateway,
         Self::AccessLog,
+        Self::Certificate,
+        Self::Ca,
+        Self::TlsPolicy,
+        Self::Tracing,
+        Self::Admin,
         Self::Test,
     ];
 
@@ -199,9 +225,9 @@ impl Place {
             Self::AccessLog => file::ACCESS_LOG,
             Self::LogTarget => file::LOG_TARGET,
             Self::LogFormat => file::LOG_FORMAT,
-            Self::Certificate => file::CERTIFICATE,
-            Self::Ca => file::CA,
-            Self::TlsPolicy => file::TLS_POLICY,
+            Self::Certificate => tls::CERTIFICATE,
+            Self::Ca => tls::CA,
+            Self::TlsPolicy => tls::TLS_POLICY,
             Self::Tracing => file::TRACING,
             Self::Admin => file::ADMIN,
             Self::Test => file::TEST,
@@ -215,6 +241,13 @@ impl Place {
             Self::Forwarded => listener::FORWARDED,
             Self::ForwardedFor => listener::FORWARDED_FOR,
             Self::State => listener::STATE,
+            Self::ClientCa => listener::CLIENT_CA,
+            Self::Compression => listener::COMPRESSION,
+            Self::PredefinedPolicy => tls::PREDEFINED,
+            Self::TlsVersion => tls::VERSION,
+            Self::KeyExchangeGroup => tls::GROUP,
+            Self::TracingKind => file::TRACING_KIND,
+            Self::OtlpProtocol => file::OTLP_PROTOCOL,
             Self::ServerGroup => servers::SERVER_GROUP,
             Self::Server => servers::SERVER,
             Self::ServerState => servers::SERVER_STATE,
@@ -279,6 +312,13 @@ impl Place {
             Self::Forwarded => "in `forwarded`",
             Self::ForwardedFor => "after `forwarded-for`",
             Self::State => "after `state`",
+            Self::ClientCa => "after the name of a `client-ca`",
+            Self::Compression => "in `compression`",
+            Self::PredefinedPolicy => "after `tls-policy`",
+            Self::TlsVersion => "in `versions`",
+            Self::KeyExchangeGroup => "in `groups`",
+            Self::TracingKind => "after `tracing`",
+            Self::OtlpProtocol => "after `protocol`",
             Self::ServerGroup => "in a `server-group`",
             Self::Server => "after the address of a `server`",
             Self::ServerState => "after `state`",

@@ -121,7 +121,7 @@ pub(super) const STICKY: &[Word] = &[
 ];
 
 pub(super) const VERIFY: &[Word] = &[
-    Word::new("ca", "NAME", "a certificate of this `ca`").example("verify ca partners").later(),
+    Word::new("ca", "NAME", "a certificate of this `ca`").example("verify ca partners"),
     Word::new("system", "", "an authority that the machine trusts").example("verify system"),
     Word::new("off", "", "nobody: any certificate is taken, so that anybody in between can read and change everything")
         .example("verify off"),

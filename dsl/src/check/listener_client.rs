@@ -1,0 +1,151 @@
+//! Who the client is, and what a backend is told about it: `client-ip`, `forwarded`, `forwarded-for`.
+
+use super::Checker;
+use super::args::Args;
+use super::listener_tls::Speaks;
+use super::names::Kind;
+use super::networks::holds_everybody;
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::plan::{ClientIp, Forwarded, ForwardedFor, LimitKey, ListenerAction, NetworkSet, Plan, Step};
+use crate::source::Span;
+use crate::vocabulary::Place;
+
+impl<'t> Checker<'_, 't> {
+    /// `client-ip peer`, `client-ip x-forwarded-for trusted LIST|leftmost`, `client-ip proxy-protocol trusted LIST`
+    pub(crate) fn client_ip(&mut self, args: &mut Args<'_, 't>, speaks: Speaks) -> Option<ClientIp> {
+        let from = self.choose(args, Place::ClientIp)?.name;
+        self.fits(Place::ClientIp, from, args.last(), speaks)?;
+        if from == "peer" {
+            return Some(ClientIp::Peer);
+        }
+        let by_header = from == "x-forwarded-for";
+        self.choose(args, Place::Trusted)?;
+        if by_header && args.eat("leftmost") {
+            self.forgeable(args.last(), "`leftmost` takes the address that the client itself wrote");
+            return Some(ClientIp::XForwardedForLeftmost);
+        }
+        if !by_header && args.eat("leftmost") {
+            let message = "`leftmost` takes an entry of `X-Forwarded-For`, and the PROXY protocol has no list";
+            self.report(
+                Diagnostic::new(codes::WRONG_KIND, args.last(), message)
+                    .help("write `trusted` and the networks of the proxies that send it"),
+            );
+            return None;
+        }
+        let start = args.rest().first().map(|item| item.span).unwrap_or_default();
+        let set = self.network_set(args)?;
+        if !by_header {
+            return Some(self.proxy_protocol(set, start.to(args.last())));
+        }
+        if self.trusts_everybody(&set) {
+            self.forgeable(start.to(args.last()), "these networks hold every address, so the leftmost is taken");
+            return Some(ClientIp::XForwardedForLeftmost);
+        }
+        Some(ClientIp::XForwardedFor(set))
+    }
+
+    /// Every peer may say where it comes from; nothing stands further left that could be taken.
+    fn proxy_protocol(&mut self, set: NetworkSet, span: Span) -> ClientIp {
+        if self.trusts_everybody(&set) {
+            self.forgeable(span, "these networks hold every address, and each peer says its own");
+        }
+        ClientIp::ProxyProtocol(set)
+    }
+
+    fn trusts_everybody(&self, set: &NetworkSet) -> bool {
+        let listed = set.lists.iter().any(|list| self.lists_everybody.get(list.0).copied().unwrap_or_default());
+        listed || holds_everybody(&set.networks)
+    }
+
+    fn forgeable(&mut self, span: Span, why: &str) {
+        self.report(
+            Diagnostic::new(codes::FORGEABLE, span, format!("a client can choose its own address: {why}"))
+                .help("write `trusted` and the networks of the proxies that stand before this gateway"),
+        );
+    }
+
+    /// `forwarded [ … ]|off`
+    pub(crate) fn forwarded(
+        &mut self,
+        args: &mut Args<'_, 't>,
+        forwarded: &mut Forwarded,
+        speaks: Speaks,
+    ) -> Option<()> {
+        *forwarded = nothing_forwarded();
+        if args.eat("off") {
+            return Some(());
+        }
+        let mut right = true;
+        for mut element in self.alternatives(args, "what is forwarded, or `off`")? {
+            let Some(word) = self.choose(&mut element, Place::Forwarded) else {
+                right = false;
+                continue;
+            };
+            right &= self.fits(Place::Forwarded, word.name, element.last(), speaks).is_some();
+            match word.name {
+                "for" => forwarded.forwarded_for = Some(ForwardedFor::Append),
+                "proto" => forwarded.proto = true,
+                "port" => forwarded.port = true,
+                "client-port" => forwarded.client_port = true,
+                "host" => forwarded.host = true,
+                "listener-id" => forwarded.listener_id = true,
+                _ => forwarded.client_cert = true,
+            }
+            right &= self.element_done(&mut element).is_some();
+        }
+        right.then_some(())
+    }
+
+    /// `forwarded-for` after everything was read: it needs `for`, except to remove.
+    pub(crate) fn forwarded_for(&mut self, forwarded: &mut Forwarded, mode: ForwardedFor, span: Span) -> Option<()> {
+        if forwarded.forwarded_for.is_none() && mode != ForwardedFor::Remove {
+            self.report(
+                Diagnostic::new(
+                    codes::FORWARDED,
+                    span,
+                    "`forwarded-for` says how to write a header that `forwarded` leaves out",
+                )
+                .help("add `for` to `forwarded`, or remove this line"),
+            );
+            return None;
+        }
+        forwarded.forwarded_for = Some(mode);
+        Some(())
+    }
+
+    /// Warns where a rule counts by an address that clients can choose.
+    pub(crate) fn check_client_limits(&mut self, plan: &Plan) {
+        for listener in &plan.listeners {
+            let ListenerAction::Rules(rules) = &listener.action else { continue };
+            if listener.client_ip != ClientIp::XForwardedForLeftmost {
+                continue;
+            }
+            let by_client = |step: &Step| matches!(step, Step::Limit(limit) if limit.per == LimitKey::ClientIp);
+            let rules = plan.rule_sets.get(rules.0).map(|set| set.rules.as_slice()).unwrap_or_default();
+            if let Some(rule) = rules.iter().find(|rule| rule.steps.iter().any(by_client)) {
+                let message = format!(
+                    "the rule `{}` limits by client address, and the listener `{}` believes every address",
+                    rule.name, listener.name
+                );
+                let span = self.declared_at(Kind::Listener, &listener.name);
+                self.report(
+                    Diagnostic::new(codes::FORGEABLE, span, message)
+                        .help("a client can choose its own address: trust only the proxies before this gateway"),
+                );
+            }
+        }
+    }
+}
+
+pub(crate) fn nothing_forwarded() -> Forwarded {
+    Forwarded {
+        forwarded_for: None,
+        proto: false,
+        port: false,
+        client_port: false,
+        host: false,
+        listener_id: false,
+        client_cert: false,
+    }
+}

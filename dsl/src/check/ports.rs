@@ -1,0 +1,82 @@
+//! Ports: who may listen where beside whom.
+
+use std::collections::HashMap;
+
+use super::Checker;
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::plan::{Admin, AdminListen, Bind, Listener, Protocol};
+use crate::source::Span;
+
+/// Listeners of a policy: each holds a socket in every worker.
+const MAX_LISTENERS: usize = 100;
+
+/// More listeners than this are doubtful.
+const MANY_LISTENERS: usize = 50;
+
+impl Checker<'_, '_> {
+    /// What only all listeners together show: ports, and how many there are. QUIC has ports of its own, those of UDP.
+    pub(crate) fn check_listeners(&mut self, listeners: &[(Listener, Span)]) {
+        let count = listeners.len();
+        let Some((_, last)) = listeners.last() else { return };
+        if count > MAX_LISTENERS {
+            self.report(
+                Diagnostic::new(codes::TOO_MANY_LISTENERS, *last, format!("there are {count} listeners"))
+                    .help(format!("a policy has at most {MAX_LISTENERS}")),
+            );
+            return;
+        }
+        if count > MANY_LISTENERS {
+            self.report(
+                Diagnostic::new(codes::MANY_LISTENERS, *last, format!("there are {count} listeners"))
+                    .help(format!("a policy has at most {MAX_LISTENERS}; a listener can serve many hosts")),
+            );
+        }
+        let mut by_port: HashMap<(bool, u16), Vec<usize>> = HashMap::new();
+        for (at, (listener, span)) in listeners.iter().enumerate() {
+            let others = by_port.entry((listener.protocol == Protocol::Quic, listener.bind.port())).or_default();
+            let clash = others
+                .iter()
+                .filter_map(|other| listeners.get(*other))
+                .find(|(other, _)| clash(&listener.bind, &other.bind));
+            if let Some((other, first)) = clash {
+                let message = format!(
+                    "port `{}` is already taken by the {} listener `{}`",
+                    listener.bind.port(),
+                    other.protocol.word(),
+                    other.name
+                );
+                self.report(
+                    Diagnostic::new(codes::PORT_CLASH, *span, message)
+                        .also(*first, "it is taken here")
+                        .help("choose another port, or let one listener do the work of both"),
+                );
+            }
+            others.push(at);
+        }
+    }
+
+    /// The admin API takes a port of TCP, too.
+    pub(crate) fn check_admin_port(&mut self, admin: &Admin, span: Span, listeners: &[(Listener, Span)]) {
+        let AdminListen::Address(address) = admin.listen else { return };
+        let mut tcp = listeners.iter().filter(|(listener, _)| listener.protocol != Protocol::Quic);
+        if let Some((other, first)) = tcp.find(|(other, _)| clash(&Bind::Address(address), &other.bind)) {
+            let message = format!("port `{}` is already taken by the listener `{}`", address.port(), other.name);
+            self.report(
+                Diagnostic::new(codes::PORT_CLASH, span, message)
+                    .also(*first, "it is taken here")
+                    .help("choose another port, or `unix \"FILE\"`"),
+            );
+        }
+    }
+}
+
+/// Whether two addresses cannot be listened on at once.
+fn clash(a: &Bind, b: &Bind) -> bool {
+    match (a, b) {
+        (Bind::Address(a), Bind::Address(b)) => {
+            a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+        }
+        (a, b) => a.port() == b.port(),
+    }
+}
