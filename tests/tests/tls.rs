@@ -111,6 +111,27 @@ fn http2_is_offered_as_the_policy_says() {
 }
 
 #[test]
+fn http2_is_served_to_who_takes_it() {
+    let backend = Backend::echo();
+    let authority = Authority::new("Root");
+    let gateway = gateway(&authority, &Policy::to(&backend).https());
+    let (_, session) =
+        Secure::trusting(&authority).offering(&["http/1.1", "h2"]).connect(gateway.port(), "shop.test").unwrap();
+    assert_eq!(session.alpn.as_deref(), Some(&b"h2"[..]), "the gateway's order");
+    std::fs::write(gateway.folder().join("root.pem"), authority.pem()).unwrap();
+    let output = Command::new("curl")
+        .args(["-sS", "--http2", "-w", "%{http_version}", "-o", "answer", "--cacert", "root.pem", "--resolve"])
+        .arg(format!("shop.test:{}:127.0.0.1", gateway.port()))
+        .arg(format!("https://shop.test:{}/over-h2", gateway.port()))
+        .current_dir(gateway.folder())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2");
+    assert_eq!(gateway.access("/over-h2")["status"], 200);
+}
+
+#[test]
 fn the_certificate_is_chosen_by_name_and_by_kind_of_key() {
     let authority = Authority::new("Root");
     let policy = ok()

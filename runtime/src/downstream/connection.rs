@@ -14,9 +14,6 @@ use super::state::{ConnectionState, StreamState};
 use super::{http1, http2};
 use crate::worker::{Slot, Worker};
 
-/// Whether HTTP/2 can be served: what cannot is not offered in a handshake.
-pub const SERVES_HTTP2: bool = false;
-
 /// What is known of a connection before its first request.
 pub struct Opened {
     /// The client: the TCP peer, or whom a trusted peer speaks for.

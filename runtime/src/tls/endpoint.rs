@@ -10,7 +10,6 @@ use tidegate_dsl::plan::{CipherSuite, KeyExchangeGroup, Listener, ListenerTls, P
 
 use super::Material;
 use super::resolver::Resolver;
-use crate::downstream::connection::SERVES_HTTP2;
 
 /// What the handshakes of a listener need. Shared by all workers.
 #[derive(Debug)]
@@ -98,7 +97,7 @@ fn same_trust(old: Option<&(Arc<RootCertStore>, bool)>, new: Option<&(Arc<RootCe
 fn protocols(protocol: Protocol, tls: &ListenerTls) -> Vec<Vec<u8>> {
     match protocol {
         Protocol::Quic => vec![b"h3".to_vec()],
-        _ if tls.http2 && SERVES_HTTP2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        _ if tls.http2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         _ => vec![b"http/1.1".to_vec()],
     }
 }
