@@ -3,7 +3,7 @@
 //! ```text
 //! text ─parse▶ tree (nodes, spans, comments; broken nodes in place; never fails)
 //!      ─check▶ Plan (by the one vocabulary table; every reference an index, every default filled in)
-//! tree ─format▶ text        Plan ─print▶ text or JSON
+//! tree ─format▶ text        Plan ─print▶ text or JSON        Plan, Plan ─diff▶ changes
 //! ```
 //!
 //! Pure: no files, environment, clocks or printing. What it reads comes through a [`Loader`].
@@ -12,6 +12,7 @@ mod certificate_facts;
 mod check;
 pub mod codes;
 mod diagnostic;
+pub mod diff;
 mod format;
 mod include;
 mod parse;

@@ -39,7 +39,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "tidegate-dsl",
         ours: &[],
-        others: Some(&["ipnet", "pest", "pest_derive", "regex-syntax", "serde", "serde_json"]),
+        others: Some(&["ipnet", "pest", "pest_derive", "regex-syntax", "serde", "serde_json", "similar"]),
         never: OUTSIDE,
     },
     Row {

@@ -33,6 +33,7 @@ mod regex;
 mod rules;
 mod scalars;
 mod server;
+mod shadow;
 mod steps;
 mod template;
 mod tls_policy;

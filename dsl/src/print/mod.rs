@@ -9,6 +9,7 @@ mod tls;
 mod words;
 
 pub use plan::plan;
+pub(crate) use policy::lines;
 pub use policy::policy;
 
 use crate::plan::Plan;

@@ -11,6 +11,13 @@ use crate::value::{show_duration, show_network, show_size};
 /// A policy that compiles to an equal plan, in the one layout. Paths in it are relative to the process, so it compiles
 /// to the same from the folder that the gateway runs in.
 pub fn policy(plan: &Plan) -> String {
+    let lines = lines(plan);
+    // The formatter refuses only what does not parse.
+    crate::format(&lines).unwrap_or(lines)
+}
+
+/// The same with each node on one line, however long it is.
+pub(crate) fn lines(plan: &Plan) -> String {
     let mut w = Writer::new(plan);
     w.line("tidegate 1");
     w.blank();
@@ -23,8 +30,7 @@ pub fn policy(plan: &Plan) -> String {
     plan.groups.iter().for_each(|group| write_group(&mut w, group));
     plan.listeners.iter().for_each(|listener| write_listener(&mut w, listener));
     plan.rule_sets.iter().for_each(|rules| write_rules(&mut w, rules));
-    // The formatter refuses only what does not parse.
-    crate::format(&w.out).unwrap_or(w.out)
+    w.out
 }
 
 fn gateway(w: &mut Writer<'_>) {

@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod fmt;
 mod help;
+mod plan;
 mod print;
 mod run;
 mod test;
@@ -64,6 +65,19 @@ enum Command {
         #[arg(long = "as", value_enum, default_value = "policy")]
         form: Form,
     },
+    /// Compare two policies: what a reload would add, change, replace and drop, and which connections it ends.
+    Plan {
+        /// The policy in service; with `--admin`, the new one.
+        old: PathBuf,
+        /// The new policy.
+        new: Option<PathBuf>,
+        /// Compare with what the gateway serves that answers at this address, in place of a file.
+        #[arg(long, conflicts_with = "new")]
+        admin: Option<String>,
+        /// How the changes are written.
+        #[arg(long, value_enum, default_value = "human")]
+        format: AnswerFormat,
+    },
     /// Follow one request through a policy: which rule takes it, and why the others do not.
     Explain {
         /// The policy file.
@@ -113,6 +127,15 @@ enum Format {
     Github,
 }
 
+/// How answers are written.
+#[derive(Clone, Copy, ValueEnum)]
+enum AnswerFormat {
+    /// Text for people.
+    Human,
+    /// One JSON object.
+    Json,
+}
+
 /// What `print` prints.
 #[derive(Clone, Copy, ValueEnum)]
 enum Form {
@@ -133,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Check { files, format } => check::check(&files, format),
         Command::Fmt { check, files } => fmt::fmt(&files, check),
         Command::Print { file, form } => print::print(&file, form),
+        Command::Plan { old, new, admin, format } => plan::plan(&old, new.as_deref(), admin.as_deref(), format),
         Command::Explain { file, request, headers, from, listener, json } => {
             explain::explain(&file, &explain::Asked { request, headers, from, listener, json })
         }

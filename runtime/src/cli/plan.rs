@@ -1,0 +1,32 @@
+//! `tidegate plan`: what a reload from one policy to another would do.
+
+use std::path::Path;
+
+use tidegate_dsl::diff::diff;
+
+use super::check::compile;
+use super::{AnswerFormat, Failed, answer};
+
+/// Says what becomes of each declaration, and which connections end.
+pub(super) fn plan(old: &Path, new: Option<&Path>, admin: Option<&str>, format: AnswerFormat) -> Result<(), Failed> {
+    if let Some(address) = admin {
+        return Err(Failed::Because(format!(
+            "cannot ask `{address}`: a gateway of this version has no admin address yet; compare two files: \
+             `tidegate plan OLD NEW`"
+        )));
+    }
+    let Some(new) = new else {
+        return Err(Failed::Usage("name two policies: `tidegate plan OLD NEW`".to_owned()));
+    };
+    // The mistakes of both are reported, even if the first has some.
+    let (old, new) = (compile(old), compile(new));
+    let (old, new) = (old?, new?);
+    let changes = diff(old.plan(), new.plan());
+    match format {
+        AnswerFormat::Human => answer(&changes.to_string()),
+        AnswerFormat::Json => {
+            let json = serde_json::to_string_pretty(&changes).map_err(|error| Failed::Because(error.to_string()))?;
+            answer(&json)
+        }
+    }
+}
