@@ -45,7 +45,17 @@ const TABLE: &[Row] = &[
     Row {
         name: "tidegate-engine",
         ours: &["tidegate-dsl"],
-        others: Some(&["bytes", "http", "ipnet", "percent-encoding", "regex", "regex-syntax", "serde", "serde_json"]),
+        others: Some(&[
+            "aho-corasick",
+            "bytes",
+            "http",
+            "ipnet",
+            "percent-encoding",
+            "regex",
+            "regex-syntax",
+            "serde",
+            "serde_json",
+        ]),
         never: OUTSIDE,
     },
     Row {

@@ -308,3 +308,57 @@ fn explain_tells_people_why() {
     let line = output.stdout.lines().find(|line| line.contains("rule admin")).unwrap_or_default();
     assert!(line.contains("when path under \"/admin\"") && line.contains("`/b`"), "{}", output.stdout);
 }
+
+#[test]
+fn plan_says_what_a_reload_would_do() {
+    let policy = |port: u16, group: &str| {
+        format!(
+            "tidegate 1\nlistener http main {{\n    port {port}\n    forward {group}\n}}\n\
+             server-group {group} {{ server 127.0.0.1:9000 }}\n"
+        )
+    };
+    let tool = Tool::new()
+        .file("old.gate", &policy(8080, "web"))
+        .file("new.gate", &policy(8081, "api"))
+        .file("broken.gate", "tidegate 2\n");
+
+    let output = tool.run(&["plan", "old.gate", "new.gate"]);
+    assert_eq!((output.status, output.stderr.as_str()), (Some(0), ""));
+    for line in [
+        "replace listener main",
+        "    - port 8080",
+        "    + port 8081",
+        "    - forward web",
+        "    ends the connections of port 8080, each when its requests are done, at the latest after 30s",
+        "drop server-group web",
+        "add server-group api",
+        "1 to add, 1 to replace, 1 to drop; connections end",
+    ] {
+        assert!(output.stdout.lines().any(|said| said == line), "no `{line}` in:\n{}", output.stdout);
+    }
+
+    let output = tool.run(&["plan", "old.gate", "new.gate", "--format", "json"]);
+    let changes: Value = serde_json::from_str(&output.stdout).unwrap();
+    let hows: Vec<_> = changes["changes"].as_array().unwrap().iter().map(|change| &change["how"]).collect();
+    assert_eq!(hows, ["drop", "replace", "add"], "{changes}");
+
+    let output = tool.run(&["plan", "old.gate", "old.gate"]);
+    assert_eq!((output.status, output.stdout.trim_end()), (Some(0), "no difference: a reload would change nothing"));
+}
+
+#[test]
+fn plan_needs_two_sound_policies() {
+    let tool = Tool::new().file("valid.gate", &valid()).file("broken.gate", "tidegate 2\n");
+    let output = tool.run(&["plan", "broken.gate", "valid.gate"]);
+    assert_eq!((output.status, output.stdout.as_str()), (Some(1), ""));
+    assert!(output.stderr.contains("there is no version `2`"), "{}", output.stderr);
+    assert_eq!(tool.run(&["plan", "valid.gate", "missing.gate"]).status, Some(1));
+
+    let output = tool.run(&["plan", "valid.gate"]);
+    assert_eq!(output.status, Some(2));
+    assert!(output.stderr.contains("tidegate plan OLD NEW"), "{}", output.stderr);
+
+    let output = tool.run(&["plan", "valid.gate", "--admin", "127.0.0.1:9901"]);
+    assert_eq!((output.status, output.stdout.as_str()), (Some(1), ""));
+    assert!(output.stderr.contains("no admin address yet"), "{}", output.stderr);
+}

@@ -62,6 +62,20 @@ const KINDS: &[Kind] = &[
         let pattern = format!("^{prefix}[a-z]+$");
         sample("shop.example", &format!("{prefix}cart"), vec![path_test(Predicate::Matches, &pattern)])
     }),
+    ("regexes anywhere", |at| {
+        sample(
+            "shop.example",
+            &format!("/shop/part-{at}/cart"),
+            vec![path_test(Predicate::Matches, &format!("part-{at}/[a-z]+$"))],
+        )
+    }),
+    ("globs anywhere", |at| {
+        sample(
+            "shop.example",
+            &format!("/shop/part-{at}/cart"),
+            vec![path_test(Predicate::Like, &format!("*part-{at}/*"))],
+        )
+    }),
     ("hosts and paths", |at| {
         let (host, prefix) = (format!("shop{}.example", at / 100), format!("/part{}", at % 100));
         let conditions = vec![host_test(Predicate::Is, &host), path_test(Predicate::Under, &prefix)];

@@ -88,6 +88,11 @@ impl Condition {
         self.test.holds(exchange) != self.unless
     }
 
+    /// How long it takes, roughly, in comparisons of short texts.
+    pub(crate) fn cost(&self) -> u32 {
+        self.test.cost()
+    }
+
     /// What its regular expressions find, if it is a `when`; and whether that stands outside `any`.
     pub(crate) fn each_match(&self, exchange: &Exchange, found: &mut dyn FnMut(&Captures<'_>, bool)) {
         if !self.unless {
@@ -120,6 +125,13 @@ impl Test {
             Self::All(tests) => tests.iter().all(|test| test.holds(exchange)),
             Self::Any(tests) => tests.iter().any(|test| test.holds(exchange)),
             Self::Is(subject, predicate) => predicate.holds(subject, exchange),
+        }
+    }
+
+    fn cost(&self) -> u32 {
+        match self {
+            Self::All(tests) | Self::Any(tests) => tests.iter().map(Self::cost).fold(1, u32::saturating_add),
+            Self::Is(subject, predicate) => subject.cost().saturating_mul(predicate.cost()),
         }
     }
 
@@ -207,6 +219,18 @@ impl Subject {
         }
     }
 
+    /// How long it takes to get hold of its values.
+    const fn cost(&self) -> u32 {
+        match self {
+            Self::Host | Self::Path | Self::Method | Self::Scheme | Self::Authority | Self::Protocol => 1,
+            Self::ClientIp | Self::PeerIp | Self::Status | Self::Sni | Self::TlsVersion | Self::ClientCert(_) => 1,
+            // A hash, and a search in a short table.
+            Self::Header(_) | Self::ResponseHeader(_) | Self::Var(_) => 3,
+            // A text is taken apart.
+            Self::Query(_) | Self::Cookie(_) => 6,
+        }
+    }
+
     /// The address that it is, if it is one by its nature.
     fn address(&self, exchange: &Exchange) -> Option<IpAddr> {
         match self {
@@ -252,6 +276,19 @@ impl Predicate {
             plan::Predicate::Present => Self::Present,
             plan::Predicate::Absent => Self::Absent,
         })
+    }
+
+    /// How long a value takes.
+    fn cost(&self) -> u32 {
+        let many = |count: usize, each: u32| u32::try_from(count).unwrap_or(u32::MAX).max(1).saturating_mul(each);
+        match self {
+            Self::Present | Self::Absent | Self::Status(_) => 1,
+            Self::Is(Words::One(_)) => 1,
+            Self::Is(_) | Self::In(_) => 2,
+            Self::Under(prefixes) => many(prefixes.len(), 1),
+            Self::Like(globs) => many(globs.len(), 4),
+            Self::Matches(patterns) => many(patterns.len(), 20),
+        }
     }
 
     fn holds(&self, subject: &Subject, exchange: &Exchange) -> bool {

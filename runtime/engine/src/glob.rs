@@ -45,6 +45,13 @@ impl Glob {
         }
     }
 
+    /// The longest text that everything has somewhere that meets the glob.
+    pub(crate) fn longest_piece(&self) -> &str {
+        let tail = self.tail.iter().flat_map(|tail| tail.middle.iter().chain([&tail.last]));
+        let pieces = [&self.first].into_iter().chain(tail).flat_map(|segment| segment.text.split('?'));
+        pieces.max_by_key(|piece| piece.len()).unwrap_or_default()
+    }
+
     /// Whether the whole of `text` meets the glob.
     pub(crate) fn matches(&self, text: &str) -> bool {
         let Some(rest) = self.first.strip_prefix(text) else {

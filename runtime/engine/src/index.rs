@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::vec;
 
 use crate::condition::Condition;
+use crate::filter::Filter;
 use crate::keys::{self, Part};
 use crate::radix::{Forest, Key, Root, narrow};
 
@@ -15,12 +16,15 @@ use crate::radix::{Forest, Key, Root, narrow};
 /// of path beginnings, and those lead to lists of rules. A request meets the few lists on its way through the trees, each in
 /// the order written, and they are merged into that order.
 ///
+/// Where many rules are in one list, because their patterns may match anywhere, a [`Filter`] finds those whose patterns can.
+///
 /// The index only leaves rules out: `unless`, and whatever else a rule asks, is tested afterwards, with all the rest.
 #[derive(Debug)]
 pub(crate) struct Index {
     hosts: Forest<Below, true>,
     paths: Forest<List, false>,
     lists: Lists,
+    filters: Vec<Filter>,
     /// The tree in `hosts`.
     root: Root,
 }
@@ -33,7 +37,7 @@ enum Below {
     Rules(List),
 }
 
-/// Positions of rules: lists, one after the other, each behind its length.
+/// Positions of rules: lists, one after the other, each behind its length and the number of its filter, from 1; 0 is none.
 #[derive(Debug, Default)]
 struct Lists(Vec<u32>);
 
@@ -46,9 +50,9 @@ const MOST_ENTRIES_PER_KEY: usize = 16;
 
 impl Index {
     /// An index over rules with these conditions.
-    pub(crate) fn new<'r>(rules: impl Iterator<Item = &'r [Condition]>) -> Self {
+    pub(crate) fn new(rules: &[&[Condition]]) -> Self {
         let mut filed: BTreeMap<Key, BTreeMap<Key, Vec<u32>>> = BTreeMap::new();
-        for (position, conditions) in rules.enumerate() {
+        for (position, conditions) in rules.iter().enumerate() {
             let hosts = keys::of(conditions, Part::Host).unwrap_or_else(any);
             let mut paths = keys::of(conditions, Part::Path).unwrap_or_else(any);
             if hosts.len() * paths.len() > MOST_ENTRIES_PER_KEY * (hosts.len() + paths.len()) {
@@ -62,15 +66,21 @@ impl Index {
             }
         }
         let (mut hosts, mut paths, mut lists) = (Forest::new(), Forest::new(), Lists::default());
+        let mut filters = Vec::new();
+        let mut list = |positions: &Vec<u32>| {
+            let (filter, others) = Filter::new(positions, rules);
+            filters.extend(filter);
+            lists.add(&others, if others.len() < positions.len() { filters.len() } else { 0 })
+        };
         let below: Vec<_> = filed
             .values()
             .map(|below| match below.first_key_value() {
-                Some((path, list)) if below.len() == 1 && path.is_met_by_all() => Below::Rules(lists.add(list)),
-                _ => Below::Paths(paths.plant(below.iter().map(|(path, list)| (path, lists.add(list))))),
+                Some((path, positions)) if below.len() == 1 && path.is_met_by_all() => Below::Rules(list(positions)),
+                _ => Below::Paths(paths.plant(below.iter().map(|(path, positions)| (path, list(positions))))),
             })
             .collect();
         let root = hosts.plant(filed.keys().zip(below));
-        Self { hosts, paths, lists, root }
+        Self { hosts, paths, lists, filters, root }
     }
 
     /// Positions of rules in ascending order, none of them twice. Every rule that is not among them does not match.
@@ -78,7 +88,10 @@ impl Index {
         let mut candidates = Candidates { lists: [&[]; FEW_LISTS], used: 0, rest: Vec::new().into_iter() };
         let mut rest = Vec::new();
         let mut add = |list| {
-            let list = self.lists.get(list);
+            let (list, filter) = self.lists.get(list);
+            if let Some(filter) = filter.checked_sub(1).and_then(|at| self.filters.get(at)) {
+                filter.find(host, path, &mut rest);
+            }
             match candidates.lists.get_mut(candidates.used) {
                 Some(free) => {
                     *free = list;
@@ -101,16 +114,20 @@ impl Index {
 }
 
 impl Lists {
-    fn add(&mut self, positions: &[u32]) -> List {
+    fn add(&mut self, positions: &[u32], filter: usize) -> List {
         let begin = narrow(self.0.len());
-        self.0.push(narrow(positions.len()));
+        self.0.extend([narrow(positions.len()), narrow(filter)]);
         self.0.extend(positions);
         begin
     }
 
-    fn get(&self, list: List) -> &[u32] {
-        let behind = self.0.get(list as usize..).and_then(<[u32]>::split_first);
-        behind.and_then(|(length, behind)| behind.get(..*length as usize)).unwrap_or_default()
+    fn get(&self, list: List) -> (&[u32], usize) {
+        match self.0.get(list as usize..) {
+            Some([length, filter, behind @ ..]) => {
+                (behind.get(..*length as usize).unwrap_or_default(), *filter as usize)
+            }
+            _ => (&[], 0),
+        }
     }
 }
 
@@ -174,7 +191,7 @@ mod tests {
                 asked.map(|(condition, _)| Condition::new(&condition, &plan).unwrap()).collect()
             })
             .collect();
-        Index::new(rules.iter().map(Vec::as_slice))
+        Index::new(&rules.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
     fn words(words: &[&str]) -> Vec<String> {
@@ -198,7 +215,7 @@ mod tests {
         assert_eq!(candidates(&index, "b", "/x"), [1, 2, 3]);
         assert_eq!(candidates(&index, "b", "/z"), [1, 3, 4]);
         assert_eq!(candidates(&index, "c", "/z"), [3]);
-        assert_eq!(candidates(&Index::new([].into_iter()), "c", "/z"), [0; 0]);
+        assert_eq!(candidates(&Index::new(&[]), "c", "/z"), [0; 0]);
     }
 
     #[test]
@@ -215,7 +232,7 @@ mod tests {
     fn a_rule_of_many_hosts_and_paths_does_not_fill_the_index() {
         let many = |first: char| (0..1000).map(|at| format!("{first}{at}")).collect::<Vec<_>>();
         let index = index(&[(many('h'), many('/'))]);
-        assert!(index.lists.0.len() <= 4000, "{}", index.lists.0.len());
+        assert!(index.lists.0.len() <= 8000, "{}", index.lists.0.len());
         assert_eq!(candidates(&index, "h7", "/999"), [0]);
         assert_eq!(candidates(&index, "x", "/999"), [0; 0]);
     }

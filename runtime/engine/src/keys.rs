@@ -18,32 +18,45 @@ pub(crate) enum Part {
     Path,
 }
 
-/// Keys of which the part has to meet one wherever all of `conditions` hold: those of the condition that leaves least over.
-/// None of them is twice there. `None` if no condition asks for a key.
+/// Keys of which the part has to meet one wherever all of `conditions` hold: those of the condition that leaves least over,
+/// whole ones before others, longer ones before shorter ones. None of them is twice there. `None` if no condition asks for a key.
 pub(crate) fn of(conditions: &[Condition], part: Part) -> Option<Vec<Key>> {
+    needed(conditions, part, of_predicate, |key| (key.whole, key.text.len()))
+}
+
+/// What the part has to meet one of wherever all of `conditions` hold: of all that `read` makes of their predicates, that
+/// whose least is worth most. None is twice there.
+pub(crate) fn needed<K: Ord + Clone, W: Ord>(
+    conditions: &[Condition],
+    part: Part,
+    read: fn(&Predicate, Part) -> Option<Vec<K>>,
+    worth: fn(&K) -> W,
+) -> Option<Vec<K>> {
+    let best =
+        |all: &mut dyn Iterator<Item = Vec<K>>| all.min_by_key(|keys| keys.iter().map(|key| Reverse(worth(key))).max());
     let when = conditions.iter().filter(|condition| !condition.unless);
-    let mut keys = narrowest(when.filter_map(|condition| of_test(&condition.test, part)))?;
+    let mut keys = best(&mut when.filter_map(|condition| of_test(&condition.test, part, read, &best)))?;
     keys.sort_unstable();
     keys.dedup();
     Some(keys)
 }
 
-fn of_test(test: &Test, part: Part) -> Option<Vec<Key>> {
+fn of_test<K: Clone>(
+    test: &Test,
+    part: Part,
+    read: fn(&Predicate, Part) -> Option<Vec<K>>,
+    best: &dyn Fn(&mut dyn Iterator<Item = Vec<K>>) -> Option<Vec<K>>,
+) -> Option<Vec<K>> {
     match test {
-        Test::All(tests) => narrowest(tests.iter().filter_map(|test| of_test(test, part))),
+        Test::All(tests) => best(&mut tests.iter().filter_map(|test| of_test(test, part, read, best))),
         Test::Any(tests) => {
-            let keys: Option<Vec<_>> = tests.iter().map(|test| of_test(test, part)).collect();
+            let keys: Option<Vec<_>> = tests.iter().map(|test| of_test(test, part, read, best)).collect();
             keys.map(|keys| keys.concat())
         }
-        Test::Is(Subject::Host, predicate) if part == Part::Host => of_predicate(predicate, part),
-        Test::Is(Subject::Path, predicate) if part == Part::Path => of_predicate(predicate, part),
+        Test::Is(Subject::Host, predicate) if part == Part::Host => read(predicate, part),
+        Test::Is(Subject::Path, predicate) if part == Part::Path => read(predicate, part),
         Test::Is(..) => None,
     }
-}
-
-/// The keys that rule most out: whole ones before others, longer ones before shorter ones.
-fn narrowest(all: impl Iterator<Item = Vec<Key>>) -> Option<Vec<Key>> {
-    all.min_by_key(|keys| keys.iter().map(|key| Reverse((key.whole, key.text.len()))).max())
 }
 
 fn of_predicate(predicate: &Predicate, part: Part) -> Option<Vec<Key>> {

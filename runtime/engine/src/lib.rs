@@ -24,6 +24,7 @@ mod engine;
 mod explain;
 mod explanation;
 mod fields;
+mod filter;
 mod forwarded;
 mod glob;
 mod header_step;

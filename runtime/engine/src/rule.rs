@@ -12,6 +12,7 @@ use crate::header_step::HeaderStep;
 use crate::index::Index;
 use crate::limit_step::{Limit, Limiters};
 use crate::outcome::Outcome;
+use crate::radix::narrow;
 use crate::template::{Group, Slots, Template};
 
 /// The rules of one `rules` block, and `otherwise`.
@@ -30,6 +31,8 @@ pub(crate) struct RuleSet {
 pub(crate) struct Rule {
     pub(crate) name: Box<str>,
     conditions: Box<[Condition]>,
+    /// The positions of the conditions, the cheapest first; empty if that is the order written.
+    order: Box<[u32]>,
     pub(crate) steps: Box<[Step]>,
     pub(crate) outcome: Outcome,
     pub(crate) on_response: Box<[ResponseBlock]>,
@@ -91,7 +94,7 @@ impl RuleSet {
             .collect::<Result<Vec<_>, _>>()?;
         match rules.pop() {
             Some(otherwise) if otherwise.conditions.is_empty() => {
-                let index = Index::new(rules.iter().map(|rule| &*rule.conditions));
+                let index = Index::new(&rules.iter().map(|rule| &*rule.conditions).collect::<Vec<_>>());
                 Ok(Self { rules: rules.into(), otherwise, index })
             }
             _ => Err(Invalid("the last rule has to be `otherwise`; add one".to_owned()).at(&format!("rules `{name}`"))),
@@ -140,9 +143,11 @@ impl Rule {
             plan::Step::Run(extension) => Some(*extension),
             _ => None,
         });
+        let conditions = condition::conditions(&rule.conditions, builder.plan)?;
         Ok(Self {
             name: rule.name.as_str().into(),
-            conditions: condition::conditions(&rule.conditions, builder.plan)?,
+            order: cheapest_first(&conditions),
+            conditions,
             outcome: Outcome::new(&rule.outcome, [set, &rule.name], builder.plan, &mut slots)?,
             on_response: response_blocks(&rule.on_response, builder.plan, &mut slots)?,
             extensions: extensions.collect(),
@@ -151,7 +156,16 @@ impl Rule {
         })
     }
 
-    /// The position of the first condition that does not hold.
+    /// Whether it takes the request. Conditions change nothing, so that any order will do: the cheapest decide first.
+    pub(crate) fn takes(&self, exchange: &Exchange) -> bool {
+        if self.order.is_empty() {
+            return self.conditions.iter().all(|condition| condition.holds(exchange));
+        }
+        let mut ordered = self.order.iter().filter_map(|at| self.conditions.get(*at as usize));
+        ordered.all(|condition| condition.holds(exchange))
+    }
+
+    /// The position of the first condition, in the order written, that does not hold.
     pub(crate) fn first_failure(&self, exchange: &Exchange) -> Option<usize> {
         self.conditions.iter().position(|condition| !condition.holds(exchange))
     }
@@ -183,6 +197,13 @@ impl Rule {
         }
         found
     }
+}
+
+/// Empty if they are written so.
+fn cheapest_first(conditions: &[Condition]) -> Box<[u32]> {
+    let mut order: Vec<u32> = (0..narrow(conditions.len())).collect();
+    order.sort_by_key(|at| conditions.get(*at as usize).map(Condition::cost));
+    if order.is_sorted() { Box::default() } else { order.into() }
 }
 
 // === impl Step ===

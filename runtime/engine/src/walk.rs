@@ -371,17 +371,18 @@ impl End {
 
 /// The position of the first rule, in the order written, whose conditions all hold.
 pub(crate) fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut impl Observer) -> usize {
-    let every_rule = observer.wants_every_rule();
-    let takes = |(index, rule): (usize, &Rule)| match rule.first_failure(exchange) {
-        None => Some(index),
-        Some(condition) => {
-            observer.passed_over(index, condition, exchange);
-            None
-        }
-    };
-    let found = match every_rule {
-        true => rules.all().find_map(takes),
-        false => rules.candidates(&exchange.request).find_map(takes),
+    let found = if observer.wants_every_rule() {
+        let takes = |(index, rule): (usize, &Rule)| match rule.first_failure(exchange) {
+            None => Some(index),
+            Some(condition) => {
+                observer.passed_over(index, condition, exchange);
+                None
+            }
+        };
+        rules.all().find_map(takes)
+    } else {
+        let takes = |(index, rule): (usize, &Rule)| rule.takes(exchange).then_some(index);
+        rules.candidates(&exchange.request).find_map(takes)
     };
     found.unwrap_or(rules.last())
 }

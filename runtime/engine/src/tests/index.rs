@@ -19,6 +19,12 @@ const HOST_REGEXES: &[&str] =
     &[r"^a\.example$", r"\.example$", r"(b|c\.b)\.a\.example$", "(?i)A.EXAMPLE$", "a", "(?m)e$", "x$|e"];
 const PATHS: &[&str] = &["/", "/a", "/a/", "/a/b", "/a/b/c", "/ab", "/%61/b", "/é", "a", ""];
 const PATH_GLOBS: &[&str] = &["/a*", "/a/*", "/?/b", "*", "/a/b", "*/b", "/a/?*c", "/%C3*"];
+/// What a filter finds rules by: texts that stand anywhere, in each other, or not at all.
+const PATTERNS_ANYWHERE: &[&str] =
+    &["abc", "a/b", "(abc|bcd)/", "bcd+e?f", "^/.*abc", "ab[cd]e", "(?:abc){2}", "é/a", "abc|x", "(?i)abc", "/abc$"];
+const GLOBS_ANYWHERE: &[&str] = &["*abc*", "*a?bcd*", "/*/abc", "*bcde*f", "*é/a*", "*"];
+const REQUEST_PATHS_ANYWHERE: &[&str] =
+    &["/abc", "/a/b", "/xabcd/", "/abcabc", "/é/a", "/%C3%A9/a", "/abcdef", "/bcddf", "/ABC", "/abce", "/axbcd/x/abc"];
 const PATH_REGEXES: &[&str] =
     &["^/a", "^/a/b$", "^/(a|ab)/?$", "(?i)^/A/B", "b", "^", "(?m)^/a", "^/a|b$", "^/[a-z]+/b", r"\A/ab\z"];
 const REQUEST_HOSTS: &[&str] =
@@ -84,6 +90,21 @@ fn exchange() -> impl Strategy<Value = Box<Exchange>> {
     )
 }
 
+/// Many rules that no key tells apart, some of them with another condition before the pattern or behind it.
+fn plan_of_patterns() -> impl Strategy<Value = Plan> {
+    let pattern = is(Subject::Path, [PATHS, GLOBS_ANYWHERE, PATTERNS_ANYWHERE]);
+    let test = prop_oneof![
+        6 => pattern,
+        1 => is(Subject::Host, [HOSTS, HOST_GLOBS, HOST_REGEXES]),
+    ];
+    let condition = (prop::bool::weighted(0.1), test).prop_map(|(unless, test)| Condition { unless, test });
+    vec(vec(condition, 1..3), 20..60).prop_map(|rules| {
+        let named = rules.into_iter().map(|conditions| testing::rule("r", conditions, Vec::new(), testing::to(0)));
+        let otherwise = testing::rule(OTHERWISE, Vec::new(), Vec::new(), testing::to(1));
+        testing::plan(named.chain([otherwise]).collect())
+    })
+}
+
 /// Every rule that was passed over, in the order of the walk.
 #[derive(Default)]
 struct PassedOver(Vec<usize>);
@@ -97,25 +118,41 @@ impl Observer for PassedOver {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
     #[test]
-    fn it_finds_the_rule_that_trying_all_of_them_finds(
-        plan in plan(),
-        exchanges in vec(exchange(), 1..8),
-    ) {
-        let engine = engine(plan);
-        let rules = engine.rule_set(&engine.listeners[MAIN.0]).unwrap();
-        for exchange in &exchanges {
-            let mut passed_over = PassedOver::default();
-            let first = first_match(rules, exchange, &mut passed_over);
-            prop_assert_eq!(first, rules.all().position(|(_, rule)| rule.first_failure(exchange).is_none()).unwrap_or(rules.last()));
-            prop_assert_eq!(passed_over.0, (0..first).collect::<Vec<_>>());
-            prop_assert_eq!(first_match(rules, exchange, &mut Silent), first);
+    fn it_finds_the_rule_that_trying_all_of_them_finds(plan in plan(), exchanges in vec(exchange(), 1..8)) {
+        agrees(plan, &exchanges)?;
+    }
+}
 
-            let candidates: Vec<_> = rules.candidates(&exchange.request).map(|(position, _)| position).collect();
-            prop_assert!(candidates.is_sorted_by(|a, b| a < b), "{:?}", candidates);
-            for (position, rule) in rules.all() {
-                let left_out = !candidates.contains(&position);
-                prop_assert!(!left_out || rule.first_failure(exchange).is_some(), "rule {} matches", position);
-            }
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    #[test]
+    fn patterns_that_match_anywhere_are_found(
+        plan in plan_of_patterns(),
+        requests in vec((select(REQUEST_HOSTS), select(REQUEST_PATHS_ANYWHERE)), 1..12),
+    ) {
+        let exchanges: Vec<_> = requests.iter().map(|(host, path)| testing::exchange("GET", host, path)).collect();
+        agrees(plan, &exchanges)?;
+    }
+}
+
+fn agrees(plan: Plan, exchanges: &[Box<Exchange>]) -> Result<(), TestCaseError> {
+    let engine = engine(plan);
+    let rules = engine.rule_set(&engine.listeners[MAIN.0]).unwrap();
+    for exchange in exchanges {
+        let mut passed_over = PassedOver::default();
+        let first = first_match(rules, exchange, &mut passed_over);
+        let naive = rules.all().position(|(_, rule)| rule.first_failure(exchange).is_none()).unwrap_or(rules.last());
+        prop_assert_eq!(first, naive);
+        prop_assert_eq!(passed_over.0, (0..first).collect::<Vec<_>>());
+        prop_assert_eq!(first_match(rules, exchange, &mut Silent), first);
+
+        let candidates: Vec<_> = rules.candidates(&exchange.request).map(|(position, _)| position).collect();
+        prop_assert!(candidates.is_sorted_by(|a, b| a < b), "{:?}", candidates);
+        for (position, rule) in rules.all() {
+            // In whichever order the conditions are tried.
+            prop_assert_eq!(rule.takes(exchange), rule.first_failure(exchange).is_none());
+            prop_assert!(candidates.contains(&position) || !rule.takes(exchange), "rule {} matches", position);
         }
     }
+    Ok(())
 }
