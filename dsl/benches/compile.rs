@@ -11,8 +11,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tidegate_dsl::plan::Extension;
-use tidegate_dsl::{Compilation, Loader, ModuleFacts, compile, diff, format, print};
+use tidegate_dsl::plan::{Ca, Certificate, Extension};
+use tidegate_dsl::{
+    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, Compilation, Loader, ModuleFacts, compile,
+    diff, format, print,
+};
 
 const RULES: usize = 10_000;
 const MEBIBYTE: usize = 1 << 20;
@@ -36,6 +39,14 @@ impl Loader for OneText {
 
     fn module(&self, _: &Extension) -> Result<ModuleFacts, String> {
         Err("no such file".to_owned())
+    }
+
+    fn certificate(&self, _: &Certificate) -> Result<CertificateFacts, CertificateProblem> {
+        Err(CertificateProblem::File(CertificateFile::Chain, "there is no such file".to_owned()))
+    }
+
+    fn authority(&self, _: &Ca) -> Result<AuthorityFacts, String> {
+        Err("there is no such file".to_owned())
     }
 }
 

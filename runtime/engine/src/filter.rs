@@ -27,7 +27,7 @@ struct Texts {
 }
 
 /// Fewer rules are tried one by one sooner than a text is searched.
-const FEW_RULES: usize = 16;
+const FEW_RULES: usize = 4;
 
 /// Shorter texts are found too often to leave much out.
 const SHORTEST_TEXT: usize = 3;
