@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a gateway spends on a request as its routes grow: Tidegate beside nginx and Envoy.
 
-    benches/routes.py target/dist/tidegate [nginx [envoy]]
+    benches/routes.py tidegate=target/dist/tidegate [nginx=nginx] [envoy=envoy]
 
 Each gateway gets 10 routes, then 10,000, and answers them itself, so that nothing but the way to the route differs. Routes are
 host names, or regular expressions on the path; requests go evenly over them, one after the other, on one connection. Printed is the
@@ -20,7 +20,7 @@ import time
 
 FEW, MANY = 10, 10_000
 ROUNDS, REQUESTS = 5, 1000
-TICK = os.sysconf("SC_CLK_TCK")
+KINDS = ["hosts", "regexes"]
 
 
 def host(at):
@@ -36,7 +36,7 @@ def tidegate(kind, count, port, folder):
     path = f"{folder}/policy.gate"
     with open(path, "w") as file:
         file.write(
-            f"tidegate 1\ngateway {{ workers 1 }}\nlistener http main {{ address 127.0.0.1:{port}; access-log off; rules main; }}\n"
+            f"tidegate 1\ngateway {{ workers 1 }}\nlistener http main {{ address 127.0.0.1:{port}; access-log off; idle-timeout 3600s; rules main; }}\n"
             f"rules main {{\n{rules}otherwise {{ respond 404 }}\n}}\n"
         )
     return [program("tidegate"), "run", path]
@@ -109,13 +109,13 @@ def free_port():
 
 
 def processor_seconds(pid):
-    """User and system time of a process and of those that it started."""
-    spent = 0
+    """Time that the threads of a process, and of those that it started, were on a processor."""
+    nanos = 0
     for entry in [pid, *children(pid)]:
-        with open(f"/proc/{entry}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        spent += int(fields[11]) + int(fields[12])
-    return spent / TICK
+        for task in os.listdir(f"/proc/{entry}/task"):
+            with open(f"/proc/{entry}/task/{task}/schedstat") as file:
+                nanos += int(file.read().split()[0])
+    return nanos / 1e9
 
 
 def children(pid):
@@ -169,12 +169,15 @@ class Running:
 
 
 def main():
-    for name, path in zip(GATEWAYS, sys.argv[1:]):
+    for argument in sys.argv[1:]:
+        name, _, path = argument.partition("=")
+        if name not in GATEWAYS or not path:
+            sys.exit(__doc__)
         PROGRAMS[name] = path
     if not PROGRAMS:
         sys.exit(__doc__)
     print(f"{'CPU µs a request':20} {FEW:>8} {MANY:>8} {'growth':>8}")
-    for kind in ["hosts", "regexes"]:
+    for kind in KINDS:
         for name in PROGRAMS:
             running = [Running(name, kind, count) for count in (FEW, MANY)]
             rounds = [[gateway.round() for gateway in running] for _ in range(ROUNDS)]
