@@ -24,39 +24,39 @@ pub(crate) fn of(conditions: &[Condition], part: Part) -> Option<Vec<Key>> {
     needed(conditions, part, of_predicate, |key| (key.whole, key.text.len()))
 }
 
+/// What a predicate asks of a part, as texts or keys of which one has to be met; `None` if nothing can be said.
+type Read<K> = fn(&Predicate, Part) -> Option<Vec<K>>;
+
 /// What the part has to meet one of wherever all of `conditions` hold: of all that `read` makes of their predicates, that
 /// whose least is worth most. None is twice there.
 pub(crate) fn needed<K: Ord + Clone, W: Ord>(
     conditions: &[Condition],
     part: Part,
-    read: fn(&Predicate, Part) -> Option<Vec<K>>,
+    read: Read<K>,
     worth: fn(&K) -> W,
 ) -> Option<Vec<K>> {
-    let best =
-        |all: &mut dyn Iterator<Item = Vec<K>>| all.min_by_key(|keys| keys.iter().map(|key| Reverse(worth(key))).max());
     let when = conditions.iter().filter(|condition| !condition.unless);
-    let mut keys = best(&mut when.filter_map(|condition| of_test(&condition.test, part, read, &best)))?;
+    let mut keys = best(when.filter_map(|condition| of_test(&condition.test, part, read, worth)), worth)?;
     keys.sort_unstable();
     keys.dedup();
     Some(keys)
 }
 
-fn of_test<K: Clone>(
-    test: &Test,
-    part: Part,
-    read: fn(&Predicate, Part) -> Option<Vec<K>>,
-    best: &dyn Fn(&mut dyn Iterator<Item = Vec<K>>) -> Option<Vec<K>>,
-) -> Option<Vec<K>> {
+fn of_test<K: Clone, W: Ord>(test: &Test, part: Part, read: Read<K>, worth: fn(&K) -> W) -> Option<Vec<K>> {
     match test {
-        Test::All(tests) => best(&mut tests.iter().filter_map(|test| of_test(test, part, read, best))),
+        Test::All(tests) => best(tests.iter().filter_map(|test| of_test(test, part, read, worth)), worth),
         Test::Any(tests) => {
-            let keys: Option<Vec<_>> = tests.iter().map(|test| of_test(test, part, read, best)).collect();
+            let keys: Option<Vec<_>> = tests.iter().map(|test| of_test(test, part, read, worth)).collect();
             keys.map(|keys| keys.concat())
         }
         Test::Is(Subject::Host, predicate) if part == Part::Host => read(predicate, part),
         Test::Is(Subject::Path, predicate) if part == Part::Path => read(predicate, part),
         Test::Is(..) => None,
     }
+}
+
+fn best<K, W: Ord>(all: impl Iterator<Item = Vec<K>>, worth: fn(&K) -> W) -> Option<Vec<K>> {
+    all.min_by_key(|keys| keys.iter().map(|key| Reverse(worth(key))).max())
 }
 
 fn of_predicate(predicate: &Predicate, part: Part) -> Option<Vec<Key>> {

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::Path;
 
 #[path = "../../../fuzz/src/policy.rs"]
-#[allow(dead_code, reason = "the compiler's tests need more of it")]
+#[allow(dead_code, unreachable_pub, reason = "it is a library elsewhere, and the compiler's tests need more of it")]
 mod policy;
 #[path = "../../../fuzz/src/request.rs"]
+#[allow(unreachable_pub, reason = "it is a library elsewhere")]
 mod request;
 
 #[test]

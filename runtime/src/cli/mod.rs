@@ -3,6 +3,7 @@
 //! Answers go to standard output, everything else to standard error. The exit status is 0 if all is well, 1 if a
 //! policy has errors or the command failed, 2 if the command line is wrong.
 
+mod certificates;
 mod check;
 mod explain;
 mod fmt;
@@ -109,10 +110,27 @@ enum Command {
         code: Option<String>,
     },
     /// Serve the quickstart policy with a backend of its own.
+    #[command(args_conflicts_with_subcommands = true)]
     Demo {
+        /// What else there is to try things with.
+        #[command(subcommand)]
+        what: Option<Demo>,
         /// The port to listen on; the backend takes the next one. Without it, the first free pair from 8080.
         #[arg(long)]
         port: Option<u16>,
+    },
+}
+
+/// What `demo` makes.
+#[derive(Subcommand)]
+enum Demo {
+    /// Make an authority, and certificates for names and what is below them, such as those that the shipped policies name.
+    Certificates {
+        /// Where they are written: `ca.pem`, and `NAME.pem` and `NAME.key` for each name.
+        folder: PathBuf,
+        /// Host names or addresses.
+        #[arg(required = true)]
+        names: Vec<String>,
     },
 }
 
@@ -162,7 +180,10 @@ pub fn main() -> ExitCode {
         }
         Command::Test { files } => test::test(&files),
         Command::Help { code } => help::help(code.as_deref()),
-        Command::Demo { port } => crate::demo::run(port),
+        Command::Demo { what: Some(Demo::Certificates { folder, names }), .. } => {
+            certificates::certificates(&folder, &names)
+        }
+        Command::Demo { what: None, port } => crate::demo::run(port),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
