@@ -39,6 +39,8 @@ pub enum Failure {
     BadTarget,
     /// A method that a gateway does not carry: `TRACE`, `CONNECT`.
     BadMethod,
+    /// A request that may be a replay, and whose method is not safe (RFC 8470, 5.2).
+    TooEarly,
     /// A transfer coding other than `chunked` (RFC 9112, 6.1): what it does to the body would be passed off as the body.
     BadCoding,
     /// A protocol other than WebSocket in an extended `CONNECT` (RFC 8441), or a server group that does not carry it.
@@ -102,6 +104,7 @@ impl Failure {
             Self::BadHost => ("bad-host", Client, 400, "the request needs one valid Host"),
             Self::BadTarget => ("bad-target", Client, 400, "the request target is not a safe path"),
             Self::BadMethod => ("bad-method", Client, 405, "this method is not carried here"),
+            Self::TooEarly => ("too-early", Client, 425, "send this request again after the handshake"),
             Self::BadCoding => ("bad-coding", Client, 501, "this transfer coding is not understood"),
             Self::BadUpgrade => ("bad-upgrade", Client, 501, "this protocol is not carried here"),
             Self::TooManyHeaders => ("too-many-headers", Client, 431, "the request has too many header fields"),

@@ -127,3 +127,57 @@ pub const PROXY_HEADER_BYTES: usize = 8 * 1024;
 
 /// How long a PROXY header may take: a trusted peer sends it at once.
 pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Packets waiting for the worker that owns their connection, a worker and listener. Only clients that changed their
+/// address need it; what does not fit is lost, and sent again.
+pub const QUIC_HAND_OVER: usize = 512;
+
+/// Handshakes under way on a worker and listener from which on a client has to show that it gets what is sent to its
+/// address (Retry). A flood with forged addresses costs no more memory than these.
+pub const QUIC_RETRY_FROM: u32 = 200;
+
+/// Handshakes under way on a worker and listener; further clients are refused.
+pub const QUIC_HANDSHAKES: u32 = 2000;
+
+/// How long a handshake may take: several lost packets' worth.
+pub const QUIC_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// First packets that wait for a decision, a worker and listener. The decision takes microseconds.
+pub const QUIC_INCOMING: usize = 1024;
+
+/// Bytes kept of a client whose first packet waits for a decision.
+pub const QUIC_INCOMING_BYTES: u64 = 32 * 1024;
+
+/// The same over all such clients.
+pub const QUIC_INCOMING_BYTES_TOTAL: u64 = 4 * 1024 * 1024;
+
+/// Sessions that a listener with `early-data on` remembers: some 1 KB each, the oldest gives way.
+pub const EARLY_DATA_SESSIONS: usize = 10_000;
+
+/// Streams of its own that a client may have open: the control stream, two of QPACK, and some that are ignored.
+pub const QUIC_CLIENT_STREAMS: u32 = 16;
+
+/// Bytes of a request's body that a client may send ahead of its backend.
+pub const QUIC_STREAM_WINDOW: u32 = 512 * 1024;
+
+/// The same over all requests of a connection.
+pub const QUIC_RECEIVE_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes of answers kept for a client until it acknowledges them: the line rate of 200 Mbit/s at 80 ms away. A slow
+/// reader makes us hold no more than these.
+pub const QUIC_SEND_WINDOW: u64 = 2 * 1024 * 1024;
+
+/// Not a single packet for this much longer than the listener's timeouts: the client is gone without a word.
+pub const QUIC_SILENCE_MARGIN: Duration = Duration::from_secs(5);
+
+/// The longest frame of a client's control stream, where `limits { header-bytes }` is less.
+pub const QUIC_CONTROL_FRAME: u64 = 4096;
+
+/// Buffers of a UDP socket, in bytes: bursts that come while a worker does something else.
+pub const QUIC_SOCKET_BUFFER: usize = 2 * 1024 * 1024;
+
+/// The shortest and the longest time without an acknowledgement after which a client is taken to have all that it was sent.
+pub const QUIC_LINGER_MIN: Duration = Duration::from_millis(50);
+
+/// See [`QUIC_LINGER_MIN`].
+pub const QUIC_LINGER_MAX: Duration = Duration::from_secs(1);

@@ -16,6 +16,7 @@ mod binary;
 mod client;
 mod command;
 mod gateway;
+pub mod http3;
 mod lines;
 mod message;
 pub mod pki;

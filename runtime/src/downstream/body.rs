@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 pub use hyper::body::Incoming;
 
+use super::h3_body::Http3Body;
 use super::state::StreamState;
 use crate::failure::Failure;
 use crate::http2;
@@ -30,6 +31,8 @@ pub enum ClientBody {
         /// The client waits to be told to go on (RFC 9110, 10.1.1).
         waits: bool,
     },
+    /// HTTP/3; in a box, because it is the largest.
+    Http3(Box<Http3Body>),
 }
 
 impl ClientBody {
@@ -39,6 +42,7 @@ impl ClientBody {
             Self::Empty => true,
             Self::Http1(incoming) => incoming.is_end_stream(),
             Self::Http2 { stream, .. } => stream.is_end_stream(),
+            Self::Http3(body) => body.is_end_stream(),
         }
     }
 
@@ -46,7 +50,7 @@ impl ClientBody {
     pub fn into_stream(self) -> Option<h2::RecvStream> {
         match self {
             Self::Http2 { stream, .. } => Some(stream),
-            Self::Empty | Self::Http1(_) => None,
+            Self::Empty | Self::Http1(_) | Self::Http3(_) => None,
         }
     }
 
@@ -62,6 +66,13 @@ impl ClientBody {
                     state.want_continue();
                 }
                 polled.map(|frame| frame.map(|frame| frame.map_err(|error| client_failure(&error))))
+            }
+            Self::Http3(body) => {
+                let polled = body.poll_frame(cx);
+                if polled.is_pending() && body.take_waits() {
+                    state.want_continue();
+                }
+                polled
             }
         }
     }
@@ -133,7 +144,7 @@ impl Body for RequestBody {
             ClientBody::Empty => SizeHint::with_exact(0),
             ClientBody::Http1(incoming) => incoming.size_hint(),
             // Its length, if it is known, stands in the head.
-            ClientBody::Http2 { .. } => SizeHint::default(),
+            ClientBody::Http2 { .. } | ClientBody::Http3(_) => SizeHint::default(),
         }
     }
 }

@@ -47,7 +47,7 @@ pub async fn serve<S: ClientStream>(stream: S, opened: Opened, slot: Rc<Slot>, w
 }
 
 /// IPv4 addresses that came through an IPv6 socket are IPv4 addresses.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
@@ -71,13 +71,13 @@ async fn unless_over<T>(stream: &StreamState, first: impl Future<Output = std::i
 }
 
 /// A connection among its worker's, with its own stream. Dropping it takes both out.
-struct Entry {
-    stream: Rc<StreamState>,
+pub(super) struct Entry {
+    pub(super) stream: Rc<StreamState>,
     key: usize,
 }
 
 impl Entry {
-    fn new(connection: Rc<ConnectionState>) -> Self {
+    pub(super) fn new(connection: Rc<ConnectionState>) -> Self {
         let stream = StreamState::enter(&connection);
         let key = stream.worker().enter(connection);
         Self { stream, key }

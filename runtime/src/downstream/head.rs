@@ -32,6 +32,10 @@ pub fn read(mut parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Res
     }
 }
 
+/// Marks a request that came before its handshake was complete: it may be a replay (RFC 8470, 3).
+#[derive(Debug, Clone, Copy)]
+pub struct InEarlyData;
+
 /// The host, the normalised target and the target as it came.
 fn check(
     parts: &mut Parts,
@@ -40,6 +44,9 @@ fn check(
 ) -> Result<(Authority, PathAndQuery, PathAndQuery), Failure> {
     if parts.method == Method::TRACE || parts.method == Method::CONNECT {
         return Err(Failure::BadMethod);
+    }
+    if parts.extensions.get::<InEarlyData>().is_some() && !parts.method.is_safe() {
+        return Err(Failure::TooEarly);
     }
     if !fields::has_known_coding(&parts.headers) {
         return Err(Failure::BadCoding);

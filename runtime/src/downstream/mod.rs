@@ -2,6 +2,8 @@
 
 pub mod body;
 pub mod connection;
+pub mod h3;
+pub mod h3_body;
 pub mod head;
 pub mod http1;
 pub mod http2;

@@ -92,7 +92,7 @@ fn report(refused: &Refused, peer: SocketAddr, slot: &Slot, worker: &Worker) {
 }
 
 /// Counts the connection out of its listener.
-struct Counted(Rc<Slot>);
+pub struct Counted(pub Rc<Slot>);
 
 impl Drop for Counted {
     fn drop(&mut self) {

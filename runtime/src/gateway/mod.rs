@@ -77,14 +77,15 @@ impl Gateway {
         };
         let count = worker_count(snapshot.plan().gateway.workers);
         let mut sockets = Sockets::default();
-        let opened = sockets.prepare(snapshot.plan(), count).map_err(refuse)?;
+        let opened = sockets.prepare(&snapshot, count).map_err(refuse)?;
         let log = LogWriter::start(snapshot.plan().access_log.to.clone())
             .map_err(|error| refuse(format!("cannot start the access log's thread: {error}")))?;
         let (sender, events) = channel();
         listen_for_signals(sender.clone()).map_err(|error| refuse(format!("cannot take signals: {error}")))?;
         let shared = Arc::new(Shared::new(Arc::clone(&snapshot), log.sender()));
-        let workers: Result<Vec<_>, _> =
-            (0..count).map(|index| WorkerHandle::start(index, Arc::clone(&shared))).collect();
+        let workers: Result<Vec<_>, _> = (0..count)
+            .map(|index| WorkerHandle::start(u16::try_from(index).unwrap_or(u16::MAX), Arc::clone(&shared)))
+            .collect();
         let workers = workers.map_err(|error| refuse(format!("cannot start a worker: {error}")))?;
         let mut watch = Watch::start(sender);
         watch.set(&prepared.inputs);
@@ -197,7 +198,7 @@ impl Gateway {
             info!(generation = old.generation, "the policy's files changed, its meaning did not");
             return;
         }
-        let opened = match self.sockets.prepare(snapshot.plan(), self.workers.len()) {
+        let opened = match self.sockets.prepare(&snapshot, self.workers.len()) {
             Ok(opened) => opened,
             Err(reason) => {
                 self.refused = true;

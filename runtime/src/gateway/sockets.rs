@@ -1,72 +1,133 @@
 //! The listening sockets: one for each listener and worker, kept over reloads as long as something listens there.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tidegate_dsl::plan::{Bind, ListenerState, Plan};
+use socket2::{Domain, Socket, Type};
+use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protocol};
 
 use super::WORKER_PATIENCE;
 use crate::limits;
-use crate::policy::snapshot::Place;
-use crate::worker::{Command, ListenerLoad, WorkerHandle};
+use crate::policy::snapshot::{Place, Snapshot};
+use crate::quic::accept::Seat;
+use crate::quic::port::Port;
+use crate::worker::{Command, ListenerLoad, ListenerSocket, WorkerHandle};
 
 /// The sockets in service.
 #[derive(Default)]
 pub struct Sockets {
-    open: HashMap<Place, Arc<ListenerLoad>>,
+    /// Those in service; a QUIC listener with what its workers share.
+    open: HashMap<Place, Option<Arc<Port>>>,
+    /// QUIC listeners that are gone and may still have connections, which live on their sockets.
+    draining: HashMap<Place, Weak<Port>>,
 }
 
 /// Sockets that a reload needs and that nobody serves yet. Dropping it closes them.
 pub struct Opened {
-    new: Vec<(Place, Vec<TcpListener>)>,
+    new: Vec<New>,
     gone: Vec<Place>,
 }
 
+/// A listener that nobody serves yet.
+struct New {
+    place: Place,
+    sockets: Vec<ListenerSocket>,
+    port: Option<Arc<Port>>,
+}
+
 impl Sockets {
-    /// Opens what the plan needs and is not open: a socket a worker for each.
+    /// Opens what the policy needs and is not open: a socket a worker for each listener.
     ///
     /// # Errors
     /// A sentence that names the listener, if an address cannot be had.
-    pub fn prepare(&self, plan: &Plan, workers: usize) -> Result<Opened, String> {
-        let running: Vec<_> =
-            plan.listeners.iter().filter(|listener| listener.state == ListenerState::Running).collect();
-        let gone =
-            self.open.keys().filter(|place| !running.iter().any(|listener| Place::of(listener) == **place)).copied();
+    pub fn prepare(&self, snapshot: &Snapshot, workers: usize) -> Result<Opened, String> {
+        let running: Vec<_> = running(snapshot.plan()).collect();
+        let gone = self.open.keys().filter(|place| !running.iter().any(|(_, listener)| Place::of(listener) == **place));
+        let gone = gone.copied().collect();
         let mut new = Vec::new();
-        for listener in running.iter().filter(|listener| !self.open.contains_key(&Place::of(listener))) {
-            let ours = self.open.keys().any(|place| place.bind.port() == listener.bind.port());
-            let sockets = open(listener.bind, workers, ours).map_err(|error| {
-                format!("listener `{}` cannot listen on {}: {}", listener.name, words(listener.bind), reason(&error))
+        for (id, listener) in running {
+            let place = Place::of(listener);
+            if self.open.contains_key(&place) {
+                continue;
+            }
+            let opened = self.open(snapshot, id, place, workers);
+            let (sockets, port) = opened.map_err(|error| {
+                format!("listener `{}` cannot listen on {}: {}", listener.name, words(place.bind), reason(&error))
             })?;
-            new.push((Place::of(listener), sockets));
+            new.push(New { place, sockets, port });
         }
-        Ok(Opened { new, gone: gone.collect() })
+        Ok(Opened { new, gone })
+    }
+
+    /// Opens a listener's sockets.
+    fn open(
+        &self,
+        snapshot: &Snapshot,
+        id: ListenerId,
+        place: Place,
+        workers: usize,
+    ) -> std::io::Result<(Vec<ListenerSocket>, Option<Arc<Port>>)> {
+        let kind = kind(place);
+        let same = |other: &&Place| kind == self::kind(**other) && other.bind.port() == place.bind.port();
+        let ours = self.open.keys().chain(self.draining_now()).any(|other| same(&other));
+        let sockets = open(place.bind, kind, workers, ours)?;
+        if kind != Type::DGRAM {
+            return Ok((sockets.into_iter().map(|socket| ListenerSocket::Tcp(socket.into())).collect(), None));
+        }
+        let crypto =
+            crate::quic::config::crypto(snapshot, id).ok_or_else(|| std::io::Error::other("it has no certificate"))?;
+        let previous = self.draining.get(&place).cloned().unwrap_or_default();
+        let (port, inboxes) = Port::new(workers, crypto, previous);
+        let seat = |(socket, inbox): (Socket, _)| {
+            ListenerSocket::Quic(Seat { port: Arc::clone(&port), socket: socket.into(), inbox })
+        };
+        Ok((sockets.into_iter().zip(inboxes).map(seat).collect(), Some(port)))
+    }
+
+    fn draining_now(&self) -> impl Iterator<Item = &Place> {
+        self.draining.iter().filter(|(_, port)| port.strong_count() > 0).map(|(place, _)| place)
     }
 
     /// Hands new sockets to the workers, and has them close those that are gone.
     pub fn commit(&mut self, opened: Opened, workers: &[WorkerHandle], drain: Duration) {
         let mut heard = Vec::new();
         for place in opened.gone {
-            self.open.remove(&place);
+            if let Some(Some(port)) = self.open.remove(&place) {
+                self.draining.insert(place, Arc::downgrade(&port));
+            }
             heard.extend(workers.iter().map(|worker| worker.send(Command::Unlisten { place, drain })));
         }
-        for (place, sockets) in opened.new {
+        for New { place, sockets, port } in opened.new {
+            if let Some(port) = &port {
+                port.succeed();
+            }
             let load = Arc::new(ListenerLoad::default());
-            self.open.insert(place, Arc::clone(&load));
+            self.open.insert(place, port);
             let pairs = workers.iter().zip(sockets);
             heard.extend(
                 pairs.map(|(worker, socket)| worker.send(Command::Listen { place, socket, load: Arc::clone(&load) })),
             );
         }
+        self.draining.retain(|_, port| port.strong_count() > 0);
         heard.extend(workers.iter().map(|worker| worker.send(Command::Refresh)));
         for done in heard {
             // A worker that is busy does it a little later.
             let _ = done.recv_timeout(WORKER_PATIENCE);
         }
     }
+}
+
+/// The listeners that hold a socket.
+fn running(plan: &Plan) -> impl Iterator<Item = (ListenerId, &Listener)> {
+    let listeners = plan.listeners.iter().enumerate().map(|(at, listener)| (ListenerId(at), listener));
+    listeners.filter(|(_, listener)| listener.state == ListenerState::Running)
+}
+
+/// TCP or UDP.
+fn kind(place: Place) -> Type {
+    if place.protocol == Protocol::Quic { Type::DGRAM } else { Type::STREAM }
 }
 
 /// An address in the policy's words.
@@ -88,15 +149,15 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-fn open(bind: Bind, workers: usize, ours: bool) -> std::io::Result<Vec<TcpListener>> {
+fn open(bind: Bind, kind: Type, workers: usize, ours: bool) -> std::io::Result<Vec<Socket>> {
     match bind {
-        Bind::Address(address) => open_at(address, workers, ours),
+        Bind::Address(address) => open_at(address, kind, workers, ours),
         Bind::Port(port) => {
             let every = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
-            match open_at(every, workers, ours) {
+            match open_at(every, kind, workers, ours) {
                 Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
                     // No IPv6 here; if the reason was another one, IPv4 has it, too.
-                    open_at(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), workers, ours)
+                    open_at(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), kind, workers, ours)
                 }
                 opened => opened,
             }
@@ -104,26 +165,34 @@ fn open(bind: Bind, workers: usize, ours: bool) -> std::io::Result<Vec<TcpListen
     }
 }
 
-fn open_at(address: SocketAddr, workers: usize, ours: bool) -> std::io::Result<Vec<TcpListener>> {
+fn open_at(address: SocketAddr, kind: Type, workers: usize, ours: bool) -> std::io::Result<Vec<Socket>> {
     if !ours {
         // With SO_REUSEPORT alone, a second gateway on the same port would quietly take half of the connections.
-        bound(address, false)?;
+        bound(address, kind, false)?;
     }
     (0..workers)
         .map(|_| {
-            let socket = bound(address, true)?;
-            socket.listen(limits::ACCEPT_BACKLOG)?;
-            Ok(socket.into())
+            let socket = bound(address, kind, true)?;
+            if kind == Type::STREAM {
+                socket.listen(limits::ACCEPT_BACKLOG)?;
+            }
+            Ok(socket)
         })
         .collect()
 }
 
-fn bound(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+fn bound(address: SocketAddr, kind: Type, shared: bool) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
-    socket.set_reuse_address(true)?;
+    if kind == Type::STREAM {
+        socket.set_reuse_address(true)?;
+    } else {
+        // With SO_REUSEADDR, every UDP socket could share the port. The kernel may grant less than is asked for here.
+        let _ = socket.set_recv_buffer_size(limits::QUIC_SOCKET_BUFFER);
+        let _ = socket.set_send_buffer_size(limits::QUIC_SOCKET_BUFFER);
+    }
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -1,5 +1,6 @@
 //! From files to a policy in service.
 
+pub mod alternative;
 pub mod files;
 pub mod prepare;
 pub mod renew;

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Host;
 
+use super::alternative::Alternatives;
 use super::files::{Files, Loaded, Look};
 use super::snapshot::{Names, Snapshot};
 use crate::tls::{Material, Service};
@@ -51,10 +53,12 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         let material = Material { certificates, authorities };
         let tls = Service::build(&plan, material, previous.map(|previous| (previous.plan(), &previous.tls)))?;
         let names = Names::of(&plan);
+        let before = previous.map(|previous| (previous.plan(), &previous.alternatives));
+        let alternatives = Alternatives::of(&plan, before, Instant::now());
         let engine = Engine::build(Arc::new(plan), previous.map(|previous| &previous.engine))
             .map_err(|error| error.to_string())?;
         let generation = previous.map_or(1, |previous| previous.generation + 1);
-        Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names, tls })
+        Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names, tls, alternatives })
     });
     let (snapshot, refusal) = match built {
         Some(Ok(snapshot)) => (Some(snapshot), None),

@@ -3,11 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_dsl::plan::Plan;
 use tidegate_dsl::{CertificateFile, CertificateProblem};
 use tidegate_engine::Engine;
 
+use super::alternative::Alternatives;
 use super::snapshot::{Names, Snapshot};
 use crate::tls::files::{read_authorities, read_certificate};
 use crate::tls::{Material, Service};
@@ -80,9 +82,10 @@ fn with(old: &Snapshot, material: Material) -> Result<Snapshot, String> {
     let plan = old.plan().clone();
     let tls = Service::build(&plan, material, Some((old.plan(), &old.tls)))?;
     let names = Names::of(&plan);
+    let alternatives = Alternatives::of(&plan, Some((old.plan(), &old.alternatives)), Instant::now());
     let engine = Engine::build(Arc::new(plan), Some(&old.engine)).map_err(|error| error.to_string())?;
     let extensions = old.extensions.clone();
-    Ok(Snapshot { generation: old.generation + 1, engine, extensions, names, tls })
+    Ok(Snapshot { generation: old.generation + 1, engine, extensions, names, tls, alternatives })
 }
 
 fn words(problem: &CertificateProblem, certificate: &tidegate_dsl::plan::Certificate) -> String {

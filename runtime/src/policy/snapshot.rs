@@ -6,6 +6,7 @@ use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protoc
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Extension;
 
+use super::alternative::Alternatives;
 use crate::tls::Service;
 
 /// What a request is served by, from its first byte to its last.
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub names: Names,
     /// Certificates, and what handshakes on both sides need.
     pub tls: Service,
+    /// What HTTPS listeners say of QUIC listeners.
+    pub alternatives: Alternatives,
 }
 
 /// What makes a listener the same over reloads: an HTTPS and a QUIC listener may share a port, and one that

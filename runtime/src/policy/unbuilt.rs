@@ -51,9 +51,7 @@ fn unbuilt(plan: &Plan) -> Vec<String> {
 fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
     let tls = listener.tls.as_ref();
     used([
-        ("listener quic", listener.protocol == Protocol::Quic),
-        ("early-data", tls.is_some_and(|tls| tls.early_data)),
-        ("quic-upgrade", listener.quic_upgrade.is_some()),
+        ("early-data", listener.protocol == Protocol::Https && tls.is_some_and(|tls| tls.early_data)),
         ("compression", !listener.compression.is_empty()),
         ("tracing", listener.tracing.is_some()),
     ])

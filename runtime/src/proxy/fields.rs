@@ -92,7 +92,7 @@ pub(crate) fn has_known_coding(headers: &HeaderMap) -> bool {
 }
 
 /// The announced length of a body (RFC 9110, 8.6: digits only).
-pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(CONTENT_LENGTH)?.as_bytes();
     value.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, HOST, TE};
+use http::header::{ALT_SVC, CONNECTION, HOST, TE};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use tidegate_dsl::plan::{GroupId, GroupProtocol, Listener, ListenerId};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
@@ -65,6 +65,9 @@ pub async fn serve(state: Rc<StreamState>, request: Request<ClientBody>) -> Resu
         state.connection.finish();
     } else if last {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(alternative) = view.snapshot.alternatives.value(id, served.started) {
+        response.headers_mut().insert(ALT_SVC, alternative);
     }
     state.begin_answer();
     Ok(response)

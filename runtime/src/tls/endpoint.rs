@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use tidegate_dsl::plan::{CipherSuite, KeyExchangeGroup, Listener, ListenerTls, Plan, Protocol, TlsPolicy, TlsVersion};
 
 use super::Material;
 use super::resolver::Resolver;
+use crate::limits;
 
 /// What the handshakes of a listener need. Shared by all workers.
 #[derive(Debug)]
@@ -70,12 +71,24 @@ impl Endpoint {
         let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as Arc<_>);
         config.ignore_client_order = true;
         config.alpn_protocols = protocols(listener.protocol, tls);
-        // Sessions are in tickets alone: they serve all workers without a lock, and cost nothing to keep.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = match previous.filter(|previous| same_trust(previous.trust.as_ref(), trust.as_ref())) {
-            Some(previous) => Arc::clone(&previous.config.ticketer),
-            None => new_ticketer().map_err(|error| say(&error))?,
-        };
+        let previous = previous.filter(|previous| same_trust(previous.trust.as_ref(), trust.as_ref()));
+        if tls.early_data && listener.protocol == Protocol::Quic {
+            // A session that is remembered, and forgotten at its first use, is what keeps a replay out (RFC 8446, 8.1).
+            let previous = previous.filter(|previous| previous.config.max_early_data_size > 0);
+            config.session_storage = match previous {
+                Some(previous) => Arc::clone(&previous.config.session_storage),
+                None => ServerSessionMemoryCache::new(limits::EARLY_DATA_SESSIONS),
+            };
+            // What QUIC's own windows do not bound is not bounded here (RFC 9001, 4.6.1).
+            config.max_early_data_size = u32::MAX;
+        } else {
+            // Sessions are in tickets alone: they serve all workers without a lock, and cost nothing to keep.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.ticketer = match previous.filter(|previous| previous.config.ticketer.enabled()) {
+                Some(previous) => Arc::clone(&previous.config.ticketer),
+                None => new_ticketer().map_err(|error| say(&error))?,
+            };
+        }
         Ok(Self { config: Arc::new(config), resolver, clients, trust })
     }
 }

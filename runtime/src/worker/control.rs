@@ -15,6 +15,7 @@ use tracing::error;
 use super::{ListenerLoad, Shared, Slot, Worker, accept};
 use crate::limits;
 use crate::policy::snapshot::Place;
+use crate::quic::accept::{QuicListener, Seat};
 
 /// What a worker is told. The gateway alone sends these, a few at each reload, so the queue needs no bound.
 pub enum Command {
@@ -23,7 +24,7 @@ pub enum Command {
         /// Where it is bound, and what is spoken there.
         place: Place,
         /// This worker's own socket.
-        socket: std::net::TcpListener,
+        socket: ListenerSocket,
         /// The count over all workers.
         load: Arc<ListenerLoad>,
     },
@@ -40,6 +41,14 @@ pub enum Command {
     Drain(Duration),
 }
 
+/// A listener's socket of one worker.
+pub enum ListenerSocket {
+    /// HTTP and HTTPS.
+    Tcp(std::net::TcpListener),
+    /// QUIC.
+    Quic(Seat),
+}
+
 /// The gateway's end of a worker.
 pub struct WorkerHandle {
     commands: UnboundedSender<(Command, mpsc::Sender<()>)>,
@@ -51,7 +60,7 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// The system has no thread, or no event queue, to give.
-    pub fn start(index: usize, shared: Arc<Shared>) -> io::Result<Self> {
+    pub fn start(index: u16, shared: Arc<Shared>) -> io::Result<Self> {
         let (commands, inbox) = unbounded_channel();
         // The event loop stays on the thread that builds it; the first word from there says whether that worked.
         let (ready, started) = mpsc::channel();
@@ -63,7 +72,7 @@ impl WorkerHandle {
             match built {
                 Ok(runtime) => {
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(run(Worker::new(shared), inbox));
+                    runtime.block_on(run(Worker::new(index, shared), inbox));
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -91,11 +100,11 @@ impl WorkerHandle {
     }
 }
 
-/// The sockets of one worker.
-type Slots = RefCell<HashMap<Place, Rc<Slot>>>;
+/// The listeners of one worker.
+type Listening = RefCell<HashMap<Place, (Rc<Slot>, Option<Rc<QuicListener>>)>>;
 
 async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Sender<()>)>) {
-    let slots = Slots::default();
+    let listening = Listening::default();
     let mut tick = tokio::time::interval(limits::TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let drain = loop {
@@ -104,14 +113,14 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
             command = inbox.recv() => match command {
                 Some((Command::Drain(drain), _)) => break drain,
                 Some((command, done)) => {
-                    obey(command, &slots, &worker);
+                    obey(command, &listening, &worker);
                     let _ = done.send(());
                 }
                 None => break Duration::ZERO,
             },
         }
     };
-    for slot in slots.borrow().values() {
+    for (slot, _) in listening.borrow().values() {
         slot.close();
     }
     // The accept loops run once more, to take what the kernel had accepted.
@@ -119,30 +128,44 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
     drain_all(&worker, drain, &mut tick).await;
 }
 
-fn obey(command: Command, slots: &Slots, worker: &Rc<Worker>) {
+fn obey(command: Command, listening: &Listening, worker: &Rc<Worker>) {
     match command {
         Command::Listen { place, socket, load } => {
             let Some(slot) = Slot::new(place, load, worker.view()).map(Rc::new) else { return };
-            match tokio::net::TcpListener::from_std(socket) {
-                Ok(socket) => {
-                    slots.borrow_mut().insert(place, Rc::clone(&slot));
-                    tokio::task::spawn_local(accept::run(socket, slot, Rc::clone(worker)));
+            match listen(socket, &slot, worker) {
+                Ok(quic) => {
+                    listening.borrow_mut().insert(place, (slot, quic));
                 }
                 Err(error) => error!(bind = ?place.bind, %error, "a worker cannot watch its socket"),
             }
         }
         Command::Unlisten { place, drain } => {
-            if let Some(slot) = slots.borrow_mut().remove(&place) {
+            if let Some((slot, _)) = listening.borrow_mut().remove(&place) {
                 slot.close();
                 tokio::task::spawn_local(drain_slot(slot, Rc::clone(worker), drain));
             }
         }
         Command::Refresh | Command::Drain(_) => {
-            for slot in slots.borrow().values() {
+            for (slot, quic) in listening.borrow().values() {
                 slot.view(worker);
+                if let Some(quic) = quic {
+                    quic.adopt(slot, worker);
+                }
             }
             worker.pools.retain_used();
         }
+    }
+}
+
+/// Begins to take connections.
+fn listen(socket: ListenerSocket, slot: &Rc<Slot>, worker: &Rc<Worker>) -> io::Result<Option<Rc<QuicListener>>> {
+    match socket {
+        ListenerSocket::Tcp(socket) => {
+            let socket = tokio::net::TcpListener::from_std(socket)?;
+            tokio::task::spawn_local(accept::run(socket, Rc::clone(slot), Rc::clone(worker)));
+            Ok(None)
+        }
+        ListenerSocket::Quic(seat) => QuicListener::start(seat, slot, worker).map(Some),
     }
 }
 
@@ -173,6 +196,9 @@ async fn drain_all(worker: &Rc<Worker>, drain: Duration, tick: &mut tokio::time:
         }
     }
     worker.each_connection(|connection| connection.abort());
-    tokio::task::yield_now().await;
+    // The connections' tasks end, and then those below them have the last word to send (QUIC).
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
     worker.access_log.flush();
 }

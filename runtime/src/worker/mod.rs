@@ -25,7 +25,7 @@ use crate::telemetry::trouble::Trouble;
 use crate::tls::crowd::Crowd;
 use crate::upstream::pool::Pools;
 
-pub use control::{Command, WorkerHandle};
+pub use control::{Command, ListenerSocket, WorkerHandle};
 pub use slot::{ListenerLoad, Slot};
 pub use view::View;
 
@@ -63,6 +63,8 @@ impl Shared {
 
 /// The state of one worker; lives on its thread.
 pub struct Worker {
+    /// Its number, from 0.
+    pub index: u16,
     /// What it shares with the others.
     pub shared: Arc<Shared>,
     /// The current policy with what this worker holds for it.
@@ -93,12 +95,13 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without listeners.
-    pub fn new(shared: Arc<Shared>) -> Rc<Self> {
+    pub fn new(index: u16, shared: Arc<Shared>) -> Rc<Self> {
         let snapshot = shared.snapshot();
         let pools = Pools::default();
         let view = RefCell::new(Rc::new(View::new(snapshot, None, &pools)));
         let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
         Rc::new(Self {
+            index,
             access_log: AccessLog::new(shared.log.clone()),
             view,
             connections: RefCell::default(),

@@ -1,0 +1,173 @@
+//! Takes connections from a worker's QUIC endpoint.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use quinn::{Endpoint, Incoming, Runtime, ServerConfig, TokioRuntime};
+use tokio::sync::mpsc::Receiver;
+use tracing::warn;
+
+use super::config;
+use super::port::Port;
+use super::socket::{Datagram, WorkerSocket};
+use crate::downstream::h3;
+use crate::downstream::open::Counted;
+use crate::limits;
+use crate::worker::{Slot, Worker};
+
+/// What a worker gets to serve a QUIC listener.
+pub struct Seat {
+    /// What it shares with the other workers.
+    pub port: Arc<Port>,
+    /// Its own socket.
+    pub socket: std::net::UdpSocket,
+    /// Its end of its inbox.
+    pub inbox: Receiver<Datagram>,
+}
+
+/// A QUIC listener on one worker.
+pub struct QuicListener {
+    endpoint: Endpoint,
+    port: Arc<Port>,
+    /// The generation whose settings new connections get.
+    generation: Cell<u64>,
+    /// These settings.
+    config: RefCell<Option<Arc<ServerConfig>>>,
+    /// Handshakes under way.
+    handshakes: Cell<u32>,
+}
+
+impl QuicListener {
+    /// Begins to take connections.
+    ///
+    /// # Errors
+    /// The system's, if the socket cannot be watched.
+    pub fn start(seat: Seat, slot: &Rc<Slot>, worker: &Rc<Worker>) -> io::Result<Rc<Self>> {
+        let Seat { port, socket, inbox } = seat;
+        let runtime = Arc::new(TokioRuntime);
+        let udp = runtime.wrap_udp_socket(socket)?;
+        let socket = WorkerSocket::new(udp, Arc::clone(&port), worker.index, inbox);
+        let endpoint =
+            Endpoint::new_with_abstract_socket(port.endpoint_config(worker.index), None, Arc::new(socket), runtime)?;
+        let listener = Rc::new(Self {
+            endpoint,
+            port,
+            generation: Cell::new(0),
+            config: RefCell::new(None),
+            handshakes: Cell::new(0),
+        });
+        listener.adopt(slot, worker);
+        tokio::task::spawn_local(run(Rc::clone(&listener), Rc::clone(slot), Rc::clone(worker)));
+        Ok(listener)
+    }
+
+    /// Gives new connections the settings of the policy in service; those that are open keep theirs.
+    pub fn adopt(&self, slot: &Slot, worker: &Worker) {
+        let (view, id) = slot.view(worker);
+        let generation = view.snapshot.generation;
+        if self.generation.replace(generation) == generation || slot.is_closed() {
+            return;
+        }
+        let crypto = config::crypto(&view.snapshot, id);
+        if let (Some(listener), Some(crypto)) = (view.snapshot.plan().listeners.get(id.0), crypto) {
+            let config = self.port.server_config(listener, crypto);
+            self.endpoint.set_server_config(Some(config.clone()));
+            *self.config.borrow_mut() = Some(Arc::new(config));
+        }
+    }
+}
+
+async fn run(listener: Rc<QuicListener>, slot: Rc<Slot>, worker: Rc<Worker>) {
+    while !slot.is_closed() {
+        let incoming = tokio::select! {
+            incoming = listener.endpoint.accept() => incoming,
+            () = slot.closing.notified() => break,
+        };
+        let Some(incoming) = incoming else { break };
+        admit(incoming, &listener, &slot, &worker);
+    }
+    // The socket stays open for the connections that are left. Whoever comes meanwhile hears at once that nobody is there.
+    loop {
+        tokio::select! {
+            incoming = listener.endpoint.accept() => match incoming {
+                Some(incoming) => incoming.refuse(),
+                None => return,
+            },
+            () = listener.endpoint.wait_idle() => return,
+        }
+    }
+}
+
+/// Decides on a client's first packet, before it costs more than itself.
+fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worker: &Rc<Worker>) {
+    let under_way = listener.handshakes.get();
+    if under_way >= limits::QUIC_RETRY_FROM && incoming.may_retry() {
+        // Its address may be forged: it is to show that it gets what is sent there (RFC 9000, 8.1.2). Nothing is kept.
+        let _ = incoming.retry();
+        return;
+    }
+    let read = |listener: &tidegate_dsl::plan::Listener, _: &_| {
+        (listener.limits.connections, listener.tls.as_ref().is_some_and(|tls| tls.early_data))
+    };
+    let Some((limit, early_data)) = slot.with_listener(worker, read) else { return incoming.refuse() };
+    if under_way >= limits::QUIC_HANDSHAKES || !slot.load.admit(limit) {
+        if worker.trouble.may_write("connections") {
+            warn!(bind = ?slot.place.bind, limit, under_way, "a QUIC connection was refused: too many connections or handshakes");
+        }
+        return incoming.refuse();
+    }
+    // Certificates are those of this moment, not of the last reload.
+    listener.adopt(slot, worker);
+    let Some(config) = listener.config.borrow().clone() else { return incoming.refuse() };
+    let counted = Counted(Rc::clone(slot));
+    let handshake = Handshake::new(Rc::clone(listener));
+    tokio::task::spawn_local(connect(incoming, config, early_data, handshake, counted, Rc::clone(worker)));
+}
+
+/// Completes a handshake, and serves the connection.
+async fn connect(
+    incoming: Incoming,
+    config: Arc<ServerConfig>,
+    early_data: bool,
+    handshake: Handshake,
+    counted: Counted,
+    worker: Rc<Worker>,
+) {
+    // Errors here are the client's, who hears of them in the handshake.
+    let Ok(connecting) = incoming.accept_with(config) else { return };
+    let connection = if early_data {
+        let Ok((connection, complete)) = connecting.into_0rtt() else { return };
+        let held = connection.clone();
+        tokio::task::spawn_local(async move {
+            let _handshake = handshake;
+            if tokio::time::timeout(limits::QUIC_HANDSHAKE_TIME, complete).await.is_err() {
+                held.close(quinn::VarInt::from_u32(0), b"the handshake took too long");
+            }
+        });
+        connection
+    } else {
+        let connected = tokio::time::timeout(limits::QUIC_HANDSHAKE_TIME, connecting).await;
+        drop(handshake);
+        let Ok(Ok(connection)) = connected else { return };
+        connection
+    };
+    h3::serve(connection, Rc::clone(&counted.0), worker).await;
+}
+
+/// Counts a handshake while it is under way.
+struct Handshake(Rc<QuicListener>);
+
+impl Handshake {
+    fn new(listener: Rc<QuicListener>) -> Self {
+        listener.handshakes.set(listener.handshakes.get() + 1);
+        Self(listener)
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.0.handshakes.set(self.0.handshakes.get() - 1);
+    }
+}

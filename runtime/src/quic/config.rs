@@ -1,0 +1,38 @@
+//! What a listener's words mean for QUIC.
+
+use std::sync::Arc;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{IdleTimeout, TransportConfig, VarInt};
+use tidegate_dsl::plan::{Listener, ListenerId};
+
+use crate::limits;
+use crate::policy::snapshot::Snapshot;
+
+/// The transport's bounds for this listener.
+pub fn transport(listener: &Listener) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(listener.limits.streams))
+        .max_concurrent_uni_streams(VarInt::from_u32(limits::QUIC_CLIENT_STREAMS))
+        .stream_receive_window(VarInt::from_u32(limits::QUIC_STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(limits::QUIC_RECEIVE_WINDOW))
+        .send_window(limits::QUIC_SEND_WINDOW)
+        .max_idle_timeout(silence(listener))
+        .datagram_receive_buffer_size(None);
+    transport
+}
+
+/// How long not a single packet may come. A client that waits for a slow backend sends none, so that this is longer
+/// than either timeout; both are counted above QUIC, by requests.
+fn silence(listener: &Listener) -> Option<IdleTimeout> {
+    let longest = listener.idle_timeout.max(listener.request_timeout) + limits::QUIC_SILENCE_MARGIN;
+    IdleTimeout::try_from(longest).ok()
+}
+
+/// The TLS of a QUIC listener, with the certificates of this policy.
+pub fn crypto(snapshot: &Snapshot, id: ListenerId) -> Option<Arc<QuicServerConfig>> {
+    let tls = Arc::clone(&snapshot.tls.endpoint(id)?.config);
+    // Fails only without the suite that first packets are protected with, and QUIC listeners have all of TLS 1.3.
+    QuicServerConfig::try_from(tls).ok().map(Arc::new)
+}

@@ -1,0 +1,98 @@
+//! What the workers share of a QUIC listener: the keys of its connection ids and tokens, and each worker's inbox.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use quinn::crypto::ServerConfig as Crypto;
+use quinn::{EndpointConfig, ServerConfig};
+use tidegate_dsl::plan::Listener;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::cid::{self, CidKeys, WorkerCids};
+use super::config;
+use super::socket::Datagram;
+use crate::limits;
+
+/// A QUIC listener over all workers; lives as long as its sockets.
+pub struct Port {
+    /// What makes and reads connection ids.
+    pub keys: Arc<CidKeys>,
+    /// Where each worker takes packets of its connections that others received.
+    pub inboxes: Vec<Sender<Datagram>>,
+    /// The key of stateless resets, one for all workers.
+    endpoint: EndpointConfig,
+    /// The key of Retry tokens, one for all workers and reloads.
+    server: ServerConfig,
+    /// The listener that was at this address before and may still have connections.
+    previous: Weak<Port>,
+    /// The listener that is at this address now, if this one is closed. The kernel spreads packets over the sockets of
+    /// both.
+    next: OnceLock<Weak<Port>>,
+}
+
+/// Whose a packet is.
+pub enum Owner {
+    /// Of the worker that received it.
+    Ours,
+    /// Of another worker, or of another listener at this address.
+    Other(Arc<Port>, u16),
+}
+
+impl Port {
+    /// A listener for so many workers, and each one's end of its inbox.
+    pub fn new(workers: usize, crypto: Arc<dyn Crypto>, previous: Weak<Self>) -> (Arc<Self>, Vec<Receiver<Datagram>>) {
+        let (inboxes, ends) = (0..workers).map(|_| channel(limits::QUIC_HAND_OVER)).unzip();
+        let mut endpoint = EndpointConfig::default();
+        // Drafts are gone; a client that speaks only those is told so.
+        endpoint.supported_versions(vec![1]);
+        let server = ServerConfig::with_crypto(crypto);
+        let (keys, next) = (Arc::default(), OnceLock::new());
+        (Arc::new(Self { keys, inboxes, endpoint, server, previous, next }), ends)
+    }
+
+    /// Takes over from the listener that was here before.
+    pub fn succeed(self: &Arc<Self>) {
+        if let Some(previous) = self.previous.upgrade() {
+            // It has one successor: a second one comes after the first, whose own successor it is.
+            let _ = previous.next.set(Arc::downgrade(self));
+        }
+    }
+
+    /// Whose a packet is that this worker received.
+    pub fn owner(self: &Arc<Self>, packet: &[u8], worker: u16) -> Owner {
+        let cid = cid::destination(packet);
+        let of = |port: &Arc<Self>| Some((Arc::clone(port), port.keys.owner(cid?)?));
+        if let Some(owner) = cid.and_then(|cid| self.keys.owner(cid)) {
+            return if owner == worker { Owner::Ours } else { Owner::Other(Arc::clone(self), owner) };
+        }
+        if let Some((port, owner)) = self.previous.upgrade().as_ref().and_then(of) {
+            return Owner::Other(port, owner);
+        }
+        // A closed listener has no use for what begins a connection.
+        match self.next.get().and_then(Weak::upgrade) {
+            Some(next) => {
+                let owner = of(&next).map_or(worker, |(_, owner)| owner);
+                Owner::Other(next, owner)
+            }
+            None => Owner::Ours,
+        }
+    }
+
+    /// The settings of a worker's endpoint.
+    pub fn endpoint_config(&self, worker: u16) -> EndpointConfig {
+        let mut config = self.endpoint.clone();
+        let keys = Arc::clone(&self.keys);
+        config.cid_generator(move || Box::new(WorkerCids::new(Arc::clone(&keys), worker)));
+        config
+    }
+
+    /// The settings of new connections.
+    pub fn server_config(&self, listener: &Listener, crypto: Arc<dyn Crypto>) -> ServerConfig {
+        let mut server = self.server.clone();
+        server.crypto = crypto;
+        server.transport = Arc::new(config::transport(listener));
+        server.max_incoming(limits::QUIC_INCOMING);
+        server.incoming_buffer_size(limits::QUIC_INCOMING_BYTES);
+        server.incoming_buffer_size_total(limits::QUIC_INCOMING_BYTES_TOTAL);
+        server
+    }
+}

@@ -1,0 +1,165 @@
+//! QUIC below HTTP/3: packets that no well-behaved client of today sends.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use tidegate_tests::http3::{Http3, address, quic_client, run, tls};
+use tidegate_tests::pki::Authority;
+use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy};
+
+const ID: &[u8; 8] = b"\x11\x22\x33\x44\x55\x66\x77\x88";
+
+fn start(backend: &Backend) -> (Gateway, Authority) {
+    let authority = Authority::new("tests");
+    let policy = Policy::to(backend)
+        .top("gateway { workers 2 }")
+        .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
+        .top("listener quic fast { address 127.0.0.1:@port; certificate site; rules main }");
+    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
+    (gateway, authority)
+}
+
+fn socket(port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(address(port)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// The answer to a packet of the given parts, filled up to the length that a first packet has.
+fn ask(port: u16, parts: &[&[u8]]) -> Vec<u8> {
+    let mut packet = parts.concat();
+    packet.resize(1200, 0);
+    let socket = socket(port);
+    socket.send(&packet).unwrap();
+    let mut answer = vec![0; 2000];
+    let length = socket.recv(&mut answer).unwrap();
+    answer.truncate(length);
+    answer
+}
+
+/// The versions of a list.
+fn versions(bytes: &[u8]) -> Vec<u32> {
+    assert_eq!(bytes.len() % 4, 0);
+    bytes.chunks(4).map(|version| u32::from_be_bytes(version.try_into().unwrap())).collect()
+}
+
+#[test]
+fn versions_are_negotiated() {
+    let backend = Backend::start(Behaviour::Echo);
+    let (gateway, _) = start(&backend);
+    // A version of the future (RFC 9000, 15 reserves these numbers).
+    let answer = ask(gateway.port(), &[&[0xc0, 0x5a, 0x6a, 0x7a, 0x8a, 8], ID, &[3, 1, 2, 3]]);
+    assert_eq!(answer[0] & 0x80, 0x80);
+    // Version 0, and the ids swapped.
+    assert_eq!(answer[1..5], [0; 4]);
+    assert_eq!(answer[5..18], [&[3, 1, 2, 3, 8][..], ID].concat());
+    assert!(versions(&answer[18..]).contains(&1));
+}
+
+#[test]
+fn clients_of_google_quic_learn_that_we_do_not_speak_it() {
+    let backend = Backend::start(Behaviour::Echo);
+    let (gateway, _) = start(&backend);
+    // Public flags: a version, an id of 8 bytes, a packet number of one. Then a packet number, a hash, a frame.
+    let answer = ask(gateway.port(), &[&[0x09], ID, b"Q043", &[1]]);
+    assert_eq!(answer[..9], [&[0x09][..], ID].concat(), "a public header with the client's id");
+    assert!(versions(&answer[9..]).contains(&1));
+    // The client's own version is not in the list, or it would not fall back.
+    assert!(!versions(&answer[9..]).contains(&u32::from_be_bytes(*b"Q043")));
+
+    let answer = ask(gateway.port(), &[&[0xc3], b"Q046", &[0x50], ID, &[0, 0, 0, 1]]);
+    assert_eq!(answer[0] & 0x80, 0x80);
+    assert_eq!(answer[1..6], [0, 0, 0, 0, 0x05], "version 0, no id of the client's, one of 8 bytes");
+    assert_eq!(answer[6..14], *ID);
+    assert!(versions(&answer[14..]).contains(&1));
+
+    let answer = ask(gateway.port(), &[&[0xc0], b"Q050", &[8], ID, &[0, 0]]);
+    assert_eq!(answer[1..15], [&[0, 0, 0, 0, 0, 8][..], ID].concat());
+    assert!(versions(&answer[15..]).contains(&1));
+}
+
+#[test]
+fn noise_is_not_answered_and_does_no_harm() {
+    let backend = Backend::start(Behaviour::Echo);
+    let (gateway, authority) = start(&backend);
+    let socket = socket(gateway.port());
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for length in 0..1400 {
+        let mut packet = vec![0; length];
+        for byte in &mut packet {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            *byte = random.to_le_bytes()[0];
+        }
+        socket.send(&packet).unwrap();
+    }
+    assert_eq!(run(async { Http3::connect(gateway.port(), &authority).await.get("/").await.status }), 200);
+}
+
+/// First packets of so many connections, each with a key exchange of its own, that were sent to nobody.
+fn initials(authority: &Authority, count: usize) -> Vec<Vec<u8>> {
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    nobody.set_nonblocking(true).unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    run(async {
+        let endpoint = quic_client(tls(authority));
+        let mut packets = Vec::new();
+        let mut ids = std::collections::HashSet::new();
+        while packets.len() < count {
+            let connecting: Vec<_> = (0..50).map(|_| endpoint.connect(address(port), "localhost").unwrap()).collect();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let mut packet = [0; 1500];
+            while let Ok(length) = nobody.recv(&mut packet) {
+                // An Initial, and the first of its connection: the id says whose it is.
+                if packet[0] & 0xf0 == 0xc0 && length >= 1200 && ids.insert(packet[6..14].to_vec()) {
+                    packets.push(packet[..length].to_vec());
+                }
+            }
+            drop(connecting);
+        }
+        packets
+    })
+}
+
+#[test]
+fn a_flood_of_first_packets_costs_bounded_memory_and_others_are_served() {
+    const FLOOD: usize = 4000;
+    let backend = Backend::start(Behaviour::Echo);
+    let (gateway, authority) = start(&backend);
+    let packets = initials(&authority, FLOOD);
+    run(async {
+        let mut client = Http3::connect(gateway.port(), &authority).await;
+        assert_eq!(client.get("/").await.status, 200);
+    });
+    let before = gateway.usage().resident;
+    let sockets: Vec<_> = (0..8).map(|_| socket(gateway.port())).collect();
+    for socket in &sockets {
+        socket.set_nonblocking(true).unwrap();
+    }
+    let (mut retries, mut served) = (0, 0);
+    for (number, packet) in packets.iter().enumerate() {
+        let socket = &sockets[number % sockets.len()];
+        // A full buffer drops it, as the network would.
+        let _ = socket.send(packet);
+        let mut answer = [0; 1500];
+        while let Ok(length) = socket.recv(&mut answer) {
+            // A long header of type Retry (RFC 9000, 17.2.5).
+            retries += usize::from(length > 0 && answer[0] & 0xf0 == 0xf0);
+        }
+        if number % 500 == 499 {
+            // A new client in the middle of it: it answers the Retry that it gets.
+            served += run(async {
+                usize::from(Http3::connect(gateway.port(), &authority).await.get("/").await.status == 200)
+            });
+        }
+    }
+    assert_eq!(served, FLOOD / 500);
+    assert!(retries > 0, "clients have to show their address while handshakes pile up");
+    let grown = gateway.usage().resident.saturating_sub(before);
+    // Two workers, each with at most 200 handshakes begun without Retry.
+    assert!(grown < 64 * 1024 * 1024, "{grown} bytes for {FLOOD} first packets");
+}
