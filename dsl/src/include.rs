@@ -238,7 +238,7 @@ impl Reader<'_> {
 }
 
 /// A path without `.` and, where that is plain, without `..`: what two spellings of one file have in common.
-fn plain(path: &Path) -> PathBuf {
+pub fn plain(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

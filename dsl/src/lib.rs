@@ -13,6 +13,7 @@ mod check;
 pub mod codes;
 mod diagnostic;
 pub mod diff;
+pub mod editor;
 mod format;
 mod include;
 mod parse;
@@ -32,7 +33,7 @@ use std::path::{Path, PathBuf};
 pub use certificate_facts::{AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use format::format;
-pub use include::fits as fits_pattern;
+pub use include::{fits as fits_pattern, plain as plain_path};
 pub use policy_test::{Expectation, Expected, PolicyTest};
 pub use source::{Position, Source, SourceId, Sources, Span};
 

@@ -103,7 +103,7 @@ impl Sources {
     }
 
     /// Every text, in the order in which they were added.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
+    pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
         self.sources.iter().enumerate().map(|(at, source)| (SourceId(offset(at)), source))
     }
 

@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -39,6 +40,17 @@ fn holds(path: &str, made: &str) {
 #[test]
 fn the_reference_is_made_from_the_vocabulary() {
     holds("docs/language.md", &reference::language());
+}
+
+#[test]
+fn the_grammar_of_editors_is_made_from_the_vocabulary() {
+    let made = reference::grammar();
+    holds("editors/tidegate.tmLanguage.json", &made);
+    holds("editors/vscode/tidegate.tmLanguage.json", &made);
+    let words: HashSet<&str> = made.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).collect();
+    for word in Place::ALL.iter().flat_map(|place| place.words()) {
+        assert!(words.contains(word.name), "the grammar lacks `{}`", word.name);
+    }
 }
 
 /// What examples may name.

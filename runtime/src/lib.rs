@@ -11,6 +11,7 @@ pub mod failure;
 pub mod gateway;
 pub mod http2;
 pub mod limits;
+pub mod lsp;
 pub mod plain;
 pub mod policy;
 pub mod proxy;

@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 
 use self::args::{Args, Line};
 use self::listener_tls::place_policies;
-use self::names::{Kind, Names};
+use self::names::Names;
 use self::networks::holds_everybody;
 use self::reach_tls::{Gathered, Owner};
 use crate::codes;
@@ -56,6 +56,7 @@ use crate::vocabulary::{Place, Word};
 use crate::{Loader, ModuleFacts};
 
 pub(crate) use self::include::includes;
+pub use self::names::Kind;
 
 /// Makes the plan and the tests of a policy: its first file, and those that are included, which are the `whole` of it if
 /// each could be read. `None` after an error; the caller also looks at the sink.

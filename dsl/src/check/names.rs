@@ -12,16 +12,24 @@ use crate::suggest;
 use crate::tree::{Item, ItemKind};
 use crate::vocabulary::Place;
 
-/// What is declared.
+/// What is declared under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// `list`
     List,
+    /// `extension`
     Extension,
+    /// `server-group`
     Group,
+    /// `rules`
     Rules,
+    /// `listener`
     Listener,
+    /// `certificate`
     Certificate,
+    /// `ca`
     Ca,
+    /// `tls-policy`
     TlsPolicy,
 }
 
@@ -43,7 +51,7 @@ impl Kind {
     }
 
     /// The word that declares it.
-    pub(crate) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::List => "list",
             Self::Extension => "extension",

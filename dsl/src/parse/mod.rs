@@ -4,8 +4,10 @@
 //! missing or stray brace would spoil.
 
 mod lines;
+mod open;
 mod structure;
 
+pub(crate) use self::open::{Token, open_end};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::source::{Source, SourceId, Span};

@@ -1,7 +1,11 @@
-//! The reference of the language: chapters of prose, which stand in `language.md` beside this file, and every word of
+//! What is made from the vocabulary for people and editors. Here, the reference of the language: chapters of prose, which stand in `language.md` beside this file, and every word of
 //! the vocabulary in its chapter.
 
+mod grammar;
+
 use std::fmt::Write as _;
+
+pub use grammar::grammar;
 
 use crate::plan::CipherSuite;
 use crate::vocabulary::{Place, Role, Word};
@@ -23,6 +27,38 @@ pub fn language() -> String {
         }
     }
     page
+}
+
+/// A word at its place, in Markdown: what an editor shows of it.
+pub fn word(place: Place, word: &Word) -> String {
+    let mut page = format!("`{}` — {}\n\n{}.", word.usage(), place.title(), word.short);
+    if !word.more.is_empty() {
+        let _ = write!(page, " {}", without_links(word.more));
+    }
+    let range = word.range().map(|range| format!("Range: {range}."));
+    let default = word.default_text().map(|default| format!("Default: `{default}`."));
+    let facts: Vec<String> = range.into_iter().chain(default).collect();
+    if !facts.is_empty() {
+        let _ = write!(page, "\n\n{}", facts.join(" "));
+    }
+    let example = place.example(word);
+    if !example.is_empty() {
+        let _ = write!(page, "\n\n```tidegate\n{example}\n```");
+    }
+    page
+}
+
+/// A sentence without its links into the reference, which lead nowhere in an editor.
+fn without_links(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once("](#") {
+        let label = before.rfind('[').unwrap_or(0);
+        out.push_str(&before[..label]);
+        out.push_str(before[label..].trim_start_matches('['));
+        rest = link.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    out + rest
 }
 
 /// The words that a line stands for, if it is such a line.
@@ -99,6 +135,16 @@ fn suites(page: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_shown_with_all_that_the_table_holds() {
+        let timeout = Place::Listener.find("request-timeout").expect("a word");
+        assert_eq!(
+            word(Place::Listener, timeout),
+            "`request-timeout D` — in a `listener`\n\nhow long a peer may stay silent within a request. See Timeouts.\n\n\
+             Range: 1s to 1h. Default: `1m`.\n\n```tidegate\nrequest-timeout 2m\n```"
+        );
+    }
 
     #[test]
     fn every_word_has_its_chapter() {

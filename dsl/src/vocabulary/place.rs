@@ -288,6 +288,32 @@ impl Place {
         self.words().iter().find(|word| word.name == name)
     }
 
+    /// Whether each of its words begins a line; else they stand behind another one on its line, or within a text.
+    pub fn is_block(self) -> bool {
+        matches!(
+            self,
+            Self::File
+                | Self::Gateway
+                | Self::AccessLog
+                | Self::Certificate
+                | Self::Ca
+                | Self::TlsPolicy
+                | Self::Tracing
+                | Self::Admin
+                | Self::Test
+                | Self::Listener
+                | Self::ListenerLimits
+                | Self::ServerGroup
+                | Self::HealthCheck
+                | Self::Extension
+                | Self::ExtensionLimits
+                | Self::Rules
+                | Self::Rule
+                | Self::OnResponse
+                | Self::Cors
+        )
+    }
+
     /// The place in words: "a word of `listener`".
     pub fn title(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod check;
+mod completion;
 mod explain;
 mod fmt;
 mod help;
@@ -104,6 +105,17 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Serve an editor: the language server, on standard input and output.
+    Lsp {
+        /// For editors that say so; there is no other way.
+        #[arg(long, hide = true)]
+        stdio: bool,
+    },
+    /// Print the script that completes the command line in a shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Explain a diagnostic, with an example; without a code, list the commands.
     Help {
         /// The code of the diagnostic, `E0401`; or a command.
@@ -179,6 +191,8 @@ pub fn main() -> ExitCode {
             explain::explain(&file, &explain::Asked { request, headers, from, listener, json })
         }
         Command::Test { files } => test::test(&files),
+        Command::Lsp { stdio: _ } => crate::lsp::run(),
+        Command::Completion { shell } => completion::completion(shell),
         Command::Help { code } => help::help(code.as_deref()),
         Command::Demo { what: Some(Demo::Certificates { folder, names }), .. } => {
             certificates::certificates(&folder, &names)

@@ -1,0 +1,18 @@
+// Starts `tidegate lsp` and speaks to it. Everything else is the language server's.
+const { workspace } = require("vscode");
+const { LanguageClient } = require("vscode-languageclient/node");
+
+let client;
+
+exports.activate = () => {
+    const command = workspace.getConfiguration("tidegate").get("path");
+    client = new LanguageClient(
+        "tidegate",
+        "Tidegate",
+        { command, args: ["lsp"] },
+        { documentSelector: [{ language: "tidegate" }] },
+    );
+    return client.start();
+};
+
+exports.deactivate = () => client?.stop();

@@ -1,0 +1,211 @@
+//! The language server, as an editor uses it.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tidegate_tests::{Editor, guest, shipped};
+
+const POLICY: &str = "tidegate 1
+
+server-group web { server 127.0.0.1:8081 }
+
+listener http main {
+    prot 8080
+    rules site
+}
+
+rules site {
+    rule api {
+        when host is \"ü𝄞.example\"; forward wbe
+    }
+    otherwise { forward web }
+}
+";
+
+fn uri(path: &Path) -> String {
+    format!("file://{}", path.display())
+}
+
+/// Line and UTF-16 column of the first place of a piece of a text.
+fn place(text: &str, piece: &str) -> Value {
+    let at = text.find(piece).unwrap();
+    let before = &text[..at];
+    let line = before.matches('\n').count();
+    let column = before.rsplit('\n').next().unwrap().encode_utf16().count();
+    json!({ "line": line, "character": column })
+}
+
+fn at(uri: &str, text: &str, piece: &str) -> Value {
+    json!({ "textDocument": { "uri": uri }, "position": place(text, piece) })
+}
+
+fn labels(items: &Value) -> Vec<String> {
+    items.as_array().unwrap().iter().map(|item| item["label"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_mistake_is_underlined_completed_hovered_mended_and_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = uri(&folder.path().join("policy.gate"));
+    let mut editor = Editor::start(folder.path());
+    editor.open(&uri, POLICY);
+
+    // Underlined: the very words, with their codes, counted in the editor's columns.
+    let said = editor.underlined(&uri);
+    let codes: Vec<_> = said.iter().map(|said| said["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["E0201", "E0301"], "{said:?}");
+    for (said, wrong) in said.iter().zip(["prot", "wbe"]) {
+        assert_eq!(said["range"]["start"], place(POLICY, wrong), "{said}");
+        let width =
+            said["range"]["end"]["character"].as_u64().unwrap() - said["range"]["start"]["character"].as_u64().unwrap();
+        assert_eq!(usize::try_from(width).unwrap(), wrong.len());
+        assert_eq!((said["severity"].as_u64(), said["source"].as_str()), (Some(1), Some("tidegate")));
+        assert!(said["message"].as_str().unwrap().contains("help: did you mean"), "{said}");
+    }
+
+    // Completed: the words of the place, and the names that are declared.
+    let words = editor.ask("textDocument/completion", &at(&uri, POLICY, "prot"));
+    let (words, all) = (labels(&words), words);
+    assert!(words.contains(&"port".to_owned()) && !words.contains(&"server".to_owned()), "{words:?}");
+    let port = all.as_array().unwrap().iter().find(|item| item["label"] == "port").unwrap();
+    assert_eq!(port["textEdit"]["range"], said[0]["range"], "the whole word is replaced");
+    let names = labels(&editor.ask("textDocument/completion", &at(&uri, POLICY, "wbe")));
+    assert_eq!(names, ["web"]);
+
+    // Hovered: what is wrong, in full; and what a word means.
+    let hover = editor.ask("textDocument/hover", &at(&uri, POLICY, "prot"));
+    assert!(hover["contents"]["value"].as_str().unwrap().contains("**E0201**"), "{hover}");
+    let hover = editor.ask("textDocument/hover", &at(&uri, POLICY, "rules site"));
+    assert!(hover["contents"]["value"].as_str().unwrap().contains("the rules that decide"), "{hover}");
+
+    // Mended: by what the editor offers.
+    let actions = editor.ask(
+        "textDocument/codeAction",
+        &json!({ "textDocument": { "uri": uri }, "range": said[1]["range"], "context": { "diagnostics": [] } }),
+    );
+    assert_eq!(actions[0]["title"], "Change to `web`", "{actions}");
+    assert_eq!(actions[0]["edit"]["changes"][&uri][0], json!({ "range": said[1]["range"], "newText": "web" }));
+    let mended = POLICY.replace("wbe", "web");
+    editor.change(&uri, &mended);
+    assert_eq!(editor.underlined(&uri).len(), 1);
+    let mended = mended.replace("prot", "port");
+    editor.change(&uri, &mended);
+    assert_eq!(editor.underlined(&uri), [] as [Value; 0]);
+
+    // Formatted, into what `fmt` would write.
+    let edits = editor.ask(
+        "textDocument/formatting",
+        &json!({ "textDocument": { "uri": uri }, "options": { "tabSize": 4, "insertSpaces": true } }),
+    );
+    let formatted = edits[0]["newText"].as_str().unwrap();
+    assert!(formatted.contains("example\"\n        forward web\n"), "{formatted}");
+    editor.change(&uri, formatted);
+    let edits = editor.ask(
+        "textDocument/formatting",
+        &json!({ "textDocument": { "uri": uri }, "options": { "tabSize": 4, "insertSpaces": true } }),
+    );
+    assert_eq!(edits, json!([]), "once is enough");
+
+    // Found: where a name is declared.
+    let found = editor.ask("textDocument/definition", &at(&uri, formatted, "web\n    }\n    otherwise"));
+    assert_eq!((found["uri"].as_str(), &found["range"]["start"]), (Some(uri.as_str()), &place(formatted, "web {")));
+    let outline = editor.ask("textDocument/documentSymbol", &json!({ "textDocument": { "uri": uri } }));
+    assert_eq!(outline[2]["children"][0]["name"], "api", "{outline}");
+
+    assert_eq!(editor.ask("shutdown", &Value::Null), Value::Null);
+    editor.tell("exit", &Value::Null);
+    assert_eq!(editor.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn a_second_place_is_told_with_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = uri(&folder.path().join("policy.gate"));
+    let mut editor = Editor::start(folder.path());
+    let text = "tidegate 1\nlist a [10.0.0.0/8]\nlist a [10.0.0.0/8]\n";
+    editor.open(&uri, text);
+    let said = editor.underlined(&uri);
+    let twice = said.iter().find(|said| said["code"] == "E0302").unwrap_or_else(|| panic!("{said:?}"));
+    let first = &twice["relatedInformation"][0];
+    assert_eq!(
+        (first["location"]["uri"].as_str(), &first["location"]["range"]["start"]["line"]),
+        (Some(uri.as_str()), &json!(1))
+    );
+}
+
+/// A mistake in an included file that is open and not saved is seen there, and names go from file to file.
+#[test]
+fn documents_that_are_not_saved_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("sites")).unwrap();
+    let root = "tidegate 1\ninclude \"sites/*.gate\"\nlistener http main {\n    port 8080\n    rules shop\n}\nserver-group web { server 127.0.0.1:8081 }\n";
+    let shop = "rules shop {\n    otherwise { forward web }\n}\n";
+    std::fs::write(path("main.gate"), root).unwrap();
+    std::fs::write(path("sites/shop.gate"), shop).unwrap();
+    let (root_uri, shop_uri) = (uri(&path("main.gate")), uri(&path("sites/shop.gate")));
+    let mut editor = Editor::start(folder.path());
+    // The fragment alone: the policy that includes it is found beside it, so nothing is missing.
+    editor.open(&shop_uri, shop);
+    assert_eq!(editor.underlined(&shop_uri), [] as [Value; 0]);
+    let changed = shop.replace("forward web", "forward we");
+    editor.change(&shop_uri, &changed);
+    assert_eq!(editor.underlined(&shop_uri)[0]["code"], "E0301");
+    assert_eq!(labels(&editor.ask("textDocument/completion", &at(&shop_uri, &changed, "we }"))), ["web"]);
+    // Renamed in the other file, and not saved there either.
+    editor.open(&root_uri, &root.replace("group web", "group we"));
+    assert_eq!(editor.underlined(&shop_uri), [] as [Value; 0]);
+    let found = editor.ask("textDocument/definition", &at(&shop_uri, &changed, "we }"));
+    assert_eq!(found["uri"], root_uri);
+    // Closed without saving: the files count again.
+    editor.tell("textDocument/didClose", &json!({ "textDocument": { "uri": root_uri } }));
+    assert_eq!(editor.underlined(&shop_uri)[0]["code"], "E0301");
+}
+
+#[test]
+fn shipped_policies_have_nothing_underlined() {
+    guest("client_headers");
+    let folder = shipped("policies");
+    let mut editor = Editor::start(&folder);
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "gate") {
+            continue;
+        }
+        let uri = uri(&path);
+        editor.open(&uri, &std::fs::read_to_string(&path).unwrap());
+        assert_eq!(editor.underlined(&uri), [] as [Value; 0], "{uri}");
+    }
+}
+
+#[test]
+fn an_editor_that_leaves_rudely_is_told_by_the_exit_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut editor = Editor::start(folder.path());
+    editor.tell("exit", &Value::Null);
+    assert_eq!(editor.end().0, Some(1), "`exit` without `shutdown`");
+    assert_eq!(Editor::start(folder.path()).end().0, Some(1), "end of input without `exit`");
+    assert_eq!(Editor::start_rudely(folder.path()).end().0, Some(1), "end of input without a word");
+    let mut editor = Editor::start(folder.path());
+    editor.send("no JSON");
+    let (status, said) = editor.end();
+    assert!(status == Some(1) && said.contains("cannot be read"), "{status:?}: {said}");
+}
+
+#[test]
+fn what_the_server_does_not_know_is_an_error_and_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut editor = Editor::start(folder.path());
+    assert_eq!(editor.try_ask("textDocument/rename", &json!({}))["error"]["code"], -32601);
+    assert_eq!(editor.try_ask("textDocument/hover", &json!({ "nonsense": 1 }))["error"]["code"], -32602);
+    let nowhere = json!({ "textDocument": { "uri": "untitled:1" }, "position": { "line": 9, "character": 9 } });
+    assert_eq!(editor.ask("textDocument/hover", &nowhere), Value::Null);
+    // A document without a file, and one with a broken text.
+    editor.open("untitled:1", "tidegate 1\nlistener http \"\u{0}{ ][ ${");
+    assert!(!editor.underlined("untitled:1").is_empty());
+    assert!(editor.ask("textDocument/completion", &nowhere).is_array());
+    editor.ask("shutdown", &Value::Null);
+    assert_eq!(editor.try_ask("textDocument/hover", &nowhere)["error"]["code"], -32600);
+}
