@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tidegate_tests::{Backend, Client, Gateway, Policy, Tool, guest};
 
 const EVERYTHING: &str = "allow [read-request, write-request-headers, rewrite, read-response, write-response-headers, \
-                          route, respond, vars, log, clock, random]";
+                          route, respond, body, vars, log, clock, random, metrics, store]";
 
 /// Puts the guests into the gateway's folder.
 fn guests(folder: &Path) {

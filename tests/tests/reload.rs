@@ -246,7 +246,7 @@ fn modules() -> [Vec<u8>; 2] {
 }
 
 const EVERYTHING: &str = "allow [read-request, write-request-headers, rewrite, read-response, write-response-headers, \
-                          route, respond, vars, log, clock, random]";
+                          route, respond, body, vars, log, clock, random, metrics, store]";
 
 #[test]
 fn a_module_is_watched_too() {
@@ -313,6 +313,11 @@ impl Load {
     }
 }
 
+/// How many reloads the test below does: 100, or what `TIDEGATE_RELOADS` says. From 1000 on, it looks at memory closely.
+fn reloads() -> usize {
+    std::env::var("TIDEGATE_RELOADS").ok().and_then(|number| number.parse().ok()).unwrap_or(100)
+}
+
 /// Rules, an extension's configuration, a module, broken files of both kinds: in turn, under load.
 #[test]
 fn a_hundred_reloads_under_load_fail_no_request() {
@@ -336,6 +341,7 @@ fn a_hundred_reloads_under_load_fail_no_request() {
     let load = Load::default();
     let (mut config, mut rule, mut marks) = (0, 0, false);
     let mut broken = 0;
+    let mut warm = before;
     let started = Instant::now();
     let results = std::thread::scope(|scope| {
         let workers = [
@@ -345,7 +351,10 @@ fn a_hundred_reloads_under_load_fail_no_request() {
         ];
         let _stop = StopOnDrop(&load.stop);
         let mut client = gateway.client();
-        for step in 0..100 {
+        for step in 0..reloads() {
+            if step == 100 {
+                warm = gateway.usage();
+            }
             let mark = gateway.log().mark();
             let sound = match step % 10 {
                 0 | 5 => {
@@ -402,15 +411,19 @@ fn a_hundred_reloads_under_load_fail_no_request() {
     });
     let elapsed = started.elapsed();
     assert_eq!(results, [Ok(()), Ok(()), Ok(())], "of {} requests", load.served.load(Ordering::Relaxed));
-    eprintln!("100 reloads in {elapsed:?}, {} requests, none failed", load.served.load(Ordering::Relaxed));
-    assert_eq!(broken, 20);
+    eprintln!("{} reloads in {elapsed:?}, {} requests, none failed", reloads(), load.served.load(Ordering::Relaxed));
+    assert_eq!(broken, reloads() / 5);
     assert!(load.served.load(Ordering::Relaxed) > 100, "there was load");
-    if !cfg!(debug_assertions) {
+    if !cfg!(debug_assertions) && reloads() == 100 {
         assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
     }
     let after = gateway.usage();
     assert!(after.threads <= before.threads + 1, "{before:?} {after:?}");
     assert!(after.resident < before.resident + (64 << 20), "{before:?} {after:?}");
+    if reloads() >= 1000 {
+        eprintln!("resident: {} bytes after 100 reloads, {} at the end", warm.resident, after.resident);
+        assert!(after.resident < warm.resident + warm.resident / 20, "{warm:?} {after:?}");
+    }
 }
 
 /// Ends the load also when the test fails, so that it fails at once.

@@ -224,6 +224,18 @@ impl Engine {
         }
     }
 
+    /// The extensions that were started for a request, in their order.
+    pub fn started(&self, walk: &Walk) -> impl Iterator<Item = ExtensionId> {
+        let listener = self.listeners.get(walk.listener.0).map(|listener| &*listener.run).unwrap_or_default();
+        let rule = self.rule(walk.listener, walk.rule).map(|rule| &*rule.extensions).unwrap_or_default();
+        listener.iter().take(walk.listener_started).chain(rule.iter().take(walk.rule_started)).copied()
+    }
+
+    /// What a request gets for a fault in a hook that is no part of the walk: `None` is to go on.
+    pub fn fault_beside(&self, walk: &mut Walk, extension: ExtensionId, fault: HookFault) -> Option<Reply> {
+        self.fault(walk, extension, fault)
+    }
+
     /// Keeps a fault for the log, and says what the request gets for it: `None` is to go on.
     pub(crate) fn fault(&self, walk: &mut Walk, extension: ExtensionId, fault: HookFault) -> Option<Reply> {
         walk.fault = Some(Box::new((extension, fault)));

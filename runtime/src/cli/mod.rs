@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tidegate_wasm_host::{Host, HostOptions, LogLevel, LogRecord};
 use tracing::{error, info, warn};
 
+use crate::policy::code_cache;
 use crate::telemetry::events;
 
 /// A gateway with a policy language of its own, extensible by WebAssembly.
@@ -241,5 +242,6 @@ pub(crate) fn host() -> Result<Host, Failed> {
         LogLevel::Warn => warn!(extension = record.extension, "{}", record.message),
         _ => info!(extension = record.extension, "{}", record.message),
     };
-    Host::new(HostOptions::new(Arc::new(log))).map_err(|error| Failed::Because(error.to_string()))
+    let options = HostOptions { code: code_cache::folder(), ..HostOptions::new(Arc::new(log)) };
+    Host::new(options).map_err(|error| Failed::Because(error.to_string()))
 }

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 pub use hyper::body::Incoming;
 
 use super::h3_body::Http3Body;
+use super::pieces::{Filter, Passed, Pieces};
 use super::state::StreamState;
 use crate::failure::Failure;
 use crate::http2;
@@ -85,7 +86,10 @@ fn client_failure(error: &h2::Error) -> Failure {
 
 /// A client's body on its way to a backend.
 pub struct RequestBody {
+    /// What was read ahead.
+    prefix: Option<Bytes>,
     incoming: ClientBody,
+    filter: Option<Box<Filter>>,
     state: Rc<StreamState>,
     /// Bytes that may still come.
     left: u64,
@@ -95,12 +99,31 @@ impl RequestBody {
     /// Passes on at most `limit` bytes.
     pub fn new(incoming: ClientBody, state: Rc<StreamState>, limit: Option<u64>) -> Self {
         let incoming = if incoming.is_end_stream() { ClientBody::Empty } else { incoming };
-        Self { incoming, state, left: limit.unwrap_or(u64::MAX) }
+        Self { prefix: None, incoming, filter: None, state, left: limit.unwrap_or(u64::MAX) }
     }
+
+    /// A body that is known whole.
+    pub fn whole(data: Bytes, state: Rc<StreamState>) -> Self {
+        Self { prefix: (!data.is_empty()).then_some(data), ..Self::empty(state) }
+    }
+
+    /// Puts back what was read ahead.
+    pub fn put_back(&mut self, data: Bytes) {
+        self.prefix = (!data.is_empty()).then_some(data);
+    }
+
+    /// Shows what passes to somebody, after those who look already. It is done before the first frame.
+    pub fn stack(&mut self, pieces: Box<dyn Pieces>) {
+        match &mut self.filter {
+            Some(filter) => filter.stack(pieces),
+            None => self.filter = Some(Box::new(Filter::new(pieces))),
+        }
+    }
+
 
     /// A request without a body.
     pub fn empty(state: Rc<StreamState>) -> Self {
-        Self { incoming: ClientBody::Empty, state, left: 0 }
+        Self { prefix: None, incoming: ClientBody::Empty, filter: None, state, left: 0 }
     }
 
     fn fail(&self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -115,36 +138,67 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        if matches!(this.incoming, ClientBody::Empty) {
-            return Poll::Ready(None);
+        if this.filter.is_none() {
+            return this.poll_incoming(cx);
         }
-        let polled = this.incoming.poll(&this.state, cx);
-        this.state.set_body_due(polled.is_pending());
-        match ready!(polled) {
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
-                match this.left.checked_sub(length) {
-                    Some(left) => this.left = left,
-                    None => return this.fail(Failure::BodyTooLarge),
-                }
-                this.state.note_upstream();
-                Poll::Ready(Some(Ok(frame)))
+        loop {
+            let ended = this.filter.as_ref().is_none_or(|filter| filter.has_ended());
+            let frame = match if ended { None } else { ready!(this.poll_incoming(cx)) } {
+                Some(Ok(frame)) => Some(frame),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => None,
+            };
+            let Some(filter) = &mut this.filter else { return Poll::Ready(None) };
+            match filter.pass(frame) {
+                Ok(Passed::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Passed::More) => {}
+                Ok(Passed::End) => return Poll::Ready(None),
+                Err(failure) => return this.fail(failure),
             }
-            Some(Err(failure)) => this.fail(failure),
-            None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.filter.is_none() && self.prefix.is_none() && self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.filter.is_some() {
+            return SizeHint::default();
+        }
+        let prefix = self.prefix.as_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
         match &self.incoming {
-            ClientBody::Empty => SizeHint::with_exact(0),
-            ClientBody::Http1(incoming) => incoming.size_hint(),
+            ClientBody::Empty => SizeHint::with_exact(prefix),
+            ClientBody::Http1(incoming) if prefix == 0 => incoming.size_hint(),
             // Its length, if it is known, stands in the head.
-            ClientBody::Http2 { .. } | ClientBody::Http3(_) => SizeHint::default(),
+            ClientBody::Http1(_) | ClientBody::Http2 { .. } | ClientBody::Http3(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl RequestBody {
+    /// The next frame as the client sent it.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(data) = self.prefix.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if matches!(self.incoming, ClientBody::Empty) {
+            return Poll::Ready(None);
+        }
+        let polled = self.incoming.poll(&self.state, cx);
+        self.state.set_body_due(polled.is_pending());
+        match ready!(polled) {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
+                match self.left.checked_sub(length) {
+                    Some(left) => self.left = left,
+                    None => return self.fail(Failure::BodyTooLarge),
+                }
+                self.state.note_upstream();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(failure)) => self.fail(failure),
+            None => Poll::Ready(None),
         }
     }
 }
@@ -152,7 +206,10 @@ impl Body for RequestBody {
 /// An answer's body on its way to the client. Its end, however it comes, ends the request: the line is logged, the
 /// backend's connection goes back to its pool, and the client's connection waits for the next request.
 pub struct ResponseBody {
+    /// What was read ahead.
+    prefix: Option<Bytes>,
     source: Source,
+    filter: Option<Box<Filter>>,
     state: Rc<StreamState>,
     record: Option<Box<Record>>,
     sent: u64,
@@ -169,12 +226,62 @@ enum Source {
 impl ResponseBody {
     /// An answer made here.
     pub fn ours(bytes: Bytes, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
-        Self { source: Source::Ours((!bytes.is_empty()).then_some(bytes)), state, record, sent: 0, done: false }
+        Self::new(Source::Ours((!bytes.is_empty()).then_some(bytes)), state, record)
     }
 
     /// A backend's answer.
     pub fn upstream(body: UpstreamBody, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
-        Self { source: Source::Upstream(body), state, record, sent: 0, done: false }
+        Self::new(Source::Upstream(body), state, record)
+    }
+
+    fn new(source: Source, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
+        Self { prefix: None, source, filter: None, state, record, sent: 0, done: false }
+    }
+
+    /// Puts back what was read ahead.
+    pub fn put_back(&mut self, data: Bytes) {
+        self.prefix = (!data.is_empty()).then_some(data);
+    }
+
+    /// Shows what passes to somebody, after those who look already. It is done before the first frame.
+    pub fn stack(&mut self, pieces: Box<dyn Pieces>) {
+        match &mut self.filter {
+            Some(filter) => filter.stack(pieces),
+            None => self.filter = Some(Box::new(Filter::new(pieces))),
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(data) = self.prefix.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match &mut self.source {
+            Source::Ours(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    /// The next frame, after whoever looks at it; the error is how the body failed.
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, (Failure, BodyError)>>> {
+        let broken = |error: BodyError| (Failure::UpstreamBody, error);
+        if self.filter.is_none() {
+            return self.poll_source(cx).map(|frame| frame.map(|frame| frame.map_err(broken)));
+        }
+        loop {
+            let ended = self.filter.as_ref().is_none_or(|filter| filter.has_ended());
+            let frame = match if ended { None } else { ready!(self.poll_source(cx)) } {
+                Some(Ok(frame)) => Some(frame),
+                Some(Err(error)) => return Poll::Ready(Some(Err(broken(error)))),
+                None => None,
+            };
+            let Some(filter) = &mut self.filter else { return Poll::Ready(None) };
+            match filter.pass(frame) {
+                Ok(Passed::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Passed::More) => {}
+                Ok(Passed::End) => return Poll::Ready(None),
+                Err(failure) => return Poll::Ready(Some(Err((failure, failure.row().text.into())))),
+            }
+        }
     }
 
     fn finish(&mut self, failure: Option<Failure>) {
@@ -196,11 +303,7 @@ impl Body for ResponseBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match &mut self.source {
-            Source::Ours(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Upstream(body) => ready!(body.poll_frame(cx)),
-        };
-        match frame {
+        match ready!(self.poll_passed(cx)) {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.sent += u64::try_from(data.len()).unwrap_or(u64::MAX);
@@ -212,8 +315,8 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                self.finish(Some(Failure::UpstreamBody));
+            Some(Err((failure, error))) => {
+                self.finish(Some(failure));
                 Poll::Ready(Some(Err(error)))
             }
             None => {
@@ -224,13 +327,18 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Ours(bytes) => bytes.is_none(),
-            Source::Upstream(body) => body.is_end_stream(),
-        }
+        self.prefix.is_none()
+            && self.filter.as_ref().is_none_or(|_| self.done)
+            && match &self.source {
+                Source::Ours(bytes) => bytes.is_none(),
+                Source::Upstream(body) => body.is_end_stream(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.filter.is_some() || self.prefix.is_some() {
+            return SizeHint::default();
+        }
         match &self.source {
             Source::Ours(Some(bytes)) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Source::Ours(None) => SizeHint::with_exact(0),

@@ -9,6 +9,7 @@ pub mod http1;
 pub mod http2;
 pub mod io;
 pub mod open;
+pub mod pieces;
 pub mod proxy_protocol;
 pub mod state;
 pub mod stream_io;

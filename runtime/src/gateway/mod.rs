@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tidegate_dsl::render;
 use tidegate_dsl::{Diagnostic, Severity, Sources};
-use tidegate_wasm_host::Host;
+use tidegate_wasm_host::{Host, Sample};
 use tracing::{error, info, warn};
 
 use crate::limits;
@@ -234,6 +234,9 @@ impl Gateway {
         });
         workers.into_iter().for_each(WorkerHandle::join);
         log.finish();
+        for Sample { extension, name, value, .. } in self.host.samples() {
+            info!(extension, metric = name, value, "at the end");
+        }
         info!("stopped");
     }
 }

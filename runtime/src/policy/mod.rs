@@ -1,6 +1,7 @@
 //! From files to a policy in service.
 
 pub mod alternative;
+pub mod code_cache;
 pub mod files;
 pub mod prepare;
 pub mod renew;

@@ -1,12 +1,13 @@
 //! Runs the engine's walk, and the extensions that it asks for.
 
-use tidegate_dsl::plan::{ExtensionId, OnError};
+use tidegate_dsl::plan::{Extension, ExtensionId, OnError};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault};
 use tidegate_engine::{Decision, Progress, ResponseDecision, Silent, Walk};
 use tracing::{info, warn};
 
 use super::Call;
+use crate::downstream::state::StreamState;
 use crate::failure::Failure;
 use crate::telemetry::access_log::Record;
 
@@ -55,15 +56,21 @@ pub(super) fn way_back(
 }
 
 /// Says what went wrong in a hook; the request has its consequence already.
-fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, record: &mut Record) {
-    let Some((ExtensionId(at), HookFault { kind, message })) = walk.last_fault() else { return };
+pub(super) fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, record: &mut Record) {
+    let Some((ExtensionId(at), fault)) = walk.last_fault() else { return };
     let extension = call.view.snapshot.plan().extensions.get(at);
     if extension.is_some_and(|extension| matches!(extension.on_error, OnError::Deny(_))) {
         record.failure.get_or_insert(Failure::Extension);
     }
-    if call.state.worker().trouble.may_write(kind.name()) {
+    warn_of(call.state, extension, &fault, exchange.request_id);
+}
+
+/// Writes a fault to the gateway's log, unless it is flooded with them.
+pub(crate) fn warn_of(state: &StreamState, extension: Option<&Extension>, fault: &HookFault, request_id: u128) {
+    let HookFault { kind, message } = fault;
+    if state.worker().trouble.may_write(kind.name()) {
         let name = extension.map_or("?", |extension| extension.name.as_str());
-        let request_id = format!("{:032x}", exchange.request_id);
+        let request_id = format!("{request_id:032x}");
         warn!(extension = name, fault = kind.name(), request_id, "{message}");
     }
 }

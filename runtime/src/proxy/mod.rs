@@ -1,8 +1,9 @@
 //! The life of a request: read, decide, forward or answer, and the way back.
 
+mod body_hooks;
 pub(crate) mod fields;
 mod grpc;
-mod hooks;
+pub(crate) mod hooks;
 mod reply;
 mod upgrade;
 
@@ -16,6 +17,7 @@ use http::header::{ALT_SVC, CONNECTION, HOST, TE};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use tidegate_dsl::plan::{GroupId, GroupProtocol, Listener, ListenerId};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
+use tidegate_engine::hook::Hook;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Moment, ResponseDecision, Walk};
 
@@ -103,7 +105,7 @@ impl Drop for IfTheClientLeaves<'_> {
     fn drop(&mut self) {
         if let Some(Journey { exchange, walk, record }) = self.journey.take() {
             let failure = self.state.ending().unwrap_or(Failure::ClientClosed);
-            record.close(&exchange, &walk, self.state, failure);
+            record.close(exchange, &walk, self.state, failure);
         }
     }
 }
@@ -155,10 +157,28 @@ impl Call<'_> {
         let mut journey = Journey { exchange, walk, record };
         let source = match decision {
             Decision::Forward(group) => {
+                // The stream of an extended `CONNECT` carries no body, but what comes after the answer (RFC 8441, 4).
+                let (body, after) =
+                    if self.upgrade.is_some() { (ClientBody::Empty, body) } else { (body, ClientBody::Empty) };
+                let body = if body_hooks::are_wanted(self, &journey, Hook::RequestBody) {
+                    let passed;
+                    (journey, passed) = Box::pin(body_hooks::request(self, journey, body)).await;
+                    match passed {
+                        Ok(body) => body,
+                        Err(ended) => {
+                            return match body_hooks::ended(&mut journey, ended) {
+                                Some(source) => self.way_back(journey, source).await,
+                                None => Err(self.close(journey)),
+                            };
+                        }
+                    }
+                } else {
+                    RequestBody::new(body, Rc::clone(self.state), self.listener.limits.body_bytes)
+                };
                 let mut left = IfTheClientLeaves { journey: Some(journey), state: self.state };
                 let source = match &mut left.journey {
                     // In a box: the future of every request, and what is moved for it, stays small.
-                    Some(journey) => Box::pin(self.forward(group, journey, body)).await,
+                    Some(journey) => Box::pin(self.forward(group, journey, body, after)).await,
                     None => Err(Failure::NoServer),
                 };
                 let Some(back) = left.journey.take() else { return Err(Closed) };
@@ -168,16 +188,19 @@ impl Call<'_> {
             Decision::Reply(reply) => Ok(reply::take(&mut journey.exchange, reply)),
             Decision::Close => return Err(self.close(journey)),
         };
+        if matches!(source, Err(Failure::Closed)) {
+            return Err(self.close(journey));
+        }
         let source = source.unwrap_or_else(|failure| {
             self.upgrade = None;
             journey.record.failure = Some(failure);
             reply::take(&mut journey.exchange, reply::of(failure))
         });
-        self.way_back(journey, source)
+        self.way_back(journey, source).await
     }
 
     fn close(&self, Journey { exchange, walk, record }: Journey) -> Closed {
-        record.close(&exchange, &walk, self.state, Failure::Closed);
+        record.close(exchange, &walk, self.state, Failure::Closed);
         Closed
     }
 
@@ -186,7 +209,14 @@ impl Call<'_> {
     }
 
     /// Sends the request to a server of the group; the answer's head is in the exchange then.
-    async fn forward(&self, id: GroupId, journey: &mut Journey, body: ClientBody) -> Result<Source, Failure> {
+    /// `after` is what the client sends when protocols have been switched.
+    async fn forward(
+        &self,
+        id: GroupId,
+        journey: &mut Journey,
+        body: RequestBody,
+        after: ClientBody,
+    ) -> Result<Source, Failure> {
         let Journey { exchange, walk, record } = journey;
         let snapshot = &self.view.snapshot;
         let group = self.view.group(id).ok_or(Failure::NoServer)?;
@@ -197,12 +227,10 @@ impl Call<'_> {
         {
             return Err(Failure::BodyTooLarge);
         }
-        // The stream of an extended `CONNECT` carries no body, but what comes after the answer (RFC 8441, 4).
-        let (body, after) = if self.upgrade.is_some() { (ClientBody::Empty, body) } else { (body, ClientBody::Empty) };
         if self.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {
             return Err(Failure::BadUpgrade);
         }
-        let outgoing = self.outgoing(walk, exchange, RequestBody::new(body, Rc::clone(self.state), limit));
+        let outgoing = self.outgoing(walk, exchange, body);
         let asked = record.clock();
         let kept = self.view.snapshot.engine.response_work(walk).then_some(&exchange.request.headers);
         let sent = send(group, outgoing, kept, self.state).await;
@@ -263,8 +291,9 @@ impl Call<'_> {
     }
 
     /// Response hooks and steps, then the answer as the client gets it.
-    fn way_back(&self, journey: Journey, mut source: Source) -> Result<Response<ResponseBody>, Closed> {
+    async fn way_back(&self, journey: Journey, mut source: Source) -> Result<Response<ResponseBody>, Closed> {
         let Journey { mut exchange, mut walk, mut record } = journey;
+        let (mut ahead, mut watchers) = (bytes::Bytes::new(), Vec::new());
         if self.view.snapshot.engine.response_work(&walk) {
             let decision;
             (exchange, decision) = hooks::way_back(self, &mut walk, exchange, &mut record);
@@ -273,9 +302,27 @@ impl Call<'_> {
                 ResponseDecision::Replace(reply) => source = reply::take(&mut exchange, reply),
                 ResponseDecision::Close => return Err(self.close(Journey { exchange, walk, record })),
             }
+            let mut journey = Journey { exchange, walk, record };
+            if body_hooks::are_wanted(self, &journey, Hook::ResponseBody) {
+                let passed;
+                (journey, passed) = Box::pin(body_hooks::response(self, journey, source)).await;
+                source = match passed {
+                    Ok((on, read, looking)) => {
+                        (ahead, watchers) = (read, looking);
+                        on
+                    }
+                    Err(ended) => match body_hooks::ended(&mut journey, ended) {
+                        Some(source) => source,
+                        None => return Err(self.close(journey)),
+                    },
+                };
+            }
+            Journey { exchange, walk, record } = journey;
         }
         hooks::write_log_lines(self, &mut exchange);
+        let kept = self.view.wants_log(&walk, &exchange).then(|| exchange.response.as_ref().map(body_hooks::copy));
         let head = exchange.response.take();
+        exchange.response = kept.flatten();
         let (mut status, mut headers) =
             head.map_or((StatusCode::OK, http::HeaderMap::new()), |head| (head.status, head.headers));
         let poisoned =
@@ -290,7 +337,7 @@ impl Call<'_> {
         }
         record.status = status;
         let record = record.keep(exchange, walk);
-        let body = match source {
+        let mut body = match source {
             Source::Ours(bytes) => ResponseBody::ours(bytes, Rc::clone(self.state), record),
             Source::Upstream(body) => ResponseBody::upstream(body, Rc::clone(self.state), record),
             Source::Tunnel(upstream, client) => {
@@ -299,6 +346,7 @@ impl Call<'_> {
                 ResponseBody::ours(bytes::Bytes::new(), Rc::clone(self.state), None)
             }
         };
+        body_hooks::put(&mut body, ahead, watchers);
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;

@@ -18,6 +18,7 @@ pub use super::writer::{LogSender, LogWriter};
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
 use crate::limits;
+use crate::proxy::hooks::warn_of;
 use crate::worker::View;
 
 /// A worker's lines on their way to the writer.
@@ -111,25 +112,38 @@ impl Record {
 
     /// The record for the body to write at its end; nothing if the listener's requests are not logged.
     pub fn keep(mut self, exchange: Box<Exchange>, walk: Walk) -> Option<Box<Self>> {
-        self.wanted.then(|| {
+        (self.wanted || self.view.wants_log(&walk, &exchange)).then(|| {
             self.exchange = Some((exchange, walk));
             Box::new(self)
         })
     }
 
     /// Writes the line of a request that gets no answer.
-    pub fn close(mut self, exchange: &Exchange, walk: &Walk, state: &StreamState, failure: Failure) {
+    pub fn close(mut self, exchange: Box<Exchange>, walk: &Walk, state: &StreamState, failure: Failure) {
         self.status = failure.status();
+        let exchange = self.tell(exchange, walk, state);
         if self.wanted {
-            self.line(exchange, walk, state, 0, Some(failure));
+            self.line(&exchange, walk, state, 0, Some(failure));
         }
     }
 
     /// Writes the line of an answer that has ended; `failure` is how its body failed, if it did.
-    pub fn write(self, state: &StreamState, sent: u64, failure: Option<Failure>) {
-        if let Some((exchange, walk)) = &self.exchange {
-            self.line(exchange, walk, state, sent, self.failure.or(failure));
+    pub fn write(mut self, state: &StreamState, sent: u64, failure: Option<Failure>) {
+        let Some((exchange, walk)) = self.exchange.take() else { return };
+        let exchange = self.tell(exchange, &walk, state);
+        if self.wanted {
+            self.line(&exchange, &walk, state, sent, self.failure.or(failure));
         }
+    }
+
+    /// Tells the extensions that want to know.
+    fn tell(&self, exchange: Box<Exchange>, walk: &Walk, state: &StreamState) -> Box<Exchange> {
+        let (exchange, fault) = self.view.log(walk, exchange);
+        if let Some((id, fault)) = fault {
+            let extension = self.view.snapshot.plan().extensions.get(id.0);
+            warn_of(state, extension, &fault, exchange.request_id);
+        }
+        exchange
     }
 
     fn line(&self, exchange: &Exchange, walk: &Walk, state: &StreamState, sent: u64, failure: Option<Failure>) {

@@ -20,10 +20,12 @@ pub enum UpstreamBody {
     Http2(h2::RecvStream, Option<StreamLease>),
 }
 
-impl UpstreamBody {
-    /// The next part.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self {
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
             Self::Http1(incoming, _) => {
                 Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
@@ -33,16 +35,14 @@ impl UpstreamBody {
         }
     }
 
-    /// Whether nothing more comes.
-    pub fn is_end_stream(&self) -> bool {
+    fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(incoming, _) => incoming.is_end_stream(),
             Self::Http2(stream, _) => stream.is_end_stream(),
         }
     }
 
-    /// What is known of its length.
-    pub fn size_hint(&self) -> SizeHint {
+    fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(incoming, _) => incoming.size_hint(),
             // Its length, if it is known, stands in the head.
@@ -50,6 +50,9 @@ impl UpstreamBody {
         }
     }
 
+}
+
+impl UpstreamBody {
     /// The answer has ended: a connection that carried it whole can carry another.
     pub fn finish(&mut self, whole: bool, now_ms: u64) {
         match self {

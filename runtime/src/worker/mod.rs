@@ -16,6 +16,7 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use slab::Slab;
+use tidegate_engine::hook::HookFault;
 
 use crate::downstream::state::{ConnectionState, StreamState};
 use crate::limits;
@@ -207,5 +208,16 @@ impl Worker {
         self.pools.prune(now);
         self.access_log.flush();
         self.trouble.tick(now);
+        self.tick_extensions();
+    }
+
+    fn tick_extensions(&self) {
+        let view = Rc::clone(&self.view.borrow());
+        for (id, HookFault { kind, message }) in view.tick(Instant::now()) {
+            if self.trouble.may_write(kind.name()) {
+                let name = view.snapshot.plan().extensions.get(id.0).map_or("?", |extension| extension.name.as_str());
+                tracing::warn!(extension = name, fault = kind.name(), "{message}");
+            }
+        }
     }
 }

@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_dsl::plan::{ExtensionId, GroupId};
+use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Hook, HookFault, Verdict};
-use tidegate_wasm_host::Pool as Instances;
+use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Verdict};
+use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, Pool as Instances};
 
 use crate::policy::snapshot::Snapshot;
 use crate::upstream::group::Group;
@@ -26,7 +28,7 @@ pub struct View {
 impl View {
     /// Adopts a snapshot and carries over what did not change.
     pub fn new(snapshot: Arc<Snapshot>, old: Option<&Self>, pools: &Pools) -> Self {
-        let instances = snapshot
+        let instances: Vec<Rc<RefCell<Instances>>> = snapshot
             .extensions
             .iter()
             .map(|extension| {
@@ -37,6 +39,11 @@ impl View {
                 old.and_then(same).unwrap_or_else(|| Rc::new(RefCell::new(Instances::new(Arc::clone(extension)))))
             })
             .collect();
+        if !snapshot.extensions.is_empty() {
+            let source: GroupSource = Arc::new(PlannedGroups::of(&snapshot));
+            let each = |instances: &Rc<RefCell<Instances>>| instances.borrow_mut().set_groups(Arc::clone(&source));
+            instances.iter().for_each(each);
+        }
         let groups = snapshot
             .plan()
             .groups
@@ -71,5 +78,83 @@ impl View {
             return (exchange, Ok(Verdict::Next));
         }
         instances.borrow_mut().call(hook, exchange)
+    }
+
+    /// What an extension wants of a body of this exchange.
+    pub fn body(&self, id: ExtensionId, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
+        self.snapshot.extensions.get(id.0)?.body(hook, exchange)
+    }
+
+    /// Gives a piece of a body to an extension; `streams` says that the head has left.
+    pub fn call_body(
+        &self,
+        id: ExtensionId,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        piece: (&[u8], bool),
+        streams: bool,
+    ) -> (Box<Exchange>, Result<BodyVerdict, HookFault>) {
+        match self.instances.get(id.0) {
+            Some(instances) => instances.borrow_mut().call_body(hook, exchange, piece, streams),
+            None => (exchange, Ok(BodyVerdict::Next)),
+        }
+    }
+
+    /// The fault of a body that is longer than an extension wants to take.
+    pub fn body_too_long(&self, id: ExtensionId, most: usize) -> Result<BodyVerdict, HookFault> {
+        match self.instances.get(id.0) {
+            Some(instances) => Err(instances.borrow().body_too_long(most)),
+            None => Ok(BodyVerdict::Next),
+        }
+    }
+
+    /// Whether an extension that was started wants to know how this request ended.
+    pub fn wants_log(&self, walk: &Walk, exchange: &Exchange) -> bool {
+        let mut started = self.snapshot.engine.started(walk);
+        started.any(|id| self.snapshot.extensions.get(id.0).is_some_and(|it| it.wants(Hook::Log, exchange)))
+    }
+
+    /// Tells the extensions that want to know that a request is over; the last fault of them.
+    pub fn log(&self, walk: &Walk, mut exchange: Box<Exchange>) -> (Box<Exchange>, Option<(ExtensionId, HookFault)>) {
+        let mut last = None;
+        for id in self.snapshot.engine.started(walk) {
+            let (Some(extension), Some(instances)) = (self.snapshot.extensions.get(id.0), self.instances.get(id.0))
+            else {
+                continue;
+            };
+            if extension.wants(Hook::Log, &exchange) {
+                let told;
+                (exchange, told) = instances.borrow_mut().log(exchange);
+                last = told.err().map(|fault| (id, fault)).or(last);
+            }
+        }
+        (exchange, last)
+    }
+
+    /// Ticks the extensions whose time has come; their faults.
+    pub fn tick(&self, now: Instant) -> Vec<(ExtensionId, HookFault)> {
+        let tick = |(at, instances): (usize, &Rc<RefCell<Instances>>)| {
+            instances.borrow_mut().tick(now).err().map(|fault| (ExtensionId(at), fault))
+        };
+        self.instances.iter().enumerate().filter_map(tick).collect()
+    }
+}
+
+/// The groups of a policy, for guests. Which servers work is not known here: every one counts as healthy.
+struct PlannedGroups(Vec<GroupState>);
+
+impl PlannedGroups {
+    fn of(snapshot: &Snapshot) -> Self {
+        let state = |group: &tidegate_dsl::plan::ServerGroup| {
+            let total = u32::try_from(group.servers.len()).unwrap_or(u32::MAX);
+            GroupState { name: group.name.clone(), healthy: total, total }
+        };
+        Self(snapshot.plan().groups.iter().map(state).collect())
+    }
+}
+
+impl Groups for PlannedGroups {
+    fn list(&self) -> Vec<GroupState> {
+        self.0.clone()
     }
 }

@@ -1,22 +1,24 @@
 //! The engine's settings, and compiled modules with their exports looked up.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::extension::LoadError;
 use crate::inspect::{ModuleError, ModuleReport};
 use crate::interfaces::LIFECYCLE;
 use crate::lane::Form;
 use crate::limits::{
-    CORE_INSTANCES_PER_COMPONENT, KEEP_RESIDENT_BYTES, STACK_BYTES, TABLE_ELEMENTS, TABLE_KEEP_RESIDENT_BYTES,
-    TABLES_PER_COMPONENT,
+    CODE_CACHE_BYTES, CORE_INSTANCES_PER_COMPONENT, KEEP_RESIDENT_BYTES, STACK_BYTES, TABLE_ELEMENTS,
+    TABLE_KEEP_RESIDENT_BYTES, TABLES_PER_COMPONENT,
 };
 use crate::log::one_line;
 
 /// An engine with room for `instances` live instances. If the address space has no room for a pool (a container with
-/// a limit on it), instances are mapped one by one: slower to make, and the same to call.
-pub(crate) fn engine(instances: u32) -> wasmtime::Result<Engine> {
+/// a limit on it), instances are mapped one by one: slower to make, and the same to call. Compiled code is kept in the folder
+/// `code`, by the hash of the module and of everything that its code depends on.
+pub(crate) fn engine(instances: u32, code: Option<&Path>) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -26,6 +28,11 @@ pub(crate) fn engine(instances: u32) -> wasmtime::Result<Engine> {
         .generate_address_map(false)
         .native_unwind_info(false)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(instances)));
+    if let Some(folder) = code {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(folder).with_files_total_size_soft_limit(CODE_CACHE_BYTES);
+        config.cache(Some(Cache::new(cache)?));
+    }
     Engine::new(&config).or_else(|_| Engine::new(config.allocation_strategy(InstanceAllocationStrategy::OnDemand)))
 }
 

@@ -1,6 +1,7 @@
 //! The host of a process: its engine, and what it has loaded.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use wasmtime::Engine;
@@ -36,12 +37,15 @@ pub struct HostOptions {
     pub log_level: LogLevel,
     /// Live instances that the pool makes room for: extensions, times workers, and again while a reload drains.
     pub instances: u32,
+    /// Where compiled code is kept for the next process. Whoever can write there can run code in this one, so it must be the
+    /// process's own; `None` keeps nothing.
+    pub code: Option<PathBuf>,
 }
 
 impl HostOptions {
     /// Settings that send log lines from `info` up to `log`.
     pub fn new(log: LogSink) -> Self {
-        Self { log, log_level: LogLevel::Info, instances: POOLED_INSTANCES }
+        Self { log, log_level: LogLevel::Info, instances: POOLED_INSTANCES, code: None }
     }
 }
 
@@ -79,7 +83,8 @@ impl Host {
     ///
     /// If the machine has no room for the engine or its thread.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
-        let engine = compile::engine(options.instances).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let engine = compile::engine(options.instances, options.code.as_deref())
+            .map_err(|error| HostError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(HostError::Thread)?;
         Ok(Self {
             engine,

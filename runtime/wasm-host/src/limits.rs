@@ -113,3 +113,6 @@ pub const BODY_PIECE_BYTES: u32 = 1024;
 
 /// The shortest time between ticks, in milliseconds.
 pub const TICK_MS: u32 = 100;
+
+/// Compiled code that is kept for the next process, in bytes on disk; what was not used for longest goes first.
+pub const CODE_CACHE_BYTES: u64 = 256 * 1024 * 1024;

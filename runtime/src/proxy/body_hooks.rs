@@ -1,0 +1,342 @@
+//! Extensions that look at bodies: at the whole before the head leaves, or piece by piece on its way.
+//!
+//! Those that want the whole come first, in the order they were started; then each piece passes the others in that order.
+//! On the way back it is the other way round, as it is for heads.
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tidegate_dsl::plan::{ExtensionId, OnError};
+use tidegate_engine::exchange::{Exchange, Request, Response};
+use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
+use tidegate_wasm_host::BodyMode;
+
+use super::{Call, IfTheClientLeaves, Journey, Source, hooks, reply};
+use crate::downstream::body::{ClientBody, RequestBody, ResponseBody};
+use crate::downstream::pieces::Pieces;
+use crate::downstream::state::StreamState;
+use crate::failure::Failure;
+use crate::worker::View;
+
+/// How an extension ended a request, or what reading its body met.
+pub(super) enum Ended {
+    Reply(Box<Reply>),
+    Close,
+    Failed(Failure),
+}
+
+/// Whether an extension wants the body of this exchange.
+pub(super) fn are_wanted(call: &Call<'_>, journey: &Journey, hook: Hook) -> bool {
+    let mut started = call.view.snapshot.engine.started(&journey.walk);
+    started.any(|id| call.view.body(id, hook, &journey.exchange).is_some())
+}
+
+/// The extensions that want a body of this exchange.
+fn wanting(call: &Call<'_>, journey: &Journey, hook: Hook) -> Vec<(ExtensionId, BodyMode)> {
+    let started = call.view.snapshot.engine.started(&journey.walk);
+    started.filter_map(|id| Some((id, call.view.body(id, hook, &journey.exchange)?))).collect()
+}
+
+/// The most that one of them wants of the whole; nothing if none wants it.
+fn most(wanting: &[(ExtensionId, BodyMode)]) -> Option<usize> {
+    let whole = |(_, mode): &(ExtensionId, BodyMode)| match mode {
+        BodyMode::Buffer(most) => Some(*most),
+        BodyMode::Stream(_) => None,
+    };
+    wanting.iter().filter_map(whole).max()
+}
+
+/// The request's body as it goes on; the journey is given back in any case, but for a client that left.
+pub(super) async fn request(
+    call: &Call<'_>,
+    mut journey: Journey,
+    incoming: ClientBody,
+) -> (Journey, Result<RequestBody, Ended>) {
+    let has_body = !incoming.is_end_stream();
+    let mut body = RequestBody::new(incoming, Rc::clone(call.state), call.listener.limits.body_bytes);
+    let wanting = if has_body { wanting(call, &journey, Hook::RequestBody) } else { Vec::new() };
+    if let Some(most) = most(&wanting) {
+        let gathered;
+        (journey, gathered) = gather(call, journey, &mut body, most).await;
+        let Ok((data, whole)) = gathered else {
+            let failure = call.state.ending().unwrap_or(Failure::ClientBody);
+            return (journey, Err(Ended::Failed(failure)));
+        };
+        let data = match show(call, &mut journey, Hook::RequestBody, &wanting, data, whole) {
+            Ok(data) => data,
+            Err(ended) => return (journey, Err(ended)),
+        };
+        if whole {
+            journey.exchange.request.headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
+            body = RequestBody::whole(data, Rc::clone(call.state));
+        } else {
+            body.put_back(data);
+        }
+    }
+    for (id, mode) in wanting {
+        if let BodyMode::Stream(most) = mode {
+            journey.exchange.request.headers.remove(CONTENT_LENGTH);
+            let watcher = Watcher::new(call, id, Hook::RequestBody, most, &journey.exchange);
+            body.stack(Box::new(watcher));
+        }
+    }
+    (journey, Ok(body))
+}
+
+/// The response's body as it goes on, with those who look at its pieces.
+pub(super) async fn response(
+    call: &Call<'_>,
+    mut journey: Journey,
+    source: Source,
+) -> (Journey, Result<(Source, Bytes, Vec<Box<dyn Pieces>>), Ended>) {
+    let has_body = match &source {
+        Source::Ours(bytes) => !bytes.is_empty(),
+        Source::Upstream(body) => !body.is_end_stream(),
+        Source::Tunnel(..) => false,
+    };
+    let mut wanting = if has_body { wanting(call, &journey, Hook::ResponseBody) } else { Vec::new() };
+    wanting.reverse();
+    let (mut source, mut ahead) = (source, Bytes::new());
+    if let Some(most) = most(&wanting) {
+        let (data, whole);
+        (source, data, whole) = match source {
+            Source::Ours(bytes) => (Source::Ours(Bytes::new()), bytes, true),
+            Source::Upstream(mut body) => {
+                let gathered;
+                (journey, gathered) = gather(call, journey, &mut body, most).await;
+                match gathered {
+                    Ok((data, true)) => {
+                        body.finish(true, call.state.worker().now_ms());
+                        (Source::Ours(Bytes::new()), data, true)
+                    }
+                    Ok((data, false)) => (Source::Upstream(body), data, false),
+                    Err(_) => return (journey, Err(Ended::Failed(Failure::UpstreamBody))),
+                }
+            }
+            source @ Source::Tunnel(..) => (source, Bytes::new(), false),
+        };
+        let data = match show(call, &mut journey, Hook::ResponseBody, &wanting, data, whole) {
+            Ok(data) => data,
+            Err(ended) => return (journey, Err(ended)),
+        };
+        if whole {
+            if let Some(response) = &mut journey.exchange.response {
+                response.headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
+            }
+            source = Source::Ours(data);
+        } else {
+            ahead = data;
+        }
+    }
+    let mut watchers: Vec<Box<dyn Pieces>> = Vec::new();
+    for (id, mode) in wanting {
+        if let BodyMode::Stream(most) = mode {
+            if let Some(response) = &mut journey.exchange.response {
+                response.headers.remove(CONTENT_LENGTH);
+            }
+            watchers.push(Box::new(Watcher::new(call, id, Hook::ResponseBody, most, &journey.exchange)));
+        }
+    }
+    (journey, Ok((source, ahead, watchers)))
+}
+
+/// What a body gave, and whether that is all.
+type Gathered<E> = Result<(Bytes, bool), E>;
+
+/// Reads a body to its end, or until it is longer than `most`.
+async fn gather<B>(call: &Call<'_>, journey: Journey, body: &mut B, most: usize) -> (Journey, Gathered<B::Error>)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut left = IfTheClientLeaves { journey: Some(journey), state: call.state };
+    let gathered = Box::pin(read(call.state, body, most)).await;
+    #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
+    let journey = left.journey.take().expect("the journey of this request");
+    (journey, gathered)
+}
+
+async fn read<B>(state: &StreamState, body: &mut B, most: usize) -> Gathered<B::Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut data = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        state.note_upstream();
+        // Trailers of a body that somebody wanted whole end here (RFC 9110, 6.5.1, lets them).
+        if let Ok(more) = frame?.into_data() {
+            data.extend_from_slice(&more);
+            if data.len() > most {
+                return Ok((data.freeze(), false));
+            }
+        }
+    }
+    Ok((data.freeze(), true))
+}
+
+/// Shows a body to those who want the whole; what goes on.
+fn show(
+    call: &Call<'_>,
+    journey: &mut Journey,
+    hook: Hook,
+    wanting: &[(ExtensionId, BodyMode)],
+    mut data: Bytes,
+    whole: bool,
+) -> Result<Bytes, Ended> {
+    for (id, mode) in wanting {
+        let BodyMode::Buffer(most) = mode else { continue };
+        let verdict = if whole && data.len() <= *most {
+            let exchange = std::mem::replace(&mut journey.exchange, blank(call));
+            let (exchange, verdict) = call.view.call_body(*id, hook, exchange, (&data, true), false);
+            journey.exchange = exchange;
+            verdict
+        } else {
+            call.view.body_too_long(*id, *most)
+        };
+        match verdict {
+            Ok(BodyVerdict::Next) => {}
+            Ok(BodyVerdict::Replace(other)) => data = other,
+            Ok(BodyVerdict::Respond(reply)) => return Err(Ended::Reply(Box::new(reply))),
+            Ok(BodyVerdict::Close) => return Err(Ended::Close),
+            Err(fault) => {
+                let denied = call.view.snapshot.engine.fault_beside(&mut journey.walk, *id, fault);
+                hooks::report(call, &mut journey.walk, &journey.exchange, &mut journey.record);
+                if let Some(reply) = denied {
+                    return Err(Ended::Reply(Box::new(reply)));
+                }
+            }
+        }
+    }
+    Ok(data)
+}
+
+/// Stands in for an exchange while a guest has it.
+fn blank(call: &Call<'_>) -> Box<Exchange> {
+    Box::new(Exchange {
+        connection: std::sync::Arc::clone(&call.state.connection.info),
+        request: Request {
+            method: http::Method::GET,
+            authority: http::uri::Authority::from_static("_"),
+            target: http::uri::PathAndQuery::from_static("/"),
+            original_authority: http::uri::Authority::from_static("_"),
+            original_target: http::uri::PathAndQuery::from_static("/"),
+            version: http::Version::HTTP_11,
+            headers: HeaderMap::new(),
+        },
+        response: None,
+        client_ip: call.state.connection.info.peer.ip(),
+        request_id: 0,
+        vars: tidegate_engine::vars::Vars::default(),
+        group: None,
+        server: None,
+        log_lines: Vec::new(),
+    })
+}
+
+/// An extension that looks at the pieces of a body. It has an exchange of its own: the heads as they left, and the
+/// variables as they were, which later pieces see as earlier ones left them.
+struct Watcher {
+    view: Rc<View>,
+    state: Rc<StreamState>,
+    id: ExtensionId,
+    hook: Hook,
+    most: usize,
+    exchange: Option<Box<Exchange>>,
+}
+
+impl Watcher {
+    fn new(call: &Call<'_>, id: ExtensionId, hook: Hook, most: usize, exchange: &Exchange) -> Self {
+        let request = &exchange.request;
+        let own = Exchange {
+            request: Request {
+                method: request.method.clone(),
+                authority: request.authority.clone(),
+                target: request.target.clone(),
+                original_authority: request.original_authority.clone(),
+                original_target: request.original_target.clone(),
+                version: request.version,
+                headers: request.headers.clone(),
+            },
+            response: exchange.response.as_ref().map(copy),
+            client_ip: exchange.client_ip,
+            request_id: exchange.request_id,
+            vars: exchange.vars.clone(),
+            group: exchange.group.clone(),
+            server: exchange.server.clone(),
+            ..*blank(call)
+        };
+        let (view, state) = (Rc::clone(call.view), Rc::clone(call.state));
+        Self { view, state, id, hook, most, exchange: Some(Box::new(own)) }
+    }
+
+    /// What goes on for one piece, no larger than the extension wants it.
+    fn one(&mut self, data: Bytes, last: bool) -> Result<Bytes, Failure> {
+        let Some(exchange) = self.exchange.take() else { return Ok(data) };
+        let (exchange, verdict) = self.view.call_body(self.id, self.hook, exchange, (&data, last), true);
+        let fault = match verdict {
+            Ok(BodyVerdict::Replace(other)) => {
+                self.exchange = Some(exchange);
+                return Ok(other);
+            }
+            Ok(BodyVerdict::Close) => return Err(Failure::Closed),
+            Ok(BodyVerdict::Next | BodyVerdict::Respond(_)) => {
+                self.exchange = Some(exchange);
+                return Ok(data);
+            }
+            Err(fault) => fault,
+        };
+        let denies = self.fault(&exchange, &fault);
+        self.exchange = Some(exchange);
+        if denies { Err(Failure::Extension) } else { Ok(data) }
+    }
+
+    /// Says what went wrong, and whether the request is to end for it.
+    fn fault(&self, exchange: &Exchange, fault: &HookFault) -> bool {
+        let extension = self.view.snapshot.plan().extensions.get(self.id.0);
+        hooks::warn_of(&self.state, extension, fault, exchange.request_id);
+        extension.is_some_and(|extension| matches!(extension.on_error, OnError::Deny(_)))
+    }
+}
+
+impl Pieces for Watcher {
+    fn piece(&mut self, mut data: Bytes, last: bool) -> Result<Bytes, Failure> {
+        if data.len() <= self.most {
+            return self.one(data, last);
+        }
+        let mut on = BytesMut::new();
+        while !data.is_empty() {
+            let piece = data.split_to(self.most.min(data.len()));
+            let end = last && data.is_empty();
+            on.extend_from_slice(&self.one(piece, end)?);
+        }
+        Ok(on.freeze())
+    }
+}
+
+/// A copy of a head.
+pub(super) fn copy(head: &Response) -> Response {
+    Response { status: head.status, headers: head.headers.clone() }
+}
+
+/// What a request gets for how it ended in a body hook.
+pub(super) fn ended(journey: &mut Journey, ended: Ended) -> Option<Source> {
+    match ended {
+        Ended::Reply(given) => Some(reply::take(&mut journey.exchange, *given)),
+        Ended::Failed(failure) => {
+            journey.record.failure = Some(failure);
+            Some(reply::take(&mut journey.exchange, reply::of(failure)))
+        }
+        Ended::Close => None,
+    }
+}
+
+/// Gives a response's body what was read ahead of it, and those who look at it.
+pub(super) fn put(body: &mut ResponseBody, ahead: Bytes, watchers: Vec<Box<dyn Pieces>>) {
+    body.put_back(ahead);
+    for watcher in watchers {
+        body.stack(watcher);
+    }
+}

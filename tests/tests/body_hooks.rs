@@ -1,0 +1,137 @@
+//! Extensions that look at bodies, at the end of requests, and at the clock.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use std::fs;
+
+use tidegate_tests::{Backend, Behaviour, Gateway, Policy, guest};
+
+/// A gateway whose hostile guest sees both bodies in this mode.
+fn gateway(backend: &Backend, mode: &str, settings: &str) -> Gateway {
+    let policy = Policy::to(backend)
+        .top("gateway { workers 1 }")
+        .top(&format!(
+            "extension bodies {{ module \"guest.wasm\"; {settings}
+             config {{ body {mode}; tick_ms 100 }}
+             allow [read-request, write-request-headers, rewrite, read-response, write-response-headers, route, respond, body, \
+             vars, log, clock, random, metrics, store] }}"
+        ))
+        .listener("run bodies");
+    Gateway::start_with(&policy, |folder| {
+        fs::copy(guest("tidegate_hostile_guest"), folder.join("guest.wasm")).unwrap();
+    })
+}
+
+#[test]
+fn a_whole_body_is_replaced_before_the_head_leaves() {
+    let backend = Backend::echo();
+    let gateway = gateway(&backend, "buffer 1024", "on-error deny");
+    let mut client = gateway.client();
+    let request = client.post("/", "upper").echo();
+    assert_eq!((request.text(), request.header("content-length")), ("UPPER".to_owned(), Some("5")));
+    let request = client.post("/", "drop").echo();
+    assert_eq!((request.length, request.header("content-length")), (0, Some("0")));
+    let request = client.post("/", "write").echo();
+    assert_eq!((request.text(), request.header("x-body")), ("write".to_owned(), Some("5")));
+    // Chunks become one piece, and the length is known then.
+    client.send("POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n2\r\nup\r\n3\r\nper\r\n0\r\n\r\n");
+    let request = client.receive().echo();
+    assert_eq!((request.text(), request.header("content-length")), ("UPPER".to_owned(), Some("5")));
+    assert_eq!(request.header("transfer-encoding"), None);
+    assert_eq!(client.get("/").echo().header("x-body"), None, "no body, no call");
+}
+
+#[test]
+fn a_body_hook_answers_closes_and_fails() {
+    let backend = Backend::echo();
+    let gateway = gateway(&backend, "buffer 16", "on-error deny; limits { time 50ms }");
+    let mut client = gateway.client();
+    let answer = client.post("/", "respond");
+    assert_eq!((answer.status, answer.text().as_str()), (403, "no"));
+    for (body, fault) in [("panic", "trap"), ("loop", "deadline"), ("a body of more than 16 bytes", "body-too-long")] {
+        let mark = gateway.log().mark();
+        assert_eq!(gateway.client().post("/", body).status, 500, "{body}");
+        assert!(gateway.wait_for(mark, "extension=\"bodies\"").contains(&format!("fault=\"{fault}\"")));
+    }
+    let mut closed = gateway.client();
+    closed.send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\nclose");
+    assert!(closed.is_closed());
+    assert!(backend.requests().is_empty(), "nothing of it has left");
+}
+
+#[test]
+fn a_body_that_is_too_long_passes_whole_where_faults_are_skipped() {
+    let backend = Backend::start(Behaviour::Swallow);
+    let gateway = gateway(&backend, "buffer 16", "on-error skip");
+    let body = "x".repeat(300_000);
+    let mut client = gateway.client();
+    assert_eq!(client.post("/", &body).text(), "300000");
+    assert_eq!(backend.wait_request(1).header("content-length"), Some("300000"));
+}
+
+#[test]
+fn a_response_is_replaced_whole() {
+    let backend = Backend::text("upper");
+    let gateway = gateway(&backend, "buffer 64", "on-error deny");
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        let answer = client.get("/");
+        assert_eq!((answer.text().as_str(), answer.header("content-length")), ("UPPER", Some("5")));
+    }
+    assert_eq!(backend.connections(), 1, "the connection to the server is used again");
+    backend.behave(Behaviour::Text("write"));
+    assert_eq!(client.get("/").header("x-body"), Some("5"));
+    backend.behave(Behaviour::Text("respond"));
+    assert_eq!((client.get("/").status, client.get("/").text()), (403, "no".to_owned()));
+    backend.behave(Behaviour::CloseInBody);
+    assert_eq!(client.get("/").status, 502);
+}
+
+#[test]
+fn pieces_are_changed_on_their_way() {
+    let backend = Backend::start(Behaviour::GatedChunks(vec!["plain", "upper", "drop", "last"]));
+    let gateway = gateway(&backend, "stream 1024", "on-error deny");
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+    for _ in 0..4 {
+        backend.release();
+    }
+    let answer = client.receive();
+    assert_eq!((answer.text().as_str(), answer.header("content-length")), ("plainUPPERlast", None));
+
+    // A piece is given on when it comes, and not when the body has ended.
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+    backend.release();
+    let head = client.receive_head().unwrap();
+    assert_eq!(head.status, 200);
+    backend.release();
+    backend.release();
+    backend.release();
+
+    backend.behave(Behaviour::Echo);
+    let mut client = gateway.client();
+    let answer = client.post("/", "upper");
+    let request = answer.echo();
+    assert_eq!((request.text(), request.header("content-length")), ("UPPER".to_owned(), None));
+}
+
+#[test]
+fn a_piece_that_fails_ends_its_answer_and_nothing_else() {
+    let backend = Backend::start(Behaviour::Chunks(vec!["plain", "panic", "plain"]));
+    let gateway = gateway(&backend, "stream 1024", "on-error deny");
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+    assert!(client.try_receive().is_err(), "an answer that is not whole does not look whole");
+    assert_eq!(gateway.access("/")["failure"], "extension");
+    backend.behave(Behaviour::Text("plain"));
+    assert_eq!(gateway.client().get("/").text(), "plain");
+}
+
+#[test]
+fn the_end_of_a_request_is_told_before_its_line_is_written() {
+    let backend = Backend::text("plain");
+    let gateway = gateway(&backend, "buffer 1024", "on-error deny");
+    assert_eq!(gateway.get("/told").status, 200);
+    assert_eq!(gateway.access("/told")["vars"]["logged"], "GET 200");
+}
