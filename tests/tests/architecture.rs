@@ -77,8 +77,20 @@ const TABLE: &[Row] = &[
     Row {
         name: "tidegate-tests",
         ours: &[],
-        others: Some(&["serde_json", "tempfile"]),
-        never: &["tokio", "hyper", "wasmtime"],
+        // Clients and peers that speak real protocols, and the certificates for them.
+        others: Some(&[
+            "bytes",
+            "h3",
+            "h3-quinn",
+            "http",
+            "quinn",
+            "rcgen",
+            "rustls",
+            "serde_json",
+            "tempfile",
+            "tokio",
+        ]),
+        never: &["hyper", "wasmtime"],
     },
 ];
 

@@ -141,6 +141,7 @@ fn shipped_policies() -> (Tool, Vec<String>) {
     let tool = Tool::new();
     std::fs::create_dir(tool.path("policies")).unwrap();
     std::fs::create_dir(tool.path("logs")).unwrap();
+    symlink(shipped("policies/certs"), tool.path("policies/certs")).unwrap();
     symlink(target_folder(), tool.path("target")).unwrap();
     tidegate_tests::guest("client_headers");
     let mut names = Vec::new();
@@ -340,7 +341,7 @@ fn plan_says_what_a_reload_would_do() {
     let output = tool.run(&["plan", "old.gate", "new.gate", "--format", "json"]);
     let changes: Value = serde_json::from_str(&output.stdout).unwrap();
     let hows: Vec<_> = changes["changes"].as_array().unwrap().iter().map(|change| &change["how"]).collect();
-    assert_eq!(hows, ["drop", "replace", "add"], "{changes}");
+    assert_eq!(hows, ["drop", "add", "replace"], "{changes}");
 
     let output = tool.run(&["plan", "old.gate", "old.gate"]);
     assert_eq!((output.status, output.stdout.trim_end()), (Some(0), "no difference: a reload would change nothing"));

@@ -127,7 +127,7 @@ fn a_second_place_is_told_with_the_first() {
     let text = "tidegate 1\nlist a [10.0.0.0/8]\nlist a [10.0.0.0/8]\n";
     editor.open(&uri, text);
     let said = editor.underlined(&uri);
-    let twice = said.iter().find(|said| said["code"] == "E0302").unwrap_or_else(|| panic!("{said:?}"));
+    let twice = said.iter().find(|said| said["code"] == "E0302").unwrap();
     let first = &twice["relatedInformation"][0];
     assert_eq!(
         (first["location"]["uri"].as_str(), &first["location"]["range"]["start"]["line"]),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tidegate_tests::pki::{Authority, Identity};
-use tidegate_tests::{Backend, Gateway, Policy, free_port};
+use tidegate_tests::{Gateway, Policy, free_port};
 
 /// A server that answers with the name that it was asked for in the handshake, and counts its connections.
 struct Server {
@@ -64,13 +64,26 @@ fn gateway(authority: &Authority, body: &str) -> Gateway {
     Gateway::start_with(&policy, |folder| std::fs::write(folder.join("root.pem"), authority.pem()).unwrap())
 }
 
+/// The address of a server that answers every connection as one does that takes what comes for HTTP.
+fn speaks_http() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    address
+}
+
 #[test]
 fn a_server_has_to_prove_who_it_is() {
     let (authority, other) = (Authority::new("Root"), Authority::new("Other"));
     let good = Server::start(&authority.server(&["api.internal"]).sign());
     let expired = Server::start(&authority.server(&["api.internal"]).expired().sign());
     let foreign = Server::start(&other.server(&["api.internal"]).sign());
-    let plain = Backend::text("plain");
+    let plain = speaks_http();
     let at = |server: &Server| format!("127.0.0.1:{}", server.port);
     let named = "server-name \"api.internal\"";
     for (server, lines, status, words) in [
@@ -81,7 +94,7 @@ fn a_server_has_to_prove_who_it_is() {
         (at(&expired), format!("verify ca root; {named}"), 502, "has expired"),
         (at(&expired), "verify off".to_owned(), 200, ""),
         (at(&foreign), format!("verify ca root; {named}"), 502, "was not signed by an authority"),
-        (plain.address(), format!("verify ca root; {named}"), 502, "is not TLS"),
+        (plain, format!("verify ca root; {named}"), 502, "is not TLS"),
     ] {
         let gateway = gateway(&authority, &format!("protocol https; server {server}; {lines}"));
         let answer = gateway.get("/");

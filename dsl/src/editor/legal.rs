@@ -100,8 +100,11 @@ fn argument(place: Place, line: &[Token]) -> Vec<Expected> {
             _ => value(place, word, arguments),
         },
         Place::AccessLog if word == "to" && arguments.is_empty() => vec![Words(Place::LogTarget)],
-        Place::TlsPolicy if word == "base" && arguments.is_empty() => vec![Name(Kind::TlsPolicy)],
-        Place::TlsPolicy if word == "versions" && in_list(arguments) => vec![Value(&["tls1.2", "tls1.3"])],
+        Place::TlsPolicy if word == "base" && arguments.is_empty() => {
+            vec![Name(Kind::TlsPolicy), Words(Place::PredefinedPolicy)]
+        }
+        Place::TlsPolicy if word == "versions" && in_list(arguments) => vec![Words(Place::TlsVersion)],
+        Place::TlsPolicy if word == "groups" && in_list(arguments) => vec![Words(Place::KeyExchangeGroup)],
         Place::Tracing if word == "protocol" && arguments.is_empty() => vec![Value(&["grpc", "http"])],
         Place::Cors if word == "methods" && in_list(arguments) => vec![Value(METHODS)],
         _ => value(place, word, arguments),
@@ -137,7 +140,7 @@ fn listener(word: &str, arguments: &[Token]) -> Vec<Expected> {
         ("certificate", []) => vec![Name(Kind::Certificate)],
         ("client-ca", []) => vec![Name(Kind::Ca)],
         ("client-ca", [_]) => vec![Value(&["required", "optional"])],
-        ("tls-policy", []) => vec![Name(Kind::TlsPolicy)],
+        ("tls-policy", []) => vec![Name(Kind::TlsPolicy), Words(Place::PredefinedPolicy)],
         ("quic-upgrade", []) => vec![Name(Kind::Listener)],
         ("client-ip", []) => vec![Words(Place::ClientIp)],
         ("client-ip", [from]) if !from.is("peer") => vec![Words(Place::Trusted)],
@@ -212,7 +215,7 @@ fn test(subjects: Place, tokens: &[Token]) -> Vec<Expected> {
         ("is", "method") => vec![Value(METHODS)],
         ("is", "scheme") => vec![Value(&["http", "https"])],
         ("is", "protocol") => vec![Value(&["h1", "h2", "h3"])],
-        ("is", "tls-version") => vec![Value(&["tls1.2", "tls1.3"])],
+        ("is", "tls-version") => vec![Words(Place::TlsVersion)],
         _ => Vec::new(),
     }
 }

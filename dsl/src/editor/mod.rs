@@ -120,4 +120,5 @@ fn bare(c: char) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests")]
 mod tests;

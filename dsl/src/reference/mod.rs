@@ -133,6 +133,7 @@ fn suites(page: &mut String) {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -16,6 +16,9 @@ use crate::http2;
 use crate::telemetry::access_log::Record;
 use crate::upstream::body::UpstreamBody;
 
+/// How a body failed, and the error for the connection.
+type Broken = (Failure, BodyError);
+
 /// The error of both bodies: the connection is closed, and the reason stands in the record.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -119,7 +122,6 @@ impl RequestBody {
             None => self.filter = Some(Box::new(Filter::new(pieces))),
         }
     }
-
 
     /// A request without a body.
     pub fn empty(state: Rc<StreamState>) -> Self {
@@ -262,7 +264,7 @@ impl ResponseBody {
     }
 
     /// The next frame, after whoever looks at it; the error is how the body failed.
-    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, (Failure, BodyError)>>> {
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let broken = |error: BodyError| (Failure::UpstreamBody, error);
         if self.filter.is_none() {
             return self.poll_source(cx).map(|frame| frame.map(|frame| frame.map_err(broken)));

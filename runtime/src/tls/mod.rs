@@ -66,8 +66,9 @@ impl Service {
             .collect();
         let mut service = Self { endpoints: endpoints?, ..Self::default() };
         for group in &plan.groups {
-            let known = previous.map(|(_, old)| old.upstream.as_slice()).unwrap_or_default();
-            service.upstream.push(Upstream::build(group, &material, known)?);
+            let before = previous.map(|(_, old)| old.upstream.as_slice()).unwrap_or_default();
+            let built = Upstream::build(group, &material, before.iter().chain(&service.upstream))?;
+            service.upstream.push(built);
         }
         service.material = material;
         Ok(service)

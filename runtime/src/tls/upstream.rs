@@ -53,11 +53,16 @@ impl PartialEq for Upstream {
 }
 
 impl Upstream {
-    /// For a group; `None` if its servers speak in clear text. `known` are those of the policy before.
+    /// For a group; `None` if its servers speak in clear text. `known` are those of the policy before, and of the groups
+    /// before.
     ///
     /// # Errors
     /// A sentence for the user.
-    pub fn build(group: &ServerGroup, material: &Material, known: &[Option<Self>]) -> Result<Option<Self>, String> {
+    pub fn build<'k>(
+        group: &ServerGroup,
+        material: &Material,
+        known: impl IntoIterator<Item = &'k Option<Self>>,
+    ) -> Result<Option<Self>, String> {
         if group.protocol != GroupProtocol::Https {
             return Ok(None);
         }
@@ -73,7 +78,7 @@ impl Upstream {
                 })
             })
             .collect();
-        let same = known.iter().flatten().find(|other| other.trust == trust);
+        let same = known.into_iter().flatten().find(|other| other.trust == trust);
         let config = match same {
             Some(same) => Arc::clone(&same.config),
             None => config(&trust).map_err(|why| say(&why))?,

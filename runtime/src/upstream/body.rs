@@ -49,7 +49,6 @@ impl Body for UpstreamBody {
             Self::Http2(..) => SizeHint::default(),
         }
     }
-
 }
 
 impl UpstreamBody {
