@@ -46,6 +46,7 @@ pub mod groups;
 mod head;
 pub mod log;
 pub mod metrics;
+pub mod outbound;
 pub mod random;
 pub mod store;
 mod sys;

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use crate::groups::Group;
 use crate::log::Level;
+use crate::outbound::{Answer, Call, Failure};
 use crate::sys::mock::{self, Connection, Exchange, Phase};
 use crate::verdict::{BodyKind, Kind};
 use crate::{BodyMode, BodyVerdict, Filter, Interest, Piece, Request, Response, Tls, Verdict};
@@ -16,6 +17,7 @@ pub struct TestHost {
     config: String,
     exchange: Exchange,
     groups: Vec<Group>,
+    answers: Vec<(String, Result<Answer, Failure>)>,
 }
 
 /// What has become of the request.
@@ -64,7 +66,15 @@ impl TestHost {
                 random: 0,
             },
             groups: Vec::new(),
+            answers: Vec::new(),
         }
+    }
+
+    /// What the next outbound call to this group gets. Answers are given in this order, and the last one of a group again and
+    /// again; a group without any is [`Failure::Offline`].
+    pub fn outbound(mut self, group: &str, answer: Result<Answer, Failure>) -> Self {
+        self.answers.push((group.to_owned(), answer));
+        self
     }
 
     /// The request's body.
@@ -181,7 +191,7 @@ impl TestHost {
     ///
     /// What [`Filter::init`] said.
     pub fn try_run<F: Filter>(self) -> crate::Result<Outcome> {
-        mock::reset(self.groups);
+        mock::reset(self.groups, self.answers);
         let filter = crate::filter::from_json::<F>(&self.config)?;
         let interest = filter.interest();
         let path = &self.exchange.request.path;
@@ -336,6 +346,11 @@ impl Outcome {
     pub fn metric(&self, name: &str) -> Vec<f64> {
         let metrics = mock::shared().metrics;
         metrics.into_iter().find(|(known, _, _)| known == name).map(|(_, _, values)| values).unwrap_or_default()
+    }
+
+    /// The outbound calls that the hooks made, in order.
+    pub fn outbound(&self) -> Vec<Call> {
+        mock::shared().calls
     }
 
     /// The lines that the hooks wrote to the log.

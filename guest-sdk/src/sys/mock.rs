@@ -10,6 +10,7 @@ use crate::Tls;
 use crate::groups::Group;
 use crate::log::Level;
 use crate::metrics::Kind;
+use crate::outbound::{Answer, Call, Failure};
 use crate::store::Taken;
 
 /// What the functions below work on.
@@ -40,6 +41,10 @@ pub(crate) struct Shared {
     store: HashMap<String, Vec<u8>>,
     pub(crate) metrics: Vec<(String, Kind, Vec<f64>)>,
     pub(crate) groups: Vec<Group>,
+    /// What each call to a group gets, in order; the last one stays.
+    pub(crate) answers: Vec<(String, Result<Answer, Failure>)>,
+    /// The calls that were made.
+    pub(crate) calls: Vec<Call>,
 }
 
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
@@ -154,8 +159,8 @@ pub(crate) fn tls() -> Option<Tls> {
 // === metrics, store, groups ===
 
 /// Begins a test with an empty store.
-pub(crate) fn reset(groups: Vec<Group>) {
-    SHARED.with(|shared| *shared.borrow_mut() = Shared { groups, ..Shared::default() });
+pub(crate) fn reset(groups: Vec<Group>, answers: Vec<(String, Result<Answer, Failure>)>) {
+    SHARED.with(|shared| *shared.borrow_mut() = Shared { groups, answers, ..Shared::default() });
 }
 
 /// What the test left in the store and the metrics.
@@ -237,6 +242,29 @@ pub(crate) fn store_take(key: &str, burst: u32, _per_second: f64) -> Taken {
 
 pub(crate) fn groups() -> Vec<Group> {
     shared_mut(|shared| shared.groups.clone())
+}
+
+pub(crate) fn fetch(call: &Call) -> Result<Answer, Failure> {
+    if on(|x| x.phase == Phase::Over) {
+        panic!("`outbound.fetch`: only request and response hooks may call");
+    }
+    if matches!(call.method.as_str(), "CONNECT" | "TRACE" | "") {
+        panic!("`outbound.fetch`: the method `{}` cannot be sent", call.method);
+    }
+    if !call.target.starts_with('/') {
+        panic!("`outbound.fetch`: `{}` is no target: it must begin with `/`", call.target);
+    }
+    call.headers.iter().for_each(|(name, value)| add(&mut Headers::new(), name, value));
+    shared_mut(|shared| {
+        shared.calls.push(call.clone());
+        let mut answers = shared.answers.iter().enumerate().filter(|(_, (group, _))| *group == call.group);
+        let Some((first, (_, answer))) = answers.next() else { return Err(Failure::Offline) };
+        let (answer, more) = (answer.clone(), answers.next().is_some());
+        if more {
+            drop(shared.answers.remove(first));
+        }
+        answer
+    })
 }
 
 // === write-request-headers, rewrite ===

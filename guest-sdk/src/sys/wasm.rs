@@ -5,6 +5,7 @@ use crate::bindings::extension::tidegate::extension as host;
 use crate::groups::Group;
 use crate::log::Level;
 use crate::metrics::Kind;
+use crate::outbound::{Answer, Call, Failure};
 use crate::store::Taken;
 
 pub(crate) use host::clock::{monotonic_ns, now_unix_ns};
@@ -75,4 +76,27 @@ pub(crate) fn store_take(key: &str, burst: u32, per_second: f64) -> Taken {
 pub(crate) fn groups() -> Vec<Group> {
     let group = |group: host::groups::Group| Group { name: group.name, healthy: group.healthy, total: group.total };
     host::groups::list().into_iter().map(group).collect()
+}
+
+pub(crate) fn fetch(call: &Call) -> Result<Answer, Failure> {
+    let header = |(name, value): &(String, Vec<u8>)| host::types::Header { name: name.clone(), value: value.clone() };
+    let call = host::outbound::Call {
+        group: call.group.clone(),
+        method: call.method.clone(),
+        authority: call.authority.clone(),
+        target: call.target.clone(),
+        headers: call.headers.iter().map(header).collect(),
+        body: call.body.clone(),
+        timeout_ms: call.timeout_ms,
+    };
+    let answer = host::outbound::fetch(&call).map_err(|failure| match failure {
+        host::outbound::Failure::Unreachable => Failure::Unreachable,
+        host::outbound::Failure::Timeout => Failure::Timeout,
+        host::outbound::Failure::Broken => Failure::Broken,
+        host::outbound::Failure::TooLarge => Failure::TooLarge,
+        host::outbound::Failure::Busy => Failure::Busy,
+        host::outbound::Failure::Offline => Failure::Offline,
+    })?;
+    let headers = answer.headers.into_iter().map(|header| (header.name, header.value)).collect();
+    Ok(Answer { status: answer.status, headers, body: answer.body })
 }
