@@ -24,6 +24,7 @@ pub mod pki;
 mod policy;
 mod ports;
 mod process;
+mod python;
 pub mod secure;
 
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub use message::{Fields, Request, Response};
 pub use policy::Policy;
 pub use ports::free_port;
 pub use process::Usage;
+pub use python::python;
 
 /// How long a test waits for an event that must come. Far longer than any takes, so that a slow machine fails nothing.
 pub const PATIENCE: Duration = Duration::from_secs(20);

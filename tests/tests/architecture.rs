@@ -79,7 +79,10 @@ const TABLE: &[Row] = &[
         ours: &[],
         // Clients and peers that speak real protocols, and the certificates for them.
         others: Some(&[
+            "aws-lc-rs",
+            "base64",
             "bytes",
+            "h2",
             "h3",
             "h3-quinn",
             "http",
@@ -89,6 +92,8 @@ const TABLE: &[Row] = &[
             "serde_json",
             "tempfile",
             "tokio",
+            "tokio-rustls",
+            "tungstenite",
         ]),
         never: &["hyper", "wasmtime"],
     },
