@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod hash;
 pub mod hook;
 pub mod normalise;
+pub mod servers;
 pub mod vars;
 
 mod blame;

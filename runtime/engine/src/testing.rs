@@ -97,7 +97,7 @@ fn extension(name: &str, on_error: OnError) -> Extension {
     }
 }
 
-fn group(name: &str) -> ServerGroup {
+pub(crate) fn group(name: &str) -> ServerGroup {
     ServerGroup {
         name: name.into(),
         protocol: GroupProtocol::Http,

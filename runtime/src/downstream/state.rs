@@ -19,6 +19,7 @@ use super::head::KnownHost;
 use super::tunnel::Tunnel;
 use crate::failure::Failure;
 use crate::limits;
+use crate::upstream::group::Busy;
 use crate::worker::{Slot, Worker};
 
 /// What all requests of a client connection share.
@@ -135,6 +136,8 @@ pub struct StreamState {
     ending: Cell<Option<Failure>>,
     /// What the connection becomes when the answer's head has been written.
     tunnel: RefCell<Option<Tunnel>>,
+    /// The server that the request in flight keeps busy, if somebody counts.
+    busy: RefCell<Option<Busy>>,
     task: Task,
     /// Its place among the worker's streams.
     key: Cell<usize>,
@@ -157,6 +160,7 @@ impl StreamState {
             write_blocked: Cell::new(false),
             ending: Cell::new(None),
             tunnel: RefCell::new(None),
+            busy: RefCell::new(None),
             task: Task::default(),
             key: Cell::new(usize::MAX),
         });
@@ -168,6 +172,7 @@ impl StreamState {
 
     /// Nobody watches its deadline any more.
     pub fn leave(&self) {
+        self.set_busy(None);
         self.connection.worker.leave_stream(self.key.replace(usize::MAX));
     }
 
@@ -253,6 +258,7 @@ impl StreamState {
 
     /// The answer is complete.
     pub fn end_request(&self) {
+        self.set_busy(None);
         self.set_timeouts();
         self.end_ms.set(u64::MAX);
         self.set_phase(Phase::Idle);
@@ -287,6 +293,11 @@ impl StreamState {
     /// What the connection is to become.
     pub fn take_tunnel(&self) -> Option<Tunnel> {
         self.tunnel.borrow_mut().take()
+    }
+
+    /// The request in flight keeps this server busy, and no other any more.
+    pub fn set_busy(&self, busy: Option<Busy>) {
+        drop(self.busy.replace(busy));
     }
 
     /// Why the request in flight is about to fail.

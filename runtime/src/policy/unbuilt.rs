@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate_dsl::plan::{Abi, Balance, Listener, Plan, Protocol, RetryOn, Rule, ServerGroup, Step};
+use tidegate_dsl::plan::{Abi, Listener, Plan, Protocol, RetryOn, Rule, ServerGroup, Step};
 
 use super::prepare::Prepared;
 
@@ -60,9 +60,7 @@ fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
 fn of_group(group: &ServerGroup) -> impl Iterator<Item = &'static str> {
     let retried = |on: &RetryOn| *on != RetryOn::ConnectFailure;
     used([
-        ("balance", group.balance != Balance::RoundRobin),
         ("health-check", group.health_check.is_some()),
-        ("sticky", group.sticky.is_some()),
         ("slow-start", !group.slow_start.is_zero()),
         ("drain", group.drain != Duration::from_secs(30)),
         ("retries on anything but connect-failure", group.retries.on.iter().any(retried)),

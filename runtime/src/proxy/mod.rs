@@ -18,6 +18,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use tidegate_dsl::plan::{GroupId, GroupProtocol, Listener, ListenerId};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
 use tidegate_engine::hook::Hook;
+use tidegate_engine::servers::Wish;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Moment, ResponseDecision, Walk};
 
@@ -230,7 +231,8 @@ impl Call<'_> {
         if self.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {
             return Err(Failure::BadUpgrade);
         }
-        let outgoing = self.outgoing(walk, exchange, body);
+        let wish = group.wish(exchange);
+        let outgoing = self.outgoing(walk, exchange, body, wish);
         let asked = record.clock();
         let kept = self.view.snapshot.engine.response_work(walk).then_some(&exchange.request.headers);
         let sent = send(group, outgoing, kept, self.state).await;
@@ -262,7 +264,7 @@ impl Call<'_> {
     }
 
     /// The request as the backend gets it.
-    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, body: RequestBody) -> Outgoing {
+    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, body: RequestBody, wish: Wish) -> Outgoing {
         let engine = &self.view.snapshot.engine;
         fields::remove_hop_by_hop(&mut exchange.request.headers);
         if let Some(upgrade) = self.upgrade {
@@ -287,7 +289,7 @@ impl Call<'_> {
         } else {
             std::mem::take(&mut exchange.request.headers)
         };
-        Outgoing { request, authority: exchange.request.authority.clone(), upgrade: self.upgrade.is_some() }
+        Outgoing { request, authority: exchange.request.authority.clone(), upgrade: self.upgrade.is_some(), wish }
     }
 
     /// Response hooks and steps, then the answer as the client gets it.

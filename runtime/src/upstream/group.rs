@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use http::HeaderValue;
 use tidegate_dsl::plan::{RetryOn, Server, ServerGroup};
-use tidegate_engine::balance::RoundRobin;
+use tidegate_engine::exchange::Exchange;
+use tidegate_engine::servers::{Servers, Wish};
 
 use super::pool::{Pools, ServerPool};
 use crate::tls::upstream::Upstream;
@@ -15,29 +17,46 @@ pub struct Group {
     pub plan: ServerGroup,
     /// How its servers are connected to; part of the identity.
     pub tls: Option<Upstream>,
-    balancer: RefCell<RoundRobin>,
+    servers: RefCell<Servers>,
+    counts: bool,
     pools: Vec<Rc<ServerPool>>,
 }
 
 impl Group {
     /// A group whose servers use these pools.
     pub fn new(plan: ServerGroup, tls: Option<Upstream>, pools: &Pools) -> Self {
-        // What is stopped takes nothing, as what has no weight.
-        let weight = |server: &Server| if server.stopped { 0 } else { server.weight };
-        let balancer = RefCell::new(RoundRobin::new(plan.servers.iter().map(weight)));
+        let chosen = Servers::new(&plan);
         let secure = |at| tls.as_ref().and_then(|tls| tls.secure(at));
         let servers = plan.servers.iter().enumerate();
         let pools = servers.map(|(at, server)| pools.of(&server.host, server.port, secure(at).as_ref())).collect();
-        Self { plan, tls, balancer, pools }
+        Self { plan, tls, counts: chosen.counts(), servers: RefCell::new(chosen), pools }
     }
 
-    /// The next server in turn that was not tried yet; a backup if no other is left.
-    pub fn pick(&self, tried: &[usize]) -> Option<(usize, &Server, &Rc<ServerPool>)> {
+    /// What a request asks of the choice of a server.
+    pub fn wish(&self, exchange: &Exchange) -> Wish {
+        self.servers.borrow().wish(exchange)
+    }
+
+    /// The next server that was not tried yet; a backup if no other is left. `random` decides where the policy leaves it to chance.
+    pub fn pick(&self, wish: Wish, random: u64, tried: &[usize]) -> Option<(usize, &Server, &Rc<ServerPool>)> {
         let backup = |at: usize| self.plan.servers.get(at).is_some_and(|server| server.backup);
-        let mut balancer = self.balancer.borrow_mut();
-        let first = balancer.pick(|at| !backup(at) && !tried.contains(&at));
-        let at = first.or_else(|| balancer.pick(|at| backup(at) && !tried.contains(&at)))?;
+        let mut servers = self.servers.borrow_mut();
+        let first = servers.pick(wish, random, |at| !backup(at) && !tried.contains(&at));
+        let at = first.or_else(|| servers.pick(wish, random, |at| backup(at) && !tried.contains(&at)))?;
         Some((at, self.plan.servers.get(at)?, self.pools.get(at)?))
+    }
+
+    /// Counts a request to a server until what is returned is dropped; `None` if the choice does not depend on it.
+    pub fn busy(self: &Rc<Self>, server: usize) -> Option<Busy> {
+        self.counts.then(|| {
+            self.servers.borrow_mut().begin(server);
+            Busy { group: Rc::clone(self), server }
+        })
+    }
+
+    /// What tells a client the server that it is to stay on, if it does not know.
+    pub fn tell(&self, wish: Wish, server: usize, secure: bool) -> Option<HeaderValue> {
+        self.servers.borrow().tell(wish, server, secure)
     }
 
     /// How many servers a request may try: one, and those that `retries` allows where no connection could be opened.
@@ -50,5 +69,17 @@ impl Group {
     /// Idle connections to keep for each server.
     pub fn keep(&self) -> usize {
         self.plan.keepalive.map_or(0, |keep| usize::try_from(keep).unwrap_or(usize::MAX))
+    }
+}
+
+/// A request in flight to a server.
+pub struct Busy {
+    group: Rc<Group>,
+    server: usize,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.group.servers.borrow_mut().end(self.server);
     }
 }

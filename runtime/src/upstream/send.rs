@@ -5,10 +5,12 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use http::header::SET_COOKIE;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body;
 use tidegate_dsl::plan::{GroupProtocol, Server};
+use tidegate_engine::servers::Wish;
 use tracing::warn;
 
 use super::body::UpstreamBody;
@@ -29,6 +31,8 @@ pub struct Outgoing {
     pub authority: Authority,
     /// It asks to switch protocols.
     pub upgrade: bool,
+    /// What it asks of the choice of a server.
+    pub wish: Wish,
 }
 
 /// A backend's answer.
@@ -57,15 +61,16 @@ enum Unserved {
 /// # Errors
 /// The last server's failure and its index, or [`Failure::NoServer`].
 pub async fn send(
-    group: &Group,
+    group: &Rc<Group>,
     outgoing: Outgoing,
     kept: Option<&HeaderMap>,
     state: &Rc<StreamState>,
 ) -> Result<Answer, (Failure, Option<usize>)> {
-    let Outgoing { mut request, authority, upgrade } = outgoing;
+    let Outgoing { mut request, authority, upgrade, wish } = outgoing;
     let mut tried = Vec::new();
     let mut last = (Failure::NoServer, None);
-    while let Some((server, plan, pool)) = group.pick(&tried) {
+    while let Some((server, plan, pool)) = group.pick(wish, state.worker().random(), &tried) {
+        state.set_busy(group.busy(server));
         let target = Target { group, server: plan, pool, state };
         let sent = match group.plan.protocol {
             // In a box: its state would make every request's larger.
@@ -73,7 +78,12 @@ pub async fn send(
             _ => target.send_http1(request, kept, upgrade).await,
         };
         match sent {
-            Ok(response) => return Ok(Answer { response, server }),
+            Ok(mut response) => {
+                if let Some(cookie) = group.tell(wish, server, state.connection.info.tls.is_some()) {
+                    response.headers_mut().append(SET_COOKIE, cookie);
+                }
+                return Ok(Answer { response, server });
+            }
             Err(Unserved::Failed(failure)) => return Err((failure, Some(server))),
             Err(Unserved::Unreachable(failure, unsent)) => {
                 last = (failure, Some(server));

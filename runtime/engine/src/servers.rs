@@ -1,0 +1,326 @@
+//! Choosing a server of a group, as one worker does it.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tidegate_dsl::plan::{Balance, HashKey, Server, ServerGroup};
+
+use crate::affinity::{set_cookie, value};
+use crate::balance::{RoundRobin, weighted};
+use crate::exchange::Exchange;
+use crate::{fields, hash};
+
+/// The servers of a group. Positions are those of the plan.
+///
+/// For one worker: it knows of the requests that this one has in flight, and of no others.
+#[derive(Debug)]
+pub struct Servers {
+    balance: Balance,
+    peers: Vec<Peer>,
+    turn: RoundRobin,
+    sticky: Option<Sticky>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    /// 0 is never chosen.
+    weight: u32,
+    in_flight: u32,
+    /// Of its address.
+    hash: u64,
+}
+
+/// The cookie that keeps clients on their servers.
+#[derive(Debug)]
+struct Sticky {
+    cookie: String,
+    ttl: Option<Duration>,
+    /// What stands for each server.
+    values: Vec<String>,
+}
+
+/// What a request asks of the choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// The server that the client's cookie names.
+    kept: Option<usize>,
+    /// What `balance hash` goes by; `None` if the request does not have it, or nobody asks.
+    key: Option<u64>,
+}
+
+impl Servers {
+    /// Those of a group, with nothing in flight.
+    pub fn new(group: &ServerGroup) -> Self {
+        // What is stopped takes nothing, as what has no weight.
+        let weight = |server: &Server| if server.stopped { 0 } else { server.weight };
+        let name = |server: &Server| value([&server.host, &server.port.to_string()]);
+        let peer = |server: &Server| Peer {
+            weight: weight(server),
+            in_flight: 0,
+            hash: hash::of_bytes(name(server).as_bytes()),
+        };
+        Self {
+            balance: group.balance.clone(),
+            peers: group.servers.iter().map(peer).collect(),
+            turn: RoundRobin::new(group.servers.iter().map(weight)),
+            sticky: group.sticky.as_ref().map(|sticky| Sticky {
+                cookie: sticky.cookie.clone(),
+                ttl: sticky.ttl,
+                values: group.servers.iter().map(name).collect(),
+            }),
+        }
+    }
+
+    /// What a request asks of the choice. It is taken before the request leaves.
+    pub fn wish(&self, exchange: &Exchange) -> Wish {
+        Wish {
+            kept: self.sticky.as_ref().and_then(|sticky| sticky.kept(exchange)),
+            key: match &self.balance {
+                Balance::Hash(key) => self::key(key, exchange),
+                _ => None,
+            },
+        }
+    }
+
+    /// The next server among those that are `usable`; `None` if there is none.
+    pub fn pick(&mut self, wish: Wish, random: u64, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let open = |at: &usize| self.peers.get(*at).is_some_and(|peer| peer.weight > 0) && usable(*at);
+        if let Some(kept) = wish.kept.filter(open) {
+            return Some(kept);
+        }
+        match self.balance {
+            Balance::RoundRobin => self.turn.pick(usable),
+            Balance::LeastRequests => {
+                let least =
+                    self.peers.iter().enumerate().filter(|(at, _)| open(at)).map(|(_, peer)| peer).min_by(busier)?;
+                let (weight, in_flight) = (least.weight, least.in_flight);
+                let equal = |at: usize| {
+                    let same = |peer: &Peer| busier(&peer, &&Peer { weight, in_flight, hash: 0 }).is_eq();
+                    self.peers.get(at).is_some_and(same)
+                };
+                self.turn.pick(|at| usable(at) && equal(at))
+            }
+            Balance::Hash(_) => match wish.key {
+                Some(key) => self.nearest(key, open),
+                None => self.by_chance(random, open),
+            },
+            Balance::RandomTwo => {
+                let first = self.by_chance(random, open)?;
+                let second = self.by_chance(hash::both(random, 2), |at| *at != first && open(at));
+                let less_busy = second.filter(|second| match (self.peers.get(first), self.peers.get(*second)) {
+                    (Some(first), Some(second)) => busier(&first, &second).is_gt(),
+                    _ => false,
+                });
+                Some(less_busy.unwrap_or(first))
+            }
+        }
+    }
+
+    /// By weighted rendezvous: each server draws a number for the key, spread by its weight, and the highest takes it. When a
+    /// server comes or goes, only its own keys move.
+    fn nearest(&self, key: u64, open: impl Fn(&usize) -> bool) -> Option<usize> {
+        let drawn = |(at, peer): (usize, &Peer)| (at, f64::from(peer.weight) / -unit(hash::both(key, peer.hash)).ln());
+        let peers = self.peers.iter().enumerate().filter(|(at, _)| open(at));
+        peers.map(drawn).max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(at, _)| at)
+    }
+
+    fn by_chance(&self, random: u64, open: impl Fn(&usize) -> bool) -> Option<usize> {
+        let weights = self.peers.iter().enumerate().map(|(at, peer)| if open(&at) { peer.weight } else { 0 });
+        weighted(weights, random)
+    }
+
+    /// Whether requests in flight have to be counted.
+    pub const fn counts(&self) -> bool {
+        matches!(self.balance, Balance::LeastRequests | Balance::RandomTwo)
+    }
+
+    /// A request goes to a server.
+    pub fn begin(&mut self, at: usize) {
+        if let Some(peer) = self.peers.get_mut(at) {
+            peer.in_flight = peer.in_flight.saturating_add(1);
+        }
+    }
+
+    /// It is over.
+    pub fn end(&mut self, at: usize) {
+        if let Some(peer) = self.peers.get_mut(at) {
+            peer.in_flight = peer.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// What tells a client its server, if it does not know yet; `secure` says that it came over TLS.
+    pub fn tell(&self, wish: Wish, at: usize, secure: bool) -> Option<HeaderValue> {
+        let sticky = self.sticky.as_ref().filter(|_| wish.kept != Some(at))?;
+        Some(set_cookie(&sticky.cookie, sticky.values.get(at)?, sticky.ttl, secure))
+    }
+}
+
+impl Sticky {
+    fn kept(&self, exchange: &Exchange) -> Option<usize> {
+        let mut cookies = fields::cookie(&exchange.request.headers, &self.cookie);
+        cookies.find_map(|cookie| self.values.iter().position(|value| **value == *cookie))
+    }
+}
+
+/// Compares how busy two servers would be with one request more, for their weights.
+fn busier(one: &&Peer, other: &&Peer) -> std::cmp::Ordering {
+    let share = |peer: &Peer, weight: u32| (u64::from(peer.in_flight) + 1) * u64::from(weight);
+    share(one, other.weight).cmp(&share(other, one.weight))
+}
+
+/// The hash of what `balance hash` goes by.
+fn key(key: &HashKey, exchange: &Exchange) -> Option<u64> {
+    let request = &exchange.request;
+    let of = |value: Cow<'_, str>| hash::of_bytes(value.as_bytes());
+    match key {
+        HashKey::ClientIp => Some(match exchange.client_ip {
+            IpAddr::V4(ip) => hash::of_bytes(&ip.octets()),
+            IpAddr::V6(ip) => hash::of_bytes(&ip.octets()),
+        }),
+        HashKey::Uri => Some(hash::of_bytes(request.target.as_str().as_bytes())),
+        HashKey::Header(name) => request.headers.get(name).map(|value| hash::of_bytes(value.as_bytes())),
+        HashKey::Query(name) => fields::query(request.target.query()?, name).next().map(of),
+        HashKey::Cookie(name) => fields::cookie(&request.headers, name).next().map(of),
+    }
+}
+
+/// A number between 0 and 1, neither of them, from the upper 32 bits.
+fn unit(hash: u64) -> f64 {
+    let upper = u32::try_from(hash >> 32).unwrap_or(u32::MAX);
+    (f64::from(upper) + 0.5) / 4_294_967_296.0
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::testing::{exchange, group};
+
+    const ANY: fn(usize) -> bool = |_| true;
+
+    /// Servers by the last part of their address and their weight.
+    fn servers(balance: Balance, servers: &[(u8, u32)]) -> Servers {
+        let server = |(last, weight): &(u8, u32)| Server {
+            host: format!("10.0.0.{last}"),
+            port: 80,
+            weight: *weight,
+            backup: false,
+            stopped: false,
+        };
+        Servers::new(&ServerGroup { balance, servers: servers.iter().map(server).collect(), ..group("web") })
+    }
+
+    fn keyed(key: u64) -> Wish {
+        Wish { key: Some(key), kept: None }
+    }
+
+    #[test]
+    fn the_one_with_the_fewest_for_its_weight_is_next() {
+        let mut servers = servers(Balance::LeastRequests, &[(1, 2), (2, 1), (3, 1)]);
+        let mut counts = [0; 3];
+        for _ in 0..8 {
+            let at = servers.pick(Wish::default(), 0, ANY).unwrap();
+            servers.begin(at);
+            counts[at] += 1;
+        }
+        assert_eq!(counts, [4, 2, 2], "none has ended");
+        servers.end(2);
+        assert_eq!(servers.pick(Wish::default(), 0, ANY), Some(2));
+        assert_ne!(servers.pick(Wish::default(), 0, |at| at != 2), Some(2));
+    }
+
+    #[test]
+    fn equally_busy_ones_take_turns() {
+        let mut servers = servers(Balance::LeastRequests, &[(1, 1), (2, 1)]);
+        let picks: Vec<_> = (0..4).filter_map(|_| servers.pick(Wish::default(), 0, ANY)).collect();
+        assert_eq!(picks, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn of_two_the_less_busy_one() {
+        let mut servers = servers(Balance::RandomTwo, &[(1, 1), (2, 1)]);
+        servers.begin(0);
+        for random in (0..50_u64).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
+            assert_eq!(servers.pick(Wish::default(), random, ANY), Some(1));
+            assert_eq!(servers.pick(Wish::default(), random, |at| at == 0), Some(0), "there is no second");
+        }
+    }
+
+    #[test]
+    fn keys_stay_and_are_spread_by_weight() {
+        let by_address = || Balance::Hash(HashKey::ClientIp);
+        let mut three = servers(by_address(), &[(1, 1), (2, 1), (3, 2)]);
+        let mut two = servers(by_address(), &[(3, 2), (1, 1)]);
+        let mut shares = HashMap::new();
+        for key in (0..4000).map(|at: u64| hash::of_bytes(&at.to_le_bytes())) {
+            let at = three.pick(keyed(key), 0, ANY).unwrap();
+            assert_eq!(three.pick(keyed(key), 99, ANY), Some(at));
+            *shares.entry(at).or_insert(0) += 1;
+            if at != 1 {
+                // Without the second server, written in another order, the keys of the others stay.
+                assert_eq!(two.pick(keyed(key), 0, ANY), Some(usize::from(at == 0)));
+                assert_eq!(three.pick(keyed(key), 0, |at| at != 1), Some(at));
+            }
+        }
+        assert!((900..1100).contains(&shares[&0]) && (1850..2150).contains(&shares[&2]), "{shares:?}");
+    }
+
+    #[test]
+    fn a_key_is_what_the_policy_says() {
+        let mut exchange = exchange("GET", "h", "/a?id=%37&x=1");
+        exchange.request.headers.insert("cookie", HeaderValue::from_static("a=1; session=7"));
+        exchange.request.headers.insert("x-tenant", HeaderValue::from_static("7"));
+        let wish = |key: HashKey| servers(Balance::Hash(key), &[(1, 1)]).wish(&exchange).key;
+        let seven = Some(hash::of_bytes(b"7"));
+        assert_eq!(wish(HashKey::Query("id".into())), seven);
+        assert_eq!(wish(HashKey::Cookie("session".into())), seven);
+        assert_eq!(wish(HashKey::Header("x-tenant".into())), seven);
+        assert_eq!(wish(HashKey::Uri), Some(hash::of_bytes(b"/a?id=%37&x=1")));
+        assert!(wish(HashKey::ClientIp).is_some());
+        assert_eq!(wish(HashKey::Query("no".into())), None);
+        assert_eq!(wish(HashKey::Cookie("no".into())), None);
+        assert_eq!(wish(HashKey::Header("no".into())), None);
+    }
+
+    #[test]
+    fn without_a_key_the_weights_decide() {
+        let mut servers = servers(Balance::Hash(HashKey::ClientIp), &[(1, 1), (2, 0), (3, 3)]);
+        assert_eq!(servers.pick(Wish::default(), 0, ANY), Some(0));
+        assert_eq!(servers.pick(Wish::default(), u64::MAX, ANY), Some(2));
+    }
+
+    #[test]
+    fn a_client_stays_on_its_server() {
+        let server = |last: u8| Server {
+            host: format!("10.0.0.{last}"),
+            port: 80,
+            weight: 1,
+            backup: false,
+            stopped: last == 2,
+        };
+        let sticky = tidegate_dsl::plan::Sticky { cookie: "SRV".into(), ttl: Some(Duration::from_secs(1800)) };
+        let servers = vec![server(1), server(2), server(3)];
+        let mut servers = Servers::new(&ServerGroup { servers, sticky: Some(sticky), ..group("web") });
+        let mut exchange = exchange("GET", "h", "/");
+        let new = servers.wish(&exchange);
+        let told = servers.tell(new, 2, true).unwrap();
+        let told = told.to_str().unwrap();
+        assert!(
+            told.starts_with("SRV=") && told.ends_with("; Path=/; Max-Age=1800; HttpOnly; SameSite=Lax; Secure"),
+            "{told}"
+        );
+        let cookie = told.split(';').next().unwrap();
+        exchange.request.headers.insert("cookie", HeaderValue::from_str(cookie).unwrap());
+        let wish = servers.wish(&exchange);
+        for _ in 0..5 {
+            assert_eq!(servers.pick(wish, 0, ANY), Some(2));
+        }
+        assert_eq!(servers.tell(wish, 2, true), None, "it knows");
+        assert_eq!(servers.pick(wish, 0, |at| at != 2), Some(0), "its server is gone");
+        assert!(servers.tell(wish, 0, false).is_some());
+    }
+}
