@@ -4,6 +4,23 @@
 ///
 /// `export!(MyFilter)` exports the hooks for heads, `request` and `response`; `export!(MyFilter: request_body, log)` exports
 /// those that it names: `request`, `response`, `request_body`, `response_body`, `log`, `tick`. The gateway never calls another.
+///
+/// ```
+/// # use tidegate_guest::{Filter, Request, Response, Result, export, vars};
+/// struct Ends;
+///
+/// impl Filter for Ends {
+///     type Config = ();
+///     fn init((): ()) -> Result<Self> {
+///         Ok(Self)
+///     }
+///     fn on_log(&self, request: &Request, _: &Response) {
+///         vars::set("ended", &request.path());
+///     }
+/// }
+///
+/// export!(Ends: log);
+/// ```
 #[macro_export]
 macro_rules! export {
     ($filter:ty) => {

@@ -8,6 +8,40 @@ use serde::de::DeserializeOwned;
 use crate::{BodyVerdict, Request, Response, Verdict};
 
 /// An extension. One value of it is made for each instance, and serves one call at a time.
+///
+/// ```
+/// use tidegate_guest::{Error, Filter, Request, Result, TestHost, Verdict};
+///
+/// #[derive(serde::Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct Config {
+///     percent: u8,
+/// }
+///
+/// struct Sampler(Config);
+///
+/// impl Filter for Sampler {
+///     type Config = Config;
+///
+///     fn init(config: Config) -> Result<Self> {
+///         if config.percent > 100 {
+///             return Err(Error::new(format!("percent is {}: write 0 to 100", config.percent)));
+///         }
+///         Ok(Self(config))
+///     }
+///
+///     fn on_request(&self, request: &mut Request) -> Verdict {
+///         if tidegate_guest::random::u64() % 100 < self.0.percent.into() {
+///             request.set_header("x-sampled", "yes");
+///         }
+///         Verdict::next()
+///     }
+/// }
+///
+/// let outcome = TestHost::new().config(r#"{"percent": 100}"#).run::<Sampler>();
+/// assert_eq!(outcome.request_header("x-sampled"), Some("yes"));
+/// assert!(TestHost::new().config(r#"{"percent": 101}"#).try_run::<Sampler>().is_err());
+/// ```
 pub trait Filter: Sized + 'static {
     /// The configuration as the policy's `config { … }` writes it; `()` takes none, and
     /// `#[serde(deny_unknown_fields)]` makes a misspelt word an error.
@@ -18,20 +52,81 @@ pub trait Filter: Sized + 'static {
     /// # Errors
     ///
     /// Whatever is wrong with the configuration.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Result, TestHost};
+    /// struct Networks(Vec<std::net::IpAddr>);
+    ///
+    /// impl Filter for Networks {
+    ///     type Config = Vec<String>;
+    ///
+    ///     fn init(config: Vec<String>) -> Result<Self> {
+    ///         // `?` turns every error into the sentence that the author of the policy reads.
+    ///         Ok(Self(config.iter().map(|text| text.parse()).collect::<std::result::Result<_, _>>()?))
+    ///     }
+    /// }
+    ///
+    /// let error = TestHost::new().config(r#"["10.0.0"]"#).try_run::<Networks>().unwrap_err();
+    /// assert_eq!(error.to_string(), "invalid IP address syntax");
+    /// ```
     fn init(config: Self::Config) -> Result<Self>;
 
     /// What it wants to be asked about; every request if not written. The gateway tests it before it calls.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Interest, Request, Result, TestHost, Verdict};
+    /// # struct MyFilter;
+    /// # impl Filter for MyFilter {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+    /// fn interest(&self) -> Interest {
+    ///     Interest::everything().methods(["POST"]).path_prefixes(["/api"])
+    /// }
+    /// # }
+    /// # assert_eq!(TestHost::new().run::<MyFilter>().response_verdict, None);
+    /// ```
     fn interest(&self) -> Interest {
         Interest::everything()
     }
 
     /// The request's head is known, and nothing has left for the backend.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Request, Result, TestHost, Verdict};
+    /// # struct MyFilter;
+    /// # impl Filter for MyFilter {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+    /// fn on_request(&self, request: &mut Request) -> Verdict {
+    ///     request.set_header("x-client", request.connection().client_ip_text());
+    ///     Verdict::next()
+    /// }
+    /// # }
+    /// # assert_eq!(TestHost::new().run::<MyFilter>().request_header("x-client"), Some("192.0.2.1"));
+    /// ```
     fn on_request(&self, request: &mut Request) -> Verdict {
         let _ = request;
         Verdict::next()
     }
 
     /// The response's head is known, and nothing has left for the client. The request has left, so it is read-only.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Request, Response, Result, TestHost, Verdict};
+    /// # struct MyFilter;
+    /// # impl Filter for MyFilter {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+    /// fn on_response(&self, request: &Request, response: &mut Response) -> Verdict {
+    ///     if request.path().starts_with("/assets/") {
+    ///         response.set_header("cache-control", "max-age=31536000");
+    ///     }
+    ///     Verdict::next()
+    /// }
+    /// # }
+    /// # let outcome = TestHost::new().target("/assets/a").run::<MyFilter>();
+    /// # assert_eq!(outcome.response_header("cache-control"), Some("max-age=31536000"));
+    /// ```
     fn on_response(&self, request: &Request, response: &mut Response) -> Verdict {
         let _ = (request, response);
         Verdict::next()
@@ -39,12 +134,49 @@ pub trait Filter: Sized + 'static {
 
     /// A piece of the request's body is there: the whole in buffer mode, with a request that may still be changed. Needs `body`
     /// in `allow`, and a mode in [`Filter::interest`].
+    ///
+    /// ```
+    /// # use tidegate_guest::{BodyMode, BodyVerdict, Filter, Interest, Piece, Reply, Request, Result, TestHost};
+    /// # struct MyFilter;
+    /// # impl Filter for MyFilter {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+    /// fn interest(&self) -> Interest {
+    ///     Interest::everything().request_body(BodyMode::Buffer(65_536))
+    /// }
+    ///
+    /// fn on_request_body(&self, _: &mut Request, piece: Piece<'_>) -> BodyVerdict {
+    ///     match piece.data.starts_with(b"{") {
+    ///         true => BodyVerdict::next(),
+    ///         false => BodyVerdict::respond(Reply::new(415).text("JSON, please\n")),
+    ///     }
+    /// }
+    /// # }
+    /// # assert_eq!(TestHost::new().body("a=b").run::<MyFilter>().status(), 415);
+    /// ```
     fn on_request_body(&self, request: &mut Request, piece: Piece<'_>) -> BodyVerdict {
         let _ = (request, piece);
         BodyVerdict::next()
     }
 
     /// A piece of the response's body is there: the whole in buffer mode, with a response that may still be changed.
+    ///
+    /// ```
+    /// # use tidegate_guest::{BodyMode, BodyVerdict, Filter, Interest, Piece, Request, Response, Result, TestHost};
+    /// # struct MyFilter;
+    /// # impl Filter for MyFilter {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+    /// fn interest(&self) -> Interest {
+    ///     Interest::everything().response_body(BodyMode::Stream(16_384))
+    /// }
+    ///
+    /// fn on_response_body(&self, _: &Request, _: &mut Response, piece: Piece<'_>) -> BodyVerdict {
+    ///     BodyVerdict::replace(piece.data.to_ascii_uppercase())
+    /// }
+    /// # }
+    /// # assert_eq!(TestHost::new().response_body("a").run::<MyFilter>().response_body(), b"A");
+    /// ```
     fn on_response_body(&self, request: &Request, response: &mut Response, piece: Piece<'_>) -> BodyVerdict {
         let _ = (request, response, piece);
         BodyVerdict::next()
@@ -52,15 +184,53 @@ pub trait Filter: Sized + 'static {
 
     /// The request is over. Nothing can be changed but variables, which the access log sees. To read the status of a request
     /// that had no response is a fault.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Request, Response, Result, TestHost, vars};
+    /// # struct MyFilter;
+    /// # impl Filter for MyFilter {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+    /// fn on_log(&self, request: &Request, response: &Response) {
+    ///     if response.status() >= 500 {
+    ///         vars::set("failed", &request.path());
+    ///     }
+    /// }
+    /// # }
+    /// # assert_eq!(TestHost::new().status(500).run::<MyFilter>().var("failed"), Some("/"));
+    /// ```
     fn on_log(&self, request: &Request, response: &Response) {
         let _ = (request, response);
     }
 
     /// Time has passed; there is no request. Each worker ticks.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Interest, Result, TestHost, log};
+    /// # struct MyFilter;
+    /// # impl Filter for MyFilter {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+    /// fn interest(&self) -> Interest {
+    ///     Interest::everything().tick_ms(60_000)
+    /// }
+    ///
+    /// fn on_tick(&self) {
+    ///     log::write(log::Level::Info, "a minute has passed");
+    /// }
+    /// # }
+    /// # TestHost::new().start::<MyFilter>().tick();
+    /// ```
     fn on_tick(&self) {}
 }
 
 /// A piece of a body.
+///
+/// ```
+/// # use tidegate_guest::Piece;
+/// let piece = Piece { data: b"the end", last: true };
+/// assert!(piece.last && piece.data.ends_with(b"end"));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<'p> {
     /// Its bytes; the last piece may have none.
@@ -70,6 +240,13 @@ pub struct Piece<'p> {
 }
 
 /// How much of a body an extension wants to see.
+///
+/// ```
+/// # use tidegate_guest::{BodyMode, Interest};
+/// // Forms as a whole, and responses as they come.
+/// let interest = Interest::everything().request_body(BodyMode::Buffer(65_536)).response_body(BodyMode::Stream(16_384));
+/// # assert_ne!(interest, Interest::everything());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyMode {
     /// Piece by piece as it comes, each of at most so many bytes: 1024 to 1048576.
@@ -79,14 +256,37 @@ pub enum BodyMode {
 }
 
 /// What may go wrong in [`Filter::init`]: a sentence for the author of the policy.
+///
+/// ```
+/// # use tidegate_guest::{Error, Result};
+/// fn percent(text: &str) -> Result<u8> {
+///     match text.parse::<u8>()? {
+///         percent @ 0..=100 => Ok(percent),
+///         percent => Err(Error::new(format!("percent is {percent}: write 0 to 100"))),
+///     }
+/// }
+/// assert_eq!(percent("101").unwrap_err().to_string(), "percent is 101: write 0 to 100");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(String);
 
 /// A result with that error.
+///
+/// ```
+/// fn positive(number: i64) -> tidegate_guest::Result<i64> {
+///     if number > 0 { Ok(number) } else { Err(tidegate_guest::Error::new("write a number above 0")) }
+/// }
+/// assert!(positive(0).is_err());
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// An error that says this.
+    ///
+    /// ```
+    /// # use tidegate_guest::Error;
+    /// assert_eq!(Error::new("write a number").to_string(), "write a number");
+    /// ```
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
@@ -106,6 +306,12 @@ impl<E: std::error::Error> From<E> for Error {
 }
 
 /// Hooks, as a set.
+///
+/// ```
+/// # use tidegate_guest::{Hooks, Interest};
+/// let interest = Interest::everything().hooks(Hooks { request: true, ..Hooks::none() });
+/// # assert_ne!(interest, Interest::everything());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hooks {
     /// [`Filter::on_request`].
@@ -124,17 +330,34 @@ pub struct Hooks {
 
 impl Hooks {
     /// No hook.
+    ///
+    /// ```
+    /// # use tidegate_guest::Hooks;
+    /// assert!(!Hooks::none().request);
+    /// ```
     pub const fn none() -> Self {
         Self { request: false, response: false, request_body: false, response_body: false, log: false, tick: false }
     }
 
     /// Every hook.
+    ///
+    /// ```
+    /// # use tidegate_guest::Hooks;
+    /// let all_but_responses = Hooks { response: false, ..Hooks::all() };
+    /// assert!(all_but_responses.request);
+    /// ```
     pub const fn all() -> Self {
         Self { request: true, response: true, request_body: true, response_body: true, log: true, tick: true }
     }
 }
 
 /// What an extension wants to be asked about.
+///
+/// ```
+/// # use tidegate_guest::Interest;
+/// let interest = Interest::everything().methods(["POST", "PUT"]).path_prefixes(["/api"]);
+/// # assert_ne!(interest, Interest::everything());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interest {
     pub(crate) hooks: Hooks,
@@ -147,6 +370,12 @@ pub struct Interest {
 
 impl Interest {
     /// Every hook that is exported, every method, every path; but no bodies and no ticks.
+    ///
+    /// ```
+    /// # use tidegate_guest::Interest;
+    /// let interest = Interest::everything();
+    /// # assert_eq!(interest, Interest::everything());
+    /// ```
     pub const fn everything() -> Self {
         Self {
             hooks: Hooks::all(),
@@ -159,6 +388,12 @@ impl Interest {
     }
 
     /// So much of request bodies.
+    ///
+    /// ```
+    /// # use tidegate_guest::{BodyMode, Interest};
+    /// let interest = Interest::everything().request_body(BodyMode::Buffer(65_536));
+    /// # assert_ne!(interest, Interest::everything());
+    /// ```
     #[must_use]
     pub const fn request_body(mut self, mode: BodyMode) -> Self {
         self.request_body = Some(mode);
@@ -166,6 +401,12 @@ impl Interest {
     }
 
     /// So much of response bodies.
+    ///
+    /// ```
+    /// # use tidegate_guest::{BodyMode, Interest};
+    /// let interest = Interest::everything().response_body(BodyMode::Stream(16_384));
+    /// # assert_ne!(interest, Interest::everything());
+    /// ```
     #[must_use]
     pub const fn response_body(mut self, mode: BodyMode) -> Self {
         self.response_body = Some(mode);
@@ -173,6 +414,12 @@ impl Interest {
     }
 
     /// A tick every so many milliseconds, on each worker; the gateway ticks ten times a second at most.
+    ///
+    /// ```
+    /// # use tidegate_guest::Interest;
+    /// let interest = Interest::everything().tick_ms(5_000);
+    /// # assert_ne!(interest, Interest::everything());
+    /// ```
     #[must_use]
     pub const fn tick_ms(mut self, ms: u32) -> Self {
         self.tick_ms = ms;
@@ -180,6 +427,12 @@ impl Interest {
     }
 
     /// Only these hooks, of those that are exported.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Hooks, Interest};
+    /// let interest = Interest::everything().hooks(Hooks { log: true, ..Hooks::none() });
+    /// # assert_ne!(interest, Interest::everything());
+    /// ```
     #[must_use]
     pub const fn hooks(mut self, hooks: Hooks) -> Self {
         self.hooks = hooks;
@@ -187,6 +440,12 @@ impl Interest {
     }
 
     /// Only requests with one of these methods.
+    ///
+    /// ```
+    /// # use tidegate_guest::Interest;
+    /// let interest = Interest::everything().methods(["GET"]);
+    /// # assert_ne!(interest, Interest::everything());
+    /// ```
     #[must_use]
     pub fn methods<M: Into<String>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.methods = methods.into_iter().map(Into::into).collect();
@@ -194,6 +453,12 @@ impl Interest {
     }
 
     /// Only paths under one of these, by whole segments.
+    ///
+    /// ```
+    /// # use tidegate_guest::Interest;
+    /// let interest = Interest::everything().path_prefixes(["/api", "/admin"]);
+    /// # assert_ne!(interest, Interest::everything());
+    /// ```
     #[must_use]
     pub fn path_prefixes<P: Into<String>>(mut self, prefixes: impl IntoIterator<Item = P>) -> Self {
         self.path_prefixes = prefixes.into_iter().map(Into::into).collect();
@@ -207,6 +472,7 @@ impl Interest {
 /// # Errors
 ///
 /// What serde says about the text, or the filter about the configuration.
+#[doc(hidden)]
 pub fn from_json<F: Filter>(config: &str) -> Result<F> {
     let parsed = match serde_json::from_str(config) {
         Ok(parsed) => parsed,
@@ -215,7 +481,10 @@ pub fn from_json<F: Filter>(config: &str) -> Result<F> {
             match serde_json::from_str("null") {
                 Ok(unit) if empty => unit,
                 _ => {
-                    return Err(Error::new(format!("the configuration does not fit: {error}")));
+                    // The author of the policy wrote no JSON, so its lines and columns say nothing.
+                    let error = error.to_string();
+                    let what = error.split_once(" at line ").map_or(error.as_str(), |(what, _)| what);
+                    return Err(Error::new(format!("the configuration does not fit: {what}")));
                 }
             }
         }

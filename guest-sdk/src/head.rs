@@ -10,20 +10,56 @@ use crate::{Value, sys};
 /// To read needs `read-request` in `allow`, to change headers `write-request-headers`, to change path, query or authority
 /// `rewrite`. The gateway stops the call if a header name is no token, if a value holds a line break or NUL, and if
 /// the field is one of its own: hop-by-hop fields, `content-length`, `host`.
+///
+/// ```
+/// # use tidegate_guest::TestHost;
+/// let host = TestHost::new().target("/old/page?x=1");
+/// let outcome = host.in_request(|request| {
+///     let path = request.path().replace("/old", "/new");
+///     request.set_path(&path);
+///     request.set_header("x-from", "old");
+/// });
+/// assert_eq!((outcome.path(), outcome.query()), ("/new/page", Some("x=1")));
+/// ```
 #[derive(Debug)]
 pub struct Request(());
 
 /// The response of the current call.
 ///
 /// To read needs `read-response` in `allow`, to change `write-response-headers`; fields and values are refused as in [`Request`].
+///
+/// ```
+/// # use tidegate_guest::TestHost;
+/// let outcome = TestHost::new().response_header("server", "apache").in_response(|_, response| {
+///     response.remove_header("server");
+///     response.set_header("x-frame-options", "DENY");
+/// });
+/// assert_eq!(outcome.response_header("server"), None);
+/// ```
 #[derive(Debug)]
 pub struct Response(());
 
 /// The connection that the request came on. Needs `read-request` in `allow`.
+///
+/// ```
+/// # use tidegate_guest::TestHost;
+/// TestHost::new().listener("shop").in_request(|request| {
+///     let connection = request.connection();
+///     assert_eq!((connection.listener().as_str(), connection.protocol().as_str()), ("shop", "h1"));
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Connection(());
 
 /// What TLS told the gateway about a connection.
+///
+/// ```
+/// # use tidegate_guest::{TestHost, Tls};
+/// let tls = Tls { sni: Some("shop.example".into()), version: "tls1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into() };
+/// TestHost::new().tls(tls).in_request(|request| {
+///     assert_eq!(request.connection().tls().unwrap().sni.as_deref(), Some("shop.example"));
+/// });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The server name that the client asked for (RFC 6066, 3).
@@ -41,61 +77,121 @@ impl Request {
     }
 
     /// The method, as RFC 9110 (9) writes it.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().method("PUT").in_request(|request| assert_eq!(request.method(), "PUT"));
+    /// ```
     pub fn method(&self) -> String {
         sys::method()
     }
 
     /// `http` or `https`.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().in_request(|request| assert_eq!(request.scheme(), "http"));
+    /// ```
     pub fn scheme(&self) -> String {
         sys::scheme()
     }
 
     /// Host in lower case, and perhaps a port: what the backend gets as `Host`.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().authority("a.example:81").in_request(|request| assert_eq!(request.authority(), "a.example:81"));
+    /// ```
     pub fn authority(&self) -> String {
         sys::authority()
     }
 
     /// The normalised path as it stands.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().target("/a?b").in_request(|request| assert_eq!(request.path(), "/a"));
+    /// ```
     pub fn path(&self) -> String {
         sys::path()
     }
 
     /// The query as it stands, without `?`.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().target("/a?b").in_request(|request| assert_eq!(request.query().as_deref(), Some("b")));
+    /// ```
     pub fn query(&self) -> Option<String> {
         sys::query()
     }
 
     /// The version that the client spoke: `1.0`, `1.1`, `2` or `3`.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().in_request(|request| assert_eq!(request.version(), "1.1"));
+    /// ```
     pub fn version(&self) -> String {
         sys::version()
     }
 
     /// The connection that the request came on.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().in_request(|request| assert_eq!(request.connection().protocol(), "h1"));
+    /// ```
     pub const fn connection(&self) -> Connection {
         Connection(())
     }
 
     /// The client's address as the listener derives it.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().client_ip("2001:db8::1").in_request(|request| assert!(request.client_ip().unwrap().is_ipv6()));
+    /// ```
     pub fn client_ip(&self) -> Option<IpAddr> {
         sys::client_ip().parse().ok()
     }
 
     /// The first value of a header.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().header("x-a", "1").header("x-a", "2").in_request(|request| assert_eq!(request.header("X-A").unwrap(), "1"));
+    /// ```
     pub fn header(&self, name: &str) -> Option<Value> {
         sys::request_get(name).map(Value::new)
     }
 
     /// Every value of a header, in order.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().header("x-a", "1").header("x-a", "2").in_request(|request| assert_eq!(request.header_all("x-a").len(), 2));
+    /// ```
     pub fn header_all(&self, name: &str) -> Vec<Value> {
         sys::request_get_all(name).into_iter().map(Value::new).collect()
     }
 
     /// Every header field; names are in lower case.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().header("X-A", "1").in_request(|request| assert_eq!(request.headers()[0].0, "x-a"));
+    /// ```
     pub fn headers(&self) -> Vec<(String, Value)> {
         sys::request_all().into_iter().map(|(name, value)| (name, Value::new(value))).collect()
     }
 
     /// The first value of a cookie (RFC 6265, 4.2), as it is written.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().header("cookie", "a=1; b=2").in_request(|request| assert_eq!(request.cookie("b").as_deref(), Some("2")));
+    /// ```
     pub fn cookie(&self, name: &str) -> Option<String> {
         self.header_all("cookie").iter().find_map(|line| {
             let pairs = line.to_str()?.split(';');
@@ -107,31 +203,67 @@ impl Request {
     }
 
     /// Replaces every value of a header with this one.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().header("x-a", "1").in_request(|request| request.set_header("x-a", "2"));
+    /// assert_eq!(outcome.request_header_all("x-a"), ["2"]);
+    /// ```
     pub fn set_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         sys::request_set(name, value.as_ref());
     }
 
     /// Adds a value to a header.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().header("x-a", "1").in_request(|request| request.add_header("x-a", "2"));
+    /// assert_eq!(outcome.request_header_all("x-a"), ["1", "2"]);
+    /// ```
     pub fn add_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         sys::request_add(name, value.as_ref());
     }
 
     /// Takes every value of a header out.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().header("x-a", "1").in_request(|request| request.remove_header("x-a"));
+    /// assert_eq!(outcome.request_header("x-a"), None);
+    /// ```
     pub fn remove_header(&mut self, name: &str) {
         sys::request_remove(name);
     }
 
     /// Replaces the path; it begins with `/` and holds no `?` and no `#`. The query stays.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().target("/a?b").in_request(|request| request.set_path("/c"));
+    /// assert_eq!((outcome.path(), outcome.query()), ("/c", Some("b")));
+    /// ```
     pub fn set_path(&mut self, path: &str) {
         sys::set_path(path);
     }
 
     /// Replaces host and port: what the backend gets as `Host`.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().in_request(|request| request.set_authority("internal.example"));
+    /// assert_eq!(outcome.authority(), "internal.example");
+    /// ```
     pub fn set_authority(&mut self, authority: &str) {
         sys::set_authority(authority);
     }
 
     /// Replaces the query, written without `?`; `None` takes it out. The path stays.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().target("/a").in_request(|request| request.set_query(Some("page=2")));
+    /// assert_eq!(outcome.query(), Some("page=2"));
+    /// ```
     pub fn set_query(&mut self, query: Option<&str>) {
         sys::set_query(query);
     }
@@ -144,41 +276,84 @@ impl Response {
     }
 
     /// The status.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().status(404).in_response(|_, response| assert_eq!(response.status(), 404));
+    /// ```
     pub fn status(&self) -> u16 {
         sys::status()
     }
 
     /// The first value of a header.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().response_header("x-a", "1").in_response(|_, response| assert_eq!(response.header("X-A").unwrap(), "1"));
+    /// ```
     pub fn header(&self, name: &str) -> Option<Value> {
         sys::response_get(name).map(Value::new)
     }
 
     /// Every value of a header, in order.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().response_header("x-a", "1").in_response(|_, response| assert_eq!(response.header_all("x-a").len(), 1));
+    /// ```
     pub fn header_all(&self, name: &str) -> Vec<Value> {
         sys::response_get_all(name).into_iter().map(Value::new).collect()
     }
 
     /// Every header field; names are in lower case.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().response_header("X-A", "1").in_response(|_, response| assert_eq!(response.headers()[0].0, "x-a"));
+    /// ```
     pub fn headers(&self) -> Vec<(String, Value)> {
         sys::response_all().into_iter().map(|(name, value)| (name, Value::new(value))).collect()
     }
 
     /// Replaces the status with a final one, 200 to 599. It may not cross 204 or 304, which have no body.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// assert_eq!(TestHost::new().status(500).in_response(|_, response| response.set_status(503)).status(), 503);
+    /// ```
     pub fn set_status(&mut self, status: u16) {
         sys::set_status(status);
     }
 
     /// Replaces every value of a header with this one.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().in_response(|_, response| response.set_header("x-a", "1"));
+    /// assert_eq!(outcome.response_header("x-a"), Some("1"));
+    /// ```
     pub fn set_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         sys::response_set(name, value.as_ref());
     }
 
     /// Adds a value to a header.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().in_response(|_, response| response.add_header("set-cookie", "a=1"));
+    /// assert_eq!(outcome.response_header("set-cookie"), Some("a=1"));
+    /// ```
     pub fn add_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         sys::response_add(name, value.as_ref());
     }
 
     /// Takes every value of a header out.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let host = TestHost::new().response_header("server", "apache");
+    /// assert_eq!(host.in_response(|_, response| response.remove_header("server")).response_header("server"), None);
+    /// ```
     pub fn remove_header(&mut self, name: &str) {
         sys::response_remove(name);
     }
@@ -186,36 +361,71 @@ impl Response {
 
 impl Connection {
     /// Address and port of the TCP or QUIC peer.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().peer("192.0.2.7:4000").in_request(|request| assert_eq!(request.connection().peer().unwrap().port(), 4000));
+    /// ```
     pub fn peer(&self) -> Option<SocketAddr> {
         sys::peer().parse().ok()
     }
 
     /// The client's address as the listener derives it.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().in_request(|request| assert!(request.connection().client_ip().unwrap().is_ipv4()));
+    /// ```
     pub fn client_ip(&self) -> Option<IpAddr> {
         sys::client_ip().parse().ok()
     }
 
     /// [`Connection::peer`] as it is written; cheaper, and a smaller module.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().peer("192.0.2.7:4000").in_request(|request| assert_eq!(request.connection().peer_text(), "192.0.2.7:4000"));
+    /// ```
     pub fn peer_text(&self) -> String {
         sys::peer()
     }
 
     /// [`Connection::client_ip`] as it is written; cheaper, and a smaller module.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().in_request(|request| assert_eq!(request.connection().client_ip_text(), "192.0.2.1"));
+    /// ```
     pub fn client_ip_text(&self) -> String {
         sys::client_ip()
     }
 
     /// The listener's name.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().listener("shop").in_request(|request| assert_eq!(request.connection().listener(), "shop"));
+    /// ```
     pub fn listener(&self) -> String {
         sys::listener()
     }
 
     /// `h1`, `h2` or `h3`.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().protocol("h3").in_request(|request| assert_eq!(request.connection().protocol(), "h3"));
+    /// ```
     pub fn protocol(&self) -> String {
         sys::protocol()
     }
 
     /// TLS, if the connection has it.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().in_request(|request| assert_eq!(request.connection().tls(), None));
+    /// ```
     pub fn tls(&self) -> Option<Tls> {
         sys::tls()
     }

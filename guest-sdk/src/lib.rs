@@ -35,6 +35,7 @@
 //! code runs against a mock of the gateway, [`TestHost`], so that plain `cargo test` tests an extension.
 //!
 //! A module imports only what its code calls, so the `allow` list of its policy is as short as its needs.
+#![deny(missing_docs)]
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -59,7 +60,7 @@ mod verdict;
 pub use filter::{BodyMode, Error, Filter, Hooks, Interest, Piece, Result};
 pub use head::{Connection, Request, Response, Tls};
 #[cfg(not(target_arch = "wasm32"))]
-pub use test_host::{Outcome, TestHost};
+pub use test_host::{Outcome, Started, TestHost};
 pub use value::Value;
 pub use verdict::{BodyVerdict, Reply, Verdict};
 

@@ -35,6 +35,12 @@ use std::fmt;
 use crate::sys;
 
 /// What a server is asked.
+///
+/// ```
+/// # use tidegate_guest::outbound::Call;
+/// let call = Call::post("authz", "/check", "{}").header("content-type", "application/json").timeout_ms(200);
+/// assert_eq!(call.group(), "authz");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Call {
@@ -48,6 +54,12 @@ pub struct Call {
 }
 
 /// What the server said.
+///
+/// ```
+/// # use tidegate_guest::outbound::Answer;
+/// let answer = Answer::new(200).with_header("x-user", "ada");
+/// assert_eq!(answer.header("X-User"), Some(&b"ada"[..]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Answer {
@@ -57,6 +69,11 @@ pub struct Answer {
 }
 
 /// Why there is no answer.
+///
+/// ```
+/// # use tidegate_guest::outbound::Failure;
+/// assert_eq!(Failure::Timeout.to_string(), "there was no answer in time");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// No server of the group could be connected to.
@@ -78,6 +95,14 @@ pub enum Failure {
 /// # Errors
 ///
 /// What went wrong on the way. An answer with a status of 400 or more is an answer.
+///
+/// ```
+/// # use tidegate_guest::{TestHost, outbound::{Answer, Call, fetch}};
+/// TestHost::new().outbound("authz", Ok(Answer::new(403))).in_request(|_| {
+///     let answer = fetch(&Call::get("authz", "/check")).unwrap();
+///     assert_eq!(answer.status(), 403);
+/// });
+/// ```
 pub fn fetch(call: &Call) -> Result<Answer, Failure> {
     sys::fetch(call)
 }
@@ -85,6 +110,12 @@ pub fn fetch(call: &Call) -> Result<Answer, Failure> {
 impl Call {
     /// A call of this method to a server group, with a target such as `/check?id=1`. The host that the server sees is
     /// the group's name.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// let call = Call::new("PUT", "audit", "/events?kind=login");
+    /// assert_eq!(call.target(), "/events?kind=login");
+    /// ```
     pub fn new(method: &str, group: &str, target: &str) -> Self {
         Self {
             group: group.to_owned(),
@@ -98,55 +129,108 @@ impl Call {
     }
 
     /// A `GET`.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// assert_eq!(Call::get("authz", "/check").target(), "/check");
+    /// ```
     pub fn get(group: &str, target: &str) -> Self {
         Self::new("GET", group, target)
     }
 
     /// A `POST` with this body.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// assert_eq!(Call::post("audit", "/events", "login").body_bytes(), b"login");
+    /// ```
     pub fn post(group: &str, target: &str, body: impl Into<Vec<u8>>) -> Self {
         Self::new("POST", group, target).body(body)
     }
 
     /// Host, and perhaps a port: what the server gets as `Host`.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// let call = Call::get("authz", "/check").authority("authz.internal:8443");
+    /// # assert_ne!(call, Call::get("authz", "/check"));
+    /// ```
     pub fn authority(mut self, authority: &str) -> Self {
         authority.clone_into(&mut self.authority);
         self
     }
 
     /// Adds a header.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// let call = Call::get("authz", "/check").header("X-User", "ada");
+    /// assert_eq!(call.header_value("x-user"), Some(&b"ada"[..]));
+    /// ```
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
         self
     }
 
     /// The body.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// assert_eq!(Call::new("PUT", "audit", "/").body("x").body_bytes(), b"x");
+    /// ```
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
     /// How long it may take to the end of the answer; 5 seconds unless set, and never more than 30.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// let call = Call::get("authz", "/check").timeout_ms(200);
+    /// # assert_ne!(call, Call::get("authz", "/check"));
+    /// ```
     pub const fn timeout_ms(mut self, timeout_ms: u32) -> Self {
         self.timeout_ms = timeout_ms;
         self
     }
 
     /// The server group, for tests.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// assert_eq!(Call::get("authz", "/check").group(), "authz");
+    /// ```
     pub fn group(&self) -> &str {
         &self.group
     }
 
     /// The target, for tests.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// assert_eq!(Call::get("authz", "/check").target(), "/check");
+    /// ```
     pub fn target(&self) -> &str {
         &self.target
     }
 
     /// The first value of a header, for tests.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// assert_eq!(Call::get("authz", "/check").header_value("x-user"), None);
+    /// ```
     pub fn header_value(&self, name: &str) -> Option<&[u8]> {
         value(&self.headers, name)
     }
 
     /// The body, for tests.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Call;
+    /// assert!(Call::get("authz", "/check").body_bytes().is_empty());
+    /// ```
     pub fn body_bytes(&self) -> &[u8] {
         &self.body
     }
@@ -154,38 +238,73 @@ impl Call {
 
 impl Answer {
     /// An answer for a test.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Answer;
+    /// assert_eq!(Answer::new(204).status(), 204);
+    /// ```
     pub const fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
     /// Adds a header, for a test.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Answer;
+    /// assert_eq!(Answer::new(200).with_header("x-a", "1").header("x-a"), Some(&b"1"[..]));
+    /// ```
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
         self
     }
 
     /// Sets the body, for a test.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Answer;
+    /// assert_eq!(Answer::new(200).with_body("ok").body(), b"ok");
+    /// ```
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
     /// The status.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Answer;
+    /// assert_eq!(Answer::new(403).status(), 403);
+    /// ```
     pub const fn status(&self) -> u16 {
         self.status
     }
 
     /// The first value of a header.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Answer;
+    /// assert_eq!(Answer::new(200).header("x-user"), None);
+    /// ```
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         value(&self.headers, name)
     }
 
     /// Every header field, in order.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Answer;
+    /// assert_eq!(Answer::new(200).headers().count(), 0);
+    /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// The body, whole.
+    ///
+    /// ```
+    /// # use tidegate_guest::outbound::Answer;
+    /// assert!(Answer::new(200).body().is_empty());
+    /// ```
     pub fn body(&self) -> &[u8] {
         &self.body
     }

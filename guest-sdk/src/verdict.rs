@@ -4,6 +4,22 @@
 use crate::sys;
 
 /// What a hook decides about a request.
+///
+/// ```
+/// # use tidegate_guest::{Filter, Reply, Request, Result, TestHost, Verdict};
+/// # struct MyFilter;
+/// # impl Filter for MyFilter {
+/// #     type Config = ();
+/// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+/// fn on_request(&self, request: &mut Request) -> Verdict {
+///     match request.header("authorization") {
+///         Some(_) => Verdict::next(),
+///         None => Verdict::respond(Reply::new(401).header("www-authenticate", "Basic")),
+///     }
+/// }
+/// # }
+/// # assert_eq!(TestHost::new().run::<MyFilter>().status(), 401);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Verdict(pub(crate) Kind);
@@ -20,23 +36,47 @@ pub(crate) enum Kind {
 // uses them does not import it, and the gateway knows before the first request.
 impl Verdict {
     /// Go on with whatever comes next.
+    ///
+    /// ```
+    /// # use tidegate_guest::Verdict;
+    /// let verdict = Verdict::next();
+    /// # assert_eq!(verdict, Verdict::next());
+    /// ```
     pub const fn next() -> Self {
         Self(Kind::Next)
     }
 
     /// Answer with this. Needs `respond` in `allow`.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Reply, Verdict};
+    /// let verdict = Verdict::respond(Reply::new(403).text("not you\n"));
+    /// # assert_ne!(verdict, Verdict::next());
+    /// ```
     pub fn respond(reply: Reply) -> Self {
         sys::may_respond();
         Self(Kind::Respond(reply))
     }
 
     /// Forward to the server group of this name; only a request hook may say it. Needs `route` in `allow`.
+    ///
+    /// ```
+    /// # use tidegate_guest::Verdict;
+    /// let verdict = Verdict::forward("beta");
+    /// # assert_ne!(verdict, Verdict::next());
+    /// ```
     pub fn forward(group: impl Into<String>) -> Self {
         sys::may_forward();
         Self(Kind::Forward(group.into()))
     }
 
     /// Close the connection without an answer. Needs `respond` in `allow`.
+    ///
+    /// ```
+    /// # use tidegate_guest::Verdict;
+    /// let verdict = Verdict::close();
+    /// # assert_ne!(verdict, Verdict::next());
+    /// ```
     pub fn close() -> Self {
         sys::may_respond();
         Self(Kind::Close)
@@ -44,6 +84,27 @@ impl Verdict {
 }
 
 /// What a body hook decides about a piece.
+///
+/// ```
+/// # use tidegate_guest::{BodyMode, BodyVerdict, Filter, Interest, Piece, Request, Response, Result, TestHost};
+/// # struct MyFilter;
+/// # impl Filter for MyFilter {
+/// #     type Config = ();
+/// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+/// fn interest(&self) -> Interest {
+///     Interest::everything().response_body(BodyMode::Buffer(65_536))
+/// }
+///
+/// fn on_response_body(&self, _: &Request, _: &mut Response, piece: Piece<'_>) -> BodyVerdict {
+///     match std::str::from_utf8(piece.data) {
+///         Ok(text) if text.contains("http://") => BodyVerdict::replace(text.replace("http://", "https://")),
+///         _ => BodyVerdict::next(),
+///     }
+/// }
+/// # }
+/// # let outcome = TestHost::new().response_body("http://a").run::<MyFilter>();
+/// # assert_eq!(outcome.response_body(), b"https://a");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct BodyVerdict(pub(crate) BodyKind);
@@ -58,22 +119,46 @@ pub(crate) enum BodyKind {
 
 impl BodyVerdict {
     /// It goes on as it is.
+    ///
+    /// ```
+    /// # use tidegate_guest::BodyVerdict;
+    /// let verdict = BodyVerdict::next();
+    /// # assert_eq!(verdict, BodyVerdict::next());
+    /// ```
     pub const fn next() -> Self {
         Self(BodyKind::Next)
     }
 
     /// This goes on in its place; an empty one takes it out.
+    ///
+    /// ```
+    /// # use tidegate_guest::BodyVerdict;
+    /// let verdict = BodyVerdict::replace("****");
+    /// # assert_ne!(verdict, BodyVerdict::next());
+    /// ```
     pub fn replace(data: impl Into<Vec<u8>>) -> Self {
         Self(BodyKind::Replace(data.into()))
     }
 
     /// Answer with this; only in buffer mode, where nothing has left yet. Needs `respond` in `allow`.
+    ///
+    /// ```
+    /// # use tidegate_guest::{BodyVerdict, Reply};
+    /// let verdict = BodyVerdict::respond(Reply::new(422).text("no such field\n"));
+    /// # assert_ne!(verdict, BodyVerdict::next());
+    /// ```
     pub fn respond(reply: Reply) -> Self {
         sys::may_respond();
         Self(BodyKind::Respond(reply))
     }
 
     /// Close the connection without an answer, or in the midst of one. Needs `respond` in `allow`.
+    ///
+    /// ```
+    /// # use tidegate_guest::BodyVerdict;
+    /// let verdict = BodyVerdict::close();
+    /// # assert_ne!(verdict, BodyVerdict::next());
+    /// ```
     pub fn close() -> Self {
         sys::may_respond();
         Self(BodyKind::Close)
@@ -81,6 +166,12 @@ impl BodyVerdict {
 }
 
 /// An answer made by an extension and not by a backend.
+///
+/// ```
+/// # use tidegate_guest::Reply;
+/// let reply = Reply::new(429).header("retry-after", "10").text("slow down\n");
+/// # assert_ne!(reply, Reply::new(429));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     pub(crate) status: u16,
@@ -90,11 +181,23 @@ pub struct Reply {
 
 impl Reply {
     /// An answer of this status (200 to 599) without a body.
+    ///
+    /// ```
+    /// # use tidegate_guest::Reply;
+    /// let reply = Reply::new(204);
+    /// # assert_eq!(reply, Reply::new(204));
+    /// ```
     pub const fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
     /// Adds a header field. Framing fields belong to the gateway.
+    ///
+    /// ```
+    /// # use tidegate_guest::Reply;
+    /// let reply = Reply::new(308).header("location", "https://shop.example/");
+    /// # assert_ne!(reply, Reply::new(308));
+    /// ```
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));
@@ -102,6 +205,12 @@ impl Reply {
     }
 
     /// Sets the body.
+    ///
+    /// ```
+    /// # use tidegate_guest::Reply;
+    /// let reply = Reply::new(200).header("content-type", "application/json").body("{}");
+    /// # assert_ne!(reply, Reply::new(200));
+    /// ```
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -109,6 +218,12 @@ impl Reply {
     }
 
     /// Sets a body of UTF-8 text, with its `content-type`.
+    ///
+    /// ```
+    /// # use tidegate_guest::Reply;
+    /// let reply = Reply::new(403).text("not you\n");
+    /// # assert_ne!(reply, Reply::new(403));
+    /// ```
     #[must_use]
     pub fn text(self, body: impl Into<String>) -> Self {
         self.header("content-type", "text/plain; charset=utf-8").body(body.into())

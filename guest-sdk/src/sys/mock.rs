@@ -3,48 +3,40 @@
 #![expect(clippy::panic, reason = "a refused call ends the test, as it ends the call in the gateway")]
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Tls;
-use crate::groups::Group;
 use crate::log::Level;
-use crate::metrics::Kind;
 use crate::outbound::{Answer, Call, Failure};
-use crate::store::Taken;
+
+mod shared;
+
+pub(crate) use shared::*;
 
 /// What the functions below work on.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     pub(crate) phase: Phase,
-    pub(crate) request_body: Vec<u8>,
-    pub(crate) response_body: Vec<u8>,
+    /// Whether the hook is one for bodies.
+    pub(crate) in_body: bool,
+    pub(crate) request_body: Vec<Vec<u8>>,
+    pub(crate) response_body: Vec<Vec<u8>>,
     pub(crate) request: Request,
     pub(crate) response: Response,
     pub(crate) connection: Connection,
     pub(crate) vars: Vec<(String, String)>,
     pub(crate) log: Vec<(Level, String)>,
-    pub(crate) random: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// Nothing has left.
     Request,
+    /// The request has left, or was dropped, and there is no response.
+    Sent,
+    /// There is a response, and it has not left.
     Response,
-    /// Heads are read-only.
+    /// Both have left.
     Over,
-}
-
-/// What goes beyond one request.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Shared {
-    store: HashMap<String, Vec<u8>>,
-    pub(crate) metrics: Vec<(String, Kind, Vec<f64>)>,
-    pub(crate) groups: Vec<Group>,
-    /// What each call to a group gets, in order; the last one stays.
-    pub(crate) answers: Vec<(String, Result<Answer, Failure>)>,
-    /// The calls that were made.
-    pub(crate) calls: Vec<Call>,
 }
 
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
@@ -75,17 +67,16 @@ pub(crate) struct Connection {
 }
 
 thread_local! {
-    static SHARED: RefCell<Shared> = RefCell::default();
     static CURRENT: RefCell<Option<Exchange>> = const { RefCell::new(None) };
 }
 
-/// Runs `call` with this exchange as the current one, and gives it back.
-pub(crate) fn with<R>(exchange: Exchange, call: impl FnOnce() -> R) -> (Exchange, R) {
+/// Runs `call` with this exchange as the current one, and with what outlives it; the exchange is given back.
+pub(crate) fn with<R>(exchange: Exchange, shared: &RefCell<Shared>, call: impl FnOnce() -> R) -> (Exchange, R) {
     CURRENT.with(|current| *current.borrow_mut() = Some(exchange));
-    let result = call();
+    let result = beside(shared, call);
     match CURRENT.with(|current| current.borrow_mut().take()) {
         Some(exchange) => (exchange, result),
-        None => panic!("`TestHost::run` was called within a hook"),
+        None => panic!("a `TestHost` was run within a hook"),
     }
 }
 
@@ -93,7 +84,7 @@ fn on<R>(work: impl FnOnce(&mut Exchange) -> R) -> R {
     CURRENT.with(|current| match current.borrow_mut().as_mut() {
         Some(exchange) => work(exchange),
         None => {
-            panic!("there is no request here: `init` cannot look at one, and tests need `TestHost`")
+            panic!("there is no request here: `init` and `on_tick` cannot look at one, and tests need `TestHost`")
         }
     })
 }
@@ -156,96 +147,10 @@ pub(crate) fn tls() -> Option<Tls> {
     on(|x| x.connection.tls.clone())
 }
 
-// === metrics, store, groups ===
-
-/// Begins a test with an empty store.
-pub(crate) fn reset(groups: Vec<Group>, answers: Vec<(String, Result<Answer, Failure>)>) {
-    SHARED.with(|shared| *shared.borrow_mut() = Shared { groups, answers, ..Shared::default() });
-}
-
-/// What the test left in the store and the metrics.
-pub(crate) fn shared() -> Shared {
-    SHARED.with(|shared| shared.borrow().clone())
-}
-
-fn shared_mut<R>(work: impl FnOnce(&mut Shared) -> R) -> R {
-    SHARED.with(|shared| work(&mut shared.borrow_mut()))
-}
-
-pub(crate) fn metric_define(name: &str, kind: Kind) -> u32 {
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-    if !first || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
-        panic!("`{name}` is no name of a metric");
-    }
-    shared_mut(|shared| {
-        let known = shared.metrics.iter().position(|(known, _, _)| known == name);
-        let at = known.unwrap_or_else(|| {
-            shared.metrics.push((name.to_owned(), kind, Vec::new()));
-            shared.metrics.len() - 1
-        });
-        u32::try_from(at).unwrap_or(u32::MAX)
-    })
-}
-
-pub(crate) fn metric_add(metric: u32, by: f64) {
-    shared_mut(|shared| match shared.metrics.get_mut(metric as usize) {
-        Some((_, Kind::Counter, _)) if by < 0.0 => panic!("a counter cannot take {by}"),
-        Some((_, Kind::Histogram, _)) | None => panic!("there is no counter or gauge {metric}"),
-        Some((_, _, values)) => {
-            let sum = values.first().copied().unwrap_or_default() + by;
-            *values = vec![sum];
-        }
-    });
-}
-
-pub(crate) fn metric_record(metric: u32, value: f64) {
-    shared_mut(|shared| match shared.metrics.get_mut(metric as usize) {
-        Some((_, Kind::Histogram, values)) => values.push(value),
-        Some((_, Kind::Gauge, values)) => *values = vec![value],
-        _ => panic!("there is no gauge or histogram {metric}"),
-    });
-}
-
-// A test is over before any time to live is.
-
-pub(crate) fn store_get(key: &str) -> Option<Vec<u8>> {
-    shared_mut(|shared| shared.store.get(key).cloned())
-}
-
-pub(crate) fn store_set(key: &str, value: &[u8], _ttl_ms: u32) -> bool {
-    shared_mut(|shared| shared.store.insert(key.to_owned(), value.to_vec()));
-    true
-}
-
-pub(crate) fn store_delete(key: &str) -> bool {
-    shared_mut(|shared| shared.store.remove(key).is_some())
-}
-
-pub(crate) fn store_incr(key: &str, by: i64, _ttl_ms: u32) -> Option<i64> {
-    shared_mut(|shared| {
-        let number = match shared.store.get(key) {
-            Some(value) => std::str::from_utf8(value).ok()?.parse::<i64>().ok()?,
-            None => 0,
-        };
-        let sum = number.saturating_add(by);
-        shared.store.insert(key.to_owned(), sum.to_string().into_bytes());
-        Some(sum)
-    })
-}
-
-pub(crate) fn store_take(key: &str, burst: u32, _per_second: f64) -> Taken {
-    match store_incr(&format!("bucket {key}"), 1, 0) {
-        Some(taken) if taken <= i64::from(burst) => Taken::Yes,
-        _ => Taken::No,
-    }
-}
-
-pub(crate) fn groups() -> Vec<Group> {
-    shared_mut(|shared| shared.groups.clone())
-}
+// === outbound ===
 
 pub(crate) fn fetch(call: &Call) -> Result<Answer, Failure> {
-    if on(|x| x.phase == Phase::Over) {
+    if on(|x| x.in_body || x.phase == Phase::Over) {
         panic!("`outbound.fetch`: only request and response hooks may call");
     }
     if matches!(call.method.as_str(), "CONNECT" | "TRACE" | "") {
@@ -255,16 +160,7 @@ pub(crate) fn fetch(call: &Call) -> Result<Answer, Failure> {
         panic!("`outbound.fetch`: `{}` is no target: it must begin with `/`", call.target);
     }
     call.headers.iter().for_each(|(name, value)| add(&mut Headers::new(), name, value));
-    shared_mut(|shared| {
-        shared.calls.push(call.clone());
-        let mut answers = shared.answers.iter().enumerate().filter(|(_, (group, _))| *group == call.group);
-        let Some((first, (_, answer))) = answers.next() else { return Err(Failure::Offline) };
-        let (answer, more) = (answer.clone(), answers.next().is_some());
-        if more {
-            drop(shared.answers.remove(first));
-        }
-        answer
-    })
+    answer(call)
 }
 
 // === write-request-headers, rewrite ===
@@ -300,26 +196,26 @@ fn edit_request(function: &str, work: impl FnOnce(&mut Request)) {
     on(|x| match x.phase {
         Phase::Request => work(&mut x.request),
         Phase::Response => panic!("`{function}` in a response hook: the request has left"),
-        Phase::Over => panic!("`{function}`: the request has left"),
+        Phase::Sent | Phase::Over => panic!("`{function}`: the request has left"),
     });
 }
 
 // === read-response, write-response-headers ===
 
 pub(crate) fn status() -> u16 {
-    response("read-response.status", |response| response.status)
+    read_response("read-response.status", |response| response.status)
 }
 
 pub(crate) fn response_get(name: &str) -> Option<Vec<u8>> {
-    response("read-response.get", |response| get(&response.headers, name))
+    read_response("read-response.get", |response| get(&response.headers, name))
 }
 
 pub(crate) fn response_get_all(name: &str) -> Vec<Vec<u8>> {
-    response("read-response.get-all", |response| get_all(&response.headers, name))
+    read_response("read-response.get-all", |response| get_all(&response.headers, name))
 }
 
 pub(crate) fn response_all() -> Headers {
-    response("read-response.all", |response| response.headers.clone())
+    read_response("read-response.all", |response| response.headers.clone())
 }
 
 pub(crate) fn set_status(status: u16) {
@@ -345,11 +241,22 @@ fn response<R>(function: &str, work: impl FnOnce(&mut Response) -> R) -> R {
     on(|x| match x.phase {
         Phase::Response => work(&mut x.response),
         Phase::Over => panic!("`{function}`: the response has left"),
-        Phase::Request => panic!("`{function}` in a request hook: there is no response yet"),
+        Phase::Request | Phase::Sent => no_response(function),
     })
 }
 
-// === vars, log, clock, random, verdicts ===
+fn read_response<R>(function: &str, work: impl FnOnce(&Response) -> R) -> R {
+    on(|x| match x.phase {
+        Phase::Response | Phase::Over => work(&x.response),
+        Phase::Request | Phase::Sent => no_response(function),
+    })
+}
+
+fn no_response(function: &str) -> ! {
+    panic!("`{function}`: there is no response yet")
+}
+
+// === vars, log, verdicts ===
 
 pub(crate) fn var_get(name: &str) -> Option<String> {
     on(|x| x.vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
@@ -372,27 +279,6 @@ pub(crate) fn log_write(level: Level, message: &str) {
         Some(exchange) => exchange.log.push((level, message.to_owned())),
         None => eprintln!("{level:?}: {message}"),
     });
-}
-
-pub(crate) fn now_unix_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn monotonic_ns() -> u64 {
-    thread_local!(static START: Instant = Instant::now());
-    u64::try_from(START.with(Instant::elapsed).as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// `SplitMix64`: the same numbers in each run, so that a failing test fails again.
-pub(crate) fn random_u64() -> u64 {
-    on(|x| {
-        x.random = x.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = x.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    })
 }
 
 pub(crate) const fn may_forward() {}

@@ -1,0 +1,531 @@
+//! A mock of the gateway, so that plain `cargo test` tests an extension.
+#![forbid(unsafe_code)]
+
+mod outcome;
+mod started;
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::groups::Group;
+use crate::outbound::{Answer, Failure};
+use crate::sys::mock::{self, Connection, Exchange, Phase, Shared};
+use crate::{Filter, Request, Response, Tls, Verdict};
+
+pub use outcome::Outcome;
+pub use started::Started;
+
+/// A gateway with one request: `GET http://example.com/` from 192.0.2.1, answered with an empty 200, at
+/// 2026-01-01T00:00:00Z. Its methods change it; [`TestHost::run`] sends it through a [`Filter`].
+///
+/// ```
+/// # use tidegate_guest::{Filter, Reply, Request, Result, TestHost, Verdict};
+/// struct Teapot;
+///
+/// impl Filter for Teapot {
+///     type Config = ();
+///     fn init((): ()) -> Result<Self> {
+///         Ok(Self)
+///     }
+///     fn on_request(&self, request: &mut Request) -> Verdict {
+///         match request.path().as_str() {
+///             "/coffee" => Verdict::respond(Reply::new(418).text("I'm a teapot\n")),
+///             _ => Verdict::next(),
+///         }
+///     }
+/// }
+///
+/// assert_eq!(TestHost::new().target("/coffee").run::<Teapot>().status(), 418);
+/// assert_eq!(TestHost::new().target("/tea").run::<Teapot>().status(), 200);
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct TestHost {
+    config: String,
+    exchange: Exchange,
+    shared: Shared,
+}
+
+impl Default for TestHost {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The gateway: what the policy and the operator bring.
+impl TestHost {
+    /// A gateway with one plain request.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().in_request(|request| assert_eq!(request.authority(), "example.com"));
+    /// ```
+    pub fn new() -> Self {
+        Self { config: "{}".to_owned(), exchange: plain(), shared: Shared::default() }
+    }
+
+    /// The configuration, as JSON text.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Result, TestHost};
+    /// # struct Greeter(String);
+    /// # impl Filter for Greeter {
+    /// #     type Config = std::collections::HashMap<String, String>;
+    /// #     fn init(mut config: Self::Config) -> Result<Self> {
+    /// #         Ok(Self(config.remove("name").ok_or_else(|| tidegate_guest::Error::new("write name"))?))
+    /// #     }
+    /// # }
+    /// let host = TestHost::new().config(r#"{"name": "tide"}"#);
+    /// assert!(host.try_run::<Greeter>().is_ok());
+    /// ```
+    pub fn config(mut self, json: impl Display) -> Self {
+        self.config = json.to_string();
+        self
+    }
+
+    /// A server group of the policy.
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, groups};
+    /// TestHost::new().group("web", 1, 2).in_request(|_| assert_eq!(groups::list()[0].healthy, 1));
+    /// ```
+    pub fn group(mut self, name: &str, healthy: u32, total: u32) -> Self {
+        self.shared.groups.push(Group { name: name.to_owned(), healthy, total });
+        self
+    }
+
+    /// What the next outbound call to this group gets. Answers are given in this order, and the last one of a group again and
+    /// again; a group without any is [`Failure::Offline`].
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, outbound::{Answer, Call, Failure, fetch}};
+    /// let host = TestHost::new().outbound("authz", Err(Failure::Timeout)).outbound("authz", Ok(Answer::new(200)));
+    /// host.in_request(|_| {
+    ///     assert_eq!(fetch(&Call::get("authz", "/")), Err(Failure::Timeout));
+    ///     assert_eq!(fetch(&Call::get("authz", "/")).unwrap().status(), 200);
+    /// });
+    /// ```
+    pub fn outbound(mut self, group: &str, answer: Result<Answer, Failure>) -> Self {
+        self.shared.answers.push((group.to_owned(), answer));
+        self
+    }
+
+    /// A value that is in the store already, for ever.
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, store};
+    /// TestHost::new().stored("colour", "blue").in_request(|_| {
+    ///     assert_eq!(store::get("colour").as_deref(), Some(&b"blue"[..]));
+    /// });
+    /// ```
+    pub fn stored(mut self, key: &str, value: impl AsRef<[u8]>) -> Self {
+        self.shared.keep(key, value.as_ref(), 0);
+        self
+    }
+
+    /// The store takes no new key, as if it had reached its bound.
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, store};
+    /// TestHost::new().full_store().in_request(|_| assert!(!store::set("colour", "blue", 0)));
+    /// ```
+    pub fn full_store(mut self) -> Self {
+        self.shared.store_full = true;
+        self
+    }
+
+    /// The time of day.
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, clock};
+    /// # use std::time::{Duration, UNIX_EPOCH};
+    /// let noon = UNIX_EPOCH + Duration::from_secs(12 * 3600);
+    /// TestHost::new().now(noon).in_request(|_| assert_eq!(clock::now(), noon));
+    /// ```
+    pub fn now(mut self, now: SystemTime) -> Self {
+        self.shared.now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self
+    }
+
+    /// The listener's name.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().listener("shop").in_request(|request| assert_eq!(request.connection().listener(), "shop"));
+    /// ```
+    pub fn listener(mut self, name: &str) -> Self {
+        self.exchange.connection.listener = name.to_owned();
+        self
+    }
+
+    /// Sets a variable of the request, as a rule would.
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, vars};
+    /// TestHost::new().var("tenant", "acme").in_request(|_| assert_eq!(vars::get("tenant").as_deref(), Some("acme")));
+    /// ```
+    pub fn var(mut self, name: &str, value: &str) -> Self {
+        self.exchange.vars.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// The request: what a client sends.
+impl TestHost {
+    /// The request's method.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().method("PUT").in_request(|request| assert_eq!(request.method(), "PUT"));
+    /// ```
+    pub fn method(mut self, method: &str) -> Self {
+        self.exchange.request.method = method.to_owned();
+        self
+    }
+
+    /// The request's host, and perhaps a port.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().authority("shop.example").in_request(|request| assert_eq!(request.authority(), "shop.example"));
+    /// ```
+    pub fn authority(mut self, authority: &str) -> Self {
+        self.exchange.request.authority = authority.to_owned();
+        self
+    }
+
+    /// The request's path, and perhaps a query.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().target("/shop?id=1").in_request(|request| assert_eq!(request.query().as_deref(), Some("id=1")));
+    /// ```
+    pub fn target(mut self, target: &str) -> Self {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (target, None),
+        };
+        self.exchange.request.path = path.to_owned();
+        self.exchange.request.query = query;
+        self
+    }
+
+    /// The protocol of the connection: `h1`, as it is if not written, `h2` or `h3`.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().protocol("h2").in_request(|request| assert_eq!(request.version(), "2"));
+    /// ```
+    pub fn protocol(mut self, protocol: &str) -> Self {
+        let version = protocol.strip_prefix('h').filter(|version| *version != "1").unwrap_or("1.1");
+        self.exchange.request.version = version.to_owned();
+        self.exchange.connection.protocol = protocol.to_owned();
+        self
+    }
+
+    /// Adds a request header.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().header("x-a", "1").in_request(|request| assert_eq!(request.header("X-A").unwrap(), "1"));
+    /// ```
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.exchange.request.headers.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// The request's body. In stream mode it comes in pieces as large as the extension asked for.
+    ///
+    /// ```
+    /// # use tidegate_guest::{BodyMode, BodyVerdict, Filter, Interest, Piece, Request, Result, TestHost};
+    /// # struct Upper;
+    /// # impl Filter for Upper {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> {
+    /// #         Ok(Self)
+    /// #     }
+    /// #     fn interest(&self) -> Interest {
+    /// #         Interest::everything().request_body(BodyMode::Buffer(1024))
+    /// #     }
+    /// #     fn on_request_body(&self, _: &mut Request, piece: Piece<'_>) -> BodyVerdict {
+    /// #         BodyVerdict::replace(piece.data.to_ascii_uppercase())
+    /// #     }
+    /// # }
+    /// assert_eq!(TestHost::new().body("a").run::<Upper>().request_body(), b"A");
+    /// ```
+    pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        self.body_pieces(if body.is_empty() { Vec::new() } else { vec![body] })
+    }
+
+    /// The request's body, as it comes: in stream mode each piece is a call of its own. The last may be empty.
+    ///
+    /// ```
+    /// # use tidegate_guest::{BodyMode, BodyVerdict, Filter, Interest, Piece, Request, Result, TestHost};
+    /// # struct Brackets;
+    /// # impl Filter for Brackets {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> {
+    /// #         Ok(Self)
+    /// #     }
+    /// #     fn interest(&self) -> Interest {
+    /// #         Interest::everything().request_body(BodyMode::Stream(1024))
+    /// #     }
+    /// #     fn on_request_body(&self, _: &mut Request, piece: Piece<'_>) -> BodyVerdict {
+    /// #         BodyVerdict::replace([b"[", piece.data, b"]"].concat())
+    /// #     }
+    /// # }
+    /// assert_eq!(TestHost::new().body_pieces(["a", "b"]).run::<Brackets>().request_body(), b"[a][b]");
+    /// ```
+    pub fn body_pieces<P: Into<Vec<u8>>>(mut self, pieces: impl IntoIterator<Item = P>) -> Self {
+        self.exchange.request_body = pieces.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The client's address.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().client_ip("203.0.113.9").in_request(|request| assert!(request.client_ip().unwrap().is_ipv4()));
+    /// ```
+    pub fn client_ip(mut self, address: &str) -> Self {
+        self.exchange.connection.client_ip = address.to_owned();
+        self
+    }
+
+    /// The TCP peer's address and port.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let host = TestHost::new().peer("10.0.0.1:4000");
+    /// host.in_request(|request| assert_eq!(request.connection().peer_text(), "10.0.0.1:4000"));
+    /// ```
+    pub fn peer(mut self, address: &str) -> Self {
+        self.exchange.connection.peer = address.to_owned();
+        self
+    }
+
+    /// The connection's TLS; the scheme is `https` then.
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, Tls};
+    /// let tls = Tls { sni: None, version: "tls1.3".to_owned(), cipher: "TLS_AES_128_GCM_SHA256".to_owned() };
+    /// TestHost::new().tls(tls).in_request(|request| assert_eq!(request.scheme(), "https"));
+    /// ```
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.exchange.connection.tls = Some(tls);
+        self
+    }
+}
+
+/// The response: what a server answers.
+impl TestHost {
+    /// The status of the server's response.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().status(404).in_response(|_, response| assert_eq!(response.status(), 404));
+    /// ```
+    pub fn status(mut self, status: u16) -> Self {
+        self.exchange.response.status = status;
+        self
+    }
+
+    /// Adds a header to the server's response.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let host = TestHost::new().response_header("server", "apache");
+    /// host.in_response(|_, response| assert_eq!(response.header("server").unwrap(), "apache"));
+    /// ```
+    pub fn response_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.exchange.response.headers.push((name.to_ascii_lowercase(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// The body of the server's response; see [`TestHost::body`].
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().response_body("hello").in_response(|_, _| ());
+    /// assert_eq!(outcome.response_body(), b"hello");
+    /// ```
+    pub fn response_body(self, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        self.response_body_pieces(if body.is_empty() { Vec::new() } else { vec![body] })
+    }
+
+    /// The body of the server's response, as it comes; see [`TestHost::body_pieces`].
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().response_body_pieces(["hel", "lo"]).in_response(|_, _| ());
+    /// assert_eq!(outcome.response_body(), b"hello");
+    /// ```
+    pub fn response_body_pieces<P: Into<Vec<u8>>>(mut self, pieces: impl IntoIterator<Item = P>) -> Self {
+        self.exchange.response_body = pieces.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+/// Running.
+impl TestHost {
+    /// Makes the filter of the configuration, and sends the request through its hooks.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Request, Result, TestHost, Verdict};
+    /// # struct Marker;
+    /// # impl Filter for Marker {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> {
+    /// #         Ok(Self)
+    /// #     }
+    /// #     fn on_request(&self, request: &mut Request) -> Verdict {
+    /// #         request.set_header("x-seen", "yes");
+    /// #         Verdict::next()
+    /// #     }
+    /// # }
+    /// assert_eq!(TestHost::new().run::<Marker>().request_header("x-seen"), Some("yes"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the configuration is refused, and where the gateway would stop a call: the message says why.
+    pub fn run<F: Filter>(self) -> Outcome {
+        self.start::<F>().send(|host| host)
+    }
+
+    /// As [`TestHost::run`], for tests of configurations.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Error, Filter, Result, TestHost};
+    /// # struct Never;
+    /// # impl Filter for Never {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> {
+    /// #         Err(Error::new("not today"))
+    /// #     }
+    /// # }
+    /// assert_eq!(TestHost::new().try_run::<Never>().unwrap_err().to_string(), "not today");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What [`Filter::init`] said.
+    pub fn try_run<F: Filter>(self) -> crate::Result<Outcome> {
+        Ok(self.try_start::<F>()?.send(|host| host))
+    }
+
+    /// Makes the filter, for tests of many requests, of time and of ticks.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Request, Result, TestHost, Verdict, store};
+    /// # struct Count;
+    /// # impl Filter for Count {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> {
+    /// #         Ok(Self)
+    /// #     }
+    /// #     fn on_request(&self, request: &mut Request) -> Verdict {
+    /// #         request.set_header("x-count", store::incr("all", 1, 0).unwrap_or(0).to_string());
+    /// #         Verdict::next()
+    /// #     }
+    /// # }
+    /// let gateway = TestHost::new().start::<Count>();
+    /// assert_eq!(gateway.send(|host| host).request_header("x-count"), Some("1"));
+    /// assert_eq!(gateway.send(|host| host.method("POST")).request_header("x-count"), Some("2"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the configuration is refused.
+    #[expect(clippy::panic, reason = "a test with a configuration that does not fit has failed")]
+    pub fn start<F: Filter>(self) -> Started<F> {
+        match self.try_start() {
+            Ok(started) => started,
+            Err(error) => panic!("the extension refused its configuration: {error}"),
+        }
+    }
+
+    /// As [`TestHost::start`], for tests of configurations.
+    ///
+    /// ```
+    /// # use tidegate_guest::{Filter, Result, TestHost};
+    /// # #[derive(Debug)]
+    /// # struct Plain;
+    /// # impl Filter for Plain {
+    /// #     type Config = ();
+    /// #     fn init((): ()) -> Result<Self> {
+    /// #         Ok(Self)
+    /// #     }
+    /// # }
+    /// assert!(TestHost::new().config(r#"{"colour": "blue"}"#).try_start::<Plain>().is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What [`Filter::init`] said.
+    pub fn try_start<F: Filter>(mut self) -> crate::Result<Started<F>> {
+        // There are no groups yet where `init` runs.
+        let groups = std::mem::take(&mut self.shared.groups);
+        let shared = RefCell::new(self.shared.clone());
+        let filter = mock::beside(&shared, || crate::filter::from_json::<F>(&self.config))?;
+        shared.borrow_mut().groups = groups;
+        Ok(Started::new(filter, self, shared))
+    }
+
+    /// Runs a piece of code as a request hook would run it: for tests of a part of an extension.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().in_request(|request| request.set_header("x-a", "1"));
+    /// assert_eq!(outcome.request_header("x-a"), Some("1"));
+    /// ```
+    pub fn in_request(self, hook: impl FnOnce(&mut Request)) -> Outcome {
+        let shared = RefCell::new(self.shared);
+        let (exchange, ()) = mock::with(self.exchange, &shared, || hook(&mut Request::current()));
+        Outcome::new(Verdict::next(), None, exchange, shared.into_inner())
+    }
+
+    /// Runs a piece of code as a response hook would run it.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().in_response(|request, response| response.set_header("x-path", request.path()));
+    /// assert_eq!(outcome.response_header("x-path"), Some("/"));
+    /// ```
+    pub fn in_response(mut self, hook: impl FnOnce(&Request, &mut Response)) -> Outcome {
+        self.exchange.phase = Phase::Response;
+        let shared = RefCell::new(self.shared);
+        let (exchange, ()) = mock::with(self.exchange, &shared, || hook(&Request::current(), &mut Response::current()));
+        Outcome::new(Verdict::next(), Some(Verdict::next()), exchange, shared.into_inner())
+    }
+}
+
+fn plain() -> Exchange {
+    Exchange {
+        phase: Phase::Request,
+        in_body: false,
+        request_body: Vec::new(),
+        response_body: Vec::new(),
+        request: mock::Request {
+            method: "GET".to_owned(),
+            authority: "example.com".to_owned(),
+            path: "/".to_owned(),
+            query: None,
+            version: "1.1".to_owned(),
+            headers: Vec::new(),
+        },
+        response: mock::Response { status: 200, headers: Vec::new() },
+        connection: Connection {
+            peer: "192.0.2.1:50123".to_owned(),
+            client_ip: "192.0.2.1".to_owned(),
+            listener: "test".to_owned(),
+            protocol: "h1".to_owned(),
+            tls: None,
+        },
+        vars: Vec::new(),
+        log: Vec::new(),
+    }
+}

@@ -1,0 +1,199 @@
+//! The mock gateway, tried with filters of many kinds.
+
+use std::time::Duration;
+
+use tidegate_guest::{
+    BodyMode, BodyVerdict, Filter, Interest, Piece, Reply, Request, Response, Result, TestHost, Verdict, clock, groups,
+    metrics, random, store, vars,
+};
+
+/// Replaces a secret, counts its requests, and allows two of them.
+struct Redact(metrics::Counter);
+
+impl Filter for Redact {
+    type Config = ();
+
+    fn init((): ()) -> Result<Self> {
+        Ok(Self(metrics::Counter::new("requests")))
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::everything().request_body(BodyMode::Buffer(16)).response_body(BodyMode::Stream(4))
+    }
+
+    fn on_request_body(&self, request: &mut Request, piece: Piece<'_>) -> BodyVerdict {
+        request.set_header("x-length", piece.data.len().to_string());
+        self.0.add(1.0);
+        match store::take("k", 2, 0.0) {
+            store::Taken::Yes => BodyVerdict::next(),
+            _ => BodyVerdict::respond(Reply::new(429)),
+        }
+    }
+
+    fn on_response_body(&self, _: &Request, _: &mut Response, piece: Piece<'_>) -> BodyVerdict {
+        if piece.data == b"pass" { BodyVerdict::replace("****") } else { BodyVerdict::next() }
+    }
+}
+
+#[test]
+fn bodies_go_through_in_their_mode() {
+    let outcome = TestHost::new().body("hello").response_body("my  pass word").run::<Redact>();
+    assert_eq!(outcome.request_body(), b"hello");
+    assert_eq!(outcome.request_header("x-length"), Some("5"));
+    assert_eq!(outcome.response_body(), b"my  **** word");
+    assert_eq!(outcome.metric("requests"), [1.0]);
+}
+
+#[test]
+#[should_panic(expected = "longer than the 16 bytes")]
+fn a_body_over_the_bound_is_a_fault() {
+    let _ = TestHost::new().body("a".repeat(17)).run::<Redact>();
+}
+
+struct Probe;
+
+impl Filter for Probe {
+    type Config = ();
+
+    fn init((): ()) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::everything().methods(["GET", "POST"]).path_prefixes(["/api"])
+    }
+
+    fn on_request(&self, request: &mut Request) -> Verdict {
+        if request.header("x-stop").is_some() {
+            return Verdict::respond(Reply::new(403).text("no"));
+        }
+        if request.header("x-break").is_some() {
+            request.set_header("x-a", "a\r\nb: c");
+        }
+        request.set_header("X-Seen", request.client_ip().map_or_else(String::new, |ip| ip.to_string()));
+        vars::set("seen", "yes");
+        Verdict::next()
+    }
+
+    fn on_response(&self, request: &Request, response: &mut Response) -> Verdict {
+        response.set_header("x-path", request.path());
+        response.set_header("x-var", vars::get("seen").unwrap_or_default());
+        Verdict::next()
+    }
+}
+
+#[test]
+fn both_hooks_see_one_request() {
+    let outcome = TestHost::new().client_ip("203.0.113.9").target("/api/x?y").run::<Probe>();
+    assert_eq!(outcome.verdict, Verdict::next());
+    assert_eq!(outcome.request_header("x-seen"), Some("203.0.113.9"));
+    assert_eq!(outcome.response_header("x-path"), Some("/api/x"));
+    assert_eq!(outcome.response_header("x-var"), Some("yes"));
+}
+
+#[test]
+fn interest_is_tested_before_the_call() {
+    let outcome = TestHost::new().target("/apix").run::<Probe>();
+    assert_eq!(outcome.request_header("x-seen"), None);
+    assert_eq!(outcome.response_verdict, None);
+    let outcome = TestHost::new().target("/api").method("PUT").run::<Probe>();
+    assert_eq!(outcome.request_header("x-seen"), None);
+}
+
+#[test]
+fn a_reply_becomes_the_response() {
+    let outcome = TestHost::new().target("/api").header("x-stop", "1").run::<Probe>();
+    assert_eq!(outcome.verdict, Verdict::respond(Reply::new(403).text("no")));
+    assert_eq!(outcome.status(), 403);
+}
+
+#[test]
+#[should_panic(expected = "the value of header `x-a` holds a line break or NUL")]
+fn a_line_break_in_a_value_is_refused() {
+    let _ = TestHost::new().target("/api").header("x-break", "1").run::<Probe>();
+}
+
+/// Counts in the store for a minute, ticks, and remembers how requests ended.
+struct Clockwork;
+
+impl Filter for Clockwork {
+    type Config = ();
+
+    fn init((): ()) -> Result<Self> {
+        assert!(groups::list().is_empty(), "groups come after `init`");
+        Ok(Self)
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::everything().tick_ms(500)
+    }
+
+    fn on_request(&self, request: &mut Request) -> Verdict {
+        let count = store::incr("requests", 1, 60_000).unwrap_or(-1);
+        request.set_header("x-count", count.to_string());
+        request.set_header("x-second", clock::monotonic().as_secs().to_string());
+        request.set_header("x-groups", groups::list().len().to_string());
+        request.set_header("x-random", random::u64().to_string());
+        if request.path() == "/close" { Verdict::close() } else { Verdict::next() }
+    }
+
+    fn on_log(&self, request: &Request, response: &Response) {
+        if request.path() != "/close" {
+            vars::set("ended", &format!("{} {}", request.path(), response.status()));
+        }
+    }
+
+    fn on_tick(&self) {
+        store::incr("ticks", 1, 0);
+    }
+}
+
+#[test]
+fn time_passes_when_the_test_says_so() {
+    let gateway = TestHost::new().group("web", 1, 2).start::<Clockwork>();
+    let count = |expected: &str| {
+        let outcome = gateway.send(|host| host.target("/a"));
+        assert_eq!(outcome.request_header("x-count"), Some(expected));
+        outcome
+    };
+    let first = count("1");
+    assert_eq!(first.request_header("x-groups"), Some("1"));
+    assert_eq!(first.var("ended"), Some("/a 200"));
+    gateway.advance(Duration::from_millis(59_999));
+    let second = count("2");
+    assert_eq!(second.request_header("x-second"), Some("59"));
+    assert_ne!(first.request_header("x-random"), second.request_header("x-random"));
+    assert_eq!(gateway.stored("ticks").as_deref(), Some(&b"119"[..]));
+    gateway.advance(Duration::from_millis(1));
+    count("1");
+    assert_eq!(gateway.stored("ticks").as_deref(), Some(&b"120"[..]));
+}
+
+#[test]
+fn a_closed_request_has_no_response() {
+    let outcome = TestHost::new().target("/close").run::<Clockwork>();
+    assert_eq!((outcome.verdict.clone(), outcome.response_verdict.clone()), (Verdict::close(), None));
+    assert_eq!(outcome.var("ended"), None);
+}
+
+#[test]
+#[should_panic(expected = "`read-response.status`: there is no response yet")]
+fn a_response_cannot_be_read_before_it_is_there() {
+    let mut status = 0;
+    let _ = TestHost::new().in_response(|_, response| status = response.status());
+    assert_eq!(status, 200);
+    struct Early;
+    impl Filter for Early {
+        type Config = ();
+        fn init((): ()) -> Result<Self> {
+            Ok(Self)
+        }
+        fn on_log(&self, _: &Request, response: &Response) {
+            let _ = response.status();
+        }
+        fn on_request(&self, _: &mut Request) -> Verdict {
+            Verdict::close()
+        }
+    }
+    let _ = TestHost::new().run::<Early>();
+}
