@@ -151,6 +151,21 @@ pub const QUIC_INCOMING_BYTES: u64 = 32 * 1024;
 /// The same over all such clients.
 pub const QUIC_INCOMING_BYTES_TOTAL: u64 = 4 * 1024 * 1024;
 
+/// Bodies up to this length, in bytes, are not compressed: the gain would not pay for it.
+pub const COMPRESSED_FROM: u64 = 1024;
+
+/// Of 11: beyond, each step costs much time for little gain.
+pub const BROTLI_QUALITY: u32 = 4;
+
+/// The window that a client has to hold, and we too, for each response: 2 to the power of it, in bytes.
+pub const BROTLI_WINDOW: u32 = 18;
+
+/// Bytes that gather before they are compressed.
+pub const BROTLI_BUFFER: usize = 16 * 1024;
+
+/// Of 9: see [`BROTLI_QUALITY`].
+pub const GZIP_LEVEL: u32 = 4;
+
 /// Sessions that a listener with `early-data on` remembers: some 1 KB each, the oldest gives way.
 pub const EARLY_DATA_SESSIONS: usize = 10_000;
 

@@ -52,7 +52,6 @@ fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
     let tls = listener.tls.as_ref();
     used([
         ("early-data", listener.protocol == Protocol::Https && tls.is_some_and(|tls| tls.early_data)),
-        ("compression", !listener.compression.is_empty()),
         ("tracing", listener.tracing.is_some()),
     ])
 }

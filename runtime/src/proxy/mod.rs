@@ -1,6 +1,7 @@
 //! The life of a request: read, decide, forward or answer, and the way back.
 
 mod body_hooks;
+mod compression;
 pub(crate) mod fields;
 mod grpc;
 pub(crate) mod hooks;
@@ -33,6 +34,7 @@ use crate::upstream::connect::Switched;
 use crate::upstream::pool::Lease;
 use crate::upstream::send::{Outgoing, send};
 use crate::worker::View;
+use compression::Accepted;
 use upgrade::Upgrade;
 
 /// The connection is to be closed without an answer.
@@ -61,8 +63,16 @@ pub async fn serve(state: Rc<StreamState>, request: Request<ClientBody>) -> Resu
     let number = state.begin_request(listener.request_timeout);
     let last = listener.limits.requests_per_connection.is_some_and(|limit| number >= limit);
     let many = request.version() >= Version::HTTP_2;
-    let mut served =
-        Call { started: Instant::now(), view: &view, listener, id, state: &state, upgrade: None, grpc: false };
+    let mut served = Call {
+        started: Instant::now(),
+        view: &view,
+        listener,
+        id,
+        state: &state,
+        upgrade: None,
+        grpc: false,
+        accepted: Accepted::default(),
+    };
     let mut response = served.run(request).await?;
     if last && many {
         state.connection.finish();
@@ -87,6 +97,8 @@ struct Call<'c> {
     upgrade: Option<Upgrade>,
     /// The request is a gRPC call: errors go into trailers.
     grpc: bool,
+    /// How the response may be compressed.
+    accepted: Accepted,
 }
 
 /// A request under way.
@@ -131,6 +143,7 @@ impl Call<'_> {
             Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };
         self.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
+        self.accepted = Accepted::of(&self.listener.compression, &head.method, &head.headers);
         let engine = &self.view.snapshot.engine;
         let client_ip = self.client_ip(&head.headers);
         let exchange = Box::new(Exchange {
@@ -336,6 +349,13 @@ impl Call<'_> {
         }
         if let (Source::Tunnel(..), Some(upgrade)) = (&source, self.upgrade) {
             upgrade.grant(&mut status, &mut headers);
+        }
+        let length = match &source {
+            Source::Ours(bytes) => u64::try_from(bytes.len()).ok(),
+            Source::Upstream(_) | Source::Tunnel(..) => fields::content_length(&headers),
+        };
+        if !matches!(source, Source::Tunnel(..)) {
+            watchers.extend(self.accepted.apply(status, &mut headers, length));
         }
         record.status = status;
         let record = record.keep(exchange, walk);
