@@ -9,6 +9,7 @@ pub mod demo;
 pub mod downstream;
 pub mod failure;
 pub mod gateway;
+pub mod health;
 pub mod http2;
 pub mod limits;
 pub mod lsp;

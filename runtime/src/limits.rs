@@ -151,6 +151,15 @@ pub const QUIC_INCOMING_BYTES: u64 = 32 * 1024;
 /// The same over all such clients.
 pub const QUIC_INCOMING_BYTES_TOTAL: u64 = 4 * 1024 * 1024;
 
+/// Health checks that begin together are this far apart, so that a policy of many servers is no burst.
+pub const HEALTH_SPREAD: Duration = Duration::from_millis(10);
+
+/// See [`HEALTH_SPREAD`]: the last of so many begins a second after the first.
+pub const HEALTH_SPREAD_OVER: usize = 100;
+
+/// Bytes of a gRPC health check's answer; a good one has seven.
+pub const HEALTH_ANSWER: usize = 64;
+
 /// Bodies up to this length, in bytes, are not compressed: the gain would not pay for it.
 pub const COMPRESSED_FROM: u64 = 1024;
 

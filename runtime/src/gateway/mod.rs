@@ -16,10 +16,12 @@ use tidegate_dsl::{Diagnostic, Severity, Sources};
 use tidegate_wasm_host::{Host, Sample};
 use tracing::{error, info, warn};
 
+use crate::health::Checker;
 use crate::limits;
 use crate::policy::files::Look;
 use crate::policy::prepare::{Prepared, prepare};
 use crate::policy::renew;
+use crate::policy::snapshot::Snapshot;
 use crate::policy::unbuilt;
 use crate::policy::watch::{Changed, Watch};
 use crate::telemetry::access_log::LogWriter;
@@ -48,6 +50,7 @@ pub struct Gateway {
     workers: Vec<WorkerHandle>,
     sockets: Sockets,
     log: LogWriter,
+    checker: Checker,
     watch: Watch,
     events: Receiver<Event>,
     inputs: Vec<PathBuf>,
@@ -80,6 +83,8 @@ impl Gateway {
         let opened = sockets.prepare(&snapshot, count).map_err(refuse)?;
         let log = LogWriter::start(snapshot.plan().access_log.to.clone())
             .map_err(|error| refuse(format!("cannot start the access log's thread: {error}")))?;
+        let mut checker = Checker::default();
+        checker.watch(&snapshot.health).map_err(|error| refuse(format!("cannot check servers: {error}")))?;
         let (sender, events) = channel();
         listen_for_signals(sender.clone()).map_err(|error| refuse(format!("cannot take signals: {error}")))?;
         let shared = Arc::new(Shared::new(Arc::clone(&snapshot), log.sender()));
@@ -95,7 +100,7 @@ impl Gateway {
         }
         info!(generation = snapshot.generation, workers = count, "ready");
         let (inputs, seen) = (prepared.inputs, prepared.seen);
-        Ok(Self { root, host, shared, workers, sockets, log, watch, events, inputs, seen, refused: false })
+        Ok(Self { root, host, shared, workers, sockets, log, checker, watch, events, inputs, seen, refused: false })
     }
 
     /// Serves until a signal ends it, and drains.
@@ -162,11 +167,19 @@ impl Gateway {
         }
         let Some(snapshot) = renewed.snapshot else { return };
         let generation = snapshot.generation;
-        self.shared.commit(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.shared.commit(Arc::clone(&snapshot));
+        self.check_servers(&snapshot);
         for worker in &self.workers {
             worker.send(Command::Refresh);
         }
         info!(generation, names = renewed.names.join(","), "certificates renewed");
+    }
+
+    fn check_servers(&mut self, snapshot: &Snapshot) {
+        if let Err(error) = self.checker.watch(&snapshot.health) {
+            error!("servers are not checked, and count as healthy: {error}");
+        }
     }
 
     /// Reads the files anew, and puts the policy in service if it is sound. Nothing that can fail comes after the swap.
@@ -211,6 +224,7 @@ impl Gateway {
         }
         let snapshot = Arc::new(snapshot);
         self.shared.commit(Arc::clone(&snapshot));
+        self.check_servers(&snapshot);
         self.sockets.commit(opened, &self.workers, snapshot.plan().gateway.drain);
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(generation = snapshot.generation, ms, "reloaded");
@@ -241,7 +255,7 @@ impl Gateway {
     }
 }
 
-fn same_extensions(new: &crate::policy::snapshot::Snapshot, old: &crate::policy::snapshot::Snapshot) -> bool {
+fn same_extensions(new: &Snapshot, old: &Snapshot) -> bool {
     new.extensions.len() == old.extensions.len()
         && new.extensions.iter().zip(&old.extensions).all(|(new, old)| Arc::ptr_eq(new, old))
 }

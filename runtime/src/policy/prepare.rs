@@ -11,6 +11,7 @@ use tidegate_wasm_host::Host;
 use super::alternative::Alternatives;
 use super::files::{Files, Loaded, Look};
 use super::snapshot::{Names, Snapshot};
+use crate::health::Health;
 use crate::tls::{Material, Service};
 
 /// What reading a policy led to.
@@ -53,12 +54,13 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         let material = Material { certificates, authorities };
         let tls = Service::build(&plan, material, previous.map(|previous| (previous.plan(), &previous.tls)))?;
         let names = Names::of(&plan);
+        let health = Health::of(&plan, &tls, previous.map(|previous| &previous.health));
         let before = previous.map(|previous| (previous.plan(), &previous.alternatives));
         let alternatives = Alternatives::of(&plan, before, Instant::now());
         let engine = Engine::build(Arc::new(plan), previous.map(|previous| &previous.engine))
             .map_err(|error| error.to_string())?;
         let generation = previous.map_or(1, |previous| previous.generation + 1);
-        Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names, tls, alternatives })
+        Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names, tls, health, alternatives })
     });
     let (snapshot, refusal) = match built {
         Some(Ok(snapshot)) => (Some(snapshot), None),

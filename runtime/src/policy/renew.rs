@@ -11,6 +11,7 @@ use tidegate_engine::Engine;
 
 use super::alternative::Alternatives;
 use super::snapshot::{Names, Snapshot};
+use crate::health::Health;
 use crate::tls::files::{read_authorities, read_certificate};
 use crate::tls::{Material, Service};
 
@@ -85,7 +86,8 @@ fn with(old: &Snapshot, material: Material) -> Result<Snapshot, String> {
     let alternatives = Alternatives::of(&plan, Some((old.plan(), &old.alternatives)), Instant::now());
     let engine = Engine::build(Arc::new(plan), Some(&old.engine)).map_err(|error| error.to_string())?;
     let extensions = old.extensions.clone();
-    Ok(Snapshot { generation: old.generation + 1, engine, extensions, names, tls, alternatives })
+    let health = Health::of(engine.plan(), &tls, Some(&old.health));
+    Ok(Snapshot { generation: old.generation + 1, engine, extensions, names, tls, health, alternatives })
 }
 
 fn words(problem: &CertificateProblem, certificate: &tidegate_dsl::plan::Certificate) -> String {

@@ -7,6 +7,7 @@ use tidegate_engine::Engine;
 use tidegate_wasm_host::Extension;
 
 use super::alternative::Alternatives;
+use crate::health::Health;
 use crate::tls::Service;
 
 /// What a request is served by, from its first byte to its last.
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub names: Names,
     /// Certificates, and what handshakes on both sides need.
     pub tls: Service,
+    /// Which servers work.
+    pub health: Health,
     /// What HTTPS listeners say of QUIC listeners.
     pub alternatives: Alternatives,
 }

@@ -59,7 +59,6 @@ fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
 fn of_group(group: &ServerGroup) -> impl Iterator<Item = &'static str> {
     let retried = |on: &RetryOn| *on != RetryOn::ConnectFailure;
     used([
-        ("health-check", group.health_check.is_some()),
         ("slow-start", !group.slow_start.is_zero()),
         ("drain", group.drain != Duration::from_secs(30)),
         ("retries on anything but connect-failure", group.retries.on.iter().any(retried)),

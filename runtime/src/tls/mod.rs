@@ -10,7 +10,7 @@ pub mod upstream;
 
 use std::sync::Arc;
 
-use tidegate_dsl::plan::{GroupId, ListenerId, Plan};
+use tidegate_dsl::plan::{GroupId, GroupProtocol, HealthCheck, HttpProbe, ListenerId, Plan, Probe};
 
 use self::endpoint::Endpoint;
 use self::files::{Authorities, ServerCertificate};
@@ -43,6 +43,8 @@ pub struct Service {
     pub material: Material,
     endpoints: Vec<Option<Arc<Endpoint>>>,
     upstream: Vec<Option<Upstream>>,
+    /// For health checks.
+    checks: Vec<Option<Upstream>>,
 }
 
 impl Service {
@@ -66,9 +68,13 @@ impl Service {
             .collect();
         let mut service = Self { endpoints: endpoints?, ..Self::default() };
         for group in &plan.groups {
-            let before = previous.map(|(_, old)| old.upstream.as_slice()).unwrap_or_default();
-            let built = Upstream::build(group, &material, before.iter().chain(&service.upstream))?;
-            service.upstream.push(built);
+            let before = previous.map(|(_, old)| old.upstream.iter().chain(&old.checks)).into_iter().flatten();
+            let known: Vec<_> = before.chain(&service.upstream).chain(&service.checks).flatten().cloned().collect();
+            let build = |wanted: bool| wanted.then(|| Upstream::build(group, &material, &known)).transpose();
+            let check =
+                matches!(group.health_check, Some(HealthCheck { probe: Probe::Http(HttpProbe { tls: true, .. }), .. }));
+            service.upstream.push(build(group.protocol == GroupProtocol::Https)?);
+            service.checks.push(build(check)?);
         }
         service.material = material;
         Ok(service)
@@ -82,5 +88,10 @@ impl Service {
     /// How a group's servers are connected to; `None` is in clear text.
     pub fn upstream(&self, id: GroupId) -> Option<&Upstream> {
         self.upstream.get(id.0)?.as_ref()
+    }
+
+    /// How a group's servers are checked; `None` is in clear text.
+    pub fn check(&self, id: GroupId) -> Option<&Upstream> {
+        self.checks.get(id.0)?.as_ref()
     }
 }

@@ -8,7 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tidegate_dsl::plan::{GroupProtocol, ServerGroup, Verify};
+use tidegate_dsl::plan::{ServerGroup, Verify};
 
 use super::Material;
 
@@ -53,19 +53,11 @@ impl PartialEq for Upstream {
 }
 
 impl Upstream {
-    /// For a group; `None` if its servers speak in clear text. `known` are those of the policy before, and of the groups
-    /// before.
+    /// For a group. `known` are those of the policy before, and of the groups before.
     ///
     /// # Errors
     /// A sentence for the user.
-    pub fn build<'k>(
-        group: &ServerGroup,
-        material: &Material,
-        known: impl IntoIterator<Item = &'k Option<Self>>,
-    ) -> Result<Option<Self>, String> {
-        if group.protocol != GroupProtocol::Https {
-            return Ok(None);
-        }
+    pub fn build(group: &ServerGroup, material: &Material, known: &[Self]) -> Result<Self, String> {
         let say = |why: &str| format!("server group `{}` cannot use TLS: {why}", group.name);
         let trust = Trust::of(group.verify, material).ok_or_else(|| say("a `ca` was not read"))?;
         let names: Result<Vec<_>, String> = group
@@ -78,12 +70,12 @@ impl Upstream {
                 })
             })
             .collect();
-        let same = known.into_iter().flatten().find(|other| other.trust == trust);
+        let same = known.iter().find(|other| other.trust == trust);
         let config = match same {
             Some(same) => Arc::clone(&same.config),
             None => config(&trust).map_err(|why| say(&why))?,
         };
-        Ok(Some(Self { trust, config, names: names? }))
+        Ok(Self { trust, config, names: names? })
     }
 
     /// For one of the group's servers.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::HeaderValue;
 use tidegate_dsl::plan::{RetryOn, Server, ServerGroup};
@@ -9,27 +10,36 @@ use tidegate_engine::exchange::Exchange;
 use tidegate_engine::servers::{Servers, Wish};
 
 use super::pool::{Pools, ServerPool};
+use crate::health::ServerHealth;
 use crate::tls::upstream::Upstream;
 
 /// A group, its balancer and the pools of its servers.
 pub struct Group {
-    /// What the policy says of it; its identity over reloads.
+    /// What the policy says of it.
     pub plan: ServerGroup,
-    /// How its servers are connected to; part of the identity.
+    /// How its servers are connected to.
     pub tls: Option<Upstream>,
     servers: RefCell<Servers>,
     counts: bool,
+    /// Empty if its servers are not checked.
+    health: Vec<Arc<ServerHealth>>,
     pools: Vec<Rc<ServerPool>>,
 }
 
 impl Group {
     /// A group whose servers use these pools.
-    pub fn new(plan: ServerGroup, tls: Option<Upstream>, pools: &Pools) -> Self {
+    pub fn new(plan: ServerGroup, tls: Option<Upstream>, health: &[Arc<ServerHealth>], pools: &Pools) -> Self {
         let chosen = Servers::new(&plan);
         let secure = |at| tls.as_ref().and_then(|tls| tls.secure(at));
         let servers = plan.servers.iter().enumerate();
         let pools = servers.map(|(at, server)| pools.of(&server.host, server.port, secure(at).as_ref())).collect();
-        Self { plan, tls, counts: chosen.counts(), servers: RefCell::new(chosen), pools }
+        Self { plan, tls, counts: chosen.counts(), servers: RefCell::new(chosen), health: health.to_vec(), pools }
+    }
+
+    /// Whether a group of a later policy is this one.
+    pub fn is_same(&self, plan: &ServerGroup, tls: Option<&Upstream>, health: &[Arc<ServerHealth>]) -> bool {
+        let checked = self.health.iter().zip(health).all(|(one, other)| Arc::ptr_eq(one, other));
+        self.plan == *plan && self.tls.as_ref() == tls && self.health.len() == health.len() && checked
     }
 
     /// What a request asks of the choice of a server.
@@ -37,12 +47,18 @@ impl Group {
         self.servers.borrow().wish(exchange)
     }
 
-    /// The next server that was not tried yet; a backup if no other is left. `random` decides where the policy leaves it to chance.
+    /// The next healthy server that was not tried yet; a backup if no other is left. `random` decides where the policy leaves it to chance.
     pub fn pick(&self, wish: Wish, random: u64, tried: &[usize]) -> Option<(usize, &Server, &Rc<ServerPool>)> {
         let backup = |at: usize| self.plan.servers.get(at).is_some_and(|server| server.backup);
         let mut servers = self.servers.borrow_mut();
-        let first = servers.pick(wish, random, |at| !backup(at) && !tried.contains(&at));
-        let at = first.or_else(|| servers.pick(wish, random, |at| backup(at) && !tried.contains(&at)))?;
+        let healthy = |at: usize| self.health.get(at).is_none_or(|health| health.is_healthy());
+        let mut first = |usable: &dyn Fn(usize) -> bool| {
+            let open = |at: usize| usable(at) && !tried.contains(&at);
+            let chosen = servers.pick(wish, random, |at| !backup(at) && open(at));
+            chosen.or_else(|| servers.pick(wish, random, |at| backup(at) && open(at)))
+        };
+        // If none is healthy, the checks may be what is wrong: all are tried.
+        let at = first(&healthy).or_else(|| first(&|_| true))?;
         Some((at, self.plan.servers.get(at)?, self.pools.get(at)?))
     }
 

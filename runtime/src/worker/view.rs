@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tidegate_dsl::plan::{ExtensionId, GroupId};
+use tidegate_dsl::plan::{ExtensionId, GroupId, ServerGroup};
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Verdict};
 use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, Pool as Instances};
 
+use crate::health::ServerHealth;
 use crate::policy::snapshot::Snapshot;
 use crate::upstream::group::Group;
 use crate::upstream::pool::Pools;
@@ -51,9 +52,10 @@ impl View {
             .enumerate()
             .map(|(at, group)| {
                 let tls = snapshot.tls.upstream(GroupId(at));
-                let is_same = |other: &&Rc<Group>| other.plan == *group && other.tls.as_ref() == tls;
+                let health = snapshot.health.group(GroupId(at));
+                let is_same = |other: &&Rc<Group>| other.is_same(group, tls, health);
                 let same = |old: &Self| old.groups.iter().find(is_same).cloned();
-                old.and_then(same).unwrap_or_else(|| Rc::new(Group::new(group.clone(), tls.cloned(), pools)))
+                old.and_then(same).unwrap_or_else(|| Rc::new(Group::new(group.clone(), tls.cloned(), health, pools)))
             })
             .collect();
         Self { snapshot, instances, groups }
@@ -140,21 +142,25 @@ impl View {
     }
 }
 
-/// The groups of a policy, for guests. Which servers work is not known here: every one counts as healthy.
-struct PlannedGroups(Vec<GroupState>);
+/// The groups of a policy, for guests: each with its name, how many servers it has, and what is known of them.
+struct PlannedGroups(Vec<(String, usize, Vec<Arc<ServerHealth>>)>);
 
 impl PlannedGroups {
     fn of(snapshot: &Snapshot) -> Self {
-        let state = |group: &tidegate_dsl::plan::ServerGroup| {
-            let total = u32::try_from(group.servers.len()).unwrap_or(u32::MAX);
-            GroupState { name: group.name.clone(), healthy: total, total }
+        let known = |(at, group): (usize, &ServerGroup)| {
+            (group.name.clone(), group.servers.len(), snapshot.health.group(GroupId(at)).to_vec())
         };
-        Self(snapshot.plan().groups.iter().map(state).collect())
+        Self(snapshot.plan().groups.iter().enumerate().map(known).collect())
     }
 }
 
 impl Groups for PlannedGroups {
     fn list(&self) -> Vec<GroupState> {
-        self.0.clone()
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let state = |(name, total, health): &(String, usize, Vec<Arc<ServerHealth>>)| {
+            let unhealthy = health.iter().filter(|server| !server.is_healthy()).count();
+            GroupState { name: name.clone(), healthy: count(total - unhealthy), total: count(*total) }
+        };
+        self.0.iter().map(state).collect()
     }
 }

@@ -1,0 +1,133 @@
+//! Which servers work, as health checks see it. All workers share it, and it outlives reloads as long as a server and the way it is
+//! checked stay the same.
+
+mod checker;
+mod probe;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tidegate_dsl::plan::{GroupId, HealthCheck, Plan, Server};
+
+pub use self::checker::Checker;
+use crate::tls::Service;
+use crate::tls::upstream::Secure;
+
+/// What is known of the servers of a policy.
+#[derive(Default)]
+pub struct Health {
+    /// Of each group, in the order of the plan; empty if its servers are not checked.
+    groups: Vec<Vec<Arc<ServerHealth>>>,
+}
+
+/// What is known of one server of one group.
+pub struct ServerHealth {
+    /// The group, for the log.
+    group: String,
+    /// Where it is checked.
+    server: Server,
+    check: HealthCheck,
+    /// What checks are secured with; `None` is in clear text.
+    secure: Option<Secure>,
+    healthy: AtomicBool,
+}
+
+impl Health {
+    /// Of a plan; what stayed the same is taken over.
+    pub fn of(plan: &Plan, tls: &Service, previous: Option<&Self>) -> Self {
+        let known = previous.map(|previous| previous.groups.as_slice()).unwrap_or_default();
+        let groups = plan.groups.iter().enumerate().map(|(at, group)| {
+            let Some(check) = &group.health_check else { return Vec::new() };
+            let secure = |server| tls.check(GroupId(at)).and_then(|upstream| upstream.secure(server));
+            let servers = group.servers.iter().enumerate().map(|(position, server)| {
+                let server = Server { port: check.port.unwrap_or(server.port), ..server.clone() };
+                let new = ServerHealth {
+                    group: group.name.clone(),
+                    server,
+                    check: check.clone(),
+                    secure: secure(position),
+                    healthy: AtomicBool::new(true),
+                };
+                known.iter().flatten().find(|old| old.is_same(&new)).cloned().unwrap_or_else(|| Arc::new(new))
+            });
+            servers.collect()
+        });
+        Self { groups: groups.collect() }
+    }
+
+    /// Of the servers of a group; empty if they are not checked.
+    pub fn group(&self, id: GroupId) -> &[Arc<ServerHealth>] {
+        self.groups.get(id.0).map_or(&[], Vec::as_slice)
+    }
+
+    /// Of all servers that are checked.
+    fn servers(&self) -> impl Iterator<Item = &Arc<ServerHealth>> {
+        self.groups.iter().flatten()
+    }
+}
+
+impl ServerHealth {
+    /// Whether it works, as far as is known. One that was not checked yet is taken to work.
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Whether both check the same server in the same way.
+    fn is_same(&self, other: &Self) -> bool {
+        let place = |health: &Self| (health.server.host.clone(), health.server.port);
+        self.group == other.group
+            && place(self) == place(other)
+            && self.check == other.check
+            && self.secure == other.secure
+    }
+}
+
+/// Good or bad answers in a row.
+#[derive(Debug, Default)]
+struct Streak(u32);
+
+impl Streak {
+    /// Notes an answer; returns whether the server is to change to what the answer says.
+    fn note(&mut self, good: bool, healthy: bool, check: &HealthCheck) -> bool {
+        if good == healthy {
+            self.0 = 0;
+            return false;
+        }
+        self.0 += 1;
+        let enough = self.0 >= if good { check.healthy } else { check.unhealthy };
+        if enough {
+            self.0 = 0;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tidegate_dsl::plan::Probe;
+
+    use super::*;
+
+    #[test]
+    fn it_takes_answers_in_a_row() {
+        let second = Duration::from_secs(1);
+        let check =
+            HealthCheck { probe: Probe::Tcp, port: None, every: second, timeout: second, healthy: 2, unhealthy: 3 };
+        let (mut streak, mut healthy) = (Streak::default(), true);
+        let answers = "bad bad good bad bad bad good bad good good good bad bad bad";
+        let states: Vec<bool> = answers
+            .split(' ')
+            .map(|answer| {
+                let good = answer == "good";
+                if streak.note(good, healthy, &check) {
+                    healthy = good;
+                }
+                healthy
+            })
+            .collect();
+        let expected = [true, true, true, true, true, false, false, false, false, true, true, true, true, false];
+        assert_eq!(states, expected, "{answers}");
+    }
+}

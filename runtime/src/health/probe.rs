@@ -1,0 +1,183 @@
+//! One check of one server.
+
+use bytes::Bytes;
+use h2::client;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, TE, USER_AGENT};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tidegate_dsl::plan::{HttpProbe, Probe};
+use tokio::task::spawn_local;
+
+use super::ServerHealth;
+use crate::limits;
+use crate::policy::snapshot::address;
+use crate::upstream::connect::{Address, dial};
+use crate::upstream::io::ServerIo;
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"), " health-check"));
+
+/// Asks a server whether it works.
+///
+/// # Errors
+/// Why it seems not to, as a sentence for the log.
+pub(super) async fn probe(health: &ServerHealth) -> Result<(), String> {
+    let place = Address { server: &health.server, secure: health.secure.as_ref(), timeout: health.check.timeout };
+    let stream = dial(place).await.map_err(|(_, reason)| reason)?;
+    match &health.check.probe {
+        Probe::Tcp => Ok(()),
+        Probe::Http(http) => by_http(stream, http, &authority(health)).await,
+        Probe::Grpc => by_grpc(stream, &authority(health)).await,
+    }
+}
+
+/// What stands in `Host`: the name that the certificate must have, or the server's own address.
+fn authority(health: &ServerHealth) -> String {
+    let named = health.secure.as_ref().and_then(|secure| match &secure.name {
+        rustls::pki_types::ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
+        _ => None,
+    });
+    named.unwrap_or_else(|| address(&health.server.host, health.server.port))
+}
+
+async fn by_http(stream: ServerIo, probe: &HttpProbe, authority: &str) -> Result<(), String> {
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(limits::CONNECTION_BUFFER)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    // It ends with the answer's body, or when the sender is dropped.
+    let driver = spawn_local(connection);
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = probe.path.parse().map_err(|_| "the path of the check cannot be asked for".to_owned())?;
+    let headers = request.headers_mut();
+    headers
+        .insert(HOST, HeaderValue::from_str(authority).map_err(|_| "the server's name cannot be a host".to_owned())?);
+    headers.insert(USER_AGENT, AGENT);
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let answer = sender.send_request(request).await.map_err(|error| error.to_string());
+    driver.abort();
+    let status = answer?.status();
+    if probe.expect.iter().any(|range| (range.first..=range.last).contains(&status.as_u16())) {
+        Ok(())
+    } else {
+        Err(format!("it answered {}", status.as_u16()))
+    }
+}
+
+/// A call of `grpc.health.v1.Health/Check` for the whole server.
+async fn by_grpc(stream: ServerIo, authority: &str) -> Result<(), String> {
+    /// An empty message: no compression, no bytes.
+    const WHOLE_SERVER: [u8; 5] = [0; 5];
+    /// `status: SERVING`.
+    const SERVING: [u8; 7] = [0, 0, 0, 0, 2, 8, 1];
+    let broken = |error: h2::Error| error.to_string();
+    let (sender, connection) = client::handshake(stream).await.map_err(broken)?;
+    let driver = spawn_local(connection);
+    let asked = async {
+        let mut sender = sender.ready().await.map_err(broken)?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .version(Version::HTTP_2)
+            .uri(format!("http://{authority}/grpc.health.v1.Health/Check"))
+            .header(CONTENT_TYPE, "application/grpc")
+            .header(TE, "trailers")
+            .header(USER_AGENT, AGENT)
+            .body(())
+            .map_err(|error| error.to_string())?;
+        let (answer, mut body) = sender.send_request(request, false).map_err(broken)?;
+        body.send_data(Bytes::from_static(&WHOLE_SERVER), true).map_err(broken)?;
+        let answer = answer.await.map_err(broken)?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("it answered {}", answer.status().as_u16()));
+        }
+        let status = answer.headers().get("grpc-status").cloned();
+        let mut body = answer.into_body();
+        let mut message = Vec::new();
+        while let Some(data) = body.data().await {
+            let data = data.map_err(broken)?;
+            message.extend_from_slice(&data);
+            if message.len() > limits::HEALTH_ANSWER {
+                return Err("its answer is no health status".to_owned());
+            }
+            // What is gone from the window was read: nothing is left to fail.
+            let _ = body.flow_control().release_capacity(data.len());
+        }
+        let trailers = body.trailers().await.map_err(broken)?;
+        let status = status.or_else(|| trailers?.get("grpc-status").cloned());
+        match status.as_ref().map(HeaderValue::as_bytes) {
+            Some(b"0") if message == SERVING => Ok(()),
+            Some(b"0") => Err("it says that it does not serve".to_owned()),
+            Some(other) => Err(format!("it answered grpc-status {}", String::from_utf8_lossy(other))),
+            None => Err("its answer has no grpc-status".to_owned()),
+        }
+    };
+    let answer = asked.await;
+    driver.abort();
+    answer
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
+
+    use http::{HeaderMap, Response};
+    use tidegate_dsl::plan::{HealthCheck, Server};
+    use tokio::net::TcpListener;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// Answers one call with this message and status.
+    async fn serve(listener: TcpListener, message: &'static [u8], status: &'static str) {
+        let mut connection = h2::server::handshake(listener.accept().await.unwrap().0).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+            let mut send = respond.send_response(Response::new(()), false).unwrap();
+            send.send_data(Bytes::from_static(message), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", HeaderValue::from_static(status));
+            send.send_trailers(trailers).unwrap();
+        }
+    }
+
+    fn checked(port: u16) -> ServerHealth {
+        let second = Duration::from_secs(1);
+        ServerHealth {
+            group: "web".into(),
+            server: Server { host: "127.0.0.1".into(), port, weight: 1, backup: false, stopped: false },
+            check: HealthCheck {
+                probe: Probe::Grpc,
+                port: None,
+                every: second,
+                timeout: second,
+                healthy: 1,
+                unhealthy: 1,
+            },
+            secure: None,
+            healthy: AtomicBool::new(true),
+        }
+    }
+
+    #[test]
+    fn grpc_servers_say_how_they_are() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            for (message, status, expected) in [
+                (&[0, 0, 0, 0, 2, 8, 1][..], "0", Ok(())),
+                (&[0, 0, 0, 0, 2, 8, 2], "0", Err("it says that it does not serve")),
+                (&[], "12", Err("it answered grpc-status 12")),
+                (&[7; 100], "0", Err("its answer is no health status")),
+            ] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let server = checked(listener.local_addr().unwrap().port());
+                let serving = spawn_local(serve(listener, message, status));
+                assert_eq!(probe(&server).await, expected.map_err(str::to_owned));
+                serving.abort();
+            }
+        });
+    }
+}
