@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode};
 
-pub use tidegate_dsl::plan::Capability;
+pub use tidegate_dsl::plan::{Abi, Capability};
 
 use bytes::Bytes;
 

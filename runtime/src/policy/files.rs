@@ -107,7 +107,7 @@ impl Loader for Files<'_> {
 
     fn module(&self, extension: &ExtensionPlan) -> Result<ModuleFacts, String> {
         let module = self.module_bytes(&extension.module)?;
-        let report = self.host.inspect(&module).map_err(|error| error.to_string())?;
+        let report = self.host.inspect(&module, extension.abi).map_err(|error| error.to_string())?;
         let needs: Vec<_> =
             report.needs.into_iter().map(|need| Need { import: need.import, capability: need.capability }).collect();
         let allowed = needs.iter().all(|need| extension.allow.contains(&need.capability));
@@ -152,6 +152,7 @@ fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
     ExtensionSpec {
         name: extension.name.clone(),
         module,
+        abi: extension.abi,
         config: extension.config.clone(),
         memory: extension.limits.memory,
         time: extension.limits.time,

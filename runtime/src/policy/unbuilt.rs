@@ -35,8 +35,7 @@ fn unbuilt(plan: &Plan) -> Vec<String> {
     }
     for extension in &plan.extensions {
         match extension.abi {
-            Abi::Tidegate => {}
-            Abi::ProxyWasm => note("abi proxy-wasm", format!("extension `{}`", extension.name)),
+            Abi::Tidegate | Abi::ProxyWasm => {}
             Abi::HttpWasm => note("abi http-wasm", format!("extension `{}`", extension.name)),
         }
     }

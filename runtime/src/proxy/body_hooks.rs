@@ -35,10 +35,11 @@ pub(super) fn are_wanted(call: &Call<'_>, journey: &Journey, hook: Hook) -> bool
     started.any(|id| call.view.body(id, hook, &journey.exchange).is_some())
 }
 
-/// The extensions that want a body of this exchange.
-fn wanting(call: &Call<'_>, journey: &Journey, hook: Hook) -> Vec<(ExtensionId, BodyMode)> {
+/// The extensions that want a body of this exchange. If there is none, it is those that hold the head back for it.
+fn wanting(call: &Call<'_>, journey: &Journey, hook: Hook, has_body: bool) -> Vec<(ExtensionId, BodyMode)> {
     let started = call.view.snapshot.engine.started(&journey.walk);
-    started.filter_map(|id| Some((id, call.view.body(id, hook, &journey.exchange)?))).collect()
+    let wants = |id| Some((id, call.view.body(id, hook, &journey.exchange)?));
+    started.filter(|id| has_body || call.view.holds(*id, hook, &journey.exchange)).filter_map(wants).collect()
 }
 
 /// The most that one of them wants of the whole; nothing if none wants it.
@@ -58,7 +59,7 @@ pub(super) async fn request(
 ) -> (Journey, Result<RequestBody, Ended>) {
     let has_body = !incoming.is_end_stream();
     let mut body = RequestBody::new(incoming, Rc::clone(call.state), call.listener.limits.body_bytes);
-    let wanting = if has_body { wanting(call, &journey, Hook::RequestBody) } else { Vec::new() };
+    let wanting = wanting(call, &journey, Hook::RequestBody, has_body);
     if let Some(most) = most(&wanting) {
         let gathered;
         (journey, gathered) = gather(call, journey, &mut body, most).await;
@@ -70,7 +71,7 @@ pub(super) async fn request(
             Ok(data) => data,
             Err(ended) => return (journey, Err(ended)),
         };
-        if whole {
+        if whole && (has_body || !data.is_empty()) {
             journey.exchange.request.headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
             body = RequestBody::whole(data, Rc::clone(call.state));
         } else {
@@ -98,7 +99,7 @@ pub(super) async fn response(
         Source::Upstream(body) => !body.is_end_stream(),
         Source::Tunnel(..) => false,
     };
-    let mut wanting = if has_body { wanting(call, &journey, Hook::ResponseBody) } else { Vec::new() };
+    let mut wanting = wanting(call, &journey, Hook::ResponseBody, has_body);
     wanting.reverse();
     let (mut source, mut ahead) = (source, Bytes::new());
     if let Some(most) = most(&wanting) {
@@ -124,7 +125,9 @@ pub(super) async fn response(
             Err(ended) => return (journey, Err(ended)),
         };
         if whole {
-            if let Some(response) = &mut journey.exchange.response {
+            if let Some(response) = &mut journey.exchange.response
+                && (has_body || !data.is_empty())
+            {
                 response.headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
             }
             source = Source::Ours(data);

@@ -84,7 +84,12 @@ impl View {
 
     /// What an extension wants of a body of this exchange.
     pub fn body(&self, id: ExtensionId, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
-        self.snapshot.extensions.get(id.0)?.body(hook, exchange)
+        self.instances.get(id.0)?.borrow().body(hook, exchange)
+    }
+
+    /// Whether an extension wants to see the body of this exchange even if there is none.
+    pub fn holds(&self, id: ExtensionId, hook: Hook, exchange: &Exchange) -> bool {
+        self.instances.get(id.0).is_some_and(|instances| instances.borrow().holds(hook, exchange))
     }
 
     /// Gives a piece of a body to an extension; `streams` says that the head has left.

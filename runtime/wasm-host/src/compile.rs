@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tidegate_engine::hook::Abi;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::extension::LoadError;
@@ -58,20 +59,27 @@ fn pooling(instances: u32) -> PoolingAllocationConfig {
 pub(crate) struct Code {
     /// The file that it was made of, which is its identity.
     pub(crate) module: Arc<[u8]>,
+    /// What it speaks.
+    pub(crate) abi: Abi,
     pub(crate) report: ModuleReport,
     pub(crate) form: Form,
 }
 
 impl Code {
+    /// Compiles a module that speaks `abi`; `component` is what a module of the gateway's own ABI makes.
     pub(crate) fn compile(
         engine: &Engine,
-        module: Arc<[u8]>,
-        component: &[u8],
+        (module, abi): (Arc<[u8]>, Abi),
+        component: Option<&[u8]>,
         report: ModuleReport,
     ) -> Result<Self, LoadError> {
-        let form = Form::compile(engine, &module, component)
+        let form = match component {
+            Some(component) => Form::compile(engine, &module, component),
+            None => Form::compile_foreign(engine, &module, abi),
+        };
+        let form = form
             .map_err(|error| LoadError::Compile(one_line(&format!("{error:#}"), 512)))?
             .ok_or(LoadError::Module(ModuleError::NoExport(LIFECYCLE)))?;
-        Ok(Self { module, report, form })
+        Ok(Self { module, abi, report, form })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Capability, Hook, HookFault};
+use tidegate_engine::hook::{Abi, Capability, Hook, HookFault};
 use wasmtime::Engine;
 
 use crate::compile::Code;
@@ -26,7 +26,9 @@ pub struct ExtensionSpec {
     pub name: String,
     /// The module's file, read: a core module with its component type inside, or a component.
     pub module: Arc<[u8]>,
-    /// The configuration, as JSON text.
+    /// What it speaks.
+    pub abi: Abi,
+    /// The configuration, as JSON text, or as a foreign guest wants it.
     pub config: String,
     /// Linear memory of one instance, in bytes.
     pub memory: u64,

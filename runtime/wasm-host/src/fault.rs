@@ -24,7 +24,12 @@ impl Stop {
         Self::new(HookFaultKind::Deadline, message)
     }
 
-    fn new(kind: HookFaultKind, message: impl Into<String>) -> Self {
+    /// The guest gave up, or left its ABI.
+    pub(crate) fn trap(message: impl Into<String>) -> Self {
+        Self::new(HookFaultKind::Trap, message)
+    }
+
+    pub(crate) fn new(kind: HookFaultKind, message: impl Into<String>) -> Self {
         Self(HookFault { kind, message: message.into() })
     }
 }

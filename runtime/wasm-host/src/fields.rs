@@ -22,7 +22,7 @@ pub(crate) fn value(name: &HeaderName, bytes: &[u8]) -> Result<HeaderValue, Stop
 }
 
 /// Hop-by-hop fields (RFC 9110, 7.6.1), framing, and `host`.
-fn is_hosts(name: &HeaderName) -> bool {
+pub(crate) fn is_hosts(name: &HeaderName) -> bool {
     const OTHERS: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
     [
         header::CONNECTION,

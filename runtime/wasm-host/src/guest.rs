@@ -11,6 +11,7 @@ use tidegate_engine::hook::{Capability, Hook};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::fault::Stop;
+use crate::foreign::Requests;
 use crate::lane::memory::Handles;
 use crate::limits::{
     HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, STORE_CALLS_PER_CALL,
@@ -18,6 +19,7 @@ use crate::limits::{
 };
 use crate::log::{LogLevel, LogRecord, LogSink, one_line};
 use crate::metrics::{GroupSource, Shared};
+use crate::proxy_wasm;
 use crate::ticker::Ticker;
 
 /// The data of one instance's store.
@@ -32,6 +34,12 @@ pub(crate) struct Guest {
     pub(crate) random: Vec<u8>,
     /// Memory and allocator of a core module, while it may call the host.
     pub(crate) handles: Option<Box<Handles>>,
+    /// The requests that a foreign guest has under way.
+    pub(crate) requests: Requests,
+    /// Memory of a foreign guest.
+    pub(crate) memory_of: Option<wasmtime::Memory>,
+    /// What the lane of proxy-wasm keeps.
+    pub(crate) proxy: Option<Box<proxy_wasm::State>>,
     /// Where it reads the server groups.
     pub(crate) groups: Option<GroupSource>,
     call: Call,
@@ -84,6 +92,9 @@ impl Guest {
             names: Vec::new(),
             random: Vec::new(),
             handles: None,
+            requests: Requests::default(),
+            memory_of: None,
+            proxy: None,
             groups: None,
             call: Call::default(),
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tidegate_engine::hook::Abi;
 use wasmtime::Engine;
 
 use crate::compile::{self, Code};
@@ -97,13 +98,13 @@ impl Host {
         })
     }
 
-    /// Reads what a module exports and imports, without compiling it.
+    /// Reads what a module that speaks `abi` exports and imports, without compiling it.
     ///
     /// # Errors
     ///
-    /// If it is no extension.
-    pub fn inspect(&self, module: &[u8]) -> Result<ModuleReport, ModuleError> {
-        inspect::inspect(module)
+    /// If it is no extension, or speaks another ABI.
+    pub fn inspect(&self, module: &[u8], abi: Abi) -> Result<ModuleReport, ModuleError> {
+        inspect::inspect(module, abi)
     }
 
     /// Compiles a module, links what it may import, and runs `init` once with its configuration. It blocks for as long
@@ -130,14 +131,21 @@ impl Host {
     }
 
     fn code(&self, module: &Arc<[u8]>, spec: &ExtensionSpec) -> Result<Arc<Code>, LoadError> {
-        if let Some(code) = find(&self.codes, |code: &Code| code.module == *module) {
+        if let Some(code) = find(&self.codes, |code: &Code| code.abi == spec.abi && code.module == *module) {
             LoadError::check(&code.report, &spec.allow)?;
             return Ok(code);
         }
-        let component = inspect::component(module).map_err(LoadError::Module)?;
-        let report = inspect::inspect_component(&component).map_err(LoadError::Module)?;
+        let (component, report) = match spec.abi {
+            Abi::Tidegate => {
+                let component = inspect::component(module).map_err(LoadError::Module)?;
+                let report = inspect::inspect_component(&component).map_err(LoadError::Module)?;
+                (Some(component), report)
+            }
+            abi => (None, inspect::inspect(module, abi).map_err(LoadError::Module)?),
+        };
         LoadError::check(&report, &spec.allow)?;
-        let code = Arc::new(Code::compile(&self.engine, Arc::clone(module), &component, report)?);
+        let what = (Arc::clone(module), spec.abi);
+        let code = Arc::new(Code::compile(&self.engine, what, component.as_deref(), report)?);
         keep(&self.codes, &code);
         Ok(code)
     }

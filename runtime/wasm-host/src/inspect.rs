@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use tidegate_engine::hook::{Capability, Hook};
+use tidegate_engine::hook::{Abi, Capability, Hook};
 use wasmparser::{BinaryReaderError, Parser, Payload, Validator};
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::decoding::decode_world;
 use wit_parser::{Resolve, WorldId};
 
+use crate::foreign::abi::{self, Spoken};
 use crate::interfaces::{HOOKS, LIFECYCLE, PACKAGE, VERSION, capability_of, capability_of_hook, interface_of};
 use crate::limits::MODULE_BYTES;
 use crate::log::one_line;
@@ -46,6 +47,20 @@ pub enum ModuleError {
     NotAComponent(String),
     /// It does not export `lifecycle`, or no hook; the interface.
     NoExport(&'static str),
+    /// It speaks another ABI than the policy says.
+    OtherAbi {
+        /// What the policy says.
+        said: Abi,
+        /// What the module says.
+        spoken: Spoken,
+    },
+    /// A module of a foreign ABI without a hook.
+    NoForeignExport {
+        /// The ABI.
+        abi: Abi,
+        /// A hook that it could export.
+        export: &'static str,
+    },
 }
 
 impl fmt::Display for ModuleError {
@@ -60,15 +75,40 @@ impl fmt::Display for ModuleError {
                 f,
                 "the module does not export {PACKAGE}/{interface}: build it against {PACKAGE}@{VERSION}, and export its extension"
             ),
+            Self::OtherAbi { said, spoken } if spoken.abi == Abi::Tidegate => {
+                let said = abi::word(*said);
+                write!(
+                    f,
+                    "the module does not speak {said}: take `abi {said}` out, or name a module that was built for it"
+                )
+            }
+            Self::OtherAbi { spoken, .. } => {
+                write!(f, "the module speaks {spoken}: write `abi {}`", abi::word(spoken.abi))
+            }
+            Self::NoForeignExport { abi, export } => {
+                write!(f, "the module exports no hook of {}, such as `{export}`", abi::word(*abi))
+            }
         }
     }
 }
 
 impl std::error::Error for ModuleError {}
 
-/// Reads a module's imports and exports.
-pub(crate) fn inspect(module: &[u8]) -> Result<ModuleReport, ModuleError> {
-    inspect_component(&component(module)?)
+/// Reads the imports and exports of a module that speaks `abi`.
+pub(crate) fn inspect(module: &[u8], abi: Abi) -> Result<ModuleReport, ModuleError> {
+    match abi {
+        Abi::Tidegate => inspect_component(&component(module)?),
+        Abi::ProxyWasm | Abi::HttpWasm => abi::inspect(module, abi),
+    }
+}
+
+/// Refuses what is no core module.
+pub(crate) fn read_core(module: &[u8]) -> Result<(), ModuleError> {
+    if module.len() > MODULE_BYTES {
+        return Err(ModuleError::TooLarge(module.len()));
+    }
+    let valid = Validator::new().validate_all(module);
+    valid.map(drop).map_err(|error| ModuleError::NotWasm(one_line(&error.to_string(), 512)))
 }
 
 /// The component in `module`: itself, or what its core module and the component type inside it make.
@@ -77,7 +117,11 @@ pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, ModuleError> {
         return Err(ModuleError::TooLarge(module.len()));
     }
     validate(module).map_err(|error| ModuleError::NotWasm(one_line(&error, 512)))?;
-    if is_component(module) { Ok(module.to_vec()) } else { encode(module) }
+    if is_component(module) {
+        return Ok(module.to_vec());
+    }
+    abi::check(module, Abi::Tidegate)?;
+    encode(module)
 }
 
 /// Whether a file is a component, and not a core module.

@@ -68,6 +68,22 @@ pub const LOG_LINES_PER_CALL: u32 = 32;
 /// What a guest may say about its trap, in bytes.
 pub const FAULT_MESSAGE_BYTES: usize = 1024;
 
+/// Pieces of one write, and waits of one poll, that a foreign guest may ask WASI for at once: runtimes use a few.
+pub const WASI_VECTORS: u32 = 64;
+
+/// Pieces in which a foreign guest sees a body that it does not hold back, in bytes.
+pub const FOREIGN_PIECE_BYTES: usize = 64 * 1024;
+
+/// Requests that an instance of a foreign guest may have under way: above what a worker serves at a time. Each costs the guest
+/// memory of its own, which is limited, too.
+pub const REQUESTS_PER_INSTANCE: usize = 16_384;
+
+/// Instances of a foreign guest that a worker keeps only for requests they have under way, beside those that take new ones.
+pub const RETIRED_INSTANCES: usize = 4;
+
+/// Properties that a foreign guest names have paths of at most so many bytes.
+pub const PROPERTY_BYTES: usize = 1024;
+
 /// Methods and path prefixes that an interest may list, each: they are tested one by one for every request.
 pub const INTEREST_ENTRIES: usize = 64;
 

@@ -134,6 +134,12 @@ impl Metrics {
         Ok(())
     }
 
+    /// How a metric stands; of a histogram, the sum of its values.
+    pub(crate) fn value(&self, metric: u32) -> Option<f64> {
+        let metric = self.of(metric).ok()?;
+        Some(f64::from_bits(metric.value.load(Ordering::Relaxed)))
+    }
+
     fn of(&self, metric: u32) -> Result<&Metric, Refused> {
         let slot = self.0.get(metric as usize).and_then(OnceLock::get);
         slot.ok_or_else(|| format!("there is no metric {metric}: define it first"))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderMap;
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{BodyVerdict, Capability, Hook, HookFault, HookFaultKind, Reply, Verdict};
+use tidegate_engine::hook::{Abi, BodyVerdict, Capability, Hook, HookFault, HookFaultKind, Reply, Verdict};
 use wasmtime::{Engine, Store};
 
 use crate::abi;
@@ -16,8 +16,10 @@ use crate::breaker::Breaker;
 use crate::extension::{Extension, ExtensionSpec};
 use crate::fault::{Stop, classify};
 use crate::fields;
+use crate::foreign::{Requests, affinity, body_mode};
 use crate::guest::{Guest, Settings};
 use crate::imports::response::final_status;
+use crate::interest::BodyMode;
 use crate::lane::{Asked, Hooks, Linked};
 use crate::limits::{
     CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, MEMORY_MARK_PERCENT, REPLY_BODY_BYTES, TRANSFER_BYTES,
@@ -105,6 +107,21 @@ impl Pool {
         self.run(about, |hooks, store| hooks.tell(store, Hook::Tick), |(), _| Ok(())).1
     }
 
+    /// What the extension wants of a body of this exchange, in a body hook.
+    pub fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
+        let mode = self.extension.body(hook, exchange)?;
+        if self.extension.spec().abi == Abi::Tidegate {
+            return Some(mode);
+        }
+        Some(body_mode(hook, exchange, self.holds(hook, exchange)))
+    }
+
+    /// Whether a foreign guest holds the head back until it has seen the body, and be it empty.
+    pub fn holds(&self, hook: Hook, exchange: &Exchange) -> bool {
+        let of = |instance: &Instance| Some(instance.requests().get(exchange.request_id)?.held == Some(hook));
+        self.extension.spec().abi != Abi::Tidegate && self.idle.iter().find_map(of).unwrap_or(false)
+    }
+
     /// Counts a body that was longer than the guest wanted to take.
     pub fn body_too_long(&self, most: usize) -> HookFault {
         let fault = HookFault {
@@ -128,7 +145,10 @@ impl Pool {
             self.extension.shared().counts.fault(HookFaultKind::Paused);
             return (about.exchange, Err(HookFault { kind: HookFaultKind::Paused, message }));
         }
-        let made = match self.idle.pop() {
+        let spec = self.extension.spec();
+        let is_foreign = spec.abi != Abi::Tidegate;
+        let idle = if is_foreign { affinity::take(&mut self.idle, spec, about.request()) } else { self.idle.pop() };
+        let made = match idle {
             Some(instance) => Ok(instance),
             None => self.extension.instantiate(),
         };
@@ -138,9 +158,10 @@ impl Pool {
                     instance.set_groups(groups);
                 }
                 let (exchange, result) = instance.call(about, call, check);
-                let spec = self.extension.spec();
                 let kept = result.is_ok() && !spec.fresh && !instance.is_worn();
-                if kept && self.idle.len() < spec.instances as usize {
+                if is_foreign {
+                    affinity::put(&mut self.idle, spec, instance, result.is_ok());
+                } else if kept && self.idle.len() < spec.instances as usize {
                     self.idle.push(instance);
                 }
                 (exchange, result)
@@ -183,6 +204,12 @@ struct About {
     hook: Hook,
     exchange: Option<Box<Exchange>>,
     streams: bool,
+}
+
+impl About {
+    fn request(&self) -> Option<u128> {
+        self.exchange.as_ref().map(|exchange| exchange.request_id)
+    }
 }
 
 /// A guest that has run `init`.
@@ -259,8 +286,13 @@ impl Instance {
         }
     }
 
+    /// The requests that a foreign guest has under way.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.store.data().requests
+    }
+
     /// Whether it should serve no more calls.
-    fn is_worn(&self) -> bool {
+    pub(crate) fn is_worn(&self) -> bool {
         self.calls >= CALLS_PER_INSTANCE || self.store.data().memory.size > self.memory_mark
     }
 }

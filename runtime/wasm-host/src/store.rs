@@ -26,6 +26,8 @@ pub(crate) struct SharedStore {
 
 struct Entry {
     value: Value,
+    /// Changes with each write of a foreign guest.
+    version: u32,
     expires: Option<Instant>,
 }
 
@@ -33,6 +35,15 @@ enum Value {
     Bytes(Bytes),
     Number(i64),
     Bucket { tokens: f64, filled: Instant },
+}
+
+/// Why a versioned value was not set.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotSet {
+    /// There is no room.
+    Full,
+    /// Somebody has written since.
+    Changed,
 }
 
 /// There is no room.
@@ -79,8 +90,36 @@ impl SharedStore {
 
     pub(crate) fn set(&self, key: &str, value: &[u8], ttl: Option<Duration>, now: Instant) -> Result<(), Full> {
         let expires = ttl.and_then(|ttl| now.checked_add(ttl));
-        let entry = Entry { value: Value::Bytes(Bytes::copy_from_slice(value)), expires };
+        let entry = Entry { value: Value::Bytes(Bytes::copy_from_slice(value)), version: 1, expires };
         self.put(&mut self.shard(key), key, entry, now)
+    }
+
+    /// A value, and the number of its version, which is never 0.
+    pub(crate) fn get_versioned(&self, key: &str, now: Instant) -> Option<(Bytes, u32)> {
+        let shard = self.shard(key);
+        let entry = shard.get(key).filter(|entry| !entry.is_over(now))?;
+        match &entry.value {
+            Value::Bytes(bytes) => Some((bytes.clone(), entry.version)),
+            Value::Number(_) | Value::Bucket { .. } => None,
+        }
+    }
+
+    /// Sets a value; with a version, only if that is still the value's.
+    pub(crate) fn set_versioned(
+        &self,
+        key: &str,
+        value: &[u8],
+        version: Option<u32>,
+        now: Instant,
+    ) -> Result<(), NotSet> {
+        let mut shard = self.shard(key);
+        let known = shard.get(key).filter(|entry| !entry.is_over(now)).map_or(0, |entry| entry.version);
+        if version.is_some_and(|version| version != known) {
+            return Err(NotSet::Changed);
+        }
+        let version = known.wrapping_add(1).max(1);
+        let entry = Entry { value: Value::Bytes(Bytes::copy_from_slice(value)), version, expires: None };
+        self.put(&mut shard, key, entry, now).map_err(|Full| NotSet::Full)
     }
 
     pub(crate) fn delete(&self, key: &str, now: Instant) -> bool {
@@ -100,7 +139,7 @@ impl SharedStore {
             return Ok(Some(*number));
         }
         let expires = ttl.and_then(|ttl| now.checked_add(ttl));
-        self.put(&mut shard, key, Entry { value: Value::Number(by), expires }, now)?;
+        self.put(&mut shard, key, Entry { value: Value::Number(by), version: 1, expires }, now)?;
         Ok(Some(by))
     }
 
@@ -130,7 +169,7 @@ impl SharedStore {
         }
         let tokens = burst - 1.0;
         let bucket = Value::Bucket { tokens, filled: now };
-        self.put(&mut shard, key, Entry { value: bucket, expires: expires(tokens) }, now)?;
+        self.put(&mut shard, key, Entry { value: bucket, version: 1, expires: expires(tokens) }, now)?;
         Ok(true)
     }
 
@@ -208,6 +247,18 @@ mod tests {
         assert_eq!(store.incr("n", 1, None, later), Ok(Some(1)), "its time was over");
         store.set("a", b"x", None, now).unwrap();
         assert_eq!(store.incr("a", 1, None, now), Ok(None));
+    }
+
+    #[test]
+    fn a_version_lets_one_of_two_writers_win() {
+        let store = SharedStore::default();
+        let now = Instant::now();
+        assert_eq!(store.set_versioned("k", b"1", None, now), Ok(()));
+        let (_, seen) = store.get_versioned("k", now).unwrap();
+        assert_eq!(store.set_versioned("k", b"2", Some(seen), now), Ok(()));
+        assert_eq!(store.set_versioned("k", b"3", Some(seen), now), Err(NotSet::Changed));
+        assert_eq!(store.get_versioned("k", now).unwrap().0, "2");
+        assert_eq!(store.set_versioned("new", b"1", Some(7), now), Err(NotSet::Changed));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{exchange, hostile, module, rig, spec};
 use http::Method;
-use tidegate_engine::hook::{BodyVerdict, Capability, Hook, Verdict};
+use tidegate_engine::hook::{Abi, BodyVerdict, Capability, Hook, Verdict};
 use tidegate_wasm_host::{BodyMode, ExtensionSpec, GroupState, Groups, LoadError, ModuleError, Pool};
 
 #[test]
@@ -39,7 +39,7 @@ fn canary_router_forwards() {
 fn modules_need_what_they_use_and_no_more() {
     let host = rig().host;
     let needs = |name: &str| {
-        let report = host.inspect(&module(name)).unwrap();
+        let report = host.inspect(&module(name), Abi::Tidegate).unwrap();
         assert_eq!((report.unknown_imports.len(), report.unknown_exports.len()), (0, 0));
         let mut words: Vec<&str> = report.needs.iter().map(|need| need.capability.word()).collect();
         words.dedup();
@@ -71,7 +71,7 @@ fn a_finished_component_is_taken_as_it_is() {
     let core = module("canary_router");
     let component = wit_component::ComponentEncoder::default().module(&core).unwrap().encode().unwrap();
     let host = rig().host;
-    assert_eq!(host.inspect(&component), host.inspect(&core));
+    assert_eq!(host.inspect(&component, Abi::Tidegate), host.inspect(&core, Abi::Tidegate));
     let config = r#"{"group": "canary", "percent": 100}"#;
     let spec = ExtensionSpec { module: component.into(), ..spec("canary_router", config) };
     let (_, verdict) = Pool::new(host.load(&spec).unwrap()).call(Hook::Request, exchange(&[]));
@@ -81,7 +81,7 @@ fn a_finished_component_is_taken_as_it_is() {
 #[test]
 fn a_file_that_is_no_extension_is_refused() {
     let host = rig().host;
-    let refused = |bytes: &[u8]| host.inspect(bytes).unwrap_err();
+    let refused = |bytes: &[u8]| host.inspect(bytes, Abi::Tidegate).unwrap_err();
     assert!(matches!(refused(b"GIF89a.."), ModuleError::NotWasm(_)));
     assert!(matches!(refused(b""), ModuleError::NotWasm(_)));
     assert!(matches!(refused(b"\0asm\x01\0\0\0"), ModuleError::NoExport("lifecycle")));
@@ -93,7 +93,7 @@ fn a_file_that_is_cut_or_damaged_does_no_harm() {
     let host = rig().host;
     let whole = module("canary_router");
     for cut in (0..whole.len()).step_by(997) {
-        assert!(host.inspect(&whole[..cut]).is_err(), "cut at {cut}");
+        assert!(host.inspect(&whole[..cut], Abi::Tidegate).is_err(), "cut at {cut}");
     }
     let mut random = 1_u64;
     let mut refused = 0;
@@ -104,7 +104,7 @@ fn a_file_that_is_cut_or_damaged_does_no_harm() {
             let at = (random >> 33) as usize % damaged.len();
             damaged[at] ^= 1 << (random & 7);
         }
-        refused += u32::from(host.inspect(&damaged).is_err());
+        refused += u32::from(host.inspect(&damaged, Abi::Tidegate).is_err());
     }
     assert!(refused > 50, "{refused} of 300 damaged modules were refused");
     // The component type is the part that other readers than the validator see.
@@ -112,7 +112,7 @@ fn a_file_that_is_cut_or_damaged_does_no_harm() {
     let mut damaged = whole.to_vec();
     for at in (start..(start + 2000).min(whole.len())).step_by(7) {
         damaged[at] ^= 0x15;
-        let _ = host.inspect(&damaged);
+        let _ = host.inspect(&damaged, Abi::Tidegate);
         damaged[at] ^= 0x15;
     }
 }

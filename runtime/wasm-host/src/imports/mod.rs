@@ -1,7 +1,7 @@
 //! The host's functions. A guest's linker holds those that its policy allows, and no others.
 
 mod headers;
-mod request;
+pub(crate) mod request;
 pub(crate) mod response;
 mod services;
 mod shared;

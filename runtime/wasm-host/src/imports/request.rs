@@ -1,7 +1,7 @@
 //! `read-request`, `conn`, `rewrite`, and the request's header fields.
 
 use http::Version;
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use tidegate_engine::exchange::{Exchange, Tls};
 use tidegate_engine::normalise;
 
@@ -63,15 +63,20 @@ pub(super) fn rewrite(functions: &mut impl Define) -> Defined {
     })?;
     functions.act_text("set-authority", |guest, authority| {
         let request = guest.request_mut("rewrite.set-authority", "authority")?;
-        request.authority = normalise::authority(authority.as_bytes())
-            .map_err(|error| Stop::bad_value(format!("`{}` is no authority: {error}", shown(authority))))?;
+        request.authority = self::authority(authority)?;
         Ok(())
     })
 }
 
+/// An authority, checked and normalised as a client's is.
+pub(crate) fn authority(text: &str) -> Result<Authority, Stop> {
+    normalise::authority(text.as_bytes())
+        .map_err(|error| Stop::bad_value(format!("`{}` is no authority: {error}", shown(text))))
+}
+
 /// Path and query, checked and normalised as if a client had sent them: a guest's `..` climbs no higher than a
 /// client's does.
-fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Stop> {
+pub(crate) fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Stop> {
     if !path.starts_with('/') || path.contains(['?', '#']) {
         let message = format!("`{}` is no path: it must begin with `/` and hold no `?` and no `#`", shown(path));
         return Err(Stop::bad_value(message));

@@ -5,6 +5,7 @@ use http::StatusCode;
 use super::headers::{self, Fields};
 use crate::define::{Define, Defined};
 use crate::fault::Stop;
+use crate::guest::Guest;
 
 const HEADERS: Fields = Fields {
     get: "read-response.get",
@@ -24,18 +25,21 @@ pub(super) fn read(functions: &mut impl Define) -> Defined {
 
 pub(super) fn write(functions: &mut impl Define) -> Defined {
     headers::write(functions, &HEADERS)?;
-    functions.act_u16("set-status", |guest, status| {
-        let response = guest.response_mut("write-response-headers.set-status")?;
-        let status = final_status(status)?;
-        if is_bodiless(status) != is_bodiless(response.status) {
-            let old = response.status.as_u16();
-            let new = status.as_u16();
-            let message = format!("the status cannot change from {old} to {new}: one has a body, the other has none");
-            return Err(Stop::bad_value(message));
-        }
-        response.status = status;
-        Ok(())
-    })
+    functions.act_u16("set-status", |guest, status| set_status(guest, "write-response-headers.set-status", status))
+}
+
+/// Sets the status, for `function`.
+pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Result<(), Stop> {
+    let response = guest.response_mut(function)?;
+    let status = final_status(status)?;
+    if is_bodiless(status) != is_bodiless(response.status) {
+        let old = response.status.as_u16();
+        let new = status.as_u16();
+        let message = format!("the status cannot change from {old} to {new}: one has a body, the other has none");
+        return Err(Stop::bad_value(message));
+    }
+    response.status = status;
+    Ok(())
 }
 
 /// A status that a guest may give (RFC 9110, 15): a final one.

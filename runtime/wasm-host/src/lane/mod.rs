@@ -5,12 +5,13 @@ mod component;
 pub(crate) mod memory;
 mod module;
 
-use tidegate_engine::hook::{Capability, Hook};
+use tidegate_engine::hook::{Abi, Capability, Hook};
 use wasmtime::{Engine, Store};
 
 use crate::abi;
 use crate::guest::Guest;
 use crate::inspect;
+use crate::proxy_wasm;
 
 /// What `init` answers; the error is what it said against the configuration.
 pub(crate) type Asked = Result<abi::Interest, String>;
@@ -19,21 +20,32 @@ pub(crate) type Asked = Result<abi::Interest, String>;
 pub(crate) enum Form {
     Component(component::Form),
     Module(module::Form),
+    ProxyWasm(proxy_wasm::Form),
 }
 
 /// Code with its imports.
 pub(crate) enum Linked {
     Component(component::Linked),
     Module(module::Linked),
+    ProxyWasm(proxy_wasm::Linked),
 }
 
 /// The hooks of one instance.
 pub(crate) enum Hooks {
     Component(Box<component::Hooks>),
     Module(Box<module::Hooks>),
+    ProxyWasm(Box<proxy_wasm::Hooks>),
 }
 
 impl Form {
+    /// Compiles a module of a foreign ABI.
+    pub(crate) fn compile_foreign(engine: &Engine, file: &[u8], abi: Abi) -> wasmtime::Result<Option<Self>> {
+        match abi {
+            Abi::Tidegate | Abi::HttpWasm => Ok(None),
+            Abi::ProxyWasm => proxy_wasm::Form::compile(engine, file).map(|form| Some(Self::ProxyWasm(form))),
+        }
+    }
+
     /// Compiles a file. `component` is the file itself, or what its core module makes; `None` if there is no `lifecycle`.
     pub(crate) fn compile(engine: &Engine, file: &[u8], component: &[u8]) -> wasmtime::Result<Option<Self>> {
         if !inspect::is_component(file)
@@ -49,6 +61,7 @@ impl Form {
         match self {
             Self::Component(form) => form.link(engine, allow).map(Linked::Component),
             Self::Module(form) => form.link(engine, allow).map(Linked::Module),
+            Self::ProxyWasm(form) => form.link(engine).map(Linked::ProxyWasm),
         }
     }
 }
@@ -63,6 +76,9 @@ impl Linked {
             Self::Module(linked) => {
                 linked.start(store, config).map(|(hooks, asked)| (Hooks::Module(Box::new(hooks)), asked))
             }
+            Self::ProxyWasm(linked) => {
+                linked.start(store, config).map(|(hooks, asked)| (Hooks::ProxyWasm(Box::new(hooks)), asked))
+            }
         }
     }
 }
@@ -73,6 +89,7 @@ impl Hooks {
         match self {
             Self::Component(hooks) => hooks.run(store, hook),
             Self::Module(hooks) => hooks.run(store, hook),
+            Self::ProxyWasm(hooks) => hooks.run(store, hook),
         }
     }
 
@@ -87,6 +104,7 @@ impl Hooks {
         match self {
             Self::Component(hooks) => hooks.run_body(store, hook, data, last),
             Self::Module(hooks) => hooks.run_body(store, hook, data, last),
+            Self::ProxyWasm(hooks) => hooks.run_body(store, hook, data, last),
         }
     }
 
@@ -95,6 +113,7 @@ impl Hooks {
         match self {
             Self::Component(hooks) => hooks.tell(store, hook),
             Self::Module(hooks) => hooks.tell(store, hook),
+            Self::ProxyWasm(hooks) => hooks.tell(store, hook),
         }
     }
 }

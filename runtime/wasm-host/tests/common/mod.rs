@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tidegate_engine::exchange::{Connection, Exchange, Request, Response};
-use tidegate_engine::hook::Capability;
+use tidegate_engine::hook::{Abi, Capability};
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel};
 
@@ -58,6 +58,7 @@ pub fn rig() -> Rig {
 pub fn spec(module_name: &str, config: &str) -> ExtensionSpec {
     ExtensionSpec {
         name: "test".to_owned(),
+        abi: Abi::Tidegate,
         module: module(module_name),
         config: config.to_owned(),
         memory: 16 << 20,

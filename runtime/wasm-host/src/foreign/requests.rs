@@ -1,0 +1,48 @@
+//! The requests that an instance has under way.
+
+use std::collections::HashMap;
+
+use tidegate_engine::hook::Hook;
+
+/// What the guest and the host remember of each request, by its id.
+#[derive(Default)]
+pub(crate) struct Requests(HashMap<u128, Context>);
+
+/// One request in one guest.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The guest's number for it.
+    pub(crate) number: u32,
+    /// The body hook that the guest waits for: what comes before it is held back.
+    pub(crate) held: Option<Hook>,
+    /// Pieces of a body that the guest held back, to see them with the next one.
+    pub(crate) kept: Vec<u8>,
+}
+
+impl Context {
+    pub(crate) const fn new(number: u32) -> Self {
+        Self { number, held: None, kept: Vec::new() }
+    }
+}
+
+impl Requests {
+    pub(crate) fn get(&self, request: u128) -> Option<&Context> {
+        self.0.get(&request)
+    }
+
+    pub(crate) fn get_mut(&mut self, request: u128) -> Option<&mut Context> {
+        self.0.get_mut(&request)
+    }
+
+    pub(crate) fn insert(&mut self, request: u128, context: Context) {
+        self.0.insert(request, context);
+    }
+
+    pub(crate) fn remove(&mut self, request: u128) -> Option<Context> {
+        self.0.remove(&request)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
