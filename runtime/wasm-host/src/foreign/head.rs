@@ -121,7 +121,8 @@ fn replaced(guest: &mut Guest, side: Side, old: &HeaderMap, given: &[(&[u8], &[u
         let (name, value) = field(name, value)?;
         let is_there = old.get_all(&name).iter().any(|known| known == value);
         if fields::is_hosts(&name) {
-            if !is_there && !(name == HOST && side == Side::Request) {
+            let is_authority = name == HOST && side == Side::Request;
+            if !is_there && !is_authority {
                 return fields::name(name.as_str()).map(|_| new);
             }
             continue;

@@ -141,7 +141,7 @@ pub(super) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, of: F
         "proxy_http_call" => linker.func_wrap(module, name, http_call)?,
         "proxy_get_status" => linker.func_wrap(module, name, get_status)?,
         "abort" => linker.func_wrap(module, name, abort)?,
-        "seed" => linker.func_wrap(module, name, seed)?,
+        "seed" => linker.func_wrap(module, name, |caller: Cx<'_>| seed(caller.data()))?,
         "emscripten_notify_memory_growth" => linker.func_wrap(module, name, |_: u32| {})?,
         name => return define_refused(linker, module, name, of),
     };
@@ -311,7 +311,7 @@ fn set_effective_context(mut caller: Cx<'_>, context: u32) -> Answer {
 /// Calls to other servers are not carried.
 #[expect(clippy::too_many_arguments, reason = "the ABI's own")]
 fn http_call(
-    caller: Cx<'_>,
+    mut caller: Cx<'_>,
     _upstream: u32,
     _upstream_length: u32,
     _headers: u32,
@@ -323,7 +323,7 @@ fn http_call(
     _timeout_ms: u32,
     _token_at: u32,
 ) -> Answer {
-    needs(caller.data(), "proxy_http_call", Capability::Outbound)?;
+    needs(caller.data_mut(), "proxy_http_call", Capability::Outbound)?;
     Ok(Status::InternalFailure.into())
 }
 
@@ -344,8 +344,8 @@ fn abort(mut caller: Cx<'_>, message: u32, _file: u32, line: u32, column: u32) -
 }
 
 /// The seed of AssemblyScript's random numbers.
-fn seed(caller: Cx<'_>) -> wasmtime::Result<f64> {
-    needs(caller.data(), "seed", Capability::Random)?;
+fn seed(guest: &Guest) -> wasmtime::Result<f64> {
+    needs(guest, "seed", Capability::Random)?;
     let mut bytes = [0; 8];
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     Ok((u64::from_le_bytes(bytes) >> 11) as f64)
@@ -363,7 +363,7 @@ mod tests {
         for name in CARRIED.iter().chain(REFUSED.iter().map(|(name, _)| name)) {
             let mut linker = Linker::new(&engine);
             let any = FuncType::new(&engine, [ValType::I64], [ValType::I32]);
-            define(&mut linker, MODULE, name, any).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(define(&mut linker, MODULE, name, any).is_ok(), "{name}");
             let mut store = wasmtime::Store::new(&engine, crate::guest::tests::guest(Vec::new()));
             assert_eq!(linker.iter(&mut store).count(), 1, "{name}");
             assert!(knows(MODULE, name));

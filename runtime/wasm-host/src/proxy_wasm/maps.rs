@@ -81,8 +81,11 @@ pub(super) fn lay_out(fields: &[Field]) -> Vec<u8> {
     out
 }
 
+/// A field in the guest's memory.
+type Lent<'m> = (&'m [u8], &'m [u8]);
+
 /// Reads a map that the guest laid out.
-pub(super) fn read(data: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Stop> {
+pub(super) fn read(data: &[u8]) -> Result<Vec<Lent<'_>>, Stop> {
     if data.is_empty() {
         return Ok(Vec::new());
     }
