@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate_dsl::plan::{Abi, Listener, Plan, Protocol, RetryOn, Rule, ServerGroup, Step};
+use tidegate_dsl::plan::{Abi, Listener, Plan, Protocol, Rule, ServerGroup, Step};
 
 use super::prepare::Prepared;
 
@@ -56,11 +56,9 @@ fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
 }
 
 fn of_group(group: &ServerGroup) -> impl Iterator<Item = &'static str> {
-    let retried = |on: &RetryOn| *on != RetryOn::ConnectFailure;
     used([
         ("slow-start", !group.slow_start.is_zero()),
         ("drain", group.drain != Duration::from_secs(30)),
-        ("retries on anything but connect-failure", group.retries.on.iter().any(retried)),
         ("max-connections", group.max_connections.is_some()),
     ])
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -98,11 +99,19 @@ enum Output {
     Nowhere,
 }
 
+/// Opens a file to add to, and makes it and its folder if they are not there.
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
 impl Output {
     fn open(target: LogTarget) -> Self {
         match target {
             LogTarget::Stdout => Self::Stdout,
-            LogTarget::File(path) => match OpenOptions::new().append(true).create(true).open(&path) {
+            LogTarget::File(path) => match open(Path::new(&path)) {
                 Ok(file) => Self::File(file),
                 Err(error) => {
                     error!(path, %error, "cannot open the access log; its lines are lost until the next reload");

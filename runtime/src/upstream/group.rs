@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use tidegate_dsl::plan::{RetryOn, Server, ServerGroup};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::servers::{Servers, Wish};
 
 use super::pool::{Pools, ServerPool};
+use crate::failure::Failure;
 use crate::health::ServerHealth;
 use crate::tls::upstream::Upstream;
 
@@ -75,11 +76,38 @@ impl Group {
         self.servers.borrow().tell(wish, server, secure)
     }
 
-    /// How many servers a request may try: one, and those that `retries` allows where no connection could be opened.
+    /// Whether some server is left for a request beside those that were tried, and this one.
+    pub fn has_another(&self, server: usize, tried: &[usize]) -> bool {
+        let takes =
+            |(at, plan): (usize, &Server)| at != server && !tried.contains(&at) && !plan.stopped && plan.weight > 0;
+        self.plan.servers.iter().enumerate().any(takes)
+    }
+
+    /// How many servers a request may try: one, and as many more as `retries` says.
     pub fn tries(&self) -> usize {
-        let retries = &self.plan.retries;
-        let more = if retries.on.contains(&RetryOn::ConnectFailure) { retries.count } else { 0 };
-        usize::try_from(more).unwrap_or(usize::MAX).saturating_add(1)
+        usize::try_from(self.plan.retries.count).unwrap_or(usize::MAX).saturating_add(1)
+    }
+
+    /// Whether a request may go to another server after this one failed like this.
+    pub fn retries_after(&self, failure: Failure) -> bool {
+        let on = match failure {
+            Failure::ConnectFailed | Failure::ConnectTimeout | Failure::UpstreamTls => RetryOn::ConnectFailure,
+            Failure::UpstreamClosed => RetryOn::Reset,
+            Failure::UpstreamTimeout => RetryOn::Timeout,
+            _ => return false,
+        };
+        self.plan.retries.on.contains(&on)
+    }
+
+    /// Whether a request may go to another server after this one answered so.
+    pub fn retries_status(&self, status: StatusCode) -> bool {
+        let within = |on: &RetryOn| matches!(on, RetryOn::Status(range) if (range.first..=range.last).contains(&status.as_u16()));
+        self.plan.retries.on.iter().any(within)
+    }
+
+    /// Whether `retries` may want a request a second time that a server has seen.
+    pub fn retries_seen(&self) -> bool {
+        self.plan.retries.on.iter().any(|on| *on != RetryOn::ConnectFailure)
     }
 
     /// Idle connections to keep for each server.

@@ -53,9 +53,9 @@ enum Unserved {
 
 /// Tries the group's servers in turn until one takes the request.
 ///
-/// A server that cannot be connected to is passed over, as often as `retries` says. A request that may have reached a server is sent again only
-/// if it was lost on a reused connection, has no body and is idempotent (RFC 9110, 9.2.2 and RFC 9112, 9.3.1), or if
-/// the server has certainly not looked at it (RFC 9113, 8.7).
+/// `retries` says after what another server is tried, and how often. A request that may have reached a server is sent again only if it has no
+/// body and is idempotent (RFC 9110, 9.2.2), and then as `retries` says, or to the same server if it was lost on a reused
+/// connection (RFC 9112, 9.3.1); or if the server has certainly not looked at it (RFC 9113, 8.7).
 /// `kept` are its header fields, where the caller has them still: they need not be copied for that, then.
 ///
 /// # Errors
@@ -69,8 +69,12 @@ pub async fn send(
     let Outgoing { mut request, authority, upgrade, wish } = outgoing;
     let mut tried = Vec::new();
     let mut last = (Failure::NoServer, None);
+    let again_may_be = group.retries_seen() && !upgrade && request.method().is_idempotent();
+    let again = again_may_be.then(|| Again::of(&request, kept)).flatten();
     while let Some((server, plan, pool)) = group.pick(wish, state.worker().random(), &tried) {
         state.set_busy(group.busy(server));
+        let is_last = tried.len() + 1 >= group.tries();
+        let once_more = || again.as_ref().filter(|_| !is_last).and_then(|again| again.request(kept, state));
         let target = Target { group, server: plan, pool, state };
         let sent = match group.plan.protocol {
             // In a box: its state would make every request's larger.
@@ -79,21 +83,35 @@ pub async fn send(
         };
         match sent {
             Ok(mut response) => {
+                if group.retries_status(response.status())
+                    && group.has_another(server, &tried)
+                    && let Some(next) = once_more()
+                {
+                    request = *next;
+                    tried.push(server);
+                    continue;
+                }
                 if let Some(cookie) = group.tell(wish, server, state.connection.info.tls.is_some()) {
                     response.headers_mut().append(SET_COOKIE, cookie);
                 }
                 return Ok(Answer { response, server });
             }
-            Err(Unserved::Failed(failure)) => return Err((failure, Some(server))),
+            Err(Unserved::Failed(failure)) => {
+                let next = group.retries_after(failure).then(once_more).flatten();
+                request = *next.ok_or((failure, Some(server)))?;
+                last = (failure, Some(server));
+                // Each try has its own time.
+                state.note_upstream();
+            }
             Err(Unserved::Unreachable(failure, unsent)) => {
                 last = (failure, Some(server));
                 request = *unsent;
+                if is_last || !group.retries_after(failure) {
+                    break;
+                }
             }
         }
         tried.push(server);
-        if tried.len() >= group.tries() {
-            break;
-        }
     }
     Err(last)
 }
@@ -238,11 +256,11 @@ impl Again {
         })
     }
 
-    fn request(self, kept: Option<&HeaderMap>, state: &Rc<StreamState>) -> Option<Box<Request<RequestBody>>> {
+    fn request(&self, kept: Option<&HeaderMap>, state: &Rc<StreamState>) -> Option<Box<Request<RequestBody>>> {
         let mut request = Box::new(Request::new(RequestBody::empty(Rc::clone(state))));
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers.or_else(|| kept.cloned())?;
+        request.method_mut().clone_from(&self.method);
+        request.uri_mut().clone_from(&self.uri);
+        *request.headers_mut() = self.headers.as_ref().or(kept)?.clone();
         Some(request)
     }
 }
