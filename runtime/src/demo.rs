@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use crate::cli::{Failed, answer, host};
-use crate::downstream::body::Incoming;
+use crate::downstream::client_body::Incoming;
 use crate::gateway::Gateway;
 
 const POLICY: &str = include_str!("../../policies/quickstart.gate");

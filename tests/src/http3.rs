@@ -10,6 +10,7 @@ use h3_quinn::{BidiStream, OpenStreams};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint};
 
+use crate::http2::fields;
 use crate::pki::Authority;
 use crate::{PATIENCE, Response};
 
@@ -157,11 +158,6 @@ pub async fn answer(stream: &mut Stream) -> Result<Response, String> {
         Ok(response)
     };
     tokio::time::timeout(PATIENCE, read).await.map_err(|_| "no answer in time".to_owned())?
-}
-
-fn fields(headers: &http::HeaderMap) -> crate::Fields {
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 
 /// Runs a test's clients.

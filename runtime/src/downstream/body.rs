@@ -6,13 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-pub use hyper::body::Incoming;
 
-use super::h3_body::Http3Body;
+use super::client_body::ClientBody;
 use super::pieces::{Filter, Passed, Pieces};
 use super::state::StreamState;
 use crate::failure::Failure;
-use crate::http2;
 use crate::telemetry::access_log::Record;
 use crate::upstream::body::UpstreamBody;
 
@@ -21,71 +19,6 @@ type Broken = (Failure, BodyError);
 
 /// The error of both bodies: the connection is closed, and the reason stands in the record.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A client's body as it arrives, in any version of HTTP.
-pub enum ClientBody {
-    /// There is none.
-    Empty,
-    /// HTTP/1; hyper tells a client that waits for it to go on.
-    Http1(Incoming),
-    /// HTTP/2.
-    Http2 {
-        /// Its stream.
-        stream: h2::RecvStream,
-        /// The client waits to be told to go on (RFC 9110, 10.1.1).
-        waits: bool,
-    },
-    /// HTTP/3; in a box, because it is the largest.
-    Http3(Box<Http3Body>),
-}
-
-impl ClientBody {
-    /// Whether nothing more comes.
-    pub fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Http1(incoming) => incoming.is_end_stream(),
-            Self::Http2 { stream, .. } => stream.is_end_stream(),
-            Self::Http3(body) => body.is_end_stream(),
-        }
-    }
-
-    /// The stream that it comes on, if the connection has several.
-    pub fn into_stream(self) -> Option<h2::RecvStream> {
-        match self {
-            Self::Http2 { stream, .. } => Some(stream),
-            Self::Empty | Self::Http1(_) | Self::Http3(_) => None,
-        }
-    }
-
-    fn poll(&mut self, state: &StreamState, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        match self {
-            Self::Empty => Poll::Ready(None),
-            Self::Http1(incoming) => {
-                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Failure::ClientBody)))
-            }
-            Self::Http2 { stream, waits } => {
-                let polled = http2::poll_frame(stream, cx);
-                if polled.is_pending() && std::mem::take(waits) {
-                    state.want_continue();
-                }
-                polled.map(|frame| frame.map(|frame| frame.map_err(|error| client_failure(&error))))
-            }
-            Self::Http3(body) => {
-                let polled = body.poll_frame(cx);
-                if polled.is_pending() && body.take_waits() {
-                    state.want_continue();
-                }
-                polled
-            }
-        }
-    }
-}
-
-/// A client that resets a stream or closes the connection has left; everything else is a mistake in the body.
-fn client_failure(error: &h2::Error) -> Failure {
-    if error.is_remote() || error.is_io() { Failure::ClientClosed } else { Failure::ClientBody }
-}
 
 /// A client's body on its way to a backend.
 pub struct RequestBody {
@@ -216,6 +149,8 @@ pub struct ResponseBody {
     record: Option<Box<Record>>,
     sent: u64,
     done: bool,
+    /// Only its head is sent.
+    unread: bool,
 }
 
 enum Source {
@@ -237,7 +172,12 @@ impl ResponseBody {
     }
 
     fn new(source: Source, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
-        Self { prefix: None, source, filter: None, state, record, sent: 0, done: false }
+        Self { prefix: None, source, filter: None, state, record, sent: 0, done: false, unread: false }
+    }
+
+    /// Only its head will be sent, as in an answer to HEAD (RFC 9110, 9.3.2): that nobody reads it is no failure.
+    pub fn expect_unread(&mut self) {
+        self.unread = matches!(self.source, Source::Ours(_));
     }
 
     /// Puts back what was read ahead.
@@ -351,7 +291,8 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        let failure = (!self.is_end_stream()).then(|| self.state.ending().unwrap_or(Failure::ClientClosed));
+        let whole = self.unread || self.is_end_stream();
+        let failure = (!whole).then(|| self.state.ending().unwrap_or(Failure::ClientClosed));
         self.finish(failure);
     }
 }

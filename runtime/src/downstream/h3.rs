@@ -20,7 +20,8 @@ use quinn::crypto::rustls::HandshakeData;
 use tidegate_dsl::plan::Bind;
 use tidegate_engine::exchange::{Connection, Tls};
 
-use super::body::{ClientBody, ResponseBody};
+use super::body::ResponseBody;
+use super::client_body::ClientBody;
 use super::connection::{Entry, canonical};
 use super::h3_body::Http3Body;
 use super::head::InEarlyData;

@@ -8,7 +8,8 @@ use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 
-use super::body::{ClientBody, Incoming, ResponseBody};
+use super::body::ResponseBody;
+use super::client_body::{ClientBody, Incoming};
 use super::io::{ClientIo, ClientStream};
 use super::state::{Phase, StreamState};
 use crate::failure::Failure;

@@ -17,7 +17,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use tidegate_dsl::plan::ListenerLimits;
 
-use super::body::{ClientBody, ResponseBody};
+use super::body::ResponseBody;
+use super::client_body::ClientBody;
 use super::io::{ClientIo, ClientStream};
 use super::state::{ConnectionState, Phase, StreamState};
 use super::stream_io::StreamIo;
@@ -290,11 +291,12 @@ async fn send(
         head.headers.insert(DATE, stream.worker().http_date());
     }
     let tunnel = stream.take_tunnel();
-    let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let ends = tunnel.is_none() && (bodiless || body.is_end_stream());
-    if !bodiless
-        && tunnel.is_none()
+    let lengthless = tunnel.is_some() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let ends = tunnel.is_none() && (head_only || lengthless || body.is_end_stream());
+    if !lengthless
         && let Some(length) = body.size_hint().exact()
+        // A backend's answer to HEAD has no body here, whatever it would have in answer to GET.
+        && (length > 0 || !head_only)
     {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
@@ -318,7 +320,14 @@ async fn send(
             stream.set_ending(if blocked { Failure::ClientTimeout } else { Failure::UpstreamTimeout });
             return Poll::Ready(None);
         }
-        sending.poll(body.as_mut(), cx, |blocked| stream.note_write(blocked)).map(Some)
+        let progress = |blocked| {
+            // The body's end is not the answer's: some of it still waits for the client.
+            if stream.phase() == Phase::Idle {
+                stream.begin_answer();
+            }
+            stream.note_write(blocked);
+        };
+        sending.poll(body.as_mut(), cx, progress).map(Some)
     })
     .await;
     match sent {

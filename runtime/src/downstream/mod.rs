@@ -1,6 +1,7 @@
 //! The client's side: connections, request heads and bodies.
 
 pub mod body;
+pub mod client_body;
 pub mod connection;
 pub mod h3;
 pub mod h3_body;

@@ -16,7 +16,8 @@ use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
 use tidegate_wasm_host::BodyMode;
 
 use super::{Call, IfTheClientLeaves, Journey, Source, hooks, reply};
-use crate::downstream::body::{ClientBody, RequestBody, ResponseBody};
+use crate::downstream::body::{RequestBody, ResponseBody};
+use crate::downstream::client_body::ClientBody;
 use crate::downstream::pieces::Pieces;
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;

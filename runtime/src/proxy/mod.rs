@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::{ALT_SVC, CONNECTION, HOST, TE};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use tidegate_dsl::plan::{GroupId, GroupProtocol, Listener, ListenerId};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
 use tidegate_engine::hook::Hook;
@@ -23,7 +23,8 @@ use tidegate_engine::servers::Wish;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Moment, ResponseDecision, Walk};
 
-use crate::downstream::body::{ClientBody, RequestBody, ResponseBody};
+use crate::downstream::body::{RequestBody, ResponseBody};
+use crate::downstream::client_body::ClientBody;
 use crate::downstream::head;
 use crate::downstream::state::StreamState;
 use crate::downstream::tunnel::Tunnel;
@@ -358,6 +359,8 @@ impl Call<'_> {
             watchers.extend(self.accepted.apply(status, &mut headers, length));
         }
         record.status = status;
+        let head_only = exchange.request.method == Method::HEAD
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let record = record.keep(exchange, walk);
         let mut body = match source {
             Source::Ours(bytes) => ResponseBody::ours(bytes, Rc::clone(self.state), record),
@@ -369,6 +372,9 @@ impl Call<'_> {
             }
         };
         body_hooks::put(&mut body, ahead, watchers);
+        if head_only {
+            body.expect_unread();
+        }
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;

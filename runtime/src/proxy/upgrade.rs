@@ -6,7 +6,7 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE}
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
-use crate::downstream::body::ClientBody;
+use crate::downstream::client_body::ClientBody;
 use crate::failure::Failure;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");

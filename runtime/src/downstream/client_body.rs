@@ -1,0 +1,79 @@
+//! A client's body as it arrives, in any version of HTTP.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+pub use hyper::body::Incoming;
+
+use super::h3_body::Http3Body;
+use super::state::StreamState;
+use crate::failure::Failure;
+use crate::http2;
+
+/// What a client sends after a request's head.
+pub enum ClientBody {
+    /// There is none.
+    Empty,
+    /// HTTP/1; hyper tells a client that waits for it to go on.
+    Http1(Incoming),
+    /// HTTP/2.
+    Http2 {
+        /// Its stream.
+        stream: h2::RecvStream,
+        /// The client waits to be told to go on (RFC 9110, 10.1.1).
+        waits: bool,
+    },
+    /// HTTP/3; in a box, because it is the largest.
+    Http3(Box<Http3Body>),
+}
+
+impl ClientBody {
+    /// Whether nothing more comes.
+    pub fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http2 { stream, .. } => stream.is_end_stream(),
+            Self::Http3(body) => body.is_end_stream(),
+        }
+    }
+
+    /// The stream that it comes on, if the connection has several.
+    pub fn into_stream(self) -> Option<h2::RecvStream> {
+        match self {
+            Self::Http2 { stream, .. } => Some(stream),
+            Self::Empty | Self::Http1(_) | Self::Http3(_) => None,
+        }
+    }
+
+    /// The next part. `state` is told when a client that waits is to go on.
+    pub fn poll(&mut self, state: &StreamState, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Http1(incoming) => {
+                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Failure::ClientBody)))
+            }
+            Self::Http2 { stream, waits } => {
+                let polled = http2::poll_frame(stream, cx);
+                if polled.is_pending() && std::mem::take(waits) {
+                    state.want_continue();
+                }
+                polled.map(|frame| frame.map(|frame| frame.map_err(|error| client_failure(&error))))
+            }
+            Self::Http3(body) => {
+                let polled = body.poll_frame(cx);
+                if polled.is_pending() && body.take_waits() {
+                    state.want_continue();
+                }
+                polled
+            }
+        }
+    }
+}
+
+/// A client that resets a stream or closes the connection has left; everything else is a mistake in the body.
+fn client_failure(error: &h2::Error) -> Failure {
+    if error.is_remote() || error.is_io() { Failure::ClientClosed } else { Failure::ClientBody }
+}
