@@ -25,6 +25,9 @@ pub const STREAM_SEND_BUFFER: usize = 64 * 1024;
 /// ("rapid reset"), and ends the connection.
 pub const RESET_REQUESTS: u32 = 100;
 
+/// After so long, one of them is forgiven: calls that only end by being given up are no attack.
+pub const RESET_FORGIVEN: Duration = Duration::from_millis(100);
+
 /// Streams that a client has opened and reset before the gateway looked at them.
 pub const RESET_UNSEEN: usize = 20;
 

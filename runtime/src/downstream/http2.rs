@@ -43,6 +43,7 @@ where
         connection: Rc::clone(connection),
         active: Cell::new(0),
         resets: Cell::new(0),
+        forgiven_ms: Cell::new(connection.worker.now_ms()),
         waker: RefCell::new(None),
     });
     ClientConnection { http, own, shared, ending: Ending::No }.await;
@@ -82,13 +83,33 @@ struct Shared {
     connection: Rc<ConnectionState>,
     /// Requests whose tasks have not ended.
     active: Cell<usize>,
-    /// Requests that the client gave up, less those that it let finish.
+    /// Requests that the client gave up, less those that it let finish and those that time has forgiven.
     resets: Cell<u32>,
+    /// Until when time has forgiven them.
+    forgiven_ms: Cell<u64>,
     /// The connection's task.
     waker: RefCell<Option<Waker>>,
 }
 
 impl Shared {
+    /// The client let a request finish.
+    fn count_finished(&self) {
+        self.resets.set(self.resets.get().saturating_sub(1));
+    }
+
+    /// The client gave a request up. Too many at once end the connection.
+    fn count_reset(&self) {
+        let every = u64::try_from(limits::RESET_FORGIVEN.as_millis()).unwrap_or(u64::MAX);
+        let since = self.connection.worker.now_ms().saturating_sub(self.forgiven_ms.get());
+        let forgiven = since / every;
+        self.forgiven_ms.set(self.forgiven_ms.get() + forgiven * every);
+        let left = self.resets.get().saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+        self.resets.set(left.saturating_add(1));
+        if self.resets.get() > limits::RESET_REQUESTS {
+            self.wake();
+        }
+    }
+
     /// Wakes the connection's task: there is something to see.
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
@@ -241,13 +262,9 @@ async fn serve_stream(served: ServedStream, request: Request<RecvStream>, mut re
         None => false,
     };
     if taken {
-        shared.resets.set(shared.resets.get().saturating_sub(1));
-        return;
-    }
-    // The client gave it up.
-    shared.resets.set(shared.resets.get().saturating_add(1));
-    if shared.resets.get() > limits::RESET_REQUESTS {
-        shared.wake();
+        shared.count_finished();
+    } else {
+        shared.count_reset();
     }
 }
 
