@@ -198,6 +198,11 @@ impl Client {
         silent
     }
 
+    /// What its bytes go through, after an answer was read whole.
+    pub fn into_wire(self) -> Box<dyn Wire> {
+        self.stream.into_inner()
+    }
+
     /// Everything up to the end of the connection, as it comes.
     pub fn rest(&mut self) -> String {
         let mut bytes = Vec::new();

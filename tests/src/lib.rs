@@ -28,6 +28,7 @@ mod ports;
 mod process;
 mod python;
 pub mod secure;
+pub mod websocket;
 
 use std::time::Duration;
 
