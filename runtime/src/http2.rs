@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
+use http::HeaderMap;
 use http_body::{Body, Frame};
 
 /// The next part of a body that arrives on a stream. What is handed out counts as read (RFC 9113, 5.2): the sender
@@ -51,6 +52,14 @@ impl Sending {
     /// Ends the stream at once.
     pub fn reset(&mut self, reason: Reason) {
         self.stream.send_reset(reason);
+    }
+
+    /// Ends the body here, with these trailers.
+    ///
+    /// # Errors
+    /// The stream is gone.
+    pub fn end(&mut self, trailers: HeaderMap) -> Result<(), h2::Error> {
+        self.stream.send_trailers(trailers)
     }
 
     /// Sends what is there; ready when all is sent, or nothing more can be. `progress` hears of every piece, and whether

@@ -25,7 +25,7 @@ use super::stream_io::StreamIo;
 use crate::failure::Failure;
 use crate::http2::{Broken, Sending};
 use crate::limits;
-use crate::proxy::{self, Closed};
+use crate::proxy::{self, Closed, grpc};
 
 /// Serves a connection to its end.
 pub async fn serve<S>(io: ClientIo<S>, own: &Rc<StreamState>)
@@ -317,6 +317,8 @@ async fn send(
     {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
+    // With an announced length, less would be malformed (RFC 9113, 8.1.1).
+    let grpc = head.extensions.get::<grpc::Answer>().is_some() && !head.headers.contains_key(CONTENT_LENGTH);
     let Ok(sender) = respond.send_response(Response::from_parts(head, ()), ends) else { return false };
     if let Some(mut tunnel) = tunnel {
         drop(body);
@@ -351,12 +353,21 @@ async fn send(
         Some(Ok(())) => true,
         Some(Err(Broken::Peer(_))) => false,
         Some(Err(Broken::Body)) => {
-            sending.reset(Reason::INTERNAL_ERROR);
+            let failure = stream.ending().unwrap_or(Failure::UpstreamBody);
+            break_off(&mut sending, grpc.then_some(failure), Reason::INTERNAL_ERROR);
             true
         }
         None => {
-            sending.reset(Reason::CANCEL);
+            let failure = stream.ending().filter(|failure| *failure != Failure::ClientTimeout);
+            break_off(&mut sending, failure.filter(|_| grpc), Reason::CANCEL);
             true
         }
+    }
+}
+
+/// Ends an answer that cannot be completed: a gRPC call, whose client looks for it there, with a status in trailers.
+fn break_off(sending: &mut Sending, grpc: Option<Failure>, reason: Reason) {
+    if grpc.is_none_or(|failure| sending.end(grpc::trailers(failure)).is_err()) {
+        sending.reset(reason);
     }
 }

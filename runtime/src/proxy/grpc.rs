@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::failure::Failure;
+
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -57,6 +59,18 @@ pub(super) fn translate(status: &mut StatusCode, headers: &mut HeaderMap, body: 
     }
     headers.remove(RETRY_AFTER);
     *body = Bytes::new();
+}
+
+/// Marks the answer to a gRPC call: if its body fails, the client is told in trailers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer;
+
+/// The trailers of an answer whose body failed on its way.
+pub(crate) fn trailers(failure: Failure) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    trailers.insert(GRPC_STATUS, HeaderValue::from(code(failure.status())));
+    trailers.insert(GRPC_MESSAGE, HeaderValue::from_static(failure.row().text));
+    trailers
 }
 
 /// `RESOURCE_EXHAUSTED`: a limit was reached.

@@ -3,7 +3,7 @@
 mod body_hooks;
 mod compression;
 pub(crate) mod fields;
-mod grpc;
+pub(crate) mod grpc;
 pub(crate) mod hooks;
 mod reply;
 mod upgrade;
@@ -378,6 +378,9 @@ impl Call<'_> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
+        if self.grpc {
+            response.extensions_mut().insert(grpc::Answer);
+        }
         if poisoned {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
