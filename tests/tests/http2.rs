@@ -1,6 +1,6 @@
 //! HTTP/2: requests and answers, limits, the end of a connection.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use std::process::Command;
 use std::time::{Duration, Instant};
