@@ -34,7 +34,7 @@ pub use certificate_facts::{AuthorityFacts, CertificateFacts, CertificateFile, C
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use format::format;
 pub use include::{fits as fits_pattern, plain as plain_path};
-pub use policy_test::{Expectation, Expected, PolicyTest};
+pub use policy_test::{Expectation, Expected, PolicyTest, ShownCertificate};
 pub use source::{Position, Source, SourceId, Sources, Span};
 
 /// The only way to the outside.

@@ -22,8 +22,28 @@ pub struct PolicyTest {
     pub from: IpAddr,
     /// Header fields of the request, in the order written.
     pub headers: Vec<(String, String)>,
+    /// The certificate that the client shows, where the listener asks for one.
+    pub certificate: Option<ShownCertificate>,
     /// What must come of it; never empty.
     pub expectations: Vec<Expectation>,
+}
+
+/// What the certificate of a client says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// The distinguished name of its owner.
+    pub subject: String,
+    /// The distinguished name of its issuer.
+    pub issuer: String,
+    /// SHA-256 of it, in lower-case hexadecimal digits.
+    pub fingerprint: String,
+}
+
+impl Default for ShownCertificate {
+    /// One of a client and an authority that nobody named.
+    fn default() -> Self {
+        Self { subject: "CN=client".to_owned(), issuer: "CN=authority".to_owned(), fingerprint: "0".repeat(64) }
+    }
 }
 
 /// An `expect` line.

@@ -126,15 +126,13 @@ fn formatting_keeps_the_meaning() {
     }
 }
 
-/// Every code has a case; what a case file cannot show is tested elsewhere.
 #[test]
 fn every_code_has_a_case() {
-    const ELSEWHERE: [&str; 3] = ["E0107", "E0108", "W0908"];
     let cases = ["tests/cases", "tests/cases/planted"].into_iter().flat_map(gates);
     let said: String = cases.filter_map(|path| fs::read_to_string(path.with_extension("diag")).ok()).collect();
     for row in tidegate_dsl::codes::TABLE {
         let code = row.code.name();
-        assert!(said.contains(&format!("[{code}]")) != ELSEWHERE.contains(&code), "{code}: {}", row.title);
+        assert!(said.contains(&format!("[{code}]")), "{code}: {}", row.title);
     }
 }
 

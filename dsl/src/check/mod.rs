@@ -27,6 +27,7 @@ mod outcome;
 mod policy_test;
 mod ports;
 mod process;
+mod proof;
 mod reach;
 mod reach_tls;
 mod regex;

@@ -7,8 +7,8 @@ use super::args::{Args, Line};
 use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
-use crate::plan::{Condition, GroupId, ListenerAction, ListenerId, Piece, Plan, Protocol, RuleSet, Template};
-use crate::policy_test::{Expectation, Expected, PolicyTest};
+use crate::plan::{Condition, GroupId, Listener, ListenerAction, ListenerId, Piece, Plan, RuleSet, Template};
+use crate::policy_test::{Expectation, Expected, PolicyTest, ShownCertificate};
 use crate::source::Span;
 use crate::suggest;
 use crate::value;
@@ -48,13 +48,17 @@ impl<'t> Checker<'_, 't> {
         }
         let asked = requests.first_mut().and_then(|line| self.request(&mut line.args, plan));
         let rules = asked.as_ref().and_then(|asked| rules_of(plan?, asked.listener?));
-        let (mut headers, mut expectations) = (Vec::new(), Vec::new());
+        let asks = asked.as_ref().and_then(|asked| plan?.listeners.get(asked.listener?.0));
+        let (mut headers, mut certificate, mut expectations) = (Vec::new(), None, Vec::new());
         let mut right = whole;
         for mut line in others {
             if line.word.name == "header" {
                 let header = self.test_header(&mut line.args);
                 right &= header.is_some();
                 headers.extend(header);
+            } else if line.word.name == "client-cert" {
+                let shown = certificate.get_or_insert_with(ShownCertificate::default);
+                right &= self.shown_certificate(&mut line.args, shown, asks).is_some();
             } else {
                 let span = line.args.head;
                 let expected = self.expect(&mut line.args, rules);
@@ -64,7 +68,7 @@ impl<'t> Checker<'_, 't> {
         }
         let Asked { method, url, from, listener } = asked?;
         let listener = listener?;
-        right.then_some(PolicyTest { name, span, listener, method, url, from, headers, expectations })
+        right.then_some(PolicyTest { name, span, listener, method, url, from, headers, certificate, expectations })
     }
 
     /// `request METHOD "URL" [from ADDRESS]`
@@ -93,23 +97,18 @@ impl<'t> Checker<'_, 't> {
         Some(Asked { method: method.to_owned(), url, from, listener })
     }
 
-    /// The listener whose port the URL has, else the first of its scheme.
+    /// The listener that takes requests for a URL.
     fn listener_for(&mut self, scheme: &str, port: u16, span: Span, plan: &Plan) -> Option<ListenerId> {
-        let speaks = |protocol: Protocol| match protocol {
-            Protocol::Http => "http",
-            Protocol::Https | Protocol::Quic => "https",
-        };
-        let fitting = || plan.listeners.iter().enumerate().filter(|(_, listener)| speaks(listener.protocol) == scheme);
-        let found = fitting().find(|(_, listener)| listener.bind.port() == port).or_else(|| fitting().next());
+        let found = plan.listener_for(scheme, port);
         if found.is_none() {
             let report =
                 Diagnostic::new(codes::NO_LISTENER, span, format!("no listener takes requests for `{scheme}://`"));
             self.report(match plan.listeners.first() {
-                Some(first) => report.help(format!("write `{}://…`, or add a listener", speaks(first.protocol))),
+                Some(first) => report.help(format!("write `{}://…`, or add a listener", first.protocol.scheme())),
                 None => report.help("the policy has no listener: add one"),
             });
         }
-        found.map(|(at, _)| ListenerId(at))
+        found
     }
 
     /// `header "NAME" "VALUE"`
@@ -126,6 +125,33 @@ impl<'t> Checker<'_, 't> {
         self.check_header_value(&Template(vec![Piece::Text(value.clone())]), span)?;
         self.done(args)?;
         Some((name, value))
+    }
+
+    /// `client-cert subject|issuer|fingerprint "TEXT"`
+    fn shown_certificate(
+        &mut self,
+        args: &mut Args<'_, 't>,
+        shown: &mut ShownCertificate,
+        listener: Option<&Listener>,
+    ) -> Option<()> {
+        let field = match self.choose(args, Place::ClientCertField)?.name {
+            "subject" => &mut shown.subject,
+            "issuer" => &mut shown.issuer,
+            _ => &mut shown.fingerprint,
+        };
+        let (text, _) = self.text(args, "what the certificate says")?;
+        self.done(args)?;
+        *field = text;
+        if let Some(listener) = listener
+            && listener.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none())
+        {
+            let message = format!("the listener {} asks clients for no certificate", quoted(&listener.name));
+            self.report(
+                Diagnostic::new(codes::UNMET_TEST, args.head, message)
+                    .help("remove the line, or write `client-ca NAME optional` in the listener"),
+            );
+        }
+        Some(())
     }
 
     fn expect(&mut self, args: &mut Args<'_, 't>, rules: Option<Result<&RuleSet, &str>>) -> Option<Expected> {

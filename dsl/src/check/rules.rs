@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::Checker;
 use super::args::{Args, Line};
+use super::proof::{MAX_VALUES, contradict};
 use super::regex::Matches;
 use super::template::Scope;
 use crate::codes;
@@ -130,6 +131,7 @@ impl<'t> Checker<'_, 't> {
         let Draft { conditions, steps, outcome, on_response, right, .. } = draft;
         let outcome = outcome?;
         self.check_steps(&conditions, &steps, &outcome);
+        self.check_contradiction(&name, &conditions)?;
         let conditions = conditions.into_iter().map(|(condition, _)| condition).collect();
         let steps = steps.into_iter().map(|(step, _)| step).collect();
         right.then_some(Rule { name, conditions, steps, outcome, on_response })
@@ -174,6 +176,19 @@ impl<'t> Checker<'_, 't> {
         let outcome = self.outcome(word, args, Scope { response: false, matches: &draft.matches });
         draft.right &= outcome.is_some();
         draft.outcome = outcome;
+    }
+
+    /// Reports conditions that no request can meet together, where that is plain.
+    fn check_contradiction(&mut self, rule: &str, conditions: &[(Condition, Span)]) -> Option<()> {
+        let few = conditions.get(..conditions.len().min(MAX_VALUES)).unwrap_or_default();
+        let pairs = few.iter().enumerate().flat_map(|(at, later)| few.iter().take(at).map(move |first| (first, later)));
+        let Some((first, later)) = pairs.into_iter().find(|(a, b)| contradict(&a.0, &b.0)) else { return Some(()) };
+        self.report(
+            Diagnostic::new(codes::UNREACHABLE, later.1, format!("no request can reach {}", rule_title(rule)))
+                .also(first.1, "what meets this one cannot meet the other")
+                .help("conditions hold together: for alternatives write a list, `[…]`, or `any { … }`"),
+        );
+        None
     }
 
     /// What steps show only beside the conditions and the outcome of their rule.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use crate::plan::{Condition, ListId, Predicate, StatusRange, Subject, Test};
+use super::proof::{MAX_VALUES, covers, few_tests};
+use crate::plan::{Condition, ListId, Predicate, Subject, Test};
 
 /// The rules above the one that is looked at.
 ///
@@ -27,8 +28,10 @@ pub(super) struct Above<'r> {
 /// What a condition is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'r> {
-    /// The very same condition.
-    Same(&'r Condition),
+    /// The very same test.
+    Same(&'r Test),
+    /// The very same `unless`.
+    SameUnless(&'r Test),
     Is(&'r Subject, &'r str),
     Like(&'r Subject, &'r str),
     /// A host that ends so.
@@ -39,9 +42,6 @@ enum Key<'r> {
     Network(&'r Subject, IpNet),
     Present(&'r Subject),
 }
-
-/// Longer lists are compared as a whole only.
-const MAX_VALUES: usize = 64;
 
 /// Deeper parts of a path or a host are not looked up.
 const MAX_SEGMENTS: usize = 64;
@@ -107,8 +107,21 @@ impl<'r> Above<'r> {
 
 /// Where a condition is filed: whatever implies it has one of these among its [`narrow_keys`].
 fn wide_keys(condition: &Condition) -> Vec<Key<'_>> {
-    let whole = vec![Key::Same(condition)];
-    let (Test::Is(subject, predicate), false) = (&condition.test, condition.unless) else { return whole };
+    if condition.unless { vec![Key::SameUnless(&condition.test)] } else { wide_keys_of_test(&condition.test) }
+}
+
+fn wide_keys_of_test(test: &Test) -> Vec<Key<'_>> {
+    let keys = match test {
+        Test::Is(subject, predicate) => wide_keys_of_predicate(subject, predicate),
+        _ if !few_tests(test) => Vec::new(),
+        Test::Any(tests) => tests.iter().flat_map(wide_keys_of_test).collect(),
+        // What implies all of them implies the first.
+        Test::All(tests) => tests.iter().take(1).flat_map(wide_keys_of_test).collect(),
+    };
+    if keys.is_empty() { vec![Key::Same(test)] } else { keys }
+}
+
+fn wide_keys_of_predicate<'r>(subject: &'r Subject, predicate: &'r Predicate) -> Vec<Key<'r>> {
     match predicate {
         Predicate::Is(values) if few(values) => values.iter().map(|value| Key::Is(subject, value)).collect(),
         Predicate::Like(globs) if few(globs) => globs
@@ -125,14 +138,30 @@ fn wide_keys(condition: &Condition) -> Vec<Key<'_>> {
             lists.chain(set.networks.iter().map(|network| Key::Network(subject, network.trunc()))).collect()
         }
         Predicate::Present => vec![Key::Present(subject)],
-        _ => whole,
+        _ => Vec::new(),
     }
 }
 
-/// Where everything is filed that a condition may imply. All values have to be implied: the first one leads to it.
+/// Where everything is filed that a condition may imply.
 fn narrow_keys(condition: &Condition) -> Vec<Key<'_>> {
-    let mut keys = vec![Key::Same(condition)];
-    let (Test::Is(subject, predicate), false) = (&condition.test, condition.unless) else { return keys };
+    if condition.unless { vec![Key::SameUnless(&condition.test)] } else { narrow_keys_of_test(&condition.test) }
+}
+
+fn narrow_keys_of_test(test: &Test) -> Vec<Key<'_>> {
+    let mut keys = vec![Key::Same(test)];
+    match test {
+        Test::Is(subject, predicate) => keys.extend(narrow_keys_of_predicate(subject, predicate)),
+        _ if !few_tests(test) => {}
+        // What is implied is implied by each of them: the first one leads to it.
+        Test::Any(tests) => keys.extend(tests.iter().take(1).flat_map(narrow_keys_of_test)),
+        Test::All(tests) => keys.extend(tests.iter().flat_map(narrow_keys_of_test)),
+    }
+    keys
+}
+
+/// All values have to be implied: the first one leads to it.
+fn narrow_keys_of_predicate<'r>(subject: &'r Subject, predicate: &'r Predicate) -> Vec<Key<'r>> {
+    let mut keys = Vec::new();
     match predicate {
         Predicate::Is(values) => {
             for value in values.iter().take(1) {
@@ -184,13 +213,13 @@ fn wider(network: IpNet) -> impl Iterator<Item = IpNet> {
 }
 
 /// What a glob of hosts says if it says only how they end: `*.shop.example`.
-fn ending<'g>(subject: &Subject, glob: &'g str) -> Option<&'g str> {
+pub(super) fn ending<'g>(subject: &Subject, glob: &'g str) -> Option<&'g str> {
     let end = glob.strip_prefix('*')?;
     (*subject == Subject::Host && end.starts_with('.') && literal_end(glob) == end).then_some(end)
 }
 
 /// What everything ends with that meets a glob.
-fn literal_end(glob: &str) -> &str {
+pub(super) fn literal_end(glob: &str) -> &str {
     glob.rfind(['*', '?']).and_then(|at| glob.get(at + 1..)).unwrap_or(glob)
 }
 
@@ -199,80 +228,13 @@ fn endings<'r>(subject: &Subject, value: &'r str) -> impl Iterator<Item = Key<'r
     dots.filter_map(|(at, _)| value.get(at..)).map(Key::Ends)
 }
 
-// === proofs ===
-
-/// Whether every request that meets all of `narrow` also meets all of `wide`.
-fn covers(wide: &[Condition], narrow: &[Condition]) -> bool {
-    wide.iter().all(|wide| narrow.iter().any(|narrow| implies(narrow, wide)))
-}
-
-/// Whether `narrow` can hold only where `wide` does too.
-fn implies(narrow: &Condition, wide: &Condition) -> bool {
-    if narrow == wide {
-        return true;
-    }
-    match (&narrow.test, &wide.test, narrow.unless, wide.unless) {
-        (Test::Is(a, narrow), Test::Is(b, wide), false, false) => a == b && predicate_implies(a, narrow, wide),
-        // What is excluded is turned round: to exclude more is narrower.
-        (Test::Is(a, narrow), Test::Is(b, wide), true, true) => a == b && predicate_implies(a, wide, narrow),
-        _ => false,
-    }
-}
-
-fn predicate_implies(subject: &Subject, narrow: &Predicate, wide: &Predicate) -> bool {
-    let predicate = narrow;
-    match (narrow, wide) {
-        (Predicate::Is(narrow), Predicate::Is(wide)) | (Predicate::Matches(narrow), Predicate::Matches(wide)) => {
-            narrow == wide || comparable(narrow, wide) && narrow.iter().all(|value| wide.contains(value))
-        }
-        (Predicate::Is(narrow) | Predicate::Like(narrow), Predicate::Like(wide)) if comparable(narrow, wide) => {
-            let globs = matches!(predicate, Predicate::Like(_));
-            narrow.iter().all(|value| {
-                globs && wide.contains(value)
-                    || wide.iter().filter_map(|glob| ending(subject, glob)).any(|end| literal_end(value).ends_with(end))
-            })
-        }
-        (Predicate::Is(narrow) | Predicate::Under(narrow), Predicate::Under(wide)) if comparable(narrow, wide) => {
-            narrow.iter().all(|path| wide.iter().any(|prefix| is_under(path, prefix)))
-        }
-        (Predicate::In(narrow), Predicate::In(wide)) if comparable(&narrow.networks, &wide.networks) => {
-            narrow.lists.iter().all(|list| wide.lists.contains(list))
-                && narrow.networks.iter().all(|network| wide.networks.iter().any(|other| other.contains(network)))
-        }
-        (Predicate::Status(narrow), Predicate::Status(wide)) => {
-            let within = |a: &StatusRange, b: &StatusRange| a.first >= b.first && a.last <= b.last;
-            narrow.iter().all(|range| wide.iter().any(|other| within(range, other)))
-        }
-        (Predicate::Present | Predicate::Is(_) | Predicate::Like(_) | Predicate::Matches(_), Predicate::Present) => {
-            true
-        }
-        _ => false,
-    }
-}
-
-/// Whether lists are short enough to compare each value with each.
-fn comparable<T>(narrow: &[T], wide: &[T]) -> bool {
-    narrow.len() <= MAX_VALUES && wide.len() <= MAX_VALUES
-}
-
-/// Whether a path is a prefix itself or lies below it, by whole segments. Not so one that may turn out to lie elsewhere, because
-/// of its dot segments.
-fn is_under(path: &str, prefix: &str) -> bool {
-    if path.contains("/.") || path.contains("%2") {
-        return path == prefix;
-    }
-    if prefix.ends_with('/') {
-        return path.starts_with(prefix);
-    }
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::select;
 
+    use super::super::proof::contradict;
     use super::*;
     use crate::plan::NetworkSet;
 
@@ -307,7 +269,10 @@ mod tests {
             1 => is(header.clone(), Just(Predicate::Present).boxed()),
             1 => is(header, Just(Predicate::Absent).boxed()),
         ];
-        one.prop_recursive(1, 4, 2, |one| vec(one, 1..3).prop_map(Test::Any))
+        one.prop_recursive(2, 6, 2, |one| {
+            let tests = vec(one, 1..3);
+            prop_oneof![tests.clone().prop_map(Test::Any), tests.prop_map(Test::All)]
+        })
     }
 
     fn rules() -> impl Strategy<Value = Vec<Vec<Condition>>> {
@@ -325,6 +290,17 @@ mod tests {
                 let naive = rules.iter().take(at).position(|earlier| covers(earlier, rule));
                 prop_assert_eq!(above.shadow_of(rule), naive, "rule {} of {:#?}", at, rules);
                 above.add(at, rule);
+            }
+        }
+
+        /// No request meets what contradicts itself: here, none of a host and a path.
+        #[test]
+        fn contradictions_are_right(rules in rules(), host in select(HOSTS), path in select(&["/", "/a", "/b", "/a/b/c", "/ab"][..])) {
+            for rule in &rules {
+                for (a, b) in rule.iter().flat_map(|a| rule.iter().map(move |b| (a, b))) {
+                    let both = [a, b].map(|one| holds(&one.test, host, path).map(|holds| holds != one.unless));
+                    prop_assert!(!contradict(a, b) || both != [Some(true), Some(true)], "{:?}\n{:?}", a, b);
+                }
             }
         }
 
@@ -346,16 +322,8 @@ mod tests {
 
     fn holds(test: &Test, host: &str, path: &str) -> Option<bool> {
         match test {
-            Test::All(tests) => tests
-                .iter()
-                .map(|test| holds(test, host, path))
-                .collect::<Option<Vec<_>>>()
-                .map(|all| all.iter().all(|holds| *holds)),
-            Test::Any(tests) => tests
-                .iter()
-                .map(|test| holds(test, host, path))
-                .collect::<Option<Vec<_>>>()
-                .map(|all| all.contains(&true)),
+            Test::All(tests) => of_all(tests, host, path, false),
+            Test::Any(tests) => of_all(tests, host, path, true),
             Test::Is(Subject::Host, Predicate::Is(hosts)) => Some(hosts.iter().any(|one| one == host)),
             Test::Is(Subject::Host, Predicate::Like(globs)) => {
                 Some(globs.iter().any(|glob| crate::fits_pattern(glob, host)))
@@ -368,6 +336,15 @@ mod tests {
             })),
             _ => None,
         }
+    }
+
+    /// Whether one of the tests comes out so; else whether none does, if all are known.
+    fn of_all(tests: &[Test], host: &str, path: &str, decisive: bool) -> Option<bool> {
+        let results: Vec<_> = tests.iter().map(|test| holds(test, host, path)).collect();
+        if results.contains(&Some(decisive)) {
+            return Some(decisive);
+        }
+        (!results.contains(&None)).then_some(!decisive)
     }
 
     /// As requests are normalised.

@@ -224,6 +224,7 @@ fn policy_test(word: &str, arguments: &[Token]) -> Vec<Expected> {
     let (what, rest) = match (word, arguments) {
         ("request", []) => return vec![Value(METHODS)],
         ("request", [_, _]) => return vec![Words(Place::Request)],
+        ("client-cert", []) => return vec![Words(Place::ClientCertField)],
         ("expect", []) => return vec![Words(Place::Expect)],
         ("expect", [Token::Word(what), rest @ ..]) => (what.as_str(), rest),
         _ => return Vec::new(),

@@ -71,6 +71,14 @@ impl Protocol {
             Self::Quic => "quic",
         }
     }
+
+    /// The scheme of the URLs that lead to it (RFC 9110, 4.2): `http` or `https`.
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https | Self::Quic => "https",
+        }
+    }
 }
 
 /// Where a listener listens.

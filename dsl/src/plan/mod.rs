@@ -62,6 +62,15 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
 }
 
+impl Plan {
+    /// The listener that takes requests for a URL: the one of its scheme whose port it has, else the first of its scheme.
+    pub fn listener_for(&self, scheme: &str, port: u16) -> Option<ListenerId> {
+        let fitting = || self.listeners.iter().enumerate().filter(|(_, listener)| listener.protocol.scheme() == scheme);
+        let by_port = fitting().find(|(_, listener)| listener.bind.port() == port);
+        by_port.or_else(|| fitting().next()).map(|(at, _)| ListenerId(at))
+    }
+}
+
 /// Index into [`Plan::lists`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct ListId(pub usize);

@@ -104,6 +104,10 @@ pub(super) const TEST: &[Word] = &[
         .more("The host is that of the URL.")
         .example("header \"accept\" \"application/json\"")
         .many(),
+    Word::new("client-cert", "subject|issuer|fingerprint \"TEXT\"", "what the client's certificate says")
+        .more("It is shown where the listener has `client-ca`. Without this word none is, or, if one is required, one of `CN=client`.")
+        .example("client-cert subject \"CN=till,O=Acme\"")
+        .many(),
     Word::new("expect", "WHAT …", "what must come of it")
         .more("At least one must be there.")
         .example("expect rule api")

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use tidegate_dsl::plan::{Bind, ListenerId};
+use tidegate_dsl::ShownCertificate;
+use tidegate_dsl::plan::ListenerId;
 use tidegate_engine::explain as walk;
 
 use super::check::compile;
-use super::trial::{self, Guests};
+use super::trial::{self, Client, Guests};
 use super::{Failed, answer};
 use crate::policy::snapshot::Snapshot;
 
@@ -21,6 +22,8 @@ pub(super) struct Asked {
     pub headers: Vec<String>,
     /// The peer.
     pub from: IpAddr,
+    /// The subject of the certificate that the client shows.
+    pub client_cert: Option<String>,
     /// A listener by name.
     pub listener: Option<String>,
     /// Write JSON.
@@ -37,7 +40,10 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
-    let exchange = trial::exchange(&snapshot, listener, request, asked.from).map_err(|failure| {
+    let certificate =
+        asked.client_cert.clone().map(|subject| ShownCertificate { subject, ..ShownCertificate::default() });
+    let client = Client { from: asked.from, certificate: certificate.as_ref() };
+    let exchange = trial::exchange(&snapshot, listener, request, &client).map_err(|failure| {
         let row = failure.row();
         Failed::Because(format!("the request is refused with {} before any rule: {}", row.status, row.text))
     })?;
@@ -79,19 +85,20 @@ fn headers(lines: &[String], uri: &Uri) -> Result<HeaderMap, Failed> {
 /// The listener that would take the request.
 fn listener(snapshot: &Snapshot, uri: &Uri, name: Option<&str>) -> Result<ListenerId, Failed> {
     let listeners = &snapshot.plan().listeners;
-    let found = match name {
-        Some(name) => listeners.iter().position(|listener| listener.name == name),
-        None => {
-            let port = uri.port_u16();
-            let by_port = |bind: Bind| Some(bind.port()) == port;
-            listeners
-                .iter()
-                .position(|listener| by_port(listener.bind))
-                .or_else(|| listeners.iter().position(|_| uri.scheme_str() == Some("http")))
-        }
-    };
-    found.map(ListenerId).ok_or_else(|| match name {
-        Some(name) => Failed::Usage(format!("the policy has no listener `{name}`")),
-        None => Failed::Usage("the policy has no listener for this URL; name one with `--listener`".to_owned()),
-    })
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    match name {
+        Some(name) => listeners
+            .iter()
+            .position(|listener| listener.name == name)
+            .map(ListenerId)
+            .ok_or_else(|| Failed::Usage(format!("the policy has no listener `{name}`"))),
+        None => snapshot.plan().listener_for(scheme, uri.port_u16().unwrap_or(default_port)).ok_or_else(|| {
+            let message = format!("no listener of the policy takes requests for `{scheme}://`");
+            Failed::Usage(match listeners.first() {
+                Some(first) => format!("{message}: write `{}://…`", first.protocol.scheme()),
+                None => format!("{message}: it has none"),
+            })
+        }),
+    }
 }

@@ -93,6 +93,9 @@ enum Command {
         /// The address of the peer.
         #[arg(long, default_value = "127.0.0.1")]
         from: std::net::IpAddr,
+        /// The subject of the certificate that the client shows, where the listener asks for one.
+        #[arg(long, value_name = "SUBJECT")]
+        client_cert: Option<String>,
         /// The listener; else the one whose port the URL names, else the first of its scheme.
         #[arg(long)]
         listener: Option<String>,
@@ -188,8 +191,8 @@ pub fn main() -> ExitCode {
         Command::Fmt { check, files } => fmt::fmt(&files, check),
         Command::Print { file, form } => print::print(&file, form),
         Command::Plan { old, new, admin, format } => plan::plan(&old, new.as_deref(), admin.as_deref(), format),
-        Command::Explain { file, request, headers, from, listener, json } => {
-            explain::explain(&file, &explain::Asked { request, headers, from, listener, json })
+        Command::Explain { file, request, headers, from, client_cert, listener, json } => {
+            explain::explain(&file, &explain::Asked { request, headers, from, client_cert, listener, json })
         }
         Command::Test { files } => test::test(&files),
         Command::Lsp { stdio: _ } => crate::lsp::run(),

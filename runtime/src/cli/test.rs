@@ -15,7 +15,7 @@ use tidegate_engine::{Ending, Engine, Explanation, Line};
 use tidegate_wasm_host::Host;
 
 use super::check::report;
-use super::trial::{self, Guests};
+use super::trial::{self, Client, Guests};
 use super::{Failed, Format, answer, host};
 use crate::failure::Failure;
 use crate::policy::prepare::{Prepared, prepare};
@@ -86,7 +86,8 @@ fn run(test: &PolicyTest, snapshot: &Snapshot, sources: &Sources) -> Result<Stri
     // Each test has buckets of its own, so that none depends on those before it.
     let engine = Engine::build(Arc::new(snapshot.plan().clone()), None)
         .map_err(|error| Failed::Because(format!("the policy cannot be used: {error}")))?;
-    let came = match request(test).and_then(|request| trial::exchange(snapshot, test.listener, request, test.from)) {
+    let client = Client { from: test.from, certificate: test.certificate.as_ref() };
+    let came = match request(test).and_then(|request| trial::exchange(snapshot, test.listener, request, &client)) {
         Err(failure) => Came::Refused(failure),
         Ok(exchange) => {
             let mut guests = Guests::new(snapshot);

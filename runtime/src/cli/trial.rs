@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Uri, Version};
-use tidegate_dsl::plan::{ExtensionId, ListenerId};
+use tidegate_dsl::ShownCertificate;
+use tidegate_dsl::plan::{ExtensionId, Listener, ListenerId, ListenerTls, Plan, Protocol, TlsVersion};
 use tidegate_engine::Moment;
-use tidegate_engine::exchange::{Connection, Exchange};
+use tidegate_engine::exchange::{ClientCert, Connection, Exchange, Tls};
 use tidegate_engine::hook::{Hook, HookFault, Verdict};
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{Extension, Pool};
@@ -19,7 +20,15 @@ use crate::policy::snapshot::Snapshot;
 /// When it happens, and what chance says: always the same.
 pub(super) const MOMENT: Moment = Moment { nanos: 1, random: 0 };
 
-/// The request as a connection of this listener would bring it, from this peer.
+/// Who sends a request.
+pub(super) struct Client<'c> {
+    /// The address of the peer.
+    pub from: IpAddr,
+    /// The certificate that it shows where it is asked for one.
+    pub certificate: Option<&'c ShownCertificate>,
+}
+
+/// The request as a connection of this listener would bring it from a client of today.
 ///
 /// # Errors
 /// Why it is refused before any rule sees it.
@@ -27,17 +36,24 @@ pub(super) fn exchange(
     snapshot: &Snapshot,
     listener: ListenerId,
     mut request: Request<()>,
-    from: IpAddr,
+    client: &Client<'_>,
 ) -> Result<Box<Exchange>, Failure> {
+    let from = client.from;
     let plan = snapshot.plan().listeners.get(listener.0).ok_or(Failure::NoServer)?;
-    *request.version_mut() = Version::HTTP_11;
+    *request.version_mut() = version(plan, request.headers());
+    let tls = plan.tls.as_ref().map(|secured| Tls {
+        sni: request.uri().host().filter(|host| !is_address(host)).map(str::to_ascii_lowercase),
+        version: tls_version(snapshot.plan(), secured).word(),
+        cipher: String::new(),
+        client_cert: certificate(secured, client),
+    });
     let known = head::KnownHost::default();
     let head = head::read(request.into_parts().0, &plan.limits, &known).map_err(|(failure, _)| failure)?;
     let connection = Arc::new(Connection {
         peer: SocketAddr::new(from, 0),
         local: SocketAddr::new(from, plan.bind.port()),
         listener: Arc::from(plan.name.as_str()),
-        tls: None,
+        tls,
     });
     Ok(Box::new(Exchange {
         client_ip: snapshot.engine.client_ip(listener, from, &head.headers),
@@ -50,6 +66,33 @@ pub(super) fn exchange(
         server: None,
         log_lines: Vec::new(),
     }))
+}
+
+/// The best version of HTTP that the listener has. To upgrade, a client comes with HTTP/1.1 (RFC 9110, 7.8).
+fn version(listener: &Listener, headers: &HeaderMap) -> Version {
+    match (listener.protocol, &listener.tls) {
+        (Protocol::Quic, _) => Version::HTTP_3,
+        (Protocol::Https, Some(tls)) if tls.http2 && !headers.contains_key(UPGRADE) => Version::HTTP_2,
+        _ => Version::HTTP_11,
+    }
+}
+
+/// The newest version of TLS that the listener has.
+fn tls_version(plan: &Plan, secured: &ListenerTls) -> TlsVersion {
+    let policy = secured.policy.and_then(|id| plan.tls_policies.get(id.0));
+    policy.and_then(|policy| policy.versions.last().copied()).unwrap_or(TlsVersion::Tls13)
+}
+
+/// What the client shows: if a certificate is required, no client comes without one.
+fn certificate(secured: &ListenerTls, client: &Client<'_>) -> Option<ClientCert> {
+    let asked = secured.client_ca.as_ref()?;
+    let shown = client.certificate.cloned().or_else(|| asked.required.then(ShownCertificate::default))?;
+    Some(ClientCert { subject: shown.subject, issuer: shown.issuer, fingerprint: shown.fingerprint })
+}
+
+/// Server names are names alone (RFC 6066, 3).
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<IpAddr>().is_ok()
 }
 
 /// Gives a request the `Host` of its URL.

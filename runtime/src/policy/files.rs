@@ -117,6 +117,7 @@ impl Loader for Files<'_> {
                 Ok(loaded) => {
                     self.extensions.borrow_mut().insert(extension.name.clone(), loaded);
                 }
+                Err(LoadError::Init(reason)) => init_error = Some(reason),
                 Err(error) => init_error = Some(error.to_string()),
             }
         }
