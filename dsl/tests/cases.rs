@@ -8,10 +8,12 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use support::TestLoader;
+use tidegate_dsl::vocabulary::Place;
 use tidegate_dsl::{compile, format, print, render};
 
 fn gates(folder: &str) -> Vec<PathBuf> {
@@ -96,6 +98,43 @@ fn shipped_policies_are_formatted() {
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(format(&text).unwrap(), text, "{}", path.display());
     }
+}
+
+/// Words that `policies/everything-on.gate` has no use for: what stands in place of another word of it, what is a warning, what
+/// only an authority can make.
+const NOT_EVERYTHING: [&str; 13] = [
+    "file",
+    "unix",
+    "h1",
+    "leftmost",
+    "proxy-wasm",
+    "http-wasm",
+    "staple",
+    "system",
+    "tls_cipher_policy_1_0",
+    "tls_cipher_policy_1_1",
+    "tls_cipher_policy_1_2",
+    "tls_cipher_policy_1_2_strict",
+    "tls_cipher_policy_1_0_to_1_3",
+];
+
+#[test]
+fn everything_on_says_every_word() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/everything-on.gate");
+    let text: String = fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let in_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let said: HashSet<&str> = text.split(|c| !in_word(c)).collect();
+    // Of `header.x-tenant` and its like, the word before the dot.
+    let inserted: HashSet<&str> = said.iter().filter_map(|word| word.split_once('.')).map(|(word, _)| word).collect();
+    let words = Place::ALL.into_iter().flat_map(|place| place.words().iter().map(move |word| (place, word.name)));
+    let there = |name: &str| said.contains(name) || inserted.contains(name);
+    let wrong: Vec<_> = words.filter(|(_, name)| there(name) == NOT_EVERYTHING.contains(name)).collect();
+    assert!(wrong.is_empty(), "missing, or named as missing: {wrong:?}");
 }
 
 /// What is printed compiles, from the same folder, to an equal plan; and it is formatted.

@@ -141,7 +141,9 @@ fn shipped_policies() -> (Tool, Vec<String>) {
     let tool = Tool::new();
     std::fs::create_dir(tool.path("policies")).unwrap();
     std::fs::create_dir(tool.path("logs")).unwrap();
-    symlink(shipped("policies/certs"), tool.path("policies/certs")).unwrap();
+    for folder in ["policies/certs", "policies/shared"] {
+        symlink(shipped(folder), tool.path(folder)).unwrap();
+    }
     symlink(target_folder(), tool.path("target")).unwrap();
     tidegate_tests::guest("client_headers");
     let mut names = Vec::new();

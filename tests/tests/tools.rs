@@ -16,10 +16,33 @@ fn a_code_is_explained_with_an_example() {
     assert!(output.stdout.contains("Wrong:") && output.stdout.contains("Right:"), "{}", output.stdout);
     assert_eq!(tool.run(&["help", "e0401"]).stdout, output.stdout, "in capitals or not");
     let output = tool.run(&["help", "E041"]);
-    assert_eq!(output.status, Some(2));
+    assert_eq!((output.status, output.stdout.as_str()), (Some(2), ""));
     assert!(output.stderr.contains("did you mean `E0"), "{}", output.stderr);
     let output = tool.run(&["help"]);
     assert!(output.status == Some(0) && output.stdout.contains("explain") && output.stdout.contains("lsp"));
+}
+
+#[test]
+fn words_and_commands_are_explained() {
+    let tool = Tool::new();
+    let said = |topic: &str| {
+        let output = tool.run(&["help", topic]);
+        assert_eq!((output.status, output.stderr.as_str()), (Some(0), ""), "{topic}");
+        output.stdout
+    };
+    let timeout = said("request-timeout");
+    assert!(timeout.contains("in a `listener`") && timeout.contains("Range: 1s to 1h. Default: `1m`."), "{timeout}");
+    // At every place where it stands.
+    let weight = said("weight");
+    assert!(weight.contains("server 10.0.1.11:8080 weight 2") && weight.contains("forward web weight 90"), "{weight}");
+    let check = said("check");
+    assert!(check.contains("--format") && check.contains("tidegate check"), "{check}");
+    // What is both, is told as both.
+    let test = said("test");
+    assert!(test.contains("tidegate test") && test.contains("In a policy:") && test.contains("expect"), "{test}");
+    let output = tool.run(&["help", "frobnicate"]);
+    assert_eq!((output.status, output.stdout.as_str()), (Some(2), ""));
+    assert!(output.stderr.contains("no diagnostic, command or word `frobnicate`"), "{}", output.stderr);
 }
 
 /// Every code that `check` writes is one that `help` knows.
@@ -58,6 +81,155 @@ fn a_test_that_fails_says_why() {
     // Why: as `explain` would say it.
     assert!(said.contains("when path under \"/admin\"") && said.contains("/administration"), "{said}");
     assert_eq!(tool.run(&["test", "good.gate", "bad.gate"]).status, Some(1));
+}
+
+/// A listener of TLS, and one of QUIC: requests come to them as to a gateway that serves.
+const SECURED: &str = "tidegate 1
+
+certificate shop {
+    chain \"certs/shop.example.pem\"
+    key \"certs/shop.example.key\"
+}
+
+ca partners { bundle \"certs/ca.pem\" }
+
+server-group web { server 127.0.0.1:8081 }
+
+listener http plain {
+    port 80
+    rules site
+}
+
+listener https shop {
+    port 443
+    certificate shop
+    client-ca partners optional
+    rules site
+}
+
+listener quic fast {
+    port 8443
+    certificate shop
+    rules site
+}
+
+rules site {
+    rule till {
+        when client-cert subject like \"*CN=till*\"
+        respond 200 \"till\"
+    }
+    rule new {
+        when scheme is https
+        when tls-version is tls1.3
+        when protocol is [h2, h3]
+        when sni is \"shop.example\"
+        respond 200 \"new\"
+    }
+    rule upgraded {
+        when scheme is https
+        when protocol is h1
+        respond 200 \"upgraded\"
+    }
+    otherwise { forward web }
+}
+
+test \"over TLS\" {
+    request GET \"https://shop.example/\"
+    expect rule new
+}
+
+test \"over QUIC\" {
+    request GET \"https://shop.example:8443/\"
+    expect rule new
+}
+
+test \"to upgrade\" {
+    request GET \"https://shop.example/\"
+    header \"connection\" \"upgrade\"
+    header \"upgrade\" \"websocket\"
+    expect rule upgraded
+}
+
+test \"an address is no server name\" {
+    request GET \"https://192.0.2.1/\"
+    expect rule otherwise
+}
+
+test \"with a certificate\" {
+    request GET \"https://shop.example/\"
+    client-cert subject \"CN=till,O=Acme\"
+    expect rule till
+}
+
+test \"in clear text\" {
+    request GET \"http://shop.example/\"
+    expect rule otherwise
+    expect forward web
+}
+";
+
+#[test]
+fn requests_are_tried_over_what_their_listener_speaks() {
+    let tool = Tool::new().file("secured.gate", SECURED);
+    std::os::unix::fs::symlink(workspace().join("policies/certs"), tool.path("certs")).unwrap();
+    let output = tool.run(&["test", "secured.gate"]);
+    assert_eq!((output.status, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
+    assert!(output.stdout.trim_end().ends_with("6 passed, 0 failed"), "{}", output.stdout);
+    let explained = |arguments: &[&str]| {
+        let output = tool.run(&[&["explain", "secured.gate"], arguments].concat());
+        assert_eq!((output.status, output.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        output.stdout
+    };
+    let said = explained(&["GET https://shop.example/"]);
+    assert!(said.contains("on listener shop") && said.contains("rule new   yes"), "{said}");
+    let said = explained(&["GET https://shop.example:8443/"]);
+    assert!(said.contains("on listener fast") && said.contains("rule new   yes"), "{said}");
+    let said = explained(&["GET https://shop.example/", "--client-cert", "CN=till"]);
+    assert!(said.contains("rule till  yes"), "{said}");
+    let said = explained(&["GET http://shop.example/", "--listener", "plain"]);
+    assert!(said.contains("rule otherwise  yes") && said.contains("GET http://shop.example/"), "{said}");
+    let tool = Tool::new().file(
+        "p.gate",
+        "tidegate 1\nlistener http a { port 80; forward web }\nserver-group web { server 127.0.0.1:1 }\n",
+    );
+    let output = tool.run(&["explain", "p.gate", "GET https://shop.example/"]);
+    assert_eq!(output.status, Some(2));
+    assert!(output.stderr.contains("write `http://…`"), "{}", output.stderr);
+}
+
+#[test]
+fn tests_of_a_folder_are_run_together() {
+    let test = |status: u16| {
+        format!(
+            "tidegate 1\nlistener http a {{\n    port 80\n    rules a\n}}\nrules a {{ otherwise {{ respond 200 \"ok\" }} }}\n\
+             test \"it answers\" {{\n    request GET \"http://a/\"\n    expect status {status}\n}}\n"
+        )
+    };
+    let tool = Tool::new();
+    std::fs::create_dir(tool.path("good")).unwrap();
+    std::fs::create_dir(tool.path("mixed")).unwrap();
+    std::fs::create_dir(tool.path("none")).unwrap();
+    for (name, status) in [("good/a.gate", 200), ("good/b.gate", 200), ("mixed/a.gate", 200), ("mixed/b.gate", 404)] {
+        std::fs::write(tool.path(name), test(status)).unwrap();
+    }
+    std::fs::write(tool.path("mixed/c.gate"), "tidegate 1\nnonsense\n").unwrap();
+    let output = tool.run(&["test", "good"]);
+    assert_eq!((output.status, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
+    assert!(output.stdout.trim_end().ends_with("2 passed, 0 failed"), "{}", output.stdout);
+    // A policy with errors fails, and says why on standard error; the others are run.
+    let output = tool.run(&["test", "mixed"]);
+    assert_eq!(output.status, Some(1));
+    assert!(output.stdout.trim_end().ends_with("1 passed, 2 failed"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("expected status is 404") && output.stdout.contains("answered with 200"),
+        "{}",
+        output.stdout
+    );
+    assert!(output.stderr.contains("error[E0201]: `nonsense`"), "{}", output.stderr);
+    for (nothing, status) in [("none", Some(1)), ("missing.gate", Some(1))] {
+        assert_eq!(tool.run(&["test", nothing]).status, status, "{nothing}");
+    }
+    assert_eq!(tool.run(&["test"]).status, Some(2));
 }
 
 /// Bash itself completes by the script.

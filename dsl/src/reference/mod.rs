@@ -31,21 +31,41 @@ pub fn language() -> String {
 
 /// A word at its place, in Markdown: what an editor shows of it.
 pub fn word(place: Place, word: &Word) -> String {
-    let mut page = format!("`{}` — {}\n\n{}.", word.usage(), place.title(), word.short);
-    if !word.more.is_empty() {
-        let _ = write!(page, " {}", without_links(word.more));
-    }
-    let range = word.range().map(|range| format!("Range: {range}."));
-    let default = word.default_text().map(|default| format!("Default: `{default}`."));
-    let facts: Vec<String> = range.into_iter().chain(default).collect();
-    if !facts.is_empty() {
-        let _ = write!(page, "\n\n{}", facts.join(" "));
-    }
+    let mut page = format!("`{}` — {}\n\n{}", word.usage(), place.title(), sense(word));
     let example = place.example(word);
     if !example.is_empty() {
         let _ = write!(page, "\n\n```tidegate\n{example}\n```");
     }
     page
+}
+
+/// A word wherever it stands, as text for people: what `tidegate help WORD` says. `None` if it is no word of the language.
+pub fn words_named(name: &str) -> Option<String> {
+    let mut pages: Vec<String> = Vec::new();
+    for place in Place::ALL {
+        let Some(word) = place.find(name) else { continue };
+        let example = place.example(word).replace('\n', "\n    ");
+        let page = format!("{}\n{}:\n\n{}\n\n    {example}\n", word.usage(), place.title(), sense(word));
+        if !pages.contains(&page) {
+            pages.push(page);
+        }
+    }
+    (!pages.is_empty()).then(|| pages.join("\n"))
+}
+
+/// What a word means, and what it takes.
+fn sense(word: &Word) -> String {
+    let mut text = format!("{}.", word.short);
+    if !word.more.is_empty() {
+        let _ = write!(text, " {}", without_links(word.more));
+    }
+    let range = word.range().map(|range| format!("Range: {range}."));
+    let default = word.default_text().map(|default| format!("Default: `{default}`."));
+    let facts: Vec<String> = range.into_iter().chain(default).collect();
+    if !facts.is_empty() {
+        let _ = write!(text, "\n\n{}", facts.join(" "));
+    }
+    text
 }
 
 /// A sentence without its links into the reference, which lead nowhere in an editor.

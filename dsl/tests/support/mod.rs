@@ -1,5 +1,5 @@
 //! A loader almost without files: texts, variables and what modules hold are given by the test. What is included lies in
-//! `tests/cases/sites`.
+//! `tests/cases/sites` or, of a shipped policy, in `policies/shared`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,12 +25,13 @@ impl TestLoader {
     }
 }
 
-/// Where a path below `sites` lies.
+/// Where a path below `sites`, of the cases, or `shared`, of the shipped policies, lies.
 fn site(path: &Path) -> Option<PathBuf> {
     let parts: Vec<_> = path.components().collect();
-    let at = parts.iter().rposition(|part| part.as_os_str() == "sites")?;
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    Some(parts.get(at..)?.iter().fold(cases, |path, part| path.join(part)))
+    let at = parts.iter().rposition(|part| part.as_os_str() == "sites" || part.as_os_str() == "shared")?;
+    let holder = if parts.get(at)?.as_os_str() == "sites" { "tests/cases" } else { "../policies" };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(holder);
+    Some(parts.get(at..)?.iter().fold(folder, |path, part| path.join(part)))
 }
 
 impl Loader for TestLoader {

@@ -120,10 +120,11 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Explain a diagnostic, with an example; without a code, list the commands.
+    /// Explain a diagnostic or a word of the language, with an example; without either, list the commands.
     Help {
-        /// The code of the diagnostic, `E0401`; or a command.
-        code: Option<String>,
+        /// The code of a diagnostic, `E0401`; a word of the language, `limit`; or a command, `check`.
+        #[arg(value_name = "CODE|WORD|COMMAND")]
+        topic: Option<String>,
     },
     /// Serve the quickstart policy with a backend of its own.
     #[command(args_conflicts_with_subcommands = true)]
@@ -197,7 +198,7 @@ pub fn main() -> ExitCode {
         Command::Test { files } => test::test(&files),
         Command::Lsp { stdio: _ } => crate::lsp::run(),
         Command::Completion { shell } => completion::completion(shell),
-        Command::Help { code } => help::help(code.as_deref()),
+        Command::Help { topic } => help::help(topic.as_deref()),
         Command::Demo { what: Some(Demo::Certificates { folder, names }), .. } => {
             certificates::certificates(&folder, &names)
         }

@@ -12,7 +12,7 @@ use tidegate_dsl::{
     AuthorityFacts, CertificateFacts, CertificateProblem, Loader, ModuleFacts, ModuleHook, Need, fits_pattern,
 };
 use tidegate_engine::hook::Hook;
-use tidegate_wasm_host::{Extension, ExtensionSpec, Host};
+use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError};
 
 use crate::limits;
 use crate::tls::files::{Authorities, ServerCertificate, read_authorities, read_certificate};
