@@ -208,3 +208,6 @@ pub const QUIC_LINGER_MIN: Duration = Duration::from_millis(50);
 
 /// See [`QUIC_LINGER_MIN`].
 pub const QUIC_LINGER_MAX: Duration = Duration::from_secs(1);
+
+/// Calls of extensions to other servers that a worker has under way at once: each holds a connection and a body.
+pub const OUTBOUND_CALLS: usize = 256;

@@ -74,6 +74,7 @@ const TABLE: &[Row] = &[
     Row { name: "canary-router", ours: &["tidegate-guest"], others: None, never: OUTSIDE },
     Row { name: "client-headers", ours: &["tidegate-guest"], others: None, never: OUTSIDE },
     Row { name: "tidegate-hostile-guest", ours: &["tidegate-guest"], others: None, never: OUTSIDE },
+    Row { name: "tidegate-asking-guest", ours: &["tidegate-guest"], others: None, never: OUTSIDE },
     Row {
         name: "tidegate-tests",
         ours: &[],

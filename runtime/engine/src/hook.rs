@@ -96,6 +96,8 @@ pub enum HookFaultKind {
     NotAllowed,
     /// The guest gave the host something that it cannot take, such as a header value with a line break.
     BadValue,
+    /// The guest used more of something than one call may: header fields, bytes, calls of the store or of other servers.
+    TooMuch,
     /// No instance could be made.
     Instance,
     /// The verdict names a server group that the policy does not have.
@@ -108,12 +110,13 @@ pub enum HookFaultKind {
 
 impl HookFaultKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Trap,
         Self::Deadline,
         Self::Memory,
         Self::NotAllowed,
         Self::BadValue,
+        Self::TooMuch,
         Self::Instance,
         Self::UnknownGroup,
         Self::BodyTooLong,
@@ -128,6 +131,7 @@ impl HookFaultKind {
             Self::Memory => "memory",
             Self::NotAllowed => "not-allowed",
             Self::BadValue => "bad-value",
+            Self::TooMuch => "too-much",
             Self::Instance => "instance",
             Self::UnknownGroup => "unknown-group",
             Self::BodyTooLong => "body-too-long",

@@ -300,6 +300,11 @@ impl StreamState {
         drop(self.busy.replace(busy));
     }
 
+    /// The server that it keeps busy, taken out to be set again.
+    pub fn take_busy(&self) -> Option<Busy> {
+        self.busy.take()
+    }
+
     /// Why the request in flight is about to fail.
     pub fn set_ending(&self, failure: Failure) {
         self.ending.set(Some(failure));

@@ -12,7 +12,7 @@ use tidegate_dsl::{
     AuthorityFacts, CertificateFacts, CertificateProblem, Loader, ModuleFacts, ModuleHook, Need, fits_pattern,
 };
 use tidegate_engine::hook::Hook;
-use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError};
+use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError, Reach};
 
 use crate::limits;
 use crate::tls::files::{Authorities, ServerCertificate, read_authorities, read_certificate};
@@ -160,6 +160,7 @@ fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
         instances: extension.limits.instances,
         fresh: extension.instance == InstanceMode::Fresh,
         allow: extension.allow.clone(),
+        reach: Reach::default(),
     }
 }
 

@@ -163,7 +163,7 @@ where
     (journey, gathered)
 }
 
-async fn read<B>(state: &StreamState, body: &mut B, most: usize) -> Gathered<B::Error>
+pub(super) async fn read<B>(state: &StreamState, body: &mut B, most: usize) -> Gathered<B::Error>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -218,7 +218,7 @@ fn show(
 }
 
 /// Stands in for an exchange while a guest has it.
-fn blank(call: &Call<'_>) -> Box<Exchange> {
+pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
     Box::new(Exchange {
         connection: std::sync::Arc::clone(&call.state.connection.info),
         request: Request {

@@ -6,10 +6,18 @@ use tidegate_engine::hook::{Hook, HookFault};
 use tidegate_engine::{Decision, Progress, ResponseDecision, Silent, Walk};
 use tracing::{info, warn};
 
-use super::Call;
+use super::{Call, Journey, outbound};
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
 use crate::telemetry::access_log::Record;
+
+/// How far a walk came.
+pub(super) enum Reached<D> {
+    /// To its end.
+    End(D),
+    /// To an extension that may ask other servers, which takes time.
+    Waits(ExtensionId),
+}
 
 /// The request's walk, to its decision.
 pub(super) fn decide(
@@ -17,18 +25,43 @@ pub(super) fn decide(
     walk: &mut Walk,
     mut exchange: Box<Exchange>,
     record: &mut Record,
-) -> (Box<Exchange>, Decision) {
+) -> (Box<Exchange>, Reached<Decision>) {
     let engine = &call.view.snapshot.engine;
     let moment = call.moment();
     loop {
         match engine.advance(walk, &mut exchange, moment, &mut Silent) {
+            Progress::Run(extension) if call.view.waits(extension, Hook::Request, &exchange) => {
+                return (exchange, Reached::Waits(extension));
+            }
             Progress::Run(extension) => {
                 let verdict;
                 (exchange, verdict) = call.view.call(extension, Hook::Request, exchange);
                 engine.resume(walk, &mut exchange, verdict);
                 report(call, walk, &exchange, record);
             }
-            Progress::Done(decision) => return (exchange, decision),
+            Progress::Done(decision) => return (exchange, Reached::End(decision)),
+        }
+    }
+}
+
+/// The request's walk from an extension that may ask other servers, to its decision.
+pub(super) async fn decide_waiting(
+    call: &Call<'_>,
+    mut journey: Journey,
+    mut extension: ExtensionId,
+) -> (Journey, Decision) {
+    loop {
+        let verdict;
+        (journey, verdict) = outbound::run(call, journey, extension, Hook::Request).await;
+        let Journey { mut exchange, mut walk, mut record } = journey;
+        call.view.snapshot.engine.resume(&mut walk, &mut exchange, verdict);
+        report(call, &mut walk, &exchange, &mut record);
+        let reached;
+        (exchange, reached) = decide(call, &mut walk, exchange, &mut record);
+        journey = Journey { exchange, walk, record };
+        match reached {
+            Reached::End(decision) => return (journey, decision),
+            Reached::Waits(next) => extension = next,
         }
     }
 }
@@ -37,20 +70,54 @@ pub(super) fn decide(
 pub(super) fn way_back(
     call: &Call<'_>,
     walk: &mut Walk,
+    exchange: Box<Exchange>,
+    record: &mut Record,
+) -> (Box<Exchange>, Reached<ResponseDecision>) {
+    call.view.snapshot.engine.start_response(walk);
+    go_back(call, walk, exchange, record)
+}
+
+fn go_back(
+    call: &Call<'_>,
+    walk: &mut Walk,
     mut exchange: Box<Exchange>,
     record: &mut Record,
-) -> (Box<Exchange>, ResponseDecision) {
+) -> (Box<Exchange>, Reached<ResponseDecision>) {
     let engine = &call.view.snapshot.engine;
-    engine.start_response(walk);
     loop {
         match engine.advance_response(walk, &mut exchange, &mut Silent) {
+            Progress::Run(extension) if call.view.waits(extension, Hook::Response, &exchange) => {
+                return (exchange, Reached::Waits(extension));
+            }
             Progress::Run(extension) => {
                 let verdict;
                 (exchange, verdict) = call.view.call(extension, Hook::Response, exchange);
                 engine.resume_response(walk, &mut exchange, verdict);
                 report(call, walk, &exchange, record);
             }
-            Progress::Done(decision) => return (exchange, decision),
+            Progress::Done(decision) => return (exchange, Reached::End(decision)),
+        }
+    }
+}
+
+/// The response's walk from an extension that may ask other servers, to its decision.
+pub(super) async fn way_back_waiting(
+    call: &Call<'_>,
+    mut journey: Journey,
+    mut extension: ExtensionId,
+) -> (Journey, ResponseDecision) {
+    loop {
+        let verdict;
+        (journey, verdict) = outbound::run(call, journey, extension, Hook::Response).await;
+        let Journey { mut exchange, mut walk, mut record } = journey;
+        call.view.snapshot.engine.resume_response(&mut walk, &mut exchange, verdict);
+        report(call, &mut walk, &exchange, &mut record);
+        let reached;
+        (exchange, reached) = go_back(call, &mut walk, exchange, &mut record);
+        journey = Journey { exchange, walk, record };
+        match reached {
+            Reached::End(decision) => return (journey, decision),
+            Reached::Waits(next) => extension = next,
         }
     }
 }

@@ -5,6 +5,7 @@ mod compression;
 pub(crate) mod fields;
 pub(crate) mod grpc;
 pub(crate) mod hooks;
+mod outbound;
 mod reply;
 mod upgrade;
 
@@ -36,6 +37,7 @@ use crate::upstream::pool::Lease;
 use crate::upstream::send::{Outgoing, send};
 use crate::worker::View;
 use compression::Accepted;
+use hooks::Reached;
 use upgrade::Upgrade;
 
 /// The connection is to be closed without an answer.
@@ -160,7 +162,17 @@ impl Call<'_> {
         });
         let mut record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
         let mut walk = engine.start(self.id);
-        let (exchange, decision) = hooks::decide(self, &mut walk, exchange, &mut record);
+        let (exchange, reached) = hooks::decide(self, &mut walk, exchange, &mut record);
+        let mut journey = Journey { exchange, walk, record };
+        let decision = match reached {
+            Reached::End(decision) => decision,
+            Reached::Waits(extension) => {
+                let decision;
+                (journey, decision) = Box::pin(hooks::decide_waiting(self, journey, extension)).await;
+                decision
+            }
+        };
+        let Journey { exchange, walk, .. } = &journey;
         if let Some(timeout) = walk.timeout() {
             self.state.set_request_timeout(timeout);
         }
@@ -169,7 +181,6 @@ impl Call<'_> {
         {
             self.state.set_end(timeout);
         }
-        let mut journey = Journey { exchange, walk, record };
         let source = match decision {
             Decision::Forward(group) => {
                 // The stream of an extended `CONNECT` carries no body, but what comes after the answer (RFC 8441, 4).
@@ -311,8 +322,17 @@ impl Call<'_> {
         let Journey { mut exchange, mut walk, mut record } = journey;
         let (mut ahead, mut watchers) = (bytes::Bytes::new(), Vec::new());
         if self.view.snapshot.engine.response_work(&walk) {
-            let decision;
-            (exchange, decision) = hooks::way_back(self, &mut walk, exchange, &mut record);
+            let reached;
+            (exchange, reached) = hooks::way_back(self, &mut walk, exchange, &mut record);
+            let decision = match reached {
+                Reached::End(decision) => decision,
+                Reached::Waits(extension) => {
+                    let (journey, decision) =
+                        Box::pin(hooks::way_back_waiting(self, Journey { exchange, walk, record }, extension)).await;
+                    Journey { exchange, walk, record } = journey;
+                    decision
+                }
+            };
             match decision {
                 ResponseDecision::Pass => {}
                 ResponseDecision::Replace(reply) => source = reply::take(&mut exchange, reply),

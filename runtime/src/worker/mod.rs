@@ -4,6 +4,7 @@
 
 pub mod accept;
 pub mod control;
+pub mod places;
 pub mod slot;
 pub mod view;
 
@@ -27,6 +28,7 @@ use crate::tls::crowd::Crowd;
 use crate::upstream::pool::Pools;
 
 pub use control::{Command, ListenerSocket, WorkerHandle};
+pub use places::Places;
 pub use slot::{ListenerLoad, Slot};
 pub use view::View;
 
@@ -88,6 +90,8 @@ pub struct Worker {
     http_date: RefCell<(u64, HeaderValue)>,
     /// Lines on their way to the access log.
     pub access_log: AccessLog,
+    /// Calls of extensions to other servers.
+    pub outbound: Places,
     /// TLS handshakes under way.
     pub handshakes: Crowd,
     /// Keeps the gateway's own log readable when one kind of trouble repeats.
@@ -113,6 +117,7 @@ impl Worker {
             pools,
             now_ms: Cell::new(0),
             random: Cell::new(seed | 1),
+            outbound: Places::new(limits::OUTBOUND_CALLS),
             handshakes: Crowd::default(),
             trouble: Trouble::default(),
             shared,

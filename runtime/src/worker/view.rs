@@ -8,8 +8,8 @@ use std::time::Instant;
 use tidegate_dsl::plan::{ExtensionId, GroupId, ServerGroup};
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Verdict};
-use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, Pool as Instances};
+use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
+use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, Pool as Instances, Turn};
 
 use crate::health::ServerHealth;
 use crate::policy::snapshot::Snapshot;
@@ -80,6 +80,35 @@ impl View {
             return (exchange, Ok(Verdict::Next));
         }
         instances.borrow_mut().call(hook, exchange)
+    }
+
+    /// Whether a call of this hook may wait for other servers; it is then made with [`View::begin`].
+    pub fn waits(&self, id: ExtensionId, hook: Hook, exchange: &Exchange) -> bool {
+        self.snapshot.extensions.get(id.0).is_some_and(|extension| extension.waits() && extension.wants(hook, exchange))
+    }
+
+    /// Begins a call that may wait.
+    ///
+    /// # Errors
+    /// If the extension is paused, or there is no room for another call.
+    pub fn begin(&self, id: ExtensionId) -> Result<Turn, HookFault> {
+        let Some(instances) = self.instances.get(id.0) else {
+            let message = "there is no such extension".to_owned();
+            return Err(HookFault { kind: HookFaultKind::Instance, message });
+        };
+        instances.borrow_mut().begin()
+    }
+
+    /// Ends a call that could wait.
+    pub fn end(&self, id: ExtensionId, turn: Turn, verdict: &Result<Verdict, HookFault>) {
+        if let Some(instances) = self.instances.get(id.0) {
+            instances.borrow_mut().end(turn, verdict);
+        }
+    }
+
+    /// The group of this name.
+    pub fn group_named(&self, name: &str) -> Option<&Rc<Group>> {
+        self.groups.iter().find(|group| group.plan.name == name)
     }
 
     /// What an extension wants of a body of this exchange.

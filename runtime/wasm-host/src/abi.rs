@@ -136,6 +136,45 @@ pub(crate) enum Taken {
     Full,
 }
 
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Call {
+    pub(crate) group: String,
+    pub(crate) method: String,
+    pub(crate) authority: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) body: Vec<u8>,
+    #[component(name = "timeout-ms")]
+    pub(crate) timeout_ms: u32,
+}
+
+#[derive(Debug, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub(crate) enum Failure {
+    #[component(name = "unreachable")]
+    Unreachable,
+    #[component(name = "timeout")]
+    Timeout,
+    #[component(name = "broken")]
+    Broken,
+    #[component(name = "too-large")]
+    TooLarge,
+    #[component(name = "busy")]
+    Busy,
+    #[component(name = "offline")]
+    Offline,
+}
+
 #[derive(Debug, ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct Group {

@@ -11,8 +11,8 @@ use crate::inspect::{ModuleError, ModuleReport};
 use crate::interfaces::LIFECYCLE;
 use crate::lane::Form;
 use crate::limits::{
-    CODE_CACHE_BYTES, CORE_INSTANCES_PER_COMPONENT, KEEP_RESIDENT_BYTES, STACK_BYTES, TABLE_ELEMENTS,
-    TABLE_KEEP_RESIDENT_BYTES, TABLES_PER_COMPONENT,
+    CODE_CACHE_BYTES, CORE_INSTANCES_PER_COMPONENT, FIBER_STACK_BYTES, KEEP_RESIDENT_BYTES, STACK_BYTES,
+    TABLE_ELEMENTS, TABLE_KEEP_RESIDENT_BYTES, TABLES_PER_COMPONENT,
 };
 use crate::log::one_line;
 
@@ -26,6 +26,7 @@ pub(crate) fn engine(instances: u32, code: Option<&Path>) -> wasmtime::Result<En
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES)
         .generate_address_map(false)
         .native_unwind_info(false)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(instances)));
@@ -43,6 +44,7 @@ fn pooling(instances: u32) -> PoolingAllocationConfig {
         .total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT / 2))
         .total_memories(instances)
+        .total_stacks(instances)
         .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT / 2))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(1)
@@ -74,7 +76,7 @@ impl Code {
         report: ModuleReport,
     ) -> Result<Self, LoadError> {
         let form = match component {
-            Some(component) => Form::compile(engine, &module, component),
+            Some(component) => Form::compile(engine, &module, component, report.waits()),
             None => Form::compile_foreign(engine, &module, abi),
         };
         let form = form

@@ -108,6 +108,9 @@ pub(crate) trait Define {
         name: &'static str,
         f: impl Fn(&mut Guest, abi::Level) -> Result<R, Stop> + Shared,
     ) -> Defined;
+    /// `func(call) -> result<answer, failure>`, which waits. Only components have it: in a core module's linker, a host function
+    /// that waits would take the guest's allocator with it.
+    fn fetch(&mut self, name: &'static str) -> Defined;
     /// `func(level, string)`
     fn act_level_text(
         &mut self,

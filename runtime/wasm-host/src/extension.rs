@@ -40,6 +40,37 @@ pub struct ExtensionSpec {
     pub fresh: bool,
     /// What it may do.
     pub allow: Vec<Capability>,
+    /// The server groups that it may name.
+    pub reach: Reach,
+}
+
+/// The server groups that an extension may name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Reach {
+    /// In the verdict `forward`.
+    pub route: Reached,
+    /// In outbound calls.
+    pub outbound: Reached,
+}
+
+/// Some server groups.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Reached {
+    /// All of the policy.
+    #[default]
+    Every,
+    /// Those of these names.
+    These(Vec<String>),
+}
+
+impl Reached {
+    /// Whether it covers the group.
+    pub fn covers(&self, group: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::These(names) => names.iter().any(|name| name == group),
+        }
+    }
 }
 
 /// A loaded extension, shared by all workers. When the last reference goes, its code is freed.
@@ -51,6 +82,7 @@ pub struct Extension {
     linked: Linked,
     settings: Arc<Settings>,
     interest: Interest,
+    waits: bool,
 }
 
 /// Why an extension cannot be loaded.
@@ -125,6 +157,7 @@ impl Extension {
         let settings = Arc::new(Settings {
             name: spec.name.clone(),
             allow: spec.allow.clone(),
+            reach: spec.reach.clone(),
             log,
             log_level,
             ticker: host.ticker(),
@@ -133,12 +166,18 @@ impl Extension {
         let (_, asked) = Instance::new(host.engine(), &linked, &settings, spec).map_err(LoadError::InitFault)?;
         let asked = asked.map_err(LoadError::Init)?;
         let interest = Interest::new(&asked, &code.report.hooks).map_err(LoadError::Interest)?;
-        Ok(Self { spec: spec.clone(), engine: host.engine().clone(), _code: code, linked, settings, interest })
+        let waits = code.report.waits();
+        Ok(Self { spec: spec.clone(), engine: host.engine().clone(), _code: code, linked, settings, interest, waits })
     }
 
     /// What it was loaded from.
     pub const fn spec(&self) -> &ExtensionSpec {
         &self.spec
+    }
+
+    /// Whether its guests may wait for other servers: those calls go through [`Turn`](crate::Turn).
+    pub const fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Whether it wants to be asked about this exchange in this hook. If not, the call is left out.

@@ -20,6 +20,11 @@ impl Stop {
         Self::new(HookFaultKind::BadValue, message)
     }
 
+    /// It used more of something than a call may.
+    pub(crate) fn too_much(message: impl Into<String>) -> Self {
+        Self::new(HookFaultKind::TooMuch, message)
+    }
+
     pub(crate) fn deadline(message: impl Into<String>) -> Self {
         Self::new(HookFaultKind::Deadline, message)
     }
@@ -55,7 +60,12 @@ pub(crate) fn classify(error: &wasmtime::Error, guest: &mut Guest) -> HookFault 
         return HookFault { kind: HookFaultKind::Memory, message };
     }
     let Some(trap) = error.downcast_ref::<Trap>() else {
-        let message = format!("the guest gave the host what it cannot take: {}", error.root_cause());
+        let cause = error.root_cause().to_string();
+        // The component's side of the bound has no type that could be asked for.
+        if cause.contains("fuel allocated for hostcalls") {
+            return crate::lane::memory::too_much().0;
+        }
+        let message = format!("the guest gave the host what it cannot take: {cause}");
         return HookFault { kind: HookFaultKind::BadValue, message };
     };
     let message = match (trap, last_words) {

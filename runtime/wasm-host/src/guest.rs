@@ -10,15 +10,17 @@ use tidegate_engine::exchange::{Exchange, Request, Response};
 use tidegate_engine::hook::{Capability, Hook};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
+use crate::extension::Reach;
 use crate::fault::Stop;
 use crate::foreign::Requests;
 use crate::lane::memory::Handles;
 use crate::limits::{
-    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, STORE_CALLS_PER_CALL,
-    TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
+    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, OUTBOUND_CALLS_PER_CALL,
+    STORE_CALLS_PER_CALL, TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
 };
 use crate::log::{LogLevel, LogRecord, LogSink, one_line};
 use crate::metrics::{GroupSource, Shared};
+use crate::outbound::Mailbox;
 use crate::proxy_wasm;
 use crate::ticker::Ticker;
 
@@ -49,6 +51,7 @@ pub(crate) struct Guest {
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) allow: Vec<Capability>,
+    pub(crate) reach: Reach,
     pub(crate) log: LogSink,
     pub(crate) log_level: LogLevel,
     pub(crate) ticker: Arc<Ticker>,
@@ -81,6 +84,9 @@ struct Call {
     header_bytes_written: usize,
     log_lines: u32,
     store_calls: u32,
+    outbound_calls: u32,
+    /// Where it leaves calls for others to make, if there is somebody.
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 impl Guest {
@@ -220,9 +226,52 @@ impl Guest {
     pub(crate) fn count_store(&mut self) -> Result<(), Stop> {
         self.call.store_calls += 1;
         if self.call.store_calls > STORE_CALLS_PER_CALL {
-            return Err(Stop::bad_value(format!(
+            return Err(Stop::too_much(format!(
                 "the guest used the store too often: a call may do so {STORE_CALLS_PER_CALL} times"
             )));
+        }
+        Ok(())
+    }
+
+    /// Whether it may call another server here and now; counts it.
+    pub(crate) fn may_fetch(&mut self, function: &str) -> Result<(), Stop> {
+        match &self.call.exchange {
+            Some((Hook::Request | Hook::Response, _)) => {}
+            Some((hook, _)) => {
+                let hook = hook.name();
+                let message = format!("`{function}` in a {hook} hook: only request and response hooks may call");
+                return Err(Stop::not_allowed(message));
+            }
+            None => return Err(no_request(function)),
+        }
+        self.call.outbound_calls += 1;
+        if self.call.outbound_calls > OUTBOUND_CALLS_PER_CALL {
+            return Err(Stop::too_much(format!(
+                "the guest called other servers too often: a call may do so {OUTBOUND_CALLS_PER_CALL} times"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Says who makes the calls of this call.
+    pub(crate) fn set_mailbox(&mut self, mailbox: Arc<Mailbox>) {
+        self.call.mailbox = Some(mailbox);
+    }
+
+    /// The guest begins to wait: what passes until [`Guest::end_waiting`] is not its time. Where it leaves its call, if
+    /// there is somebody to make it.
+    pub(crate) fn begin_waiting(&mut self) -> Option<Arc<Mailbox>> {
+        if let Some((first_cpu, _)) = self.call.first_tick.take() {
+            self.call.time = self.call.time.saturating_sub(thread_cpu_time().saturating_sub(first_cpu));
+        }
+        self.call.mailbox.clone()
+    }
+
+    /// The guest goes on. Its time is counted from the next tick on, which is at once if it waited for one.
+    pub(crate) fn end_waiting(&mut self) -> Result<(), Stop> {
+        self.settings.ticker.guest_runs();
+        if self.call.time.is_zero() {
+            return Err(Stop::deadline("the guest used up its CPU time"));
         }
         Ok(())
     }
@@ -232,7 +281,7 @@ impl Guest {
         self.call.headers_written += 1;
         self.call.header_bytes_written = self.call.header_bytes_written.saturating_add(bytes);
         if self.call.headers_written > HEADERS_PER_CALL || self.call.header_bytes_written > HEADER_BYTES_PER_CALL {
-            return Err(Stop::bad_value(format!(
+            return Err(Stop::too_much(format!(
                 "the guest wrote too many header fields: a call may write {HEADERS_PER_CALL}, of {HEADER_BYTES_PER_CALL} bytes together"
             )));
         }
@@ -294,6 +343,7 @@ pub(crate) mod tests {
         let settings = Settings {
             name: "test".to_owned(),
             allow,
+            reach: Reach::default(),
             log: Arc::new(|_| {}),
             log_level: LogLevel::Info,
             ticker: Arc::new(Ticker::start(wasmtime::Engine::default()).unwrap()),

@@ -10,7 +10,9 @@ use wit_parser::decoding::decode_world;
 use wit_parser::{Resolve, WorldId};
 
 use crate::foreign::abi::{self, Spoken};
-use crate::interfaces::{HOOKS, LIFECYCLE, PACKAGE, VERSION, capability_of, capability_of_hook, interface_of};
+use crate::interfaces::{
+    HOOKS, LIFECYCLE, OUTBOUND, PACKAGE, VERSION, capability_of, capability_of_hook, interface_of,
+};
 use crate::limits::MODULE_BYTES;
 use crate::log::one_line;
 
@@ -34,6 +36,13 @@ pub struct Need {
     pub import: String,
     /// What it needs.
     pub capability: Capability,
+}
+
+impl ModuleReport {
+    /// Whether it imports what waits for other servers.
+    pub(crate) fn waits(&self) -> bool {
+        self.needs.iter().any(|need| interface_of(&need.import) == Some(OUTBOUND))
+    }
 }
 
 /// Why a file is no extension.

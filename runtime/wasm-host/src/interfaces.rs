@@ -9,7 +9,7 @@ pub(crate) const PACKAGE: &str = "tidegate:extension";
 pub(crate) const VERSION: &str = "0.1.0";
 
 /// Every import that the host serves, and what it needs; `None` needs nothing.
-pub(crate) const IMPORTS: [(&str, Option<Capability>); 17] = [
+pub(crate) const IMPORTS: [(&str, Option<Capability>); 18] = [
     ("types", None),
     ("fault", None),
     ("read-request", Some(Capability::ReadRequest)),
@@ -27,7 +27,11 @@ pub(crate) const IMPORTS: [(&str, Option<Capability>); 17] = [
     ("metrics", Some(Capability::Metrics)),
     ("store", Some(Capability::Store)),
     ("groups", Some(Capability::Route)),
+    (OUTBOUND, Some(Capability::Outbound)),
 ];
+
+/// The import whose calls wait: guests that have it are run on stacks of their own.
+pub(crate) const OUTBOUND: &str = "outbound";
 
 /// The export that every extension has.
 pub(crate) const LIFECYCLE: &str = "lifecycle";

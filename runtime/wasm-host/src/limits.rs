@@ -27,6 +27,24 @@ pub const MEMORY_MARK_PERCENT: u64 = 75;
 /// Native stack of a guest, in bytes. Workers have at least 2 MiB, and hooks need little.
 pub const STACK_BYTES: usize = 512 * 1024;
 
+/// The stack that a guest runs on which may wait for other servers, in bytes: its own, and room for the host's functions.
+pub const FIBER_STACK_BYTES: usize = STACK_BYTES + 512 * 1024;
+
+/// Outbound calls in one call of a hook: some services asked one after the other, and no crawler.
+pub const OUTBOUND_CALLS_PER_CALL: u32 = 8;
+
+/// The body of an outbound call, and of the answer to it, in bytes: both are held whole.
+pub const OUTBOUND_BODY_BYTES: usize = 1024 * 1024;
+
+/// How long an outbound call may take unless the guest says so.
+pub const OUTBOUND_TIME: Duration = Duration::from_secs(5);
+
+/// How long an outbound call may take at most: a request waits for it, and an instance.
+pub const OUTBOUND_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Calls of one extension that wait for other servers at once, on each worker. Each holds an instance, and its memory.
+pub const WAITING_PER_POOL: usize = 128;
+
 /// Elements of one table: indirect calls need one an address-taken function, and large guests have some thousands.
 pub const TABLE_ELEMENTS: usize = 64 * 1024;
 

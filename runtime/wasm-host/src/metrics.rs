@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tidegate_engine::hook::HookFaultKind;
 
+use crate::fault::Stop;
 use crate::limits::{METRIC_NAME_BYTES, METRICS_PER_EXTENSION};
 use crate::store::SharedStore;
 
@@ -22,6 +23,10 @@ pub(crate) struct Counts {
     faults: [AtomicU64; HookFaultKind::ALL.len()],
     /// Log lines over the bound of a call.
     pub(crate) lines_dropped: AtomicU64,
+    /// Calls to server groups.
+    pub(crate) outbound_calls: AtomicU64,
+    /// Calls to server groups without an answer.
+    pub(crate) outbound_failures: AtomicU64,
     /// How often it was paused after repeated failure.
     pub(crate) pauses: AtomicU64,
 }
@@ -78,50 +83,53 @@ pub struct Sample {
 
 const BUCKETS: usize = 32;
 
-/// Why there is no such metric, or it cannot take the value.
-pub(crate) type Refused = String;
-
 impl Metrics {
     /// The metric of this name, made if there is none; its number.
-    pub(crate) fn define(&self, name: &str, kind: MetricKind) -> Result<u32, Refused> {
+    pub(crate) fn define(&self, name: &str, kind: MetricKind) -> Result<u32, Stop> {
         let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         let rest = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         if !first || !rest || name.len() > METRIC_NAME_BYTES || name.starts_with("host_") {
             let name = crate::fields::shown(name);
-            return Err(format!(
+            return Err(Stop::bad_value(format!(
                 "`{name}` is no name of a metric: it is of `[a-z0-9_]`, begins with a letter and not with `host_`, and has at most {METRIC_NAME_BYTES} bytes"
-            ));
+            )));
         }
         for (at, slot) in self.0.iter().enumerate() {
             let metric = slot.get_or_init(|| Metric::new(name, kind));
             if *metric.name == *name {
                 if metric.kind != kind {
-                    return Err(format!("the metric `{name}` is of another kind"));
+                    return Err(Stop::bad_value(format!("the metric `{name}` is of another kind")));
                 }
                 return Ok(u32::try_from(at).unwrap_or(u32::MAX));
             }
         }
-        Err(format!("the metric `{name}` is one too many: an extension may define {METRICS_PER_EXTENSION}"))
+        let message = format!("the metric `{name}` is one too many: an extension may define {METRICS_PER_EXTENSION}");
+        Err(Stop::too_much(message))
     }
 
-    pub(crate) fn add(&self, metric: u32, by: f64) -> Result<(), Refused> {
+    pub(crate) fn add(&self, metric: u32, by: f64) -> Result<(), Stop> {
         let metric = self.of(metric)?;
+        let name = &metric.name;
         match metric.kind {
             MetricKind::Counter if by.is_finite() && by >= 0.0 => metric.grow(by),
             MetricKind::Gauge if by.is_finite() => metric.grow(by),
-            MetricKind::Histogram => return Err(format!("the metric `{}` is a histogram: record values", metric.name)),
-            _ => return Err(format!("the metric `{}` cannot take {by}", metric.name)),
+            MetricKind::Histogram => {
+                return Err(Stop::bad_value(format!("the metric `{name}` is a histogram: record values")));
+            }
+            _ => return Err(Stop::bad_value(format!("the metric `{name}` cannot take {by}"))),
         }
         Ok(())
     }
 
-    pub(crate) fn record(&self, metric: u32, value: f64) -> Result<(), Refused> {
+    pub(crate) fn record(&self, metric: u32, value: f64) -> Result<(), Stop> {
         let metric = self.of(metric)?;
         if !value.is_finite() {
-            return Err(format!("the metric `{}` cannot take {value}", metric.name));
+            return Err(Stop::bad_value(format!("the metric `{}` cannot take {value}", metric.name)));
         }
         match metric.kind {
-            MetricKind::Counter => return Err(format!("the metric `{}` is a counter: add to it", metric.name)),
+            MetricKind::Counter => {
+                return Err(Stop::bad_value(format!("the metric `{}` is a counter: add to it", metric.name)));
+            }
             MetricKind::Gauge => metric.value.store(value.to_bits(), Ordering::Relaxed),
             MetricKind::Histogram => {
                 metric.grow(value);
@@ -140,9 +148,9 @@ impl Metrics {
         Some(f64::from_bits(metric.value.load(Ordering::Relaxed)))
     }
 
-    fn of(&self, metric: u32) -> Result<&Metric, Refused> {
+    fn of(&self, metric: u32) -> Result<&Metric, Stop> {
         let slot = self.0.get(metric as usize).and_then(OnceLock::get);
-        slot.ok_or_else(|| format!("there is no metric {metric}: define it first"))
+        slot.ok_or_else(|| Stop::bad_value(format!("there is no metric {metric}: define it first")))
     }
 }
 
@@ -181,6 +189,8 @@ impl Shared {
         });
         let others = [
             ("host_log_lines_dropped".to_owned(), self.counts.lines_dropped.load(Ordering::Relaxed)),
+            ("host_outbound_calls".to_owned(), self.counts.outbound_calls.load(Ordering::Relaxed)),
+            ("host_outbound_failures".to_owned(), self.counts.outbound_failures.load(Ordering::Relaxed)),
             ("host_pauses".to_owned(), self.counts.pauses.load(Ordering::Relaxed)),
             ("host_store_full".to_owned(), self.store.refused()),
         ];
@@ -225,7 +235,7 @@ mod tests {
         let shared = Shared::default();
         let metrics = &shared.metrics;
         let hits = metrics.define("hits", MetricKind::Counter).unwrap();
-        assert_eq!(metrics.define("hits", MetricKind::Counter), Ok(hits));
+        assert_eq!(metrics.define("hits", MetricKind::Counter).unwrap(), hits);
         assert!(metrics.define("hits", MetricKind::Gauge).is_err());
         for bad in ["", "Hits", "1a", "a-b", "host_x", &"a".repeat(METRIC_NAME_BYTES + 1)] {
             assert!(metrics.define(bad, MetricKind::Gauge).is_err(), "{bad}");
@@ -241,7 +251,7 @@ mod tests {
         for n in 2..METRICS_PER_EXTENSION {
             metrics.define(&format!("m{n}"), MetricKind::Gauge).unwrap();
         }
-        assert!(metrics.define("more", MetricKind::Gauge).unwrap_err().contains("one too many"));
+        assert!(metrics.define("more", MetricKind::Gauge).unwrap_err().0.message.contains("one too many"));
         shared.counts.fault(HookFaultKind::Deadline);
         let samples = shared.samples("e");
         let of = |name: &str| samples.iter().find(|sample| sample.name == name).unwrap();

@@ -23,9 +23,11 @@ use crate::interest::BodyMode;
 use crate::lane::{Asked, Hooks, Linked};
 use crate::limits::{
     CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, MEMORY_MARK_PERCENT, REPLY_BODY_BYTES, TRANSFER_BYTES,
+    WAITING_PER_POOL,
 };
 use crate::log::{LogLevel, one_line};
 use crate::metrics::GroupSource;
+use crate::outbound::{Mailbox, OutboundCall, OutboundResult, drive};
 
 /// One worker's instances of an extension. Calls are synchronous, so one instance serves one call at a time.
 pub struct Pool {
@@ -35,12 +37,15 @@ pub struct Pool {
     groups: Option<GroupSource>,
     /// When the next tick is due.
     tick: Option<Instant>,
+    /// One for each of its calls that may wait, and one for the pool.
+    waiting: Arc<()>,
 }
 
 impl Pool {
     /// A pool without instances: the first call makes one.
-    pub const fn new(extension: Arc<Extension>) -> Self {
-        Self { extension, idle: Vec::new(), breaker: Breaker::new(), groups: None, tick: None }
+    pub fn new(extension: Arc<Extension>) -> Self {
+        let waiting = Arc::new(());
+        Self { extension, idle: Vec::new(), breaker: Breaker::new(), groups: None, tick: None, waiting }
     }
 
     /// The extension.
@@ -139,50 +144,90 @@ impl Pool {
         call: impl FnOnce(&Hooks, &mut Store<Guest>) -> wasmtime::Result<A>,
         check: impl FnOnce(A, &mut Guest) -> Result<V, Stop>,
     ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
-        if let Some(left) = self.breaker.left(Instant::now) {
-            let message =
-                format!("the extension failed again and again, and is not called for {} ms", left.as_millis());
-            self.extension.shared().counts.fault(HookFaultKind::Paused);
-            return (about.exchange, Err(HookFault { kind: HookFaultKind::Paused, message }));
-        }
-        let spec = self.extension.spec();
-        let is_foreign = spec.abi != Abi::Tidegate;
-        let idle = if is_foreign { affinity::take(&mut self.idle, spec, about.request()) } else { self.idle.pop() };
-        let made = match idle {
-            Some(instance) => Ok(instance),
-            None => self.extension.instantiate(),
-        };
-        let (exchange, result) = match made {
+        let (exchange, result) = match self.instance(about.request()) {
             Ok(mut instance) => {
-                if let Some(groups) = &self.groups {
-                    instance.set_groups(groups);
-                }
                 let (exchange, result) = instance.call(about, call, check);
-                let kept = result.is_ok() && !spec.fresh && !instance.is_worn();
-                if is_foreign {
-                    affinity::put(&mut self.idle, spec, instance, result.is_ok());
-                } else if kept && self.idle.len() < spec.instances as usize {
-                    self.idle.push(instance);
-                }
+                self.keep(instance, result.is_ok());
                 (exchange, result)
             }
             Err(fault) => (about.exchange, Err(fault)),
         };
-        match &result {
-            Ok(_) => {
+        self.count(result.as_ref().err());
+        (exchange, result)
+    }
+
+    /// Begins a call of a guest that may wait for other servers. It is given back with [`Pool::end`].
+    ///
+    /// # Errors
+    ///
+    /// If the extension is paused, or there is no room for another call.
+    pub fn begin(&mut self) -> Result<Turn, HookFault> {
+        if Arc::strong_count(&self.waiting) > WAITING_PER_POOL {
+            let message = format!("{WAITING_PER_POOL} of its calls on this worker wait for other servers already");
+            let fault = HookFault { kind: HookFaultKind::Instance, message };
+            // It is the others' fault: the extension is not paused for it.
+            self.extension.shared().counts.fault(fault.kind);
+            return Err(fault);
+        }
+        let instance = self.instance(None).inspect_err(|fault| self.count(Some(fault)))?;
+        Ok(Turn { instance, _place: Arc::clone(&self.waiting) })
+    }
+
+    /// Ends a call, and keeps its instance if it may serve again.
+    pub fn end(&mut self, turn: Turn, verdict: &Result<Verdict, HookFault>) {
+        self.keep(turn.instance, verdict.is_ok());
+        self.count(verdict.as_ref().err());
+    }
+
+    /// An instance to call, for this request; none while the extension is paused.
+    fn instance(&mut self, request: Option<u128>) -> Result<Instance, HookFault> {
+        if let Some(left) = self.breaker.left(Instant::now) {
+            let message =
+                format!("the extension failed again and again, and is not called for {} ms", left.as_millis());
+            return Err(HookFault { kind: HookFaultKind::Paused, message });
+        }
+        let spec = self.extension.spec();
+        let idle =
+            if spec.abi == Abi::Tidegate { self.idle.pop() } else { affinity::take(&mut self.idle, spec, request) };
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => self.extension.instantiate()?,
+        };
+        if let Some(groups) = &self.groups {
+            instance.set_groups(groups);
+        }
+        Ok(instance)
+    }
+
+    /// Keeps an instance that may serve again, if there is room.
+    fn keep(&mut self, instance: Instance, worked: bool) {
+        let spec = self.extension.spec();
+        if spec.abi != Abi::Tidegate {
+            affinity::put(&mut self.idle, spec, instance, worked);
+        } else if worked && !spec.fresh && !instance.is_worn() && self.idle.len() < spec.instances as usize {
+            self.idle.push(instance);
+        }
+    }
+
+    /// Keeps count of what went wrong.
+    fn count(&mut self, fault: Option<&HookFault>) {
+        match fault {
+            None => {
                 if self.breaker.succeeded() {
                     self.extension.say(LogLevel::Info, "it works again");
                 }
             }
-            Err(fault) => self.failed(fault),
+            Some(fault) => self.failed(fault),
         }
-        (exchange, result)
     }
 
     #[cold]
     fn failed(&mut self, fault: &HookFault) {
         let counts = &self.extension.shared().counts;
         counts.fault(fault.kind);
+        if fault.kind == HookFaultKind::Paused {
+            return;
+        }
         if let Some(pause) = self.breaker.failed(Instant::now()) {
             counts.pauses.fetch_add(1, Ordering::Relaxed);
             let last = one_line(&fault.message, 256);
@@ -196,6 +241,55 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("extension", &self.extension).field("idle", &self.idle.len()).finish()
+    }
+}
+
+/// A call of a guest that may wait for other servers, and the instance that it runs in. To drop it in the midst of a call ends
+/// the guest.
+pub struct Turn {
+    instance: Instance,
+    _place: Arc<()>,
+}
+
+impl Turn {
+    /// Calls a hook that decides about a head, and makes with `fetch` the calls that the guest asks for. The exchange is taken
+    /// back with [`Turn::exchange`], whatever comes of it.
+    ///
+    /// # Errors
+    ///
+    /// If the guest failed.
+    pub async fn call<C>(
+        &mut self,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        fetch: impl Fn(OutboundCall) -> C,
+    ) -> Result<Verdict, HookFault>
+    where
+        C: Future<Output = OutboundResult>,
+    {
+        let Instance { store, hooks, time, calls, .. } = &mut self.instance;
+        *calls += 1;
+        let mailbox = Arc::new(Mailbox::default());
+        store.data_mut().begin(Some((hook, exchange)), *time);
+        store.data_mut().set_mailbox(Arc::clone(&mailbox));
+        store.set_epoch_deadline(1);
+        let result = drive(hooks.run_waiting(store, hook), &mailbox, fetch).await;
+        let guest = store.data_mut();
+        match result {
+            Ok(verdict) => checked(verdict, guest, hook).map_err(|stop| stop.0),
+            Err(error) => Err(classify(&error, guest)),
+        }
+    }
+
+    /// The exchange, changed by whatever the guest did; `None` if it was not given one, or was taken already.
+    pub fn exchange(&mut self) -> Option<Box<Exchange>> {
+        self.instance.store.data_mut().end()
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").finish_non_exhaustive()
     }
 }
 
@@ -307,6 +401,12 @@ fn checked(verdict: abi::Verdict, guest: &mut Guest, hook: Hook) -> Result<Verdi
         }
         abi::Verdict::Forward(group) => {
             needs(guest, "forward", Capability::Route)?;
+            if !guest.settings.reach.route.covers(&group) {
+                let group = fields::shown(&group);
+                return Err(Stop::not_allowed(format!(
+                    "the guest said `forward` to group `{group}`, which `allow` does not list: add it to `route` to allow it"
+                )));
+            }
             if hook == Hook::Response {
                 return Err(Stop::not_allowed("the guest said `forward` in a response hook: the request has left"));
             }
@@ -350,7 +450,7 @@ fn reply(given: abi::Reply, guest: &mut Guest) -> Result<Reply, Stop> {
     let status = final_status(given.status)?;
     if given.body.len() > REPLY_BODY_BYTES {
         let bytes = given.body.len();
-        return Err(Stop::bad_value(format!("the reply's body has {bytes} bytes, and {REPLY_BODY_BYTES} is the most")));
+        return Err(Stop::too_much(format!("the reply's body has {bytes} bytes, and {REPLY_BODY_BYTES} is the most")));
     }
     let mut headers = HeaderMap::with_capacity(given.headers.len().min(32));
     for header in given.headers {
@@ -396,6 +496,6 @@ mod tests {
         assert_eq!(kind_of(reply(101, "a", 0), &allow, Hook::Request), Err(HookFaultKind::BadValue));
         assert_eq!(kind_of(reply(200, "a b", 0), &allow, Hook::Request), Err(HookFaultKind::BadValue));
         assert_eq!(kind_of(reply(200, "content-length", 0), &allow, Hook::Request), Err(HookFaultKind::NotAllowed));
-        assert_eq!(kind_of(reply(200, "a", REPLY_BODY_BYTES + 1), &allow, Hook::Request), Err(HookFaultKind::BadValue));
+        assert_eq!(kind_of(reply(200, "a", REPLY_BODY_BYTES + 1), &allow, Hook::Request), Err(HookFaultKind::TooMuch));
     }
 }

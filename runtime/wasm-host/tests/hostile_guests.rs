@@ -36,7 +36,7 @@ fn calls(pool: &mut Pool) -> String {
 
 #[test]
 fn every_fault_has_its_class_and_costs_one_call() {
-    use HookFaultKind::{BadValue, Deadline, Memory, NotAllowed, Trap};
+    use HookFaultKind::{BadValue, Deadline, Memory, NotAllowed, TooMuch, Trap};
     let mut pool = Pool::new(rig().host.load(&hostile()).unwrap());
     for (act, kind, message) in [
         ("loop", Deadline, "the guest used more than 50ms of CPU time"),
@@ -48,18 +48,18 @@ fn every_fault_has_its_class_and_costs_one_call() {
         ("bad-name", BadValue, "`x evil` is no header name"),
         ("length", NotAllowed, "header `content-length` belongs to the gateway"),
         ("drop-host", NotAllowed, "header `host` belongs to the gateway"),
-        ("many", BadValue, "the guest wrote too many header fields"),
-        ("large", BadValue, "the guest wrote too many header fields"),
-        ("huge", BadValue, "the guest gave the host what it cannot take"),
-        ("var-bomb", BadValue, "variable `v64` was not set"),
+        ("many", TooMuch, "the guest wrote too many header fields"),
+        ("large", TooMuch, "the guest wrote too many header fields"),
+        ("huge", TooMuch, "the guest gave the host more than 2097152 bytes at once"),
+        ("var-bomb", TooMuch, "variable `v64` was not set"),
         ("early", NotAllowed, "`read-response.get` outside a response hook"),
         ("path-query", BadValue, "`/a?b` is no path"),
         ("bad-authority", BadValue, "`user@host` is no authority"),
-        ("big-reply", BadValue, "the reply's body has 1100000 bytes"),
-        ("store-calls", BadValue, "the guest used the store too often"),
-        ("store-key", BadValue, "the store's key has 2000 bytes"),
+        ("big-reply", TooMuch, "the reply's body has 1100000 bytes"),
+        ("store-calls", TooMuch, "the guest used the store too often"),
+        ("store-key", TooMuch, "the store's key has 2000 bytes"),
         ("metric-less", BadValue, "the metric `hits` cannot take -1"),
-        ("metric-flood", BadValue, "is one too many: an extension may define 64"),
+        ("metric-flood", TooMuch, "is one too many: an extension may define 64"),
         ("metric-name", BadValue, "`no name` is no name of a metric"),
         ("bad-reply", BadValue, "the value of header `x-a` holds a line break"),
     ] {

@@ -70,5 +70,5 @@ fn known(guest: &mut Guest, text: &str) -> Result<HeaderName, Stop> {
 }
 
 fn too_many() -> Stop {
-    Stop::bad_value("the head has too many header fields to take another")
+    Stop::too_much("the head has too many header fields to take another")
 }

@@ -1,6 +1,7 @@
 //! The host's functions. A guest's linker holds those that its policy allows, and no others.
 
 mod headers;
+pub(crate) mod outbound;
 pub(crate) mod request;
 pub(crate) mod response;
 mod services;
@@ -27,6 +28,7 @@ pub(crate) fn define(interface: &str, functions: &mut impl Define) -> Defined {
         "metrics" => shared::metrics(functions),
         "store" => shared::store(functions),
         "groups" => shared::groups(functions),
+        "outbound" => outbound::outbound(functions),
         "fault" => services::fault(functions),
         other => Err(wasmtime::Error::msg(format!("the interface `{other}` has no functions here"))),
     }

@@ -17,7 +17,7 @@ pub(super) fn vars(functions: &mut impl Define) -> Defined {
     functions.act_texts("set", |guest, name, value| {
         let exchange = guest.exchange_mut("vars.set")?;
         let set = exchange.vars.set(name, value);
-        set.map_err(|full| Stop::bad_value(format!("variable `{}` was not set: {full}", shown(name))))
+        set.map_err(|full| Stop::too_much(format!("variable `{}` was not set: {full}", shown(name))))
     })
 }
 

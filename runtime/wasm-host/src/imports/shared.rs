@@ -16,14 +16,10 @@ pub(super) fn metrics(functions: &mut impl Define) -> Defined {
             abi::MetricKind::Gauge => MetricKind::Gauge,
             abi::MetricKind::Histogram => MetricKind::Histogram,
         };
-        guest.settings.shared.metrics.define(name, kind).map_err(Stop::bad_value)
+        guest.settings.shared.metrics.define(name, kind)
     })?;
-    functions.act_u32_f64("add", |guest, metric, by| {
-        guest.settings.shared.metrics.add(metric, by).map_err(Stop::bad_value)
-    })?;
-    functions.act_u32_f64("record-value", |guest, metric, value| {
-        guest.settings.shared.metrics.record(metric, value).map_err(Stop::bad_value)
-    })
+    functions.act_u32_f64("add", |guest, metric, by| guest.settings.shared.metrics.add(metric, by))?;
+    functions.act_u32_f64("record-value", |guest, metric, value| guest.settings.shared.metrics.record(metric, value))
 }
 
 pub(super) fn store(functions: &mut impl Define) -> Defined {
@@ -49,7 +45,7 @@ pub(super) fn store(functions: &mut impl Define) -> Defined {
 fn enter<'g>(guest: &'g mut Guest, key: &str) -> Result<&'g Shared, Stop> {
     if key.len() > STORE_KEY_BYTES {
         let bytes = key.len();
-        return Err(Stop::bad_value(format!("the store's key has {bytes} bytes, and {STORE_KEY_BYTES} is the most")));
+        return Err(Stop::too_much(format!("the store's key has {bytes} bytes, and {STORE_KEY_BYTES} is the most")));
     }
     guest.count_store()?;
     Ok(&guest.settings.shared)

@@ -13,6 +13,7 @@ use crate::fault::Stop;
 use crate::guest::Guest;
 use crate::imports;
 use crate::interfaces::{IMPORTS, LIFECYCLE, full_name};
+use crate::outbound::{OutboundFailure, at_once};
 use tidegate_engine::hook::{Capability, Hook};
 
 type Run = TypedFunc<(), (abi::Verdict,)>;
@@ -24,6 +25,8 @@ type Tell = TypedFunc<(), ()>;
 pub(crate) struct Form {
     component: Component,
     exports: Exports,
+    /// It imports what waits. Such a guest runs on a stack of its own, which costs a little in each call.
+    waits: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -41,6 +44,7 @@ struct Exports {
 pub(crate) struct Linked {
     pre: InstancePre<Guest>,
     exports: Exports,
+    waits: bool,
 }
 
 /// The hooks of an instance.
@@ -51,11 +55,12 @@ pub(crate) struct Hooks {
     on_response_body: Option<RunBody>,
     on_log: Option<Tell>,
     on_tick: Option<Tell>,
+    waits: bool,
 }
 
 impl Form {
     /// Compiles; `None` if there is no `lifecycle`.
-    pub(crate) fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Option<Self>> {
+    pub(crate) fn compile(engine: &Engine, component: &[u8], waits: bool) -> wasmtime::Result<Option<Self>> {
         let component = Component::from_binary(engine, component)?;
         let export = |interface: &str, function: &str| {
             let instance = component.get_export_index(None, &*full_name(interface))?;
@@ -71,14 +76,14 @@ impl Form {
             on_log: export("on-log", "run"),
             on_tick: export("on-tick", "run"),
         };
-        Ok(Some(Self { component, exports }))
+        Ok(Some(Self { component, exports, waits }))
     }
 
     /// Links every import that needs nothing, or that `allow` covers.
     pub(crate) fn link(&self, engine: &Engine, allow: &[Capability]) -> wasmtime::Result<Linked> {
         let mut linker = Linker::new(engine);
         link(&mut linker, allow)?;
-        Ok(Linked { pre: linker.instantiate_pre(&self.component)?, exports: self.exports })
+        Ok(Linked { pre: linker.instantiate_pre(&self.component)?, exports: self.exports, waits: self.waits })
     }
 }
 
@@ -94,7 +99,11 @@ fn link(linker: &mut Linker<Guest>, allow: &[Capability]) -> wasmtime::Result<()
 
 impl Linked {
     pub(crate) fn start(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Hooks, Asked)> {
-        let instance = self.pre.instantiate(&mut *store)?;
+        let instance = if self.waits {
+            without_waiting(self.pre.instantiate_async(&mut *store))?
+        } else {
+            self.pre.instantiate(&mut *store)?
+        };
         let exports = &self.exports;
         let hooks = Hooks {
             on_request: function(&instance, store, exports.on_request.as_ref())?,
@@ -103,11 +112,16 @@ impl Linked {
             on_response_body: function(&instance, store, exports.on_response_body.as_ref())?,
             on_log: function(&instance, store, exports.on_log.as_ref())?,
             on_tick: function(&instance, store, exports.on_tick.as_ref())?,
+            waits: self.waits,
         };
-        let init = instance.get_typed_func::<(&str,), (Asked,)>(&mut *store, &exports.init)?;
-        let (asked,) = init.call(&mut *store, (config,))?;
+        let init = instance.get_typed_func::<(String,), (Asked,)>(&mut *store, &exports.init)?;
+        let (asked,) = hooks.call(&init, store, (config.to_owned(),))?;
         Ok((hooks, asked))
     }
+}
+
+fn without_waiting<T>(future: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    at_once(future).unwrap_or_else(|| Err(wasmtime::Error::msg("the guest waits where nobody makes its calls")))
 }
 
 fn function<P, R>(
@@ -130,8 +144,34 @@ impl Hooks {
             _ => &None,
         };
         match run {
-            Some(run) => run.call(store, ()).map(|(verdict,)| verdict),
+            Some(run) => self.call(run, store, ()).map(|(verdict,)| verdict),
             None => Ok(abi::Verdict::Next),
+        }
+    }
+
+    /// As [`Hooks::run`], for a guest that waits.
+    pub(crate) async fn run_waiting(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<abi::Verdict> {
+        let run = match hook {
+            Hook::Request => &self.on_request,
+            Hook::Response => &self.on_response,
+            _ => &None,
+        };
+        match run {
+            Some(run) => run.call_async(store, ()).await.map(|(verdict,)| verdict),
+            None => Ok(abi::Verdict::Next),
+        }
+    }
+
+    /// Calls a function; what waits fails at once where nobody makes calls, so that there is nothing to wait for.
+    fn call<P, R>(&self, function: &TypedFunc<P, R>, store: &mut Store<Guest>, parameters: P) -> wasmtime::Result<R>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + 'static,
+    {
+        if self.waits {
+            without_waiting(function.call_async(store, parameters))
+        } else {
+            function.call(store, parameters)
         }
     }
 
@@ -148,7 +188,7 @@ impl Hooks {
             _ => &None,
         };
         match run {
-            Some(run) => run.call(store, (data.to_vec(), last)).map(|(verdict,)| verdict),
+            Some(run) => self.call(run, store, (data.to_vec(), last)).map(|(verdict,)| verdict),
             None => Ok(abi::BodyVerdict::Next),
         }
     }
@@ -159,7 +199,7 @@ impl Hooks {
             Hook::Tick => &self.on_tick,
             _ => &None,
         };
-        tell.as_ref().map_or(Ok(()), |tell| tell.call(store, ()))
+        tell.as_ref().map_or(Ok(()), |tell| self.call(tell, store, ()))
     }
 }
 
@@ -317,6 +357,19 @@ impl Define for Functions<'_> {
         f: impl Fn(&mut Guest, u32, f64) -> Result<(), Stop> + Shared,
     ) -> Defined {
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (u32, f64)| Ok(f(store.data_mut(), a, b)?))
+    }
+
+    fn fetch(&mut self, name: &'static str) -> Defined {
+        self.linker.func_wrap_async(name, |mut store: Cx<'_>, (call,): (abi::Call,)| {
+            Box::new(async move {
+                let (call, mailbox) = imports::outbound::begin(store.data_mut(), call)?;
+                let result = match mailbox {
+                    Some(mailbox) => mailbox.ask(call).await,
+                    None => Ok(Err(OutboundFailure::Offline)),
+                };
+                Ok((imports::outbound::end(store.data_mut(), result)?,))
+            })
+        })
     }
 
     fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined {

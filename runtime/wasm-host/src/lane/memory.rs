@@ -23,8 +23,9 @@ pub(crate) fn outside() -> Stop {
     Stop::bad_value("the guest gave the host what it cannot take: an address outside its memory")
 }
 
-fn too_much() -> Stop {
-    Stop::bad_value(format!("the guest gave the host what it cannot take: more than {TRANSFER_BYTES} bytes at once"))
+/// The guest passed more than one call may carry.
+pub(crate) fn too_much() -> Stop {
+    Stop::too_much(format!("the guest gave the host more than {TRANSFER_BYTES} bytes at once"))
 }
 
 /// Reads what the guest gives; all reads together may take [`TRANSFER_BYTES`].

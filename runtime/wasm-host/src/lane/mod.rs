@@ -47,13 +47,20 @@ impl Form {
     }
 
     /// Compiles a file. `component` is the file itself, or what its core module makes; `None` if there is no `lifecycle`.
-    pub(crate) fn compile(engine: &Engine, file: &[u8], component: &[u8]) -> wasmtime::Result<Option<Self>> {
-        if !inspect::is_component(file)
+    /// `waits` says that it imports what waits, which only components can.
+    pub(crate) fn compile(
+        engine: &Engine,
+        file: &[u8],
+        component: &[u8],
+        waits: bool,
+    ) -> wasmtime::Result<Option<Self>> {
+        if !waits
+            && !inspect::is_component(file)
             && let Some(module) = module::Form::compile(engine, file)?
         {
             return Ok(Some(Self::Module(module)));
         }
-        Ok(component::Form::compile(engine, component)?.map(Self::Component))
+        Ok(component::Form::compile(engine, component, waits)?.map(Self::Component))
     }
 
     /// Links every import that needs nothing, or that `allow` covers.
@@ -88,6 +95,15 @@ impl Hooks {
     pub(crate) fn run(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<abi::Verdict> {
         match self {
             Self::Component(hooks) => hooks.run(store, hook),
+            Self::Module(hooks) => hooks.run(store, hook),
+            Self::ProxyWasm(hooks) => hooks.run(store, hook),
+        }
+    }
+
+    /// As [`Hooks::run`], for a guest that waits.
+    pub(crate) async fn run_waiting(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<abi::Verdict> {
+        match self {
+            Self::Component(hooks) => hooks.run_waiting(store, hook).await,
             Self::Module(hooks) => hooks.run(store, hook),
             Self::ProxyWasm(hooks) => hooks.run(store, hook),
         }

@@ -559,6 +559,10 @@ impl Define for Functions<'_> {
         })
     }
 
+    fn fetch(&mut self, name: &'static str) -> Defined {
+        Err(wasmtime::Error::msg(format!("`{name}` waits, which only components can")))
+    }
+
     fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined {
         self.put(name, move |mut caller: Cx<'_>, a: u32| -> wasmtime::Result<()> {
             // The canonical ABI looks at the low bits alone.

@@ -78,7 +78,7 @@ pub(super) fn define_metric(mut caller: Cx<'_>, kind: u32, name: u32, length: u3
             Ok(Status::Ok.into())
         }
         Err(why) => {
-            guest.keep_words(&why, false);
+            guest.keep_words(&why.0.message, false);
             Ok(Status::InternalFailure.into())
         }
     }
@@ -112,11 +112,11 @@ pub(super) fn record_metric(mut caller: Cx<'_>, metric: u32, value: u64) -> Answ
     done_or_said(caller.data_mut(), done)
 }
 
-fn done_or_said(guest: &mut Guest, done: Result<(), String>) -> Answer {
+fn done_or_said(guest: &mut Guest, done: Result<(), Stop>) -> Answer {
     Ok(match done {
         Ok(()) => Status::Ok,
         Err(why) => {
-            guest.keep_words(&why, false);
+            guest.keep_words(&why.0.message, false);
             Status::BadArgument
         }
     }

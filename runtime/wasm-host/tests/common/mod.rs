@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use tidegate_engine::exchange::{Connection, Exchange, Request, Response};
 use tidegate_engine::hook::{Abi, Capability};
 use tidegate_engine::vars::Vars;
-use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel};
+use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel, Reach};
 
-/// The bytes of a guest: `client_headers`, `canary_router` or `tidegate_hostile_guest`.
+/// The bytes of a guest: `client_headers`, `canary_router` `tidegate_hostile_guest` or `tidegate_asking_guest`.
 pub fn module(name: &str) -> Arc<[u8]> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(build);
@@ -32,7 +32,16 @@ fn build() -> PathBuf {
         .current_dir(root)
         .args(["build", "--release", "--quiet", "--target", "wasm32-unknown-unknown", "--target-dir"])
         .arg(&target)
-        .args(["-p", "client-headers", "-p", "canary-router", "-p", "tidegate-hostile-guest"])
+        .args([
+            "-p",
+            "client-headers",
+            "-p",
+            "canary-router",
+            "-p",
+            "tidegate-hostile-guest",
+            "-p",
+            "tidegate-asking-guest",
+        ])
         .status()
         .unwrap();
     assert!(status.success(), "the guests do not build");
@@ -66,6 +75,7 @@ pub fn spec(module_name: &str, config: &str) -> ExtensionSpec {
         instances: 1,
         fresh: false,
         allow: Capability::ALL.to_vec(),
+        reach: Reach::default(),
     }
 }
 

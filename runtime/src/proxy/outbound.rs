@@ -1,0 +1,136 @@
+//! Extensions that ask other servers: the guest waits, and the worker goes on.
+
+use std::rc::Rc;
+
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderValue, Request, StatusCode, Uri};
+use http_body::Body;
+use tidegate_dsl::plan::ExtensionId;
+use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
+use tidegate_engine::servers::Wish;
+use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
+use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Turn};
+
+use super::body_hooks::{blank, read};
+use super::{Call, Journey, fields};
+use crate::downstream::body::RequestBody;
+use crate::downstream::state::StreamState;
+use crate::failure::Failure;
+use crate::upstream::body::UpstreamBody;
+use crate::upstream::group::Group;
+use crate::upstream::send::{Outgoing, send};
+
+/// Calls a hook of an extension that may ask other servers.
+pub(super) async fn run(
+    call: &Call<'_>,
+    mut journey: Journey,
+    id: ExtensionId,
+    hook: Hook,
+) -> (Journey, Result<Verdict, HookFault>) {
+    let turn = match call.view.begin(id) {
+        Ok(turn) => turn,
+        Err(fault) => return (journey, Err(fault)),
+    };
+    let exchange = std::mem::replace(&mut journey.exchange, blank(call));
+    let mut under_way = UnderWay { parts: Some((turn, journey)), state: call.state };
+    let verdict = match &mut under_way.parts {
+        Some((turn, _)) => turn.call(hook, exchange, |asked| fetch(call, asked)).await,
+        None => Ok(Verdict::Next),
+    };
+    #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
+    let (mut turn, mut journey) = under_way.parts.take().expect("the turn of this request");
+    take_back(&mut turn, &mut journey);
+    call.view.end(id, turn, &verdict);
+    (journey, verdict)
+}
+
+/// Logs the request if the client leaves while its guest waits.
+struct UnderWay<'c> {
+    parts: Option<(Turn, Journey)>,
+    state: &'c StreamState,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some((mut turn, mut journey)) = self.parts.take() {
+            take_back(&mut turn, &mut journey);
+            let Journey { exchange, walk, record } = journey;
+            let failure = self.state.ending().unwrap_or(Failure::ClientClosed);
+            record.close(exchange, &walk, self.state, failure);
+        }
+    }
+}
+
+fn take_back(turn: &mut Turn, journey: &mut Journey) {
+    if let Some(exchange) = turn.exchange() {
+        journey.exchange = exchange;
+    }
+}
+
+/// Makes a guest's call.
+async fn fetch(call: &Call<'_>, asked: OutboundCall) -> OutboundResult {
+    let Some(group) = call.view.group_named(&asked.group) else {
+        return Err(HookFault {
+            kind: HookFaultKind::UnknownGroup,
+            message: format!("`outbound.fetch` names a server group that the policy does not have: `{}`", asked.group),
+        });
+    };
+    let Some(_place) = call.state.worker().outbound.enter() else { return Ok(Err(OutboundFailure::Busy)) };
+    let timeout = asked.timeout;
+    // On the way back, the server of the answer is still busy.
+    let busy = call.state.take_busy();
+    let asking = Box::pin(ask(call, group, asked));
+    let answer = tokio::time::timeout(timeout, asking).await.unwrap_or(Err(OutboundFailure::Timeout));
+    call.state.set_busy(busy);
+    // However it went, the request has made progress.
+    call.state.note_upstream();
+    Ok(answer)
+}
+
+async fn ask(call: &Call<'_>, group: &Rc<Group>, asked: OutboundCall) -> Result<OutboundAnswer, OutboundFailure> {
+    let OutboundCall { method, authority, target, headers, body, .. } = asked;
+    let mut request = Request::new(RequestBody::whole(body.clone(), Rc::clone(call.state)));
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from(target);
+    *request.headers_mut() = headers;
+    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+        request.headers_mut().insert(HOST, host);
+    }
+    if !body.is_empty() {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let outgoing = Outgoing { request, authority, upgrade: false, wish: Wish::default() };
+    let sent = send(group, outgoing, None, call.state).await;
+    let (mut parts, mut body) = sent.map_err(|(failure, _)| of(failure))?.response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS || !fields::has_known_coding(&parts.headers) {
+        return Err(OutboundFailure::Broken);
+    }
+    fields::remove_hop_by_hop(&mut parts.headers);
+    let body = whole(call, &mut body).await?;
+    Ok(OutboundAnswer { status: parts.status, headers: parts.headers, body })
+}
+
+/// The answer's body. One that is too large is given up as soon as that is known.
+async fn whole(call: &Call<'_>, body: &mut UpstreamBody) -> Result<bytes::Bytes, OutboundFailure> {
+    if body.size_hint().lower() > OUTBOUND_BODY_BYTES as u64 {
+        return Err(OutboundFailure::TooLarge);
+    }
+    match read(call.state, body, OUTBOUND_BODY_BYTES).await {
+        Ok((data, true)) => {
+            body.finish(true, call.state.worker().now_ms());
+            Ok(data)
+        }
+        Ok((_, false)) => Err(OutboundFailure::TooLarge),
+        Err(_) => Err(OutboundFailure::Broken),
+    }
+}
+
+const fn of(failure: Failure) -> OutboundFailure {
+    match failure {
+        Failure::NoServer | Failure::ConnectFailed | Failure::ConnectTimeout | Failure::UpstreamTls => {
+            OutboundFailure::Unreachable
+        }
+        Failure::UpstreamTimeout | Failure::ClientTimeout => OutboundFailure::Timeout,
+        _ => OutboundFailure::Broken,
+    }
+}
