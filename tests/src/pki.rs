@@ -51,6 +51,11 @@ impl Authority {
         self.certificate.pem()
     }
 
+    /// Its key, PEM.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// For a client that trusts it alone.
     pub fn roots(&self) -> Arc<RootCertStore> {
         let mut roots = RootCertStore::empty();

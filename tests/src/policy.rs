@@ -60,8 +60,15 @@ impl Policy {
     /// The listener speaks TLS, with the certificate `main` from these files.
     #[must_use]
     pub fn https_from(mut self, chain: &str, key: &str) -> Self {
+        self = self.top(&format!("certificate main {{ chain \"{chain}\"; key \"{key}\" }}"));
+        self.https_listener()
+    }
+
+    /// The listener speaks TLS, with the certificate `main` that is declared elsewhere.
+    #[must_use]
+    pub fn https_listener(mut self) -> Self {
         self.secure = true;
-        self.top(&format!("certificate main {{ chain \"{chain}\"; key \"{key}\" }}")).listener("certificate main")
+        self.listener("certificate main")
     }
 
     /// A rule, before `otherwise`.

@@ -51,7 +51,14 @@ fn compare(testssl: &str, name: &str) {
         authority.server(&["localhost"]).rsa().sign().write(folder, "rsa");
     });
     let listed = listed(&gateway, name);
+    // Nothing weak: keys that are forgotten, and ciphers that authenticate.
+    for suite in listed.iter().filter(|name| name.contains("_WITH_") || name.starts_with("TLS_")) {
+        let tls13 = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+        let sound = suite.starts_with("TLS_ECDHE_") && (suite.contains("_GCM_") || suite.contains("_CHACHA20_"));
+        assert!(sound || tls13.contains(&suite.as_str()), "{name}: {suite}");
+    }
     let found = found(testssl, &gateway);
+    assert!(!found.is_empty(), "{name}");
     assert_eq!(found, listed, "{name}");
 }
 

@@ -256,23 +256,116 @@ fn sessions_are_resumed_on_every_worker_and_over_reloads() {
 #[test]
 fn a_session_does_not_outlive_the_trust_that_it_began_with() {
     let (authority, old, new) = (Authority::new("Root"), Authority::new("Old"), Authority::new("New"));
-    let policy =
-        |how: &str| ok().top("ca partners { bundle \"partners.pem\" }").listener(&format!("client-ca partners {how}"));
-    let gateway = Gateway::start_with(&policy("required"), |folder| {
-        authority.server(&["shop.test"]).sign().write(folder, "main");
-        std::fs::write(folder.join("partners.pem"), old.pem()).unwrap();
-    });
-    let config = Secure::trusting(&authority).showing(&old.client("alice").sign()).config();
-    let get = || {
-        let (mut client, session) = secure::connect(&config, gateway.port(), "shop.test").ok()?;
-        Some((client.try_get("/").ok()?.status, session.resumed))
+    for how in ["required", "optional"] {
+        let policy = ok().top("ca partners { bundle \"partners.pem\" }").listener(&format!("client-ca partners {how}"));
+        let gateway = Gateway::start_with(&policy, |folder| {
+            authority.server(&["shop.test"]).sign().write(folder, "main");
+            std::fs::write(folder.join("partners.pem"), old.pem()).unwrap();
+        });
+        let config = Secure::trusting(&authority).showing(&old.client("alice").sign()).config();
+        let get = || {
+            let (mut client, session) = secure::connect(&config, gateway.port(), "shop.test").ok()?;
+            Some((client.try_get("/").ok()?.status, session.resumed))
+        };
+        assert_eq!(get(), Some((200, false)), "{how}");
+        assert_eq!(get(), Some((200, true)), "{how}");
+        let mark = gateway.log().mark();
+        gateway.write_file("partners.pem", new.pem().as_bytes());
+        gateway.wait_for(mark, "certificates renewed");
+        assert_eq!(get(), None, "{how}: the old authority is not trusted any more");
+    }
+}
+
+#[test]
+fn a_resumed_session_brings_its_certificate_along() {
+    let backend = Backend::echo();
+    let (authority, partners) = (Authority::new("Root"), Authority::new("Partners"));
+    for how in ["required", "optional"] {
+        let policy = Policy::to(&backend)
+            .https()
+            .top("ca partners { bundle \"partners.pem\" }")
+            .listener(&format!("client-ca partners {how}\n    forwarded [client-cert]"));
+        let gateway = Gateway::start_with(&policy, |folder| {
+            authority.server(&["shop.test"]).sign().write(folder, "main");
+            std::fs::write(folder.join("partners.pem"), partners.pem()).unwrap();
+        });
+        for version in [&version::TLS12, &version::TLS13] {
+            let alice = partners.client("alice").sign();
+            for (identity, subject, verdict) in
+                [(Some(&alice), Some("CN=alice,O=Tests"), "SUCCESS"), (None, None, "NONE")]
+            {
+                if identity.is_none() && how == "required" {
+                    continue;
+                }
+                let secure = Secure::trusting(&authority).version(version);
+                let config = identity.map_or_else(
+                    || secure.config(),
+                    |one| Secure::trusting(&authority).version(version).showing(one).config(),
+                );
+                for resumed in [false, true, true] {
+                    let (mut client, session) = secure::connect(&config, gateway.port(), "shop.test").unwrap();
+                    let echo = client.get("/").echo();
+                    assert_eq!(session.resumed, resumed, "{how} {version:?}");
+                    assert_eq!(echo.header("x-forwarded-clientcert-subjectdn"), subject);
+                    assert_eq!(echo.header("x-forwarded-clientcert-clientverify"), Some(verdict));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_staple_is_served_and_renewed() {
+    let authority = Authority::new("Root");
+    let folder = tempfile::tempdir().unwrap();
+    let server = authority.server(&["shop.test"]).serial(7).sign();
+    server.write(folder.path(), "main");
+    std::fs::write(folder.path().join("root.pem"), authority.pem()).unwrap();
+    std::fs::write(folder.path().join("root.key"), authority.key()).unwrap();
+    // The state of the authority's certificates, as openssl keeps it.
+    let index = |state: &str| std::fs::write(folder.path().join("index"), format!("{state}\t07\tunknown\t/CN=x\n"));
+    let staple = |state: &str| {
+        index(state).unwrap();
+        let arguments = "ocsp -index index -CA root.pem -rsigner root.pem -rkey root.key -issuer root.pem -cert main.pem \
+                         -ndays 2 -noverify -respout staple.der";
+        let made = Command::new("openssl").args(arguments.split_whitespace()).current_dir(folder.path()).output();
+        let Ok(made) = made else { return None };
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::read(folder.path().join("staple.der")).ok()
     };
-    assert_eq!(get(), Some((200, false)));
-    assert_eq!(get(), Some((200, true)));
+    let Some(good) = staple("V\t491231235959Z\t") else { return eprintln!("SKIPPED: no openssl here") };
+    let revoked = staple("R\t491231235959Z\t260101000000Z").unwrap();
+    let policy = Policy::new()
+        .top("certificate main { chain \"main.pem\"; key \"main.key\"; staple \"staple.der\" }")
+        .https_listener()
+        .otherwise("respond 200 \"ok\"");
+    let gateway = Gateway::start_with(&policy, |into| {
+        server.write(into, "main");
+        std::fs::write(into.join("staple.der"), &good).unwrap();
+        std::fs::write(into.join("root.pem"), authority.pem()).unwrap();
+    });
+    let status = || {
+        let output = Command::new("openssl")
+            .args(["s_client", "-status", "-servername", "shop.test", "-CAfile", "root.pem", "-connect"])
+            .arg(format!("127.0.0.1:{}", gateway.port()))
+            .current_dir(gateway.folder())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().find_map(|line| line.trim().strip_prefix("Cert Status: ").map(str::to_owned)).ok_or(text)
+    };
+    assert_eq!(status().as_deref(), Ok("good"));
+    gateway.write_file("staple.der", &revoked);
+    eventually("the new staple", || match status() {
+        Ok(status) if status == "revoked" => Ok(()),
+        other => Err(other),
+    });
+    // One that is broken keeps the old.
     let mark = gateway.log().mark();
-    gateway.write_file("partners.pem", new.pem().as_bytes());
-    gateway.wait_for(mark, "certificates renewed");
-    assert_eq!(get(), None, "the old authority is not trusted any more");
+    gateway.write_file("staple.der", b"nonsense");
+    gateway.wait_for(mark, "not renewed, the old one serves on");
+    assert_eq!(status().as_deref(), Ok("revoked"));
 }
 
 #[test]
