@@ -1,0 +1,103 @@
+//! A request to a server of a group, and what becomes of it there.
+
+use http::header::{HOST, TE};
+use http::{HeaderValue, Request, StatusCode, Uri};
+use tidegate_dsl::plan::{GroupId, GroupProtocol};
+use tidegate_engine::Walk;
+use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
+use tidegate_engine::servers::Wish;
+
+use super::upgrade::Upgrade;
+use super::{Call, Journey, Source, fields};
+use crate::downstream::body::RequestBody;
+use crate::downstream::client_body::ClientBody;
+use crate::failure::Failure;
+use crate::telemetry::access_log::Upstream;
+use crate::upstream::body::UpstreamBody;
+use crate::upstream::pool::Lease;
+use crate::upstream::send::{Outgoing, send};
+
+impl Call<'_> {
+    /// Sends the request to a server of the group; the answer's head is in the exchange then.
+    /// `after` is what the client sends when protocols have been switched.
+    pub(super) async fn forward(
+        &self,
+        id: GroupId,
+        journey: &mut Journey,
+        body: RequestBody,
+        after: ClientBody,
+    ) -> Result<Source, Failure> {
+        let Journey { exchange, walk, record } = journey;
+        let snapshot = &self.view.snapshot;
+        let group = self.view.group(id).ok_or(Failure::NoServer)?;
+        exchange.group = snapshot.names.groups.get(id.0).cloned();
+        let limit = self.listener.limits.body_bytes;
+        if fields::content_length(&exchange.request.headers)
+            .is_some_and(|length| limit.is_some_and(|most| length > most))
+        {
+            return Err(Failure::BodyTooLarge);
+        }
+        if self.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {
+            return Err(Failure::BadUpgrade);
+        }
+        let wish = group.wish(exchange);
+        let outgoing = self.outgoing(walk, exchange, body, wish);
+        let asked = record.clock();
+        let kept = self.view.snapshot.engine.response_work(walk).then_some(&exchange.request.headers);
+        let sent = send(group, outgoing, kept, self.state).await;
+        let server = match &sent {
+            Ok(answer) => Some(answer.server),
+            Err((_, server)) => *server,
+        };
+        exchange.server = server.and_then(|at| snapshot.names.servers.get(id.0)?.get(at).cloned());
+        record.upstream = Upstream::since(asked, None);
+        let answer = sent.map_err(|(failure, _)| failure)?;
+        let (mut parts, body) = answer.response.into_parts();
+        record.upstream = Upstream::since(asked, Some(parts.status));
+        if !fields::has_known_coding(&parts.headers) {
+            return Err(Failure::UpstreamInvalid);
+        }
+        let agreed = Upgrade::is_agreed(parts.status, &parts.headers);
+        fields::remove_hop_by_hop(&mut parts.headers);
+        let source = match (self.upgrade, body) {
+            (Some(_), UpstreamBody::Http1(_, lease)) if agreed => {
+                let switched = lease.and_then(Lease::into_switched).ok_or(Failure::UpstreamInvalid)?;
+                Source::Tunnel(switched, after)
+            }
+            // Nobody asked to switch protocols, or not to these.
+            _ if parts.status == StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::UpstreamInvalid),
+            (_, body) => Source::Upstream(body),
+        };
+        exchange.response = Some(ResponseHead { status: parts.status, headers: parts.headers });
+        Ok(source)
+    }
+
+    /// The request as the backend gets it.
+    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, body: RequestBody, wish: Wish) -> Outgoing {
+        let engine = &self.view.snapshot.engine;
+        fields::remove_hop_by_hop(&mut exchange.request.headers);
+        if let Some(upgrade) = self.upgrade {
+            upgrade.ask(&mut exchange.request.headers, exchange.request_id ^ u128::from(self.state.worker().random()));
+        }
+        if self.grpc {
+            // What gRPC needs on every hop.
+            exchange.request.headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        engine.add_forwarded(self.id, exchange);
+        let authority = exchange.request.authority.as_str();
+        let unchanged = exchange.request.headers.get(HOST).is_some_and(|host| host.as_bytes() == authority.as_bytes());
+        if !unchanged && let Ok(host) = HeaderValue::from_str(authority) {
+            exchange.request.headers.insert(HOST, host);
+        }
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(&exchange.request.method);
+        *request.uri_mut() = Uri::from(exchange.request.target.clone());
+        // What looks at the request on the way back needs it whole; otherwise it is given away.
+        *request.headers_mut() = if engine.response_work(walk) {
+            exchange.request.headers.clone()
+        } else {
+            std::mem::take(&mut exchange.request.headers)
+        };
+        Outgoing { request, authority: exchange.request.authority.clone(), upgrade: self.upgrade.is_some(), wish }
+    }
+}
