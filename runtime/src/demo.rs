@@ -3,17 +3,20 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rcgen::PublicKeyData as _;
 
+use crate::base64;
 use crate::cli::{Failed, answer, host};
 use crate::downstream::client_body::Incoming;
 use crate::gateway::Gateway;
@@ -27,13 +30,20 @@ const SHIPPED_PORTS: (u16, u16) = (8080, 8081);
 /// What the demo adds to the shipped policy, which names no files that are not there.
 const HTTPS: &str = r#"
 
-# The same over TLS, with a certificate that the demo has made for itself.
+# The same over TLS, with a certificate that the demo has made for itself. Clients are told of HTTP/3 on the same port.
 certificate demo {
     chain "demo.pem"
     key "demo.key"
 }
 
 listener https demo-https {
+    address 127.0.0.1:@https
+    certificate demo
+    quic-upgrade demo-quic
+    rules demo
+}
+
+listener quic demo-quic {
     address 127.0.0.1:@https
     certificate demo
     rules demo
@@ -49,16 +59,43 @@ const TRIES: u16 = 50;
 /// Serves until a signal.
 pub(crate) fn run(port: Option<u16>) -> Result<(), Failed> {
     let (port, backend) = free_ports(port)?;
-    let policy =
-        write_policy(port).map_err(|error| Failed::Because(format!("cannot write the demo's files: {error}")))?;
+    let folder = Folder::make().map_err(unwritten)?;
+    let policy = write_policy(&folder.0, port).map_err(unwritten)?;
+    let fingerprint = write_certificate(&policy).map_err(unwritten)?;
     serve_backend(backend).map_err(|error| Failed::Because(format!("cannot start the demo's backend: {error}")))?;
     let gateway = Gateway::start(policy.clone(), host()?).map_err(|_| Failed::Said)?;
-    answer(&welcome(port, &policy))?;
+    answer(&welcome(port, &policy, &fingerprint))?;
     gateway.run();
     Ok(())
 }
 
-fn welcome(port: u16, policy: &Path) -> String {
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` wants")]
+fn unwritten(error: std::io::Error) -> Failed {
+    Failed::Because(format!("cannot write the demo's files: {error}"))
+}
+
+/// The demo's folder, which is removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> std::io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id()));
+        // One of the same number that was killed left its own.
+        let _ = std::fs::remove_dir_all(&folder);
+        // Nobody else on this machine is to read or to write in it.
+        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is a few files in a folder that the system empties.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn welcome(port: u16, policy: &Path, fingerprint: &str) -> String {
     let url = format!("http://127.0.0.1:{port}");
     let secure = format!("https://127.0.0.1:{}", port + 2);
     let certificate = policy.with_file_name("demo.pem");
@@ -78,21 +115,30 @@ The gateway is up. In another terminal, try:
   curl -i --cacert {} {secure}/
       the same over TLS: the backend sees x-forwarded-proto: https
 
+  curl --http3-only -i --cacert {} {secure}/
+      the same over HTTP/3, if your curl has it; browsers come by themselves:
+
+  chromium --user-data-dir=$(mktemp -d) --ignore-certificate-errors-spki-list={fingerprint} \\
+      --origin-to-force-quic-on=127.0.0.1:1 {secure}/
+      reload once: the network tab says h2, then h3. The options make it trust this certificate, over QUIC, too
+
 The policy is {}
 Change it and save: the gateway reloads, and says so here. Ctrl-C ends it.
 ",
+        certificate.display(),
         certificate.display(),
         policy.display()
     )
 }
 
-/// The gateway's port, and a socket for the backend on the next one. The one behind it is free, too.
+/// The gateway's port, and a socket for the backend on the next one. The one behind it is free, too, for TCP and UDP.
 fn free_ports(wanted: Option<u16>) -> Result<(u16, TcpListener), Failed> {
     let first = wanted.unwrap_or(SHIPPED_PORTS.0);
     let tries = if wanted.is_some() { 1 } else { TRIES };
     for port in (first..=u16::MAX - 2).step_by(3).take(usize::from(tries)) {
         let at = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        if let (Ok(_free), Ok(backend), Ok(_secure)) = (at(port), at(port + 1), at(port + 2)) {
+        let quic = UdpSocket::bind((Ipv4Addr::LOCALHOST, port + 2));
+        if let (Ok(_free), Ok(backend), Ok(_secure), Ok(_quic)) = (at(port), at(port + 1), at(port + 2), quic) {
             return Ok((port, backend));
         }
     }
@@ -103,15 +149,13 @@ fn free_ports(wanted: Option<u16>) -> Result<(u16, TcpListener), Failed> {
 }
 
 /// Writes the policy, with the ports in it, and the guest that it names, as they lie in the project.
-fn write_policy(port: u16) -> std::io::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("tidegate-demo-{}", std::process::id()));
+fn write_policy(folder: &Path, port: u16) -> std::io::Result<PathBuf> {
     let guests = folder.join("target/guests/wasm32-unknown-unknown/release");
     std::fs::create_dir_all(&guests)?;
     std::fs::write(guests.join("client_headers.wasm"), GUEST)?;
     let policies = folder.join("policies");
     std::fs::create_dir_all(&policies)?;
     let policy = policies.join("quickstart.gate");
-    write_certificate(&policies)?;
     let text = [POLICY, &HTTPS.replace("@https", &(port + 2).to_string())]
         .concat()
         .replace(&format!("127.0.0.1:{}", SHIPPED_PORTS.1), &format!("127.0.0.1:{}", port + 1))
@@ -120,22 +164,25 @@ fn write_policy(port: u16) -> std::io::Result<PathBuf> {
     Ok(policy)
 }
 
-/// A certificate for this machine, signed by its own key, which is made for this run alone.
-fn write_certificate(folder: &Path) -> std::io::Result<()> {
+/// Writes a certificate for this machine beside the policy, signed by its own key, which is made for this run alone. Returns
+/// the fingerprint of that key, as browsers take it.
+fn write_certificate(policy: &Path) -> std::io::Result<String> {
     let make = || {
         let mut params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
         params.distinguished_name.push(rcgen::DnType::CommonName, "tidegate demo");
         params.not_before = SystemTime::now().into();
         params.not_after = (SystemTime::now() + VALID).into();
         let key = rcgen::KeyPair::generate()?;
-        Ok::<_, rcgen::Error>((params.self_signed(&key)?.pem(), key.serialize_pem()))
+        let fingerprint = base64::encode(digest(&SHA256, &key.subject_public_key_info()).as_ref());
+        Ok::<_, rcgen::Error>((params.self_signed(&key)?.pem(), key.serialize_pem(), fingerprint))
     };
-    let (certificate, key) = make().map_err(std::io::Error::other)?;
-    std::fs::write(folder.join("demo.pem"), certificate)?;
+    let (certificate, key, fingerprint) = make().map_err(std::io::Error::other)?;
+    std::fs::write(policy.with_file_name("demo.pem"), certificate)?;
     // Nobody else on this machine is to read it.
-    let file =
-        std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(folder.join("demo.key"));
-    file?.write_all(key.as_bytes())
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create_new(true).write(true).mode(0o600).open(policy.with_file_name("demo.key"));
+    file?.write_all(key.as_bytes())?;
+    Ok(fingerprint)
 }
 
 /// Answers every request with what it was: on a thread of its own, like a backend that somebody else runs.

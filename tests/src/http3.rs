@@ -15,14 +15,19 @@ use crate::pki::Authority;
 use crate::{PATIENCE, Response};
 
 /// The TLS of a client that trusts the authority. Sessions are kept in it.
+pub fn tls(authority: &Authority) -> rustls::ClientConfig {
+    tls_for(authority.roots())
+}
+
+/// The TLS of a client that trusts these.
 ///
 /// # Panics
 /// There is no TLS 1.3.
-pub fn tls(authority: &Authority) -> rustls::ClientConfig {
+pub fn tls_for(roots: Arc<rustls::RootCertStore>) -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider);
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).expect("TLS 1.3");
-    let mut config = builder.with_root_certificates(authority.roots()).with_no_client_auth();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h3".to_vec()];
     config
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SerialNumber, SignatureAlgorithm, date_time_ymd,
+    KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, date_time_ymd,
 };
 use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Signs certificates.
@@ -26,6 +27,20 @@ pub struct Identity {
     /// The certificate, DER.
     pub der: CertificateDer<'static>,
     key_der: Vec<u8>,
+    /// The public key, as `SubjectPublicKeyInfo` (RFC 5280, 4.1.2.7).
+    pub public_key: Vec<u8>,
+}
+
+/// For a client that trusts the certificates of a PEM file alone.
+///
+/// # Panics
+/// There is something else in it.
+pub fn trusting(pem: &[u8]) -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.expect("a certificate")).expect("a trust anchor");
+    }
+    Arc::new(roots)
 }
 
 /// What is to stand in a certificate.
@@ -127,6 +142,7 @@ impl Order<'_> {
             key: key.serialize_pem(),
             der: certificate.der().clone(),
             key_der: key.serialize_der(),
+            public_key: key.subject_public_key_info(),
         }
     }
 }

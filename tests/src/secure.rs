@@ -43,8 +43,13 @@ pub struct Session {
 impl Secure {
     /// A client that trusts an authority, and takes all that is sound.
     pub fn trusting(authority: &Authority) -> Self {
+        Self::trusting_roots(authority.roots())
+    }
+
+    /// A client that trusts these, and takes all that is sound.
+    pub fn trusting_roots(roots: Arc<RootCertStore>) -> Self {
         Self {
-            roots: authority.roots(),
+            roots,
             versions: rustls::ALL_VERSIONS.to_vec(),
             suites: None,
             groups: None,

@@ -6,6 +6,7 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE}
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
+use crate::base64;
 use crate::downstream::client_body::ClientBody;
 use crate::failure::Failure;
 
@@ -49,7 +50,7 @@ impl Upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
         if self == Self::Http2
-            && let Ok(key) = HeaderValue::from_str(&base64(random.to_be_bytes()))
+            && let Ok(key) = HeaderValue::from_str(&base64::encode(&random.to_be_bytes()))
         {
             headers.insert(SEC_WEBSOCKET_KEY, key);
         }
@@ -81,31 +82,9 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Sixteen bytes as a WebSocket key (RFC 6455, 4.1; RFC 4648, 4).
-fn base64(bytes: [u8; 16]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(24);
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let at = usize::try_from(bits >> (18 - 6 * digit) & 63).unwrap_or(0);
-            text.push(if digit <= group.len() { char::from(DIGITS[at]) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_base64() {
-        assert_eq!(base64(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!(base64([0; 16]), "AAAAAAAAAAAAAAAAAAAAAA==");
-        assert_eq!(base64([255; 16]), "/////////////////////w==");
-    }
 
     #[test]
     fn tokens_are_found_in_lists() {
