@@ -46,7 +46,8 @@ impl Drop for Demo {
         let _ = self.child.kill();
         let _ = self.child.wait();
         // A demo that is killed cannot tidy up.
-        if let Some(folder) = self.policy().ancestors().nth(2).filter(|folder| folder.starts_with(std::env::temp_dir())) {
+        if let Some(folder) = self.policy().ancestors().nth(2).filter(|folder| folder.starts_with(std::env::temp_dir()))
+        {
             let _ = std::fs::remove_dir_all(folder);
         }
     }

@@ -2,13 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use tidegate_tests::http3::{Http3, answer, quic_client, run, tls};
 use tidegate_tests::pki::Authority;
-use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually, shipped};
+use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually};
 
 /// The gateway's QUIC listener, with these lines in it, on the same port as the HTTP listener.
 fn with_quic(policy: Policy, lines: &str) -> Policy {
@@ -462,33 +461,4 @@ fn connections_leave_nothing_behind() {
             if now <= sockets { Ok(()) } else { Err(now) }
         });
     });
-}
-
-/// Runs the client on aioquic, if this machine has it; says so if not.
-fn aioquic(gateway: &Gateway, authority: &Authority, request: &[&str]) -> Option<serde_json::Value> {
-    let has = Command::new("python3").args(["-c", "import aioquic"]).output();
-    if !has.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: python3 has no aioquic (pip install aioquic), so that HTTP/3 was not tested with it");
-        return None;
-    }
-    gateway.write_file("ca.pem", authority.pem().as_bytes());
-    let script = shipped("tests/clients/http3.py");
-    let mut command = Command::new("python3");
-    command.arg(script).arg(gateway.port().to_string()).arg(gateway.folder().join("ca.pem")).args(request);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(serde_json::from_slice(&output.stdout).unwrap())
-}
-
-#[test]
-fn aioquic_is_served() {
-    let backend = Backend::start(Behaviour::Stream(3_000_000));
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
-    let Some(answer) = aioquic(&gateway, &authority, &["GET", "/"]) else { return };
-    assert_eq!(answer["headers"][0][0], serde_json::json!([":status", "200"]));
-    assert_eq!(answer["length"], 3_000_000);
-    backend.behave(Behaviour::Swallow);
-    let answer = aioquic(&gateway, &authority, &["POST", "/", "2000000"]).unwrap();
-    assert_eq!(answer["headers"][0][0], serde_json::json!([":status", "200"]));
-    assert_eq!(answer["length"], "2000000".len());
 }

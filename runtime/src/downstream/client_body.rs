@@ -40,14 +40,6 @@ impl ClientBody {
         }
     }
 
-    /// The stream that it comes on, if the connection has several.
-    pub fn into_stream(self) -> Option<h2::RecvStream> {
-        match self {
-            Self::Http2 { stream, .. } => Some(stream),
-            Self::Empty | Self::Http1(_) | Self::Http3(_) => None,
-        }
-    }
-
     /// The next part. `state` is told when a client that waits is to go on.
     pub fn poll(&mut self, state: &StreamState, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         match self {

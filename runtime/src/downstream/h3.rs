@@ -5,38 +5,27 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use h3::error::{Code, StreamError};
-use h3::server::{self, RequestResolver, RequestStream};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Body;
+use h3::error::Code;
+use h3::server::{self, RequestResolver};
 use quinn::crypto::rustls::HandshakeData;
 use tidegate_dsl::plan::Bind;
 use tidegate_engine::exchange::{Connection, Tls};
 
-use super::body::ResponseBody;
-use super::client_body::ClientBody;
 use super::connection::{Entry, canonical};
-use super::h3_body::Http3Body;
-use super::head::InEarlyData;
+use super::h3_stream::serve_stream;
 use super::state::{ConnectionState, Phase, StreamState};
-use crate::failure::Failure;
 use crate::limits;
-use crate::proxy::{self, Closed, fields};
-use crate::quic::transport::{Accepted, Send, Side, Stopped, Transport, var_int};
+use crate::quic::transport::{Side, Transport, var_int};
 use crate::worker::{Slot, Worker};
 
 type Http = server::Connection<Transport, Bytes>;
-type Resolver = RequestResolver<Transport, Bytes>;
-
-/// The request came in 0-RTT data: it may be a replay (RFC 8470, 5.1).
-const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
+pub(super) type Resolver = RequestResolver<Transport, Bytes>;
 
 /// Serves a connection to its end.
 pub async fn serve(quic: quinn::Connection, slot: Rc<Slot>, worker: Rc<Worker>) {
@@ -73,7 +62,7 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) -> Code {
     let transport = Transport::new(Rc::clone(quic), Rc::clone(&side), bytes.max(limits::QUIC_CONTROL_FRAME));
     own.stand_by(Phase::Unused);
     let mut builder = server::builder();
-    builder.max_field_section_size(bytes).send_grease(false);
+    builder.max_field_section_size(bytes).send_grease(false).enable_extended_connect(true);
     let Some(Ok(http)) = within_deadline(own, builder.build(transport)).await else { return Code::H3_NO_ERROR };
     let shared = Rc::new(Shared {
         connection: Rc::clone(connection),
@@ -109,7 +98,7 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) -> Code {
 }
 
 /// Waits, but not beyond the stream's deadline, nor the connection's end.
-async fn within_deadline<F: Future>(stream: &StreamState, future: F) -> Option<F::Output> {
+pub(super) async fn within_deadline<F: Future>(stream: &StreamState, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         stream.register(cx.waker());
@@ -234,7 +223,9 @@ impl ClientConnection<'_> {
         self.shared.active.set(self.shared.active.get() + 1);
         let stream = StreamState::enter(&self.shared.connection);
         let served = ServedStream { shared: Rc::clone(&self.shared), stream };
-        tokio::task::spawn_local(serve_stream(served, resolver, accepted));
+        tokio::task::spawn_local(
+            async move { served.note_end(serve_stream(&served.stream, resolver, accepted).await) },
+        );
     }
 }
 
@@ -242,6 +233,21 @@ impl ClientConnection<'_> {
 struct ServedStream {
     shared: Rc<Shared>,
     stream: Rc<StreamState>,
+}
+
+impl ServedStream {
+    /// Whether the client let the request finish.
+    fn note_end(&self, finished: bool) {
+        let resets = &self.shared.resets;
+        if finished {
+            resets.set(resets.get().saturating_sub(1));
+        } else {
+            resets.set(resets.get().saturating_add(1));
+            if resets.get() > limits::RESET_REQUESTS {
+                self.shared.wake();
+            }
+        }
+    }
 }
 
 impl Drop for ServedStream {
@@ -253,171 +259,4 @@ impl Drop for ServedStream {
             self.shared.wake();
         }
     }
-}
-
-/// The task of one request.
-async fn serve_stream(served: ServedStream, resolver: Resolver, Accepted { early, stopped }: Accepted) {
-    let stream = &served.stream;
-    stream.note_read();
-    // What is malformed, the library has refused (RFC 9114, 4.1.2).
-    let Some(Ok((request, both))) = within_deadline(stream, resolver.resolve_request()).await else { return };
-    let (sender, receiver) = both.split();
-    let mut answer = Answer { stream: sender, ends: Some(Code::H3_REQUEST_CANCELLED) };
-    let (mut head, ()) = request.into_parts();
-    let mut body = Http3Body::new(receiver, fields::content_length(&head.headers), waits(&head.headers));
-    if poll_fn(|cx| Poll::Ready(body.look(cx))).await.is_err() || has_connection_fields(&head.headers) {
-        answer.ends = Some(Code::H3_MESSAGE_ERROR);
-        return;
-    }
-    let head_only = head.method == Method::HEAD;
-    if early {
-        head.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
-        head.extensions.insert(InEarlyData);
-    }
-    let body = if body.is_end_stream() { ClientBody::Empty } else { ClientBody::Http3(Box::new(body)) };
-    let work = pin!(respond(Request::from_parts(head, body), head_only, stream, &mut answer));
-    let shared = &served.shared;
-    if unless_given_up(work, stopped).await {
-        shared.resets.set(shared.resets.get().saturating_sub(1));
-    } else {
-        shared.resets.set(shared.resets.get().saturating_add(1));
-        if shared.resets.get() > limits::RESET_REQUESTS {
-            shared.wake();
-        }
-    }
-}
-
-/// Does a request's work, unless the client gives the request up before: that drops the work, and so ends the request
-/// to the backend. Returns whether the client let it finish.
-async fn unless_given_up(mut work: Pin<&mut impl Future<Output = bool>>, mut stopped: Stopped) -> bool {
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(finished) => Poll::Ready(finished),
-        Poll::Pending => stopped.as_mut().poll(cx).map(|_| false),
-    })
-    .await
-}
-
-fn waits(headers: &HeaderMap) -> bool {
-    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// Whether there are fields that only HTTP/1 has, which makes a request malformed (RFC 9114, 4.2).
-fn has_connection_fields(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| match name.as_str() {
-        "keep-alive" | "proxy-connection" => true,
-        _ if *name == TE => headers.get_all(TE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers")),
-        _ => [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name),
-    })
-}
-
-/// The way of the answer to the client. Dropping it before the answer is whole resets the stream, so that what was sent
-/// is not taken for all.
-struct Answer {
-    stream: RequestStream<Send, Bytes>,
-    /// How the stream ends, if not well.
-    ends: Option<Code>,
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if let Some(code) = self.ends {
-            self.stream.stop_stream(code);
-        }
-    }
-}
-
-/// Has the request served, and sends the answer; false if the client is gone.
-async fn respond(request: Request<ClientBody>, head_only: bool, stream: &Rc<StreamState>, answer: &mut Answer) -> bool {
-    let mut served = pin!(proxy::serve(Rc::clone(stream), request));
-    let response = loop {
-        let polled = poll_fn(|cx| {
-            stream.register(cx.waker());
-            match served.as_mut().poll(cx) {
-                Poll::Ready(response) => Poll::Ready(Some(response)),
-                Poll::Pending if stream.take_continue() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        match polled.await {
-            Some(Ok(response)) => break response,
-            Some(Err(Closed)) => return true,
-            None => {
-                let mut interim = Response::new(());
-                *interim.status_mut() = StatusCode::CONTINUE;
-                if answer.stream.send_response(interim).await.is_err() {
-                    return false;
-                }
-            }
-        }
-    };
-    send(response, head_only, stream, answer).await.is_ok()
-}
-
-/// Sends an answer.
-///
-/// # Errors
-/// The client wants no more of it, or the connection is gone.
-async fn send(
-    response: Response<ResponseBody>,
-    head_only: bool,
-    stream: &Rc<StreamState>,
-    answer: &mut Answer,
-) -> Result<(), StreamError> {
-    let (mut head, body) = response.into_parts();
-    // It is about HTTP/1 connections.
-    head.headers.remove(CONNECTION);
-    if !head.headers.contains_key(DATE) {
-        head.headers.insert(DATE, stream.worker().http_date());
-    }
-    let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if !bodiless && let Some(length) = body.size_hint().exact() {
-        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
-    }
-    answer.stream.send_response(Response::from_parts(head, ())).await?;
-    let mut body = pin!(body);
-    while !bodiless && !body.is_end_stream() {
-        let frame = poll_fn(|cx| {
-            stream.register(cx.waker());
-            if stream.take_expired() {
-                stream.set_ending(Failure::UpstreamTimeout);
-                return Poll::Ready(Some(Err(())));
-            }
-            body.as_mut().poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| ())))
-        });
-        let Some(frame) = frame.await else { break };
-        let Ok(frame) = frame else {
-            answer.ends = Some(Code::H3_INTERNAL_ERROR);
-            return Ok(());
-        };
-        let sent = match frame.into_data() {
-            Ok(data) => written(stream, answer.stream.send_data(data)).await,
-            Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => written(stream, answer.stream.send_trailers(trailers)).await,
-                Err(_) => Some(Ok(())),
-            },
-        };
-        match sent {
-            Some(sent) => sent?,
-            None => return Ok(()),
-        }
-    }
-    answer.stream.finish().await?;
-    answer.ends = None;
-    Ok(())
-}
-
-/// Writes at the pace of the client, who may not be silent for longer than its time; nothing if it was.
-async fn written<T>(stream: &StreamState, writing: impl Future<Output = T>) -> Option<T> {
-    let mut writing = pin!(writing);
-    poll_fn(|cx| {
-        stream.register(cx.waker());
-        let polled = writing.as_mut().poll(cx);
-        stream.note_write(polled.is_pending());
-        if polled.is_pending() && stream.take_expired() {
-            stream.set_ending(Failure::ClientTimeout);
-            return Poll::Ready(None);
-        }
-        polled.map(Some)
-    })
-    .await
 }

@@ -56,6 +56,10 @@ fn check(
             if parts.headers.len() > usize::try_from(limits.headers).unwrap_or(usize::MAX) {
                 return Err(Failure::TooManyHeaders);
             }
+            // In HTTP/1.1, reading the head has seen to it.
+            if !fields::has_clear_length(&parts.headers) {
+                return Err(Failure::ClientBody);
+            }
             fields::join_cookies(&mut parts.headers);
             pseudo_authority(parts, known)?
         }

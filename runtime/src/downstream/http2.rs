@@ -322,7 +322,7 @@ async fn send(
     let Ok(sender) = respond.send_response(Response::from_parts(head, ()), ends) else { return false };
     if let Some(mut tunnel) = tunnel {
         drop(body);
-        if let Some(receiver) = tunnel.client.take() {
+        if let ClientBody::Http2 { stream: receiver, .. } = tunnel.take_client() {
             Box::pin(tunnel.run(StreamIo::new(sender, receiver), Bytes::new(), stream)).await;
         }
         return true;

@@ -5,6 +5,8 @@ pub mod client_body;
 pub mod connection;
 pub mod h3;
 pub mod h3_body;
+pub mod h3_io;
+pub mod h3_stream;
 pub mod head;
 pub mod http1;
 pub mod http2;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::client_body::ClientBody;
 use super::state::StreamState;
 use crate::failure::Failure;
 use crate::limits;
@@ -20,8 +21,8 @@ use crate::upstream::connect::Switched;
 pub struct Tunnel {
     /// The backend's side.
     pub upstream: Switched,
-    /// What comes from the client, if the rest of its connection goes on without it (RFC 8441).
-    pub client: Option<h2::RecvStream>,
+    /// What comes from the client, if the rest of its connection goes on without it (RFC 8441, RFC 9220).
+    pub client: ClientBody,
     /// Written at the end; nothing if the listener's requests are not logged.
     pub record: Option<Box<Record>>,
     /// How long both sides may be silent.
@@ -29,6 +30,11 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
+    /// What comes from the client.
+    pub fn take_client(&mut self) -> ClientBody {
+        std::mem::replace(&mut self.client, ClientBody::Empty)
+    }
+
     /// Moves bytes between the client and the backend until both have ended, one of them fails, nothing moves for too
     /// long, or the gateway goes down. `early` is what the client sent before it had the answer.
     pub async fn run<C>(self, client: C, early: Bytes, stream: &Rc<StreamState>)

@@ -97,6 +97,13 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     value.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }
 
+/// Whether it is clear how long the body is to be: one announcement at most, and that a number. Two could be read in two
+/// ways by two servers (RFC 9112, 6.3).
+pub(crate) fn has_clear_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    lengths.next().is_none() || lengths.next().is_none() && content_length(headers).is_some()
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "literals")]
 mod tests {
@@ -155,6 +162,11 @@ mod tests {
     fn lengths_are_digits() {
         assert_eq!(content_length(&headers(&[("content-length", "12")])), Some(12));
         assert_eq!(content_length(&headers(&[("content-length", "+12")])), None);
+        assert_eq!(content_length(&headers(&[("content-length", "")])), None);
         assert_eq!(content_length(&headers(&[])), None);
+        assert!(has_clear_length(&headers(&[])));
+        assert!(has_clear_length(&headers(&[("content-length", "12")])));
+        assert!(!has_clear_length(&headers(&[("content-length", "12, 12")])));
+        assert!(!has_clear_length(&headers(&[("content-length", "12"), ("content-length", "12")])));
     }
 }

@@ -302,7 +302,7 @@ impl Call<'_> {
             Source::Upstream(body) => ResponseBody::upstream(body, Rc::clone(self.state), record),
             Source::Tunnel(upstream, client) => {
                 let timeout = self.listener.tunnel_timeout;
-                self.state.set_tunnel(Tunnel { upstream, client: client.into_stream(), record, timeout });
+                self.state.set_tunnel(Tunnel { upstream, client, record, timeout });
                 ResponseBody::ours(bytes::Bytes::new(), Rc::clone(self.state), None)
             }
         };

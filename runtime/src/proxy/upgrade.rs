@@ -1,4 +1,4 @@
-//! WebSocket: the one switch of protocols that goes through (RFC 9110, 7.8; RFC 6455; RFC 8441).
+//! WebSocket: the one switch of protocols that goes through (RFC 9110, 7.8; RFC 6455; RFC 8441; RFC 9220).
 //!
 //! Others stay out: an upgrade to `h2c`, passed on blindly, would let requests go by the rules.
 
@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use crate::base64;
 use crate::downstream::client_body::ClientBody;
+use crate::downstream::head::InEarlyData;
 use crate::failure::Failure;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -27,10 +28,14 @@ pub(super) enum Upgrade {
 /// # Errors
 /// It asks for a protocol that is not carried.
 pub(super) fn wanted(parts: &mut Parts, body: &ClientBody) -> Result<Option<Upgrade>, Failure> {
-    if parts.version == Version::HTTP_2 {
+    if parts.version >= Version::HTTP_2 {
         let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() else { return Ok(None) };
         if protocol.as_str() != "websocket" {
             return Err(Failure::BadUpgrade);
+        }
+        if parts.extensions.get::<InEarlyData>().is_some() {
+            // What it asks for is a `GET`, and yet not safe: a replay would open a second one.
+            return Err(Failure::TooEarly);
         }
         parts.method = Method::GET;
         return Ok(Some(Upgrade::Http2));

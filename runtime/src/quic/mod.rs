@@ -11,5 +11,6 @@ pub mod config;
 pub mod frames;
 pub mod gquic;
 pub mod port;
+pub mod section;
 pub mod socket;
 pub mod transport;

@@ -12,7 +12,8 @@ use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::{ConnectionError, ReadError, StoppedError, VarInt, WriteError};
 
-use super::frames::Frames;
+use super::frames::{Broken, Frames};
+use super::section::Wrong;
 
 type Accepting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectionError>>>>;
 type Both = (quinn::SendStream, quinn::RecvStream);
@@ -35,6 +36,17 @@ pub struct Accepted {
     pub early: bool,
     /// When the client loses interest.
     pub stopped: Stopped,
+    /// What is found out as it is read.
+    pub notes: Rc<Notes>,
+}
+
+/// What both directions of a request's stream know of its field sections.
+#[derive(Default)]
+pub struct Notes {
+    /// One was malformed.
+    malformed: Cell<bool>,
+    /// The head names a protocol to switch to; it is in [`PROTOCOL`](super::section::PROTOCOL).
+    pub names_protocol: Cell<bool>,
 }
 
 impl Side {
@@ -66,8 +78,8 @@ impl Transport {
         Self { connection, side, longest, requests: None, incoming: None, opening: None }
     }
 
-    fn receive(&self, stream: quinn::RecvStream, frames: Frames) -> Receive {
-        Receive { stream, frames, connection: Rc::clone(&self.connection) }
+    fn receive(&self, stream: quinn::RecvStream, frames: Frames, notes: Rc<Notes>) -> Receive {
+        Receive { stream, frames, notes, connection: Rc::clone(&self.connection) }
     }
 }
 
@@ -93,7 +105,7 @@ impl quic::Connection<Bytes> for Transport {
             Box::pin(async move { connection.accept_uni().await })
         };
         let stream = ready!(poll_kept(&mut self.incoming, make, cx))?;
-        Poll::Ready(Ok(self.receive(stream, Frames::unidirectional(self.longest))))
+        Poll::Ready(Ok(self.receive(stream, Frames::unidirectional(self.longest), Rc::default())))
     }
 
     fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<Request, ConnectionErrorIncoming>> {
@@ -110,10 +122,11 @@ impl quic::Connection<Bytes> for Transport {
                 let _ = (send.reset(code), receive.stop(code));
                 continue;
             }
-            let accepted = Accepted { early: receive.is_0rtt(), stopped: Box::pin(send.stopped()) };
-            *self.side.accepted.borrow_mut() = Some(accepted);
-            let receive = self.receive(receive, Frames::request(self.longest));
-            return Poll::Ready(Ok(Request { send: Send::new(send), receive }));
+            let (early, stopped, notes) = (receive.is_0rtt(), Box::pin(send.stopped()), Rc::<Notes>::default());
+            let receive = self.receive(receive, Frames::request(self.longest), Rc::clone(&notes));
+            let send = Send::new(send, Rc::clone(&notes));
+            *self.side.accepted.borrow_mut() = Some(Accepted { early, stopped, notes });
+            return Poll::Ready(Ok(Request { send, receive }));
         }
     }
 
@@ -172,7 +185,7 @@ fn poll_open(
         Box::pin(async move { connection.open_uni().await })
     };
     poll_kept(opening, make, cx)
-        .map_ok(Send::new)
+        .map_ok(|stream| Send::new(stream, Rc::default()))
         .map_err(|connection_error| StreamErrorIncoming::ConnectionErrorIncoming { connection_error })
 }
 
@@ -239,10 +252,30 @@ impl quic::SendStream<Bytes> for Request {
 pub struct Receive {
     stream: quinn::RecvStream,
     frames: Frames,
+    notes: Rc<Notes>,
     connection: Rc<quinn::Connection>,
 }
 
 impl Receive {
+    /// Looks at bytes that have come; what may be passed on.
+    fn pass(&mut self, bytes: Bytes) -> Result<Bytes, StreamErrorIncoming> {
+        let passed = self.frames.pass(bytes).map_err(|broken| match broken {
+            Broken::TooLong => self.refuse(Code::H3_EXCESSIVE_LOAD, "a frame is too long"),
+            Broken::Push => self.refuse(Code::H3_STREAM_CREATION_ERROR, "a client opened a push stream"),
+            Broken::Section(Wrong::Undecodable) => {
+                self.refuse(Code::QPACK_DECOMPRESSION_FAILED, "a field section cannot be decoded")
+            }
+            Broken::Section(Wrong::Malformed) => {
+                // It ends this stream alone: the answer's direction is reset when it is dropped.
+                self.notes.malformed.set(true);
+                quic::RecvStream::stop_sending(self, Code::H3_MESSAGE_ERROR.value());
+                StreamErrorIncoming::Unknown("a field section is malformed".into())
+            }
+        })?;
+        self.notes.names_protocol.set(self.frames.names_protocol());
+        Ok(passed)
+    }
+
     /// The client broke the protocol in a way that the library does not see.
     fn refuse(&self, code: Code, reason: &'static str) -> StreamErrorIncoming {
         self.connection.close(var_int(code.value()), reason.as_bytes());
@@ -255,18 +288,22 @@ impl quic::RecvStream for Receive {
     type Buf = Bytes;
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        // Where the reading stands is in the stream, so that the future need not be kept.
-        let read = ready!(pin!(self.stream.read_chunk(usize::MAX, true)).poll(cx));
-        match read {
-            Ok(Some(chunk)) => match self.frames.pass(&chunk.bytes) {
-                Ok(()) => Poll::Ready(Ok(Some(chunk.bytes))),
-                Err(_) => Poll::Ready(Err(self.refuse(Code::H3_EXCESSIVE_LOAD, "a frame is too long"))),
-            },
-            Ok(None) if !self.frames.is_between_frames() => {
-                Poll::Ready(Err(self.refuse(Code::H3_FRAME_ERROR, "a stream ended within a frame")))
+        loop {
+            // Where the reading stands is in the stream, so that the future need not be kept.
+            let read = ready!(pin!(self.stream.read_chunk(usize::MAX, true)).poll(cx));
+            match read {
+                Ok(Some(chunk)) => {
+                    let passed = self.pass(chunk.bytes)?;
+                    if !passed.is_empty() {
+                        return Poll::Ready(Ok(Some(passed)));
+                    }
+                }
+                Ok(None) if !self.frames.is_between_frames() => {
+                    return Poll::Ready(Err(self.refuse(Code::H3_FRAME_ERROR, "a stream ended within a frame")));
+                }
+                Ok(None) => return Poll::Ready(Ok(None)),
+                Err(error) => return Poll::Ready(Err(of_read(error))),
             }
-            Ok(None) => Poll::Ready(Ok(None)),
-            Err(error) => Poll::Ready(Err(of_read(error))),
         }
     }
 
@@ -284,11 +321,22 @@ impl quic::RecvStream for Receive {
 pub struct Send {
     stream: quinn::SendStream,
     writing: Option<WriteBuf<Bytes>>,
+    notes: Rc<Notes>,
+    finished: bool,
 }
 
 impl Send {
-    const fn new(stream: quinn::SendStream) -> Self {
-        Self { stream, writing: None }
+    const fn new(stream: quinn::SendStream, notes: Rc<Notes>) -> Self {
+        Self { stream, writing: None, notes, finished: false }
+    }
+}
+
+impl Drop for Send {
+    fn drop(&mut self) {
+        // Without an answer, the client is told why there is none (RFC 9114, 4.1.2).
+        if self.notes.malformed.get() && !self.finished {
+            quic::SendStream::reset(self, Code::H3_MESSAGE_ERROR.value());
+        }
     }
 }
 
@@ -316,6 +364,7 @@ impl quic::SendStream<Bytes> for Send {
     }
 
     fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        self.finished = true;
         Poll::Ready(self.stream.finish().map_err(|error| StreamErrorIncoming::Unknown(Box::new(error))))
     }
 

@@ -1,0 +1,220 @@
+//! One request of an HTTP/3 connection (RFC 9114, 4.1): its head, its answer, and the tunnel that it may become.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h3::error::{Code, StreamError};
+use h3::server::RequestStream;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+
+use super::body::ResponseBody;
+use super::client_body::ClientBody;
+use super::h3::{Resolver, within_deadline};
+use super::h3_body::Http3Body;
+use super::h3_io::Http3Io;
+use super::head::InEarlyData;
+use super::state::StreamState;
+use super::tunnel::Tunnel;
+use crate::failure::Failure;
+use crate::proxy::{self, Closed, fields};
+use crate::quic::section;
+use crate::quic::transport::{Accepted, Send, Stopped};
+
+/// The request came in 0-RTT data: it may be a replay (RFC 8470, 5.1).
+const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
+
+/// Serves one request; false if the client gave it up.
+pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, accepted: Accepted) -> bool {
+    let Accepted { early, mut stopped, notes } = accepted;
+    stream.note_read();
+    // What is malformed was refused below (RFC 9114, 4.1.2), and cost the client as much as us.
+    let Some(Ok((request, both))) = within_deadline(stream, resolver.resolve_request()).await else { return false };
+    let (sender, receiver) = both.split();
+    let mut answer = Answer { stream: Some(sender), ends: Some(Code::H3_REQUEST_CANCELLED) };
+    let (mut head, ()) = request.into_parts();
+    let mut body = Http3Body::new(receiver, fields::content_length(&head.headers), waits(&head.headers));
+    if poll_fn(|cx| Poll::Ready(body.look(cx))).await.is_err() || has_connection_fields(&head.headers) {
+        answer.ends = Some(Code::H3_MESSAGE_ERROR);
+        return false;
+    }
+    let head_only = head.method == Method::HEAD;
+    if early {
+        head.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
+        head.extensions.insert(InEarlyData);
+    }
+    if notes.names_protocol.get()
+        && let Some(protocol) = head.headers.remove(section::PROTOCOL)
+    {
+        // A name that is no text is none that we carry.
+        head.extensions.insert(h2::ext::Protocol::from(protocol.to_str().unwrap_or_default()));
+    }
+    let body = if body.is_end_stream() { ClientBody::Empty } else { ClientBody::Http3(Box::new(body)) };
+    let worked = {
+        let work = pin!(respond(Request::from_parts(head, body), head_only, stream, &mut answer));
+        unless_given_up(work, &mut stopped).await
+    };
+    match worked {
+        Some(Ok(Some(mut tunnel))) => {
+            if let (ClientBody::Http3(body), Some(sender)) = (tunnel.take_client(), answer.stream.take()) {
+                Box::pin(tunnel.run(Http3Io::new(sender, *body, stopped), Bytes::new(), stream)).await;
+            }
+            true
+        }
+        Some(Ok(None)) => true,
+        Some(Err(_)) | None => false,
+    }
+}
+
+/// Does a request's work, unless the client gives the request up before: that drops the work, and so ends the request
+/// to the backend.
+async fn unless_given_up<T>(mut work: Pin<&mut impl Future<Output = T>>, stopped: &mut Stopped) -> Option<T> {
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => stopped.as_mut().poll(cx).map(|_| None),
+    })
+    .await
+}
+
+fn waits(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether there are fields that only HTTP/1 has, which makes a request malformed (RFC 9114, 4.2).
+fn has_connection_fields(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| match name.as_str() {
+        "keep-alive" | "proxy-connection" => true,
+        _ if *name == TE => headers.get_all(TE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers")),
+        _ => [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name),
+    })
+}
+
+/// The way of the answer to the client. Dropping it before the answer is whole resets the stream, so that what was sent
+/// is not taken for all.
+struct Answer {
+    /// Nothing once the stream has become a tunnel.
+    stream: Option<RequestStream<Send, Bytes>>,
+    /// How the stream ends, if not well.
+    ends: Option<Code>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let (Some(code), Some(stream)) = (self.ends, &mut self.stream) {
+            stream.stop_stream(code);
+        }
+    }
+}
+
+/// Has the request served, and sends the answer; returns what the stream becomes, if it goes on after it.
+///
+/// # Errors
+/// The client wants no more of it, or the connection is gone.
+async fn respond(
+    request: Request<ClientBody>,
+    head_only: bool,
+    stream: &Rc<StreamState>,
+    answer: &mut Answer,
+) -> Result<Option<Tunnel>, StreamError> {
+    let Some(sender) = &mut answer.stream else { return Ok(None) };
+    let mut served = pin!(proxy::serve(Rc::clone(stream), request));
+    let response = loop {
+        let polled = poll_fn(|cx| {
+            stream.register(cx.waker());
+            match served.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending if stream.take_continue() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        match polled.await {
+            Some(Ok(response)) => break response,
+            Some(Err(Closed)) => return Ok(None),
+            None => {
+                let mut interim = Response::new(());
+                *interim.status_mut() = StatusCode::CONTINUE;
+                sender.send_response(interim).await?;
+            }
+        }
+    };
+    let (mut head, body) = response.into_parts();
+    // It is about HTTP/1 connections.
+    head.headers.remove(CONNECTION);
+    if !head.headers.contains_key(DATE) {
+        head.headers.insert(DATE, stream.worker().http_date());
+    }
+    if let Some(tunnel) = stream.take_tunnel() {
+        sender.send_response(Response::from_parts(head, ())).await?;
+        answer.ends = None;
+        return Ok(Some(tunnel));
+    }
+    let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !bodiless && let Some(length) = body.size_hint().exact() {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    sender.send_response(Response::from_parts(head, ())).await?;
+    if !bodiless && let Err(code) = send_body(body, stream, sender).await? {
+        answer.ends = code.or(answer.ends);
+        return Ok(None);
+    }
+    sender.finish().await?;
+    answer.ends = None;
+    Ok(None)
+}
+
+/// Sends an answer's body, at the pace of the client. If it ends before its time, and not because of the client, the
+/// inner error says with which code, if there is one for it.
+///
+/// # Errors
+/// The client wants no more of it, or the connection is gone.
+async fn send_body(
+    body: ResponseBody,
+    stream: &Rc<StreamState>,
+    sender: &mut RequestStream<Send, Bytes>,
+) -> Result<Result<(), Option<Code>>, StreamError> {
+    let mut body = pin!(body);
+    while !body.is_end_stream() {
+        let frame = poll_fn(|cx| {
+            stream.register(cx.waker());
+            if stream.take_expired() {
+                stream.set_ending(Failure::UpstreamTimeout);
+                return Poll::Ready(Some(Err(())));
+            }
+            body.as_mut().poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| ())))
+        });
+        let Some(frame) = frame.await else { break };
+        let Ok(frame) = frame else { return Ok(Err(Some(Code::H3_INTERNAL_ERROR))) };
+        let sent = match frame.into_data() {
+            Ok(data) => written(stream, sender.send_data(data)).await,
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) => written(stream, sender.send_trailers(trailers)).await,
+                Err(_) => Some(Ok(())),
+            },
+        };
+        match sent {
+            Some(sent) => sent?,
+            None => return Ok(Err(None)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Writes at the pace of the client, who may not be silent for longer than its time; nothing if it was.
+async fn written<T>(stream: &StreamState, writing: impl Future<Output = T>) -> Option<T> {
+    let mut writing = pin!(writing);
+    poll_fn(|cx| {
+        stream.register(cx.waker());
+        let polled = writing.as_mut().poll(cx);
+        stream.note_write(polled.is_pending());
+        if polled.is_pending() && stream.take_expired() {
+            stream.set_ending(Failure::ClientTimeout);
+            return Poll::Ready(None);
+        }
+        polled.map(Some)
+    })
+    .await
+}
