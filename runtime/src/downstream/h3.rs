@@ -19,6 +19,7 @@ use tidegate_engine::exchange::{Connection, Tls};
 
 use super::connection::{Entry, canonical};
 use super::h3_stream::serve_stream;
+use super::resets::Resets;
 use super::state::{ConnectionState, Phase, StreamState};
 use crate::limits;
 use crate::quic::transport::{Side, Transport, var_int};
@@ -67,7 +68,7 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) -> Code {
     let shared = Rc::new(Shared {
         connection: Rc::clone(connection),
         active: Cell::new(0),
-        resets: Cell::new(0),
+        resets: Resets::new(connection.worker.now_ms()),
         waker: RefCell::new(None),
     });
     let mut client = ClientConnection { http, quic, own, shared, side, told: false, acknowledged: 0 };
@@ -127,8 +128,7 @@ struct Shared {
     connection: Rc<ConnectionState>,
     /// Requests whose tasks have not ended.
     active: Cell<usize>,
-    /// Requests that the client gave up, less those that it let finish.
-    resets: Cell<u32>,
+    resets: Resets,
     /// The connection's task.
     waker: RefCell<Option<Waker>>,
 }
@@ -183,7 +183,7 @@ impl ClientConnection<'_> {
             if own.take_expired() {
                 return Poll::Ready(Event::Deadline);
             }
-            if shared.resets.get() > limits::RESET_REQUESTS {
+            if shared.resets.are_too_many() {
                 return Poll::Ready(Event::Flood);
             }
             match accept.as_mut().poll(cx) {
@@ -238,14 +238,11 @@ struct ServedStream {
 impl ServedStream {
     /// Whether the client let the request finish.
     fn note_end(&self, finished: bool) {
-        let resets = &self.shared.resets;
+        let (resets, now_ms) = (&self.shared.resets, self.stream.worker().now_ms());
         if finished {
-            resets.set(resets.get().saturating_sub(1));
-        } else {
-            resets.set(resets.get().saturating_add(1));
-            if resets.get() > limits::RESET_REQUESTS {
-                self.shared.wake();
-            }
+            resets.count_finished();
+        } else if resets.count_reset(now_ms) {
+            self.shared.wake();
         }
     }
 }

@@ -18,10 +18,10 @@ use super::h3::{Resolver, within_deadline};
 use super::h3_body::Http3Body;
 use super::h3_io::Http3Io;
 use super::head::InEarlyData;
-use super::state::StreamState;
+use super::state::{Phase, StreamState};
 use super::tunnel::Tunnel;
 use crate::failure::Failure;
-use crate::proxy::{self, Closed, fields};
+use crate::proxy::{self, Closed, fields, grpc};
 use crate::quic::section;
 use crate::quic::transport::{Accepted, Send, Stopped};
 
@@ -152,22 +152,35 @@ async fn respond(
         answer.ends = None;
         return Ok(Some(tunnel));
     }
-    let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if !bodiless && let Some(length) = body.size_hint().exact() {
+    let lengthless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !lengthless
+        && let Some(length) = body.size_hint().exact()
+        // A backend's answer to HEAD has no body here, whatever it would have in answer to GET.
+        && (length > 0 || !head_only)
+    {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
+    // With an announced length, less would be malformed (RFC 9114, 4.1.2).
+    let grpc = head.extensions.get::<grpc::Answer>().is_some() && !head.headers.contains_key(CONTENT_LENGTH);
     sender.send_response(Response::from_parts(head, ())).await?;
-    if !bodiless && let Err(code) = send_body(body, stream, sender).await? {
-        answer.ends = code.or(answer.ends);
-        return Ok(None);
+    if !lengthless
+        && !head_only
+        && let Err((failure, code)) = send_body(body, stream, sender).await?
+    {
+        if !grpc || failure == Failure::ClientTimeout {
+            answer.ends = Some(code);
+            return Ok(None);
+        }
+        // Clients of gRPC look for a status there.
+        sender.send_trailers(grpc::trailers(failure)).await?;
     }
     sender.finish().await?;
     answer.ends = None;
     Ok(None)
 }
 
-/// Sends an answer's body, at the pace of the client. If it ends before its time, and not because of the client, the
-/// inner error says with which code, if there is one for it.
+/// Sends an answer's body, at the pace of the client. The inner error says why it ended before its time, and with which
+/// code that is said to the client.
 ///
 /// # Errors
 /// The client wants no more of it, or the connection is gone.
@@ -175,7 +188,7 @@ async fn send_body(
     body: ResponseBody,
     stream: &Rc<StreamState>,
     sender: &mut RequestStream<Send, Bytes>,
-) -> Result<Result<(), Option<Code>>, StreamError> {
+) -> Result<Result<(), (Failure, Code)>, StreamError> {
     let mut body = pin!(body);
     while !body.is_end_stream() {
         let frame = poll_fn(|cx| {
@@ -187,7 +200,13 @@ async fn send_body(
             body.as_mut().poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| ())))
         });
         let Some(frame) = frame.await else { break };
-        let Ok(frame) = frame else { return Ok(Err(Some(Code::H3_INTERNAL_ERROR))) };
+        let Ok(frame) = frame else {
+            return Ok(Err((stream.ending().unwrap_or(Failure::UpstreamBody), Code::H3_INTERNAL_ERROR)));
+        };
+        // The body's end is not the answer's: some of it still waits for the client.
+        if stream.phase() == Phase::Idle {
+            stream.begin_answer();
+        }
         let sent = match frame.into_data() {
             Ok(data) => written(stream, sender.send_data(data)).await,
             Err(frame) => match frame.into_trailers() {
@@ -197,7 +216,7 @@ async fn send_body(
         };
         match sent {
             Some(sent) => sent?,
-            None => return Ok(Err(None)),
+            None => return Ok(Err((Failure::ClientTimeout, Code::H3_REQUEST_CANCELLED))),
         }
     }
     Ok(Ok(()))

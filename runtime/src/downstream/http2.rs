@@ -20,6 +20,7 @@ use tidegate_dsl::plan::ListenerLimits;
 use super::body::ResponseBody;
 use super::client_body::ClientBody;
 use super::io::{ClientIo, ClientStream};
+use super::resets::Resets;
 use super::state::{ConnectionState, Phase, StreamState};
 use super::stream_io::StreamIo;
 use crate::failure::Failure;
@@ -42,8 +43,7 @@ where
     let shared = Rc::new(Shared {
         connection: Rc::clone(connection),
         active: Cell::new(0),
-        resets: Cell::new(0),
-        forgiven_ms: Cell::new(connection.worker.now_ms()),
+        resets: Resets::new(connection.worker.now_ms()),
         waker: RefCell::new(None),
     });
     ClientConnection { http, own, shared, ending: Ending::No }.await;
@@ -83,33 +83,12 @@ struct Shared {
     connection: Rc<ConnectionState>,
     /// Requests whose tasks have not ended.
     active: Cell<usize>,
-    /// Requests that the client gave up, less those that it let finish and those that time has forgiven.
-    resets: Cell<u32>,
-    /// Until when time has forgiven them.
-    forgiven_ms: Cell<u64>,
+    resets: Resets,
     /// The connection's task.
     waker: RefCell<Option<Waker>>,
 }
 
 impl Shared {
-    /// The client let a request finish.
-    fn count_finished(&self) {
-        self.resets.set(self.resets.get().saturating_sub(1));
-    }
-
-    /// The client gave a request up. Too many at once end the connection.
-    fn count_reset(&self) {
-        let every = u64::try_from(limits::RESET_FORGIVEN.as_millis()).unwrap_or(u64::MAX);
-        let since = self.connection.worker.now_ms().saturating_sub(self.forgiven_ms.get());
-        let forgiven = since / every;
-        self.forgiven_ms.set(self.forgiven_ms.get() + forgiven * every);
-        let left = self.resets.get().saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
-        self.resets.set(left.saturating_add(1));
-        if self.resets.get() > limits::RESET_REQUESTS {
-            self.wake();
-        }
-    }
-
     /// Wakes the connection's task: there is something to see.
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
@@ -151,7 +130,7 @@ where
         if this.shared.connection.is_aborted() || this.give_up() {
             return Poll::Ready(());
         }
-        if this.shared.resets.get() > limits::RESET_REQUESTS {
+        if this.shared.resets.are_too_many() {
             this.end_with(Reason::ENHANCE_YOUR_CALM);
         }
         if this.accept(cx).is_ready() {
@@ -262,9 +241,9 @@ async fn serve_stream(served: ServedStream, request: Request<RecvStream>, mut re
         None => false,
     };
     if taken {
-        shared.count_finished();
-    } else {
-        shared.count_reset();
+        shared.resets.count_finished();
+    } else if shared.resets.count_reset(stream.worker().now_ms()) {
+        shared.wake();
     }
 }
 
