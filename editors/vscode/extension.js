@@ -10,7 +10,11 @@ exports.activate = () => {
         "tidegate",
         "Tidegate",
         { command, args: ["lsp"] },
-        { documentSelector: [{ language: "tidegate" }] },
+        {
+            documentSelector: [{ language: "tidegate" }],
+            // What policies are made of may change without the editor.
+            synchronize: { fileEvents: workspace.createFileSystemWatcher("**/*.{gate,pem,key,ocsp,wasm}") },
+        },
     );
     return client.start();
 };

@@ -104,6 +104,14 @@ impl Editor {
         said["params"]["diagnostics"].as_array().cloned().unwrap_or_default()
     }
 
+    /// What was underlined in a document next, if that has come already.
+    pub fn said(&mut self, uri: &str) -> Option<Vec<Value>> {
+        let told =
+            |message: &Value| message["method"] == "textDocument/publishDiagnostics" && message["params"]["uri"] == uri;
+        let at = self.early.iter().position(told)?;
+        self.early.remove(at)["params"]["diagnostics"].as_array().cloned()
+    }
+
     /// Sends bytes as a message.
     ///
     /// # Panics
@@ -112,6 +120,24 @@ impl Editor {
         let input = self.input.as_mut().expect("an open input");
         write!(input, "Content-Length: {}\r\n\r\n{body}", body.len()).expect("the server reads");
         input.flush().expect("the server reads");
+    }
+
+    /// Sends bytes as they are, which may be no message.
+    ///
+    /// # Panics
+    /// The server does not read.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        let input = self.input.as_mut().expect("an open input");
+        input.write_all(bytes).and_then(|()| input.flush()).expect("the server reads");
+    }
+
+    /// Waits for the answer to what is no message: its code.
+    ///
+    /// # Panics
+    /// None comes.
+    pub fn refused(&mut self) -> Value {
+        let refusal = self.wait("a refusal", |message| message["id"].is_null() && message["error"].is_object());
+        refusal["error"]["code"].clone()
     }
 
     /// Says no more, and waits for the server's end: its exit status, and what it said on standard error.

@@ -188,10 +188,73 @@ fn an_editor_that_leaves_rudely_is_told_by_the_exit_status() {
     assert_eq!(editor.end().0, Some(1), "`exit` without `shutdown`");
     assert_eq!(Editor::start(folder.path()).end().0, Some(1), "end of input without `exit`");
     assert_eq!(Editor::start_rudely(folder.path()).end().0, Some(1), "end of input without a word");
+}
+
+/// What is no message is refused, and what follows is answered; only where a message begins must be clear.
+#[test]
+fn broken_messages_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = uri(&folder.path().join("policy.gate"));
     let mut editor = Editor::start(folder.path());
-    editor.send("no JSON");
+    for (broken, code) in
+        [("no JSON", -32700), ("", -32700), ("{\"a\":", -32700), ("[]", -32600), ("{\"a\":1}", -32600)]
+    {
+        editor.send(broken);
+        assert_eq!(editor.refused(), code, "{broken}");
+    }
+    // Notifications without what they need are passed over.
+    editor.tell("textDocument/didOpen", &Value::Null);
+    editor.tell("textDocument/didChange", &json!({ "textDocument": { "uri": uri }, "contentChanges": [] }));
+    editor.open(&uri, POLICY);
+    assert_eq!(editor.underlined(&uri).len(), 2);
+    editor.send_raw(b"Content-Length: soon\r\n\r\n");
     let (status, said) = editor.end();
     assert!(status == Some(1) && said.contains("cannot be read"), "{status:?}: {said}");
+}
+
+/// A document larger than a policy may be, one of very many rules, one of very deep blocks: each is answered.
+#[test]
+fn documents_beyond_every_bound_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = uri(&folder.path().join("policy.gate"));
+    let mut editor = Editor::start(folder.path());
+    let head = "tidegate 1\nserver-group web { server 127.0.0.1:8081 }\nlistener http main { port 80; rules main; }\n";
+    let rules: String =
+        (0..5000).map(|at| format!("rule r{at} {{ when host is \"h{at}.example\"; forward web; }}\n")).collect();
+    let many = format!("{head}rules main {{\n{rules}otherwise {{ forward wbe; }}\n}}\n");
+    let large = format!("{head}{}", "# A comment.\n".repeat(400_000));
+    let deep = format!("{head}rules main {{ rule a {{ when {}", "any { ".repeat(10_000));
+    for (text, code) in [(&many, "E0301"), (&large, "E0108"), (&deep, "E0107")] {
+        editor.open(&uri, text);
+        let said = editor.underlined(&uri);
+        assert!(said.iter().any(|said| said["code"] == code), "{code}: {said:?}");
+        let end = json!({ "textDocument": { "uri": uri }, "position": { "line": 2_000_000_000, "character": 2_000_000_000 } });
+        for method in ["textDocument/completion", "textDocument/hover", "textDocument/definition"] {
+            editor.ask(method, &end);
+        }
+    }
+    editor.open(&uri, head.replace("rules main", "forward web").as_str());
+    assert_eq!(editor.underlined(&uri), [] as [Value; 0]);
+}
+
+/// Faster typing than anyone's: what counts at the end is the last text.
+#[test]
+fn the_last_of_many_edits_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = uri(&folder.path().join("policy.gate"));
+    let mut editor = Editor::start(folder.path());
+    let mended = POLICY.replace("wbe", "web").replace("prot", "port");
+    editor.open(&uri, POLICY);
+    let cuts = (0..mended.len()).filter(|at| mended.is_char_boundary(*at));
+    for at in cuts {
+        editor.change(&uri, &mended[..at]);
+    }
+    editor.change(&uri, &mended);
+    let hover = editor.ask("textDocument/hover", &at(&uri, &mended, "rules site"));
+    assert!(hover["contents"]["value"].as_str().unwrap().contains("the rules that decide"), "{hover}");
+    // All that was said of earlier texts has come before that answer.
+    let said = std::iter::from_fn(|| editor.said(&uri)).last().unwrap();
+    assert_eq!(said, [] as [Value; 0]);
 }
 
 #[test]

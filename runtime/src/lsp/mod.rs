@@ -9,6 +9,7 @@ mod answers;
 mod diagnostics;
 mod files;
 mod session;
+mod stdio;
 mod text;
 
 use std::collections::BTreeMap;
@@ -16,8 +17,8 @@ use std::path::PathBuf;
 
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response};
 use lsp_types::notification::{
-    DidChangeTextDocument, DidCloseTextDocument, DidOpenTextDocument, DidSaveTextDocument, Exit, Notification as _,
-    PublishDiagnostics,
+    DidChangeTextDocument, DidChangeWatchedFiles, DidCloseTextDocument, DidOpenTextDocument, DidSaveTextDocument, Exit,
+    Notification as _, PublishDiagnostics,
 };
 use lsp_types::request::{
     CodeActionRequest, Completion, DocumentSymbolRequest, Formatting, GotoDefinition, HoverRequest, Request as _,
@@ -40,7 +41,7 @@ use crate::cli::{Failed, host};
 /// The editor left without a word, or said something that is no message.
 pub(crate) fn run() -> Result<(), Failed> {
     let host = host()?;
-    let (connection, threads) = Connection::stdio();
+    let (connection, threads) = stdio::connect();
     let served = serve(connection, Session::new(host));
     // The reader knows why there are no more messages.
     threads.join().map_err(|error| Failed::Because(format!("what the editor said cannot be read: {error}")))?;
@@ -144,7 +145,7 @@ impl Server {
                 }
             }
             // A file was written: what includes it may mean something else now.
-            DidSaveTextDocument::METHOD => self.session.stale = true,
+            DidSaveTextDocument::METHOD | DidChangeWatchedFiles::METHOD => self.session.stale = true,
             _ => {}
         }
     }
