@@ -1,7 +1,8 @@
 //! What helps those who write policies: `help`, `test`, `completion`, and a command line that is wrong.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -81,6 +82,41 @@ fn a_test_that_fails_says_why() {
     // Why: as `explain` would say it.
     assert!(said.contains("when path under \"/admin\"") && said.contains("/administration"), "{said}");
     assert_eq!(tool.run(&["test", "good.gate", "bad.gate"]).status, Some(1));
+}
+
+/// The page of commands has a chapter for each, with each of its flags, and a flag that is there no more has left it.
+#[test]
+fn the_page_of_commands_is_true() {
+    let page = std::fs::read_to_string(workspace().join("docs/commands.md")).unwrap();
+    let chapter = |command: &str| {
+        let (_, behind) =
+            page.split_once(&format!("\n## `{command}`\n")).unwrap_or_else(|| panic!("no chapter `{command}`"));
+        behind.split("\n## ").next().unwrap().to_owned()
+    };
+    let flags = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        words.filter(|word| word.starts_with("--") && word.len() > 3).map(str::to_owned).collect()
+    };
+    let tool = Tool::new();
+    let listed = tool.run(&["help"]).stdout;
+    let (_, listed) = listed.split_once("Commands:\n").unwrap();
+    let commands: Vec<&str> =
+        listed.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() >= 11, "{commands:?}");
+    for command in commands {
+        let mut taken = flags(&tool.run(&[command, "--help"]).stdout);
+        taken.remove("--help");
+        let told: BTreeSet<String> =
+            chapter(command).lines().filter(|line| line.starts_with("| `")).flat_map(flags_of_row).collect();
+        assert_eq!(told, taken, "the flags of `{command}`");
+    }
+}
+
+/// The flags in the first cell of a row.
+fn flags_of_row(row: &str) -> Vec<String> {
+    let cell = row.split(" | ").next().unwrap();
+    let words = cell.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    words.filter(|word| word.starts_with("--")).map(str::to_owned).collect()
 }
 
 /// A listener of TLS, and one of QUIC: requests come to them as to a gateway that serves.
