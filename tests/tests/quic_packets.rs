@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use tidegate_tests::http3::{Http3, address, quic_client, run, tls};
@@ -22,7 +22,12 @@ fn start(backend: &Backend) -> (Gateway, Authority) {
 }
 
 fn socket(port: u16) -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket_at([127, 0, 0, 1], port)
+}
+
+/// With this address, which the loopback device has like all its neighbours.
+fn socket_at(address_of_client: [u8; 4], port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::from(address_of_client), 0)).unwrap();
     socket.connect(address(port)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
@@ -136,7 +141,8 @@ fn a_flood_of_first_packets_costs_bounded_memory_and_others_are_served() {
         assert_eq!(client.get("/").await.status, 200);
     });
     let before = gateway.usage().resident;
-    let sockets: Vec<_> = (0..8).map(|_| socket(gateway.port())).collect();
+    // Addresses that nobody answers from, as far as the gateway can tell.
+    let sockets: Vec<_> = (2..66).map(|number| socket_at([127, 0, 0, number], gateway.port())).collect();
     for socket in &sockets {
         socket.set_nonblocking(true).unwrap();
     }
