@@ -209,3 +209,26 @@ fn grpc_is_carried_from_http3_to_a_backend_of_http2() {
         assert_eq!((refused.status, status(&refused).as_deref()), (200, Some("7")), "{refused:?}");
     });
 }
+
+#[test]
+fn requests_that_are_begun_to_be_given_up_end_the_connection() {
+    const MORE_THAN_ENOUGH: usize = 3000;
+    let backend = Backend::start(Behaviour::StallBeforeHead);
+    let (gateway, authority) = start(Policy::to(&backend).rule("ours", "when path is \"/ours\"\nrespond 299"), "");
+    run(async {
+        let mut other = Http3::connect(gateway.port(), &authority).await;
+        let mut client = Http3::connect(gateway.port(), &authority).await;
+        for _ in 0..MORE_THAN_ENOUGH {
+            let Ok(mut stream) = client.begin("GET", "/", &[]).await else { break };
+            stream.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
+            stream.stop_sending(h3::error::Code::H3_REQUEST_CANCELLED);
+        }
+        let closed = tokio::time::timeout(PATIENCE, client.quic.closed()).await.unwrap();
+        // H3_EXCESSIVE_LOAD (RFC 9114, 8.1).
+        assert!(
+            matches!(&closed, quinn::ConnectionError::ApplicationClosed(close) if close.error_code == 0x107_u32.into()),
+            "{closed:?}"
+        );
+        assert_eq!(other.get("/ours").await.status, 299);
+    });
+}

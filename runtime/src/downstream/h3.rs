@@ -36,8 +36,13 @@ pub async fn serve(quic: quinn::Connection, slot: Rc<Slot>, worker: Rc<Worker>) 
     let (peer, local) = (canonical(quic.remote_address()), canonical(local(&quic, slot.place.bind)));
     let info = Arc::new(Connection { peer, local, listener, tls: Some(tls) });
     let entry = Entry::new(Rc::new(ConnectionState::new(info, slot, worker)));
-    let code = run(&quic, &entry.stream).await;
-    quic.close(var_int(code.value()), b"");
+    run(&quic, &entry.stream).await;
+    close(&quic, Code::H3_NO_ERROR, b"");
+}
+
+/// Tells the client why. What was said first counts: also the library says something when it is dropped.
+fn close(quic: &quinn::Connection, code: Code, reason: &[u8]) {
+    quic.close(var_int(code.value()), reason);
 }
 
 /// The server name that the client asked for.
@@ -54,17 +59,17 @@ fn local(quic: &quinn::Connection, bind: Bind) -> SocketAddr {
     SocketAddr::new(quic.local_ip().unwrap_or(bound), bind.port())
 }
 
-/// Serves requests until there are to be no more; returns what to tell the client.
-async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) -> Code {
+/// Serves requests until there are to be no more.
+async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
     let connection = &own.connection;
     let bytes = connection.slot.with_listener(&connection.worker, |listener, _| listener.limits.header_bytes);
-    let Some(bytes) = bytes else { return Code::H3_NO_ERROR };
+    let Some(bytes) = bytes else { return };
     let side = Rc::new(Side::default());
     let transport = Transport::new(Rc::clone(quic), Rc::clone(&side), bytes.max(limits::QUIC_CONTROL_FRAME));
     own.stand_by(Phase::Unused);
     let mut builder = server::builder();
     builder.max_field_section_size(bytes).send_grease(false).enable_extended_connect(true);
-    let Some(Ok(http)) = within_deadline(own, builder.build(transport)).await else { return Code::H3_NO_ERROR };
+    let Some(Ok(http)) = within_deadline(own, builder.build(transport)).await else { return };
     let shared = Rc::new(Shared {
         connection: Rc::clone(connection),
         active: Cell::new(0),
@@ -77,7 +82,7 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) -> Code {
             Event::Request(resolver) => client.begin(*resolver),
             Event::Deadline => {
                 if client.is_idle() {
-                    return Code::H3_NO_ERROR;
+                    return;
                 }
             }
             Event::Finish => {
@@ -85,15 +90,14 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) -> Code {
                 client.side.refuse();
                 // Requests up to the next one were taken, which is none, because it would be refused.
                 if client.http.shutdown(1).await.is_err() {
-                    return Code::H3_NO_ERROR;
+                    return;
                 }
             }
             Event::Finished => {
-                linger(quic).await;
-                return Code::H3_NO_ERROR;
+                return linger(quic).await;
             }
-            Event::Flood => return Code::H3_EXCESSIVE_LOAD,
-            Event::Over => return Code::H3_NO_ERROR,
+            Event::Flood => return close(quic, Code::H3_EXCESSIVE_LOAD, b"too many requests were given up"),
+            Event::Over => return,
         }
     }
 }
