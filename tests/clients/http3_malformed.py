@@ -119,15 +119,17 @@ async def one_each(port, authority, report):
     def endless_number(client):
         client.raw(client.quic.get_next_available_stream_id(), frame(1, b"\x00\x00" + b"\xff" * 40), end=True)
 
-    await ended("data before the head", two_heads_of_data)
-    await ended("settings on a request", settings_on_a_request)
-    await ended("second settings", second_settings)
-    await ended("data on the control stream", data_on_control)
-    await ended("end of the control stream", closed_control)
-    await ended("second control stream", second_control)
-    await ended("push stream", a_push)
-    await ended("entry of a table that nobody keeps", dynamic_table)
-    await ended("number without an end", endless_number)
+    await asyncio.gather(
+        ended("data before the head", two_heads_of_data),
+        ended("settings on a request", settings_on_a_request),
+        ended("second settings", second_settings),
+        ended("data on the control stream", data_on_control),
+        ended("end of the control stream", closed_control),
+        ended("second control stream", second_control),
+        ended("push stream", a_push),
+        ended("entry of a table that nobody keeps", dynamic_table),
+        ended("number without an end", endless_number),
+    )
 
 
 async def harmless(port, authority, report):

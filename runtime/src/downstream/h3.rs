@@ -2,13 +2,12 @@
 //!
 //! The `h3` crate speaks the protocol, over streams of ours (see [`crate::quic::transport`]) that see what it does not.
 
-use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 use bytes::Bytes;
 use h3::error::Code;
@@ -19,7 +18,7 @@ use tidegate_engine::exchange::{Connection, Tls};
 
 use super::connection::{Entry, canonical};
 use super::h3_stream::serve_stream;
-use super::resets::Resets;
+use super::requests::Requests;
 use super::state::{ConnectionState, Phase, StreamState};
 use crate::limits;
 use crate::quic::transport::{Side, Transport, var_int};
@@ -70,13 +69,8 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
     let mut builder = server::builder();
     builder.max_field_section_size(bytes).send_grease(false).enable_extended_connect(true);
     let Some(Ok(http)) = within_deadline(own, builder.build(transport)).await else { return };
-    let shared = Rc::new(Shared {
-        connection: Rc::clone(connection),
-        active: Cell::new(0),
-        resets: Resets::new(connection.worker.now_ms()),
-        waker: RefCell::new(None),
-    });
-    let mut client = ClientConnection { http, quic, own, shared, side, told: false, acknowledged: 0 };
+    let requests = Requests::new(connection);
+    let mut client = ClientConnection { http, quic, own, requests, side, told: false, acknowledged: 0 };
     loop {
         match client.next().await {
             Event::Request(resolver) => client.begin(*resolver),
@@ -127,24 +121,6 @@ async fn linger(quic: &quinn::Connection) {
     }
 }
 
-/// What the connection's task and those of its requests share.
-struct Shared {
-    connection: Rc<ConnectionState>,
-    /// Requests whose tasks have not ended.
-    active: Cell<usize>,
-    resets: Resets,
-    /// The connection's task.
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Shared {
-    fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-}
-
 /// What a connection's task waits for.
 enum Event {
     /// A request begins.
@@ -165,7 +141,7 @@ struct ClientConnection<'c> {
     http: Http,
     quic: &'c quinn::Connection,
     own: &'c Rc<StreamState>,
-    shared: Rc<Shared>,
+    requests: Rc<Requests>,
     side: Rc<Side>,
     /// The client knows that it is to begin no more requests.
     told: bool,
@@ -175,19 +151,18 @@ struct ClientConnection<'c> {
 
 impl ClientConnection<'_> {
     async fn next(&mut self) -> Event {
-        let Self { http, own, shared, told, .. } = self;
+        let Self { http, own, requests, told, .. } = self;
         let mut accept = pin!(http.accept());
         poll_fn(|cx| {
             own.register(cx.waker());
-            shared.connection.register(cx.waker());
-            shared.waker.borrow_mut().get_or_insert_with(|| cx.waker().clone());
-            if shared.connection.is_aborted() {
+            requests.register(cx.waker());
+            if requests.connection.is_aborted() {
                 return Poll::Ready(Event::Over);
             }
             if own.take_expired() {
                 return Poll::Ready(Event::Deadline);
             }
-            if shared.resets.are_too_many() {
+            if requests.resets.are_too_many() {
                 return Poll::Ready(Event::Flood);
             }
             match accept.as_mut().poll(cx) {
@@ -196,10 +171,10 @@ impl ClientConnection<'_> {
                 Poll::Pending => {}
             }
             // Only now, after a read: requests that had already arrived are served.
-            if shared.connection.is_finishing() && !*told {
+            if requests.connection.is_finishing() && !*told {
                 return Poll::Ready(Event::Finish);
             }
-            let phase = if shared.active.get() > 0 { Phase::Serving } else { Phase::Unused };
+            let phase = if requests.are_active() { Phase::Serving } else { Phase::Unused };
             if *told && phase == Phase::Unused {
                 return Poll::Ready(Event::Finished);
             }
@@ -224,40 +199,9 @@ impl ClientConnection<'_> {
     /// Starts a request's task.
     fn begin(&self, resolver: Resolver) {
         let Some(accepted) = self.side.take_accepted() else { return };
-        self.shared.active.set(self.shared.active.get() + 1);
-        let stream = StreamState::enter(&self.shared.connection);
-        let served = ServedStream { shared: Rc::clone(&self.shared), stream };
+        let request = self.requests.begin();
         tokio::task::spawn_local(
-            async move { served.note_end(serve_stream(&served.stream, resolver, accepted).await) },
+            async move { request.note_end(serve_stream(&request.stream, resolver, accepted).await) },
         );
-    }
-}
-
-/// A request's stream. Dropping it lets the connection know that it has ended.
-struct ServedStream {
-    shared: Rc<Shared>,
-    stream: Rc<StreamState>,
-}
-
-impl ServedStream {
-    /// Whether the client let the request finish.
-    fn note_end(&self, finished: bool) {
-        let (resets, now_ms) = (&self.shared.resets, self.stream.worker().now_ms());
-        if finished {
-            resets.count_finished();
-        } else if resets.count_reset(now_ms) {
-            self.shared.wake();
-        }
-    }
-}
-
-impl Drop for ServedStream {
-    fn drop(&mut self) {
-        self.stream.leave();
-        let active = self.shared.active.get() - 1;
-        self.shared.active.set(active);
-        if active == 0 {
-            self.shared.wake();
-        }
     }
 }

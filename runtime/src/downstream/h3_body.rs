@@ -8,7 +8,7 @@ use h3::server::RequestStream;
 use http_body::Frame;
 
 use crate::failure::Failure;
-use crate::quic::transport::Receive;
+use crate::quic::streams::Receive;
 
 /// The rest of a request after its head.
 pub struct Http3Body {

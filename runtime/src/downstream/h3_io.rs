@@ -10,7 +10,8 @@ use h3::server::RequestStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::h3_body::Http3Body;
-use crate::quic::transport::{Send, Stopped};
+use crate::quic::streams::Send;
+use crate::quic::transport::Stopped;
 
 type Sender = RequestStream<Send, Bytes>;
 type Sent = Pin<Box<dyn Future<Output = (Sender, Result<(), StreamError>)>>>;

@@ -23,7 +23,8 @@ use super::tunnel::Tunnel;
 use crate::failure::Failure;
 use crate::proxy::{self, Closed, fields, grpc};
 use crate::quic::section;
-use crate::quic::transport::{Accepted, Send, Stopped};
+use crate::quic::streams::Send;
+use crate::quic::transport::{Accepted, Stopped};
 
 /// The request came in 0-RTT data: it may be a replay (RFC 8470, 5.1).
 const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");

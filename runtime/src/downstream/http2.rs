@@ -3,11 +3,10 @@
 //! The `h2` crate speaks the protocol. It is used directly, not through hyper: a deadline or a mistake must end one
 //! stream and leave the others alone, and interim answers and tunnels need the stream itself.
 
-use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::server::{self, SendResponse};
@@ -20,8 +19,8 @@ use tidegate_dsl::plan::ListenerLimits;
 use super::body::ResponseBody;
 use super::client_body::ClientBody;
 use super::io::{ClientIo, ClientStream};
-use super::resets::Resets;
-use super::state::{ConnectionState, Phase, StreamState};
+use super::requests::{InFlight, Requests};
+use super::state::{Phase, StreamState};
 use super::stream_io::StreamIo;
 use crate::failure::Failure;
 use crate::http2::{Broken, Sending};
@@ -40,13 +39,8 @@ where
     };
     own.stand_by(Phase::Unused);
     let Some(Ok(http)) = within_deadline(own, builder.handshake(io)).await else { return };
-    let shared = Rc::new(Shared {
-        connection: Rc::clone(connection),
-        active: Cell::new(0),
-        resets: Resets::new(connection.worker.now_ms()),
-        waker: RefCell::new(None),
-    });
-    ClientConnection { http, own, shared, ending: Ending::No }.await;
+    let requests = Requests::new(connection);
+    ClientConnection { http, own, requests, ending: Ending::No }.await;
 }
 
 /// The protocol with the listener's limits.
@@ -78,25 +72,6 @@ async fn within_deadline<F: Future>(own: &StreamState, future: F) -> Option<F::O
     .await
 }
 
-/// What the connection's task and those of its requests share.
-struct Shared {
-    connection: Rc<ConnectionState>,
-    /// Requests whose tasks have not ended.
-    active: Cell<usize>,
-    resets: Resets,
-    /// The connection's task.
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Shared {
-    /// Wakes the connection's task: there is something to see.
-    fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-}
-
 /// How far the end of the connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
@@ -112,7 +87,7 @@ enum Ending {
 struct ClientConnection<'o, S> {
     http: server::Connection<ClientIo<S>, Bytes>,
     own: &'o Rc<StreamState>,
-    shared: Rc<Shared>,
+    requests: Rc<Requests>,
     ending: Ending,
 }
 
@@ -125,18 +100,17 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.own.register(cx.waker());
-        this.shared.connection.register(cx.waker());
-        this.shared.waker.borrow_mut().get_or_insert_with(|| cx.waker().clone());
-        if this.shared.connection.is_aborted() || this.give_up() {
+        this.requests.register(cx.waker());
+        if this.requests.connection.is_aborted() || this.give_up() {
             return Poll::Ready(());
         }
-        if this.shared.resets.are_too_many() {
+        if this.requests.resets.are_too_many() {
             this.end_with(Reason::ENHANCE_YOUR_CALM);
         }
         if this.accept(cx).is_ready() {
             return Poll::Ready(());
         }
-        if this.shared.connection.is_finishing() && this.ending == Ending::No {
+        if this.requests.connection.is_finishing() && this.ending == Ending::No {
             // Only now, after a read: requests that had already arrived are served.
             this.ending = Ending::Graceful;
             this.http.graceful_shutdown();
@@ -158,10 +132,7 @@ where
         loop {
             match self.http.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    self.shared.active.set(self.shared.active.get() + 1);
-                    let stream = StreamState::enter(&self.shared.connection);
-                    let served = ServedStream { shared: Rc::clone(&self.shared), stream };
-                    tokio::task::spawn_local(serve_stream(served, request, respond));
+                    tokio::task::spawn_local(serve_stream(self.requests.begin(), request, respond));
                 }
                 // An error here is the peer's, and h2 has told it so; requests in flight log it.
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
@@ -172,7 +143,7 @@ where
 
     /// Whether requests hold the connection, only what is left of their answers, or nothing.
     fn note_phase(&self) {
-        let phase = if self.shared.active.get() > 0 {
+        let phase = if self.requests.are_active() {
             Phase::Serving
         } else if self.http.has_streams() || self.ending != Ending::No {
             Phase::Answering
@@ -205,32 +176,14 @@ where
     }
 }
 
-/// A request's stream. Dropping it lets the connection know that it has ended.
-struct ServedStream {
-    shared: Rc<Shared>,
-    stream: Rc<StreamState>,
-}
-
-impl Drop for ServedStream {
-    fn drop(&mut self) {
-        self.stream.leave();
-        let active = self.shared.active.get() - 1;
-        self.shared.active.set(active);
-        if active == 0 {
-            self.shared.wake();
-        }
-    }
-}
-
 /// The task of one request.
-async fn serve_stream(served: ServedStream, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-    let stream = &served.stream;
+async fn serve_stream(in_flight: InFlight, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let stream = &in_flight.stream;
     let head_only = request.method() == Method::HEAD;
     let waits =
         request.headers().get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let request = request.map(|stream| ClientBody::Http2 { stream, waits });
     let answer = pin!(proxy::serve(Rc::clone(stream), request));
-    let shared = &served.shared;
     let answer = answered(answer, stream, &mut respond).await;
     let taken = match answer {
         Some(Ok(response)) => send(response, head_only, stream, &mut respond).await,
@@ -240,11 +193,7 @@ async fn serve_stream(served: ServedStream, request: Request<RecvStream>, mut re
         }
         None => false,
     };
-    if taken {
-        shared.resets.count_finished();
-    } else if shared.resets.count_reset(stream.worker().now_ms()) {
-        shared.wake();
-    }
+    in_flight.note_end(taken);
 }
 
 /// The answer, unless the client gives the request up before, which drops the future and so ends the request.

@@ -14,6 +14,7 @@ pub mod io;
 pub mod open;
 pub mod pieces;
 pub mod proxy_protocol;
+pub mod requests;
 pub mod resets;
 pub mod state;
 pub mod stream_io;

@@ -13,4 +13,5 @@ pub mod gquic;
 pub mod port;
 pub mod section;
 pub mod socket;
+pub mod streams;
 pub mod transport;

@@ -2,18 +2,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use h3::error::Code;
-use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
-use quinn::{ConnectionError, ReadError, StoppedError, VarInt, WriteError};
+use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming};
+use quinn::{ConnectionError, StoppedError, VarInt};
 
-use super::frames::{Broken, Frames};
-use super::section::Wrong;
+use super::frames::Frames;
+use super::streams::{Notes, Receive, Request, Send};
 
 type Accepting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectionError>>>>;
 type Both = (quinn::SendStream, quinn::RecvStream);
@@ -38,15 +38,6 @@ pub struct Accepted {
     pub stopped: Stopped,
     /// What is found out as it is read.
     pub notes: Rc<Notes>,
-}
-
-/// What both directions of a request's stream know of its field sections.
-#[derive(Default)]
-pub struct Notes {
-    /// One was malformed.
-    malformed: Cell<bool>,
-    /// The head names a protocol to switch to; it is in [`PROTOCOL`](super::section::PROTOCOL).
-    pub names_protocol: Cell<bool>,
 }
 
 impl Side {
@@ -79,7 +70,7 @@ impl Transport {
     }
 
     fn receive(&self, stream: quinn::RecvStream, frames: Frames, notes: Rc<Notes>) -> Receive {
-        Receive { stream, frames, notes, connection: Rc::clone(&self.connection) }
+        Receive::new(stream, frames, notes, Rc::clone(&self.connection))
     }
 }
 
@@ -126,7 +117,7 @@ impl quic::Connection<Bytes> for Transport {
             let receive = self.receive(receive, Frames::request(self.longest), Rc::clone(&notes));
             let send = Send::new(send, Rc::clone(&notes));
             *self.side.accepted.borrow_mut() = Some(Accepted { early, stopped, notes });
-            return Poll::Ready(Ok(Request { send, receive }));
+            return Poll::Ready(Ok(Request::new(send, receive)));
         }
     }
 
@@ -195,225 +186,17 @@ fn no_requests() -> StreamErrorIncoming {
     StreamErrorIncoming::ConnectionErrorIncoming { connection_error: ConnectionErrorIncoming::InternalError(error) }
 }
 
-/// A request's stream.
-pub struct Request {
-    send: Send,
-    receive: Receive,
-}
-
-impl quic::BidiStream<Bytes> for Request {
-    type SendStream = Send;
-    type RecvStream = Receive;
-
-    fn split(self) -> (Send, Receive) {
-        (self.send, self.receive)
-    }
-}
-
-impl quic::RecvStream for Request {
-    type Buf = Bytes;
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        self.receive.poll_data(cx)
-    }
-
-    fn stop_sending(&mut self, error_code: u64) {
-        self.receive.stop_sending(error_code);
-    }
-
-    fn recv_id(&self) -> StreamId {
-        self.receive.recv_id()
-    }
-}
-
-impl quic::SendStream<Bytes> for Request {
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.send.poll_ready(cx)
-    }
-
-    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
-        self.send.send_data(data)
-    }
-
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.send.poll_finish(cx)
-    }
-
-    fn reset(&mut self, reset_code: u64) {
-        self.send.reset(reset_code);
-    }
-
-    fn send_id(&self) -> StreamId {
-        self.send.send_id()
-    }
-}
-
-/// What a client sends on a stream.
-pub struct Receive {
-    stream: quinn::RecvStream,
-    frames: Frames,
-    notes: Rc<Notes>,
-    connection: Rc<quinn::Connection>,
-}
-
-impl Receive {
-    /// Looks at bytes that have come; what may be passed on.
-    fn pass(&mut self, bytes: Bytes) -> Result<Bytes, StreamErrorIncoming> {
-        let passed = self.frames.pass(bytes).map_err(|broken| match broken {
-            Broken::TooLong => self.refuse(Code::H3_EXCESSIVE_LOAD, "a frame is too long"),
-            Broken::Push => self.refuse(Code::H3_STREAM_CREATION_ERROR, "a client opened a push stream"),
-            Broken::Section(Wrong::Undecodable) => {
-                self.refuse(Code::QPACK_DECOMPRESSION_FAILED, "a field section cannot be decoded")
-            }
-            Broken::Section(Wrong::Malformed) => {
-                // It ends this stream alone: the answer's direction is reset when it is dropped.
-                self.notes.malformed.set(true);
-                quic::RecvStream::stop_sending(self, Code::H3_MESSAGE_ERROR.value());
-                StreamErrorIncoming::Unknown("a field section is malformed".into())
-            }
-        })?;
-        self.notes.names_protocol.set(self.frames.names_protocol());
-        Ok(passed)
-    }
-
-    /// The client broke the protocol in a way that the library does not see.
-    fn refuse(&self, code: Code, reason: &'static str) -> StreamErrorIncoming {
-        self.connection.close(var_int(code.value()), reason.as_bytes());
-        let error = of_connection(ConnectionError::LocallyClosed);
-        StreamErrorIncoming::ConnectionErrorIncoming { connection_error: error }
-    }
-}
-
-impl quic::RecvStream for Receive {
-    type Buf = Bytes;
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        loop {
-            // Where the reading stands is in the stream, so that the future need not be kept.
-            let read = ready!(pin!(self.stream.read_chunk(usize::MAX, true)).poll(cx));
-            match read {
-                Ok(Some(chunk)) => {
-                    let passed = self.pass(chunk.bytes)?;
-                    if !passed.is_empty() {
-                        return Poll::Ready(Ok(Some(passed)));
-                    }
-                }
-                Ok(None) if !self.frames.is_between_frames() => {
-                    return Poll::Ready(Err(self.refuse(Code::H3_FRAME_ERROR, "a stream ended within a frame")));
-                }
-                Ok(None) => return Poll::Ready(Ok(None)),
-                Err(error) => return Poll::Ready(Err(of_read(error))),
-            }
-        }
-    }
-
-    fn stop_sending(&mut self, error_code: u64) {
-        // A stream that has ended already needs no stopping.
-        let _ = self.stream.stop(var_int(error_code));
-    }
-
-    fn recv_id(&self) -> StreamId {
-        stream_id(self.stream.id())
-    }
-}
-
-/// What we send on a stream.
-pub struct Send {
-    stream: quinn::SendStream,
-    writing: Option<WriteBuf<Bytes>>,
-    notes: Rc<Notes>,
-    finished: bool,
-}
-
-impl Send {
-    const fn new(stream: quinn::SendStream, notes: Rc<Notes>) -> Self {
-        Self { stream, writing: None, notes, finished: false }
-    }
-}
-
-impl Drop for Send {
-    fn drop(&mut self) {
-        // Without an answer, the client is told why there is none (RFC 9114, 4.1.2).
-        if self.notes.malformed.get() && !self.finished {
-            quic::SendStream::reset(self, Code::H3_MESSAGE_ERROR.value());
-        }
-    }
-}
-
-impl quic::SendStream<Bytes> for Send {
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        if let Some(writing) = &mut self.writing {
-            while writing.has_remaining() {
-                let stream = Pin::new(&mut self.stream);
-                let written = ready!(stream.poll_write(cx, writing.chunk())).map_err(of_write)?;
-                writing.advance(written);
-            }
-        }
-        self.writing = None;
-        Poll::Ready(Ok(()))
-    }
-
-    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
-        if self.writing.is_some() {
-            let error = "a frame was sent before the last one was".to_owned();
-            let connection_error = ConnectionErrorIncoming::InternalError(error);
-            return Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error });
-        }
-        self.writing = Some(data.into());
-        Ok(())
-    }
-
-    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.finished = true;
-        Poll::Ready(self.stream.finish().map_err(|error| StreamErrorIncoming::Unknown(Box::new(error))))
-    }
-
-    fn reset(&mut self, reset_code: u64) {
-        // A stream that has ended already needs no reset.
-        let _ = self.stream.reset(var_int(reset_code));
-    }
-
-    fn send_id(&self) -> StreamId {
-        stream_id(self.stream.id())
-    }
-}
-
 /// Codes of HTTP/3 are far below the largest number of QUIC.
 pub fn var_int(code: u64) -> VarInt {
     VarInt::from_u64(code).unwrap_or(VarInt::MAX)
 }
 
-#[expect(clippy::expect_used, reason = "both count to 2^62 - 1 (RFC 9000, 2.1)")]
-fn stream_id(id: quinn::StreamId) -> StreamId {
-    u64::from(VarInt::from(id)).try_into().expect("a stream's number is below 2^62")
-}
-
-fn of_connection(error: ConnectionError) -> ConnectionErrorIncoming {
+pub(super) fn of_connection(error: ConnectionError) -> ConnectionErrorIncoming {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             ConnectionErrorIncoming::ApplicationClose { error_code: close.error_code.into() }
         }
         ConnectionError::TimedOut => ConnectionErrorIncoming::Timeout,
         error => ConnectionErrorIncoming::Undefined(Arc::new(error)),
-    }
-}
-
-fn of_read(error: ReadError) -> StreamErrorIncoming {
-    match error {
-        ReadError::Reset(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into() },
-        ReadError::ConnectionLost(error) => {
-            StreamErrorIncoming::ConnectionErrorIncoming { connection_error: of_connection(error) }
-        }
-        error => StreamErrorIncoming::Unknown(Box::new(error)),
-    }
-}
-
-fn of_write(error: WriteError) -> StreamErrorIncoming {
-    match error {
-        WriteError::Stopped(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into() },
-        WriteError::ConnectionLost(error) => {
-            StreamErrorIncoming::ConnectionErrorIncoming { connection_error: of_connection(error) }
-        }
-        error => StreamErrorIncoming::Unknown(Box::new(error)),
     }
 }

@@ -1,0 +1,85 @@
+//! The requests of a connection that carries many at once: HTTP/2 and HTTP/3.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::resets::Resets;
+use super::state::{ConnectionState, StreamState};
+
+/// What the connection's task and those of its requests share.
+pub struct Requests {
+    /// The connection.
+    pub connection: Rc<ConnectionState>,
+    /// Those that the client gave up.
+    pub resets: Resets,
+    /// Those whose tasks have not ended.
+    active: Cell<usize>,
+    /// The connection's task.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Requests {
+    /// None so far.
+    pub fn new(connection: &Rc<ConnectionState>) -> Rc<Self> {
+        Rc::new(Self {
+            connection: Rc::clone(connection),
+            resets: Resets::new(connection.worker.now_ms()),
+            active: Cell::new(0),
+            waker: RefCell::new(None),
+        })
+    }
+
+    /// A request begins.
+    pub fn begin(self: &Rc<Self>) -> InFlight {
+        self.active.set(self.active.get() + 1);
+        InFlight { requests: Rc::clone(self), stream: StreamState::enter(&self.connection) }
+    }
+
+    /// Whether some have not ended.
+    pub fn are_active(&self) -> bool {
+        self.active.get() > 0
+    }
+
+    /// The connection's task, which stays the same for its life.
+    pub fn register(&self, waker: &Waker) {
+        self.connection.register(waker);
+        self.waker.borrow_mut().get_or_insert_with(|| waker.clone());
+    }
+
+    /// Wakes the connection's task: there is something to see.
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// A request that has not ended. Dropping it lets the connection know that it has.
+pub struct InFlight {
+    requests: Rc<Requests>,
+    /// Its stream.
+    pub stream: Rc<StreamState>,
+}
+
+impl InFlight {
+    /// Whether the client let it finish.
+    pub fn note_end(&self, finished: bool) {
+        if finished {
+            self.requests.resets.count_finished();
+        } else if self.requests.resets.count_reset(self.stream.worker().now_ms()) {
+            self.requests.wake();
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.stream.leave();
+        let active = self.requests.active.get() - 1;
+        self.requests.active.set(active);
+        if active == 0 {
+            self.requests.wake();
+        }
+    }
+}
