@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate_dsl::plan::{Abi, Listener, Plan, Protocol, Rule, ServerGroup, Step};
+use tidegate_dsl::plan::{Listener, Plan, Protocol, Rule, ServerGroup, Step};
 
 use super::prepare::Prepared;
 
@@ -32,12 +32,6 @@ fn unbuilt(plan: &Plan) -> Vec<String> {
     }
     for group in &plan.groups {
         of_group(group).for_each(|word| note(word, format!("server group `{}`", group.name)));
-    }
-    for extension in &plan.extensions {
-        match extension.abi {
-            Abi::Tidegate | Abi::ProxyWasm => {}
-            Abi::HttpWasm => note("abi http-wasm", format!("extension `{}`", extension.name)),
-        }
     }
     for set in &plan.rule_sets {
         for rule in &set.rules {

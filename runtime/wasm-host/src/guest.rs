@@ -21,8 +21,8 @@ use crate::limits::{
 use crate::log::{LogLevel, LogRecord, LogSink, one_line};
 use crate::metrics::{GroupSource, Shared};
 use crate::outbound::Mailbox;
-use crate::proxy_wasm;
 use crate::ticker::Ticker;
+use crate::{http_wasm, proxy_wasm};
 
 /// The data of one instance's store.
 pub(crate) struct Guest {
@@ -40,6 +40,8 @@ pub(crate) struct Guest {
     pub(crate) requests: Requests,
     /// Memory of a foreign guest.
     pub(crate) memory_of: Option<wasmtime::Memory>,
+    /// What the lane of http-wasm keeps.
+    pub(crate) http: Option<Box<http_wasm::State>>,
     /// What the lane of proxy-wasm keeps.
     pub(crate) proxy: Option<Box<proxy_wasm::State>>,
     /// Where it reads the server groups.
@@ -100,6 +102,7 @@ impl Guest {
             handles: None,
             requests: Requests::default(),
             memory_of: None,
+            http: None,
             proxy: None,
             groups: None,
             call: Call::default(),

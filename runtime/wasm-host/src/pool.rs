@@ -115,10 +115,10 @@ impl Pool {
     /// What the extension wants of a body of this exchange, in a body hook.
     pub fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
         let mode = self.extension.body(hook, exchange)?;
-        if self.extension.spec().abi == Abi::Tidegate {
-            return Some(mode);
+        match self.extension.spec().abi {
+            Abi::Tidegate => Some(mode),
+            abi => body_mode(abi, hook, exchange, self.holds(hook, exchange)),
         }
-        Some(body_mode(hook, exchange, self.holds(hook, exchange)))
     }
 
     /// Whether a foreign guest holds the head back until it has seen the body, and be it empty.

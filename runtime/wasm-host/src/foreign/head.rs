@@ -238,6 +238,13 @@ pub(crate) fn status(text: &[u8]) -> Result<u16, Stop> {
         .map_err(|_| Stop::bad_value(format!("`{}` is no status", shown(&String::from_utf8_lossy(text)))))
 }
 
+/// The client's address, as the listener derives it. Its port is known only if the client is the peer itself.
+pub(crate) fn source(exchange: &Exchange) -> String {
+    let peer = exchange.connection.peer;
+    let port = if peer.ip() == exchange.client_ip { peer.port() } else { 0 };
+    std::net::SocketAddr::new(exchange.client_ip, port).to_string()
+}
+
 /// Whether the request's head says that a body follows. HTTP/2 and 3 need not say it (RFC 9113, 8.1): then none is assumed.
 pub(crate) fn says_body(exchange: &Exchange) -> bool {
     let headers = &exchange.request.headers;

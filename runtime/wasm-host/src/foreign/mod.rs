@@ -11,8 +11,8 @@ mod requests;
 pub(crate) mod wasi;
 
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Capability, Hook};
-use wasmtime::{Engine, ExternType, FuncType, Linker, Module};
+use tidegate_engine::hook::{Abi, Capability, Hook};
+use wasmtime::{Engine, ExternType, FuncType, Instance, Linker, Module, Store, TypedFunc, WasmParams, WasmResults};
 
 pub(crate) use memory::{Cx, bytes, enter, put};
 pub(crate) use requests::{Context, Requests};
@@ -34,14 +34,19 @@ pub(crate) fn needs(guest: &Guest, function: &str, capability: Capability) -> Re
 }
 
 /// How a foreign guest gets a body. The whole, if it holds the head back for it, or if the head says that it is short:
-/// then the guest may still change the head, and answer. Else piece by piece, as it passes.
-pub(crate) fn body_mode(hook: Hook, exchange: &Exchange, held: bool) -> BodyMode {
+/// then the guest may still change the head, and answer. Else piece by piece, as it passes. An http-wasm guest sees no body
+/// but one that it waits for.
+pub(crate) fn body_mode(abi: Abi, hook: Hook, exchange: &Exchange, held: bool) -> Option<BodyMode> {
+    if abi == Abi::HttpWasm && !held {
+        return None;
+    }
     let headers = match (&exchange.response, hook) {
         (Some(response), Hook::ResponseBody) => &response.headers,
         _ => &exchange.request.headers,
     };
     let is_short = head::length(headers).is_some_and(|length| length <= BODY_BYTES.into());
-    if held || is_short { BodyMode::Buffer(BODY_BYTES as usize) } else { BodyMode::Stream(FOREIGN_PIECE_BYTES) }
+    let whole = held || is_short;
+    Some(if whole { BodyMode::Buffer(BODY_BYTES as usize) } else { BodyMode::Stream(FOREIGN_PIECE_BYTES) })
 }
 
 /// A linker with the functions that a module imports from `module`, put in by `define`, and those of WASI.
@@ -63,4 +68,33 @@ pub(crate) fn linker(
         }
     }
     Ok(linker)
+}
+
+/// Runs `_initialize`, or `_start` of a module that is a command; one that ends itself without an error has started.
+pub(crate) fn start_runtime(instance: &Instance, store: &mut Store<Guest>) -> wasmtime::Result<()> {
+    for name in ["_initialize", "_start"] {
+        let start: Option<TypedFunc<(), ()>> = export(instance, store, name)?;
+        if let Some(start) = start {
+            return match start.call(&mut *store, ()) {
+                Err(error) if error.downcast_ref().is_some_and(|wasi::Exit(code)| *code == 0) => Ok(()),
+                other => other,
+            };
+        }
+    }
+    Ok(())
+}
+
+/// A function of an instance; an error if it is of another type.
+pub(crate) fn export<P: WasmParams, R: WasmResults>(
+    instance: &Instance,
+    store: &mut Store<Guest>,
+    name: &str,
+) -> wasmtime::Result<Option<TypedFunc<P, R>>> {
+    let Some(function) = instance.get_func(&mut *store, name) else { return Ok(None) };
+    function.typed(&*store).map(Some).map_err(|_| misfit(name))
+}
+
+/// An export that the ABI asks for is not what it asks for.
+pub(crate) fn misfit(name: &str) -> wasmtime::Error {
+    wasmtime::Error::msg(format!("the export `{name}` is missing, or of another type than the ABI says"))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use http::HeaderMap;
 use tidegate_engine::hook::Hook;
 
 /// What the guest and the host remember of each request, by its id.
@@ -17,11 +18,13 @@ pub(crate) struct Context {
     pub(crate) held: Option<Hook>,
     /// Pieces of a body that the guest held back, to see them with the next one.
     pub(crate) kept: Vec<u8>,
+    /// Fields for the response that is to come.
+    pub(crate) fields: HeaderMap,
 }
 
 impl Context {
-    pub(crate) const fn new(number: u32) -> Self {
-        Self { number, held: None, kept: Vec::new() }
+    pub(crate) fn new(number: u32) -> Self {
+        Self { number, held: None, kept: Vec::new(), fields: HeaderMap::new() }
     }
 }
 

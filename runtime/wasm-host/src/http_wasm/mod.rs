@@ -1,6 +1,23 @@
-//! The lane of guests that speak http-wasm, the ABI of its HTTP handlers.
+//! The lane of guests that speak http-wasm: handlers with one function before a request goes on, and one after it was
+//! answered.
+//!
+//! A handler that buffers bodies is called when the body is whole. Until then nothing leaves.
 
-use tidegate_engine::hook::Hook;
+mod functions;
+mod state;
+
+use tidegate_engine::hook::{Capability, Hook, HookFaultKind};
+use wasmtime::{Engine, InstancePre, Module, Store, TypedFunc};
+
+pub(crate) use functions::knows;
+pub(crate) use state::State;
+
+use crate::abi;
+use crate::fault::Stop;
+use crate::foreign::{self, Context};
+use crate::guest::Guest;
+use crate::lane::Asked;
+use crate::limits::{BODY_PIECE_BYTES, REQUESTS_PER_INSTANCE};
 
 /// The module that handlers import from.
 pub(crate) const MODULE: &str = "http_handler";
@@ -8,10 +25,184 @@ pub(crate) const MODULE: &str = "http_handler";
 /// The export that every handler has.
 pub(crate) const HANDLE_REQUEST: &str = "handle_request";
 
-/// The exports that are hooks.
-pub(crate) const HOOKS: [(&str, Hook); 2] = [(HANDLE_REQUEST, Hook::Request), ("handle_response", Hook::Response)];
+const HANDLE_RESPONSE: &str = "handle_response";
 
-/// Whether the host has this function.
-pub(crate) fn knows(_module: &str, _name: &str) -> bool {
-    false
+/// The exports that are hooks. A handler is not told when a request is over; the host forgets the request then.
+pub(crate) const HOOKS: [(&str, Hook); 5] = [
+    (HANDLE_REQUEST, Hook::Request),
+    (HANDLE_REQUEST, Hook::RequestBody),
+    (HANDLE_RESPONSE, Hook::Response),
+    (HANDLE_RESPONSE, Hook::ResponseBody),
+    (HANDLE_REQUEST, Hook::Log),
+];
+
+/// A compiled module.
+pub(crate) struct Form {
+    module: Module,
+}
+
+/// A linked module.
+pub(crate) struct Linked {
+    pre: InstancePre<Guest>,
+}
+
+/// The functions of an instance.
+pub(crate) struct Hooks {
+    /// Answers whether the request goes on, in the low half, and a number for the response, in the high half.
+    request: TypedFunc<(), u64>,
+    /// The number, and whether the answer is an error of the host's.
+    response: Option<TypedFunc<(u32, u32), ()>>,
+}
+
+impl Form {
+    pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self> {
+        Ok(Self { module: Module::from_binary(engine, bytes)? })
+    }
+
+    pub(crate) fn link(&self, engine: &Engine) -> wasmtime::Result<Linked> {
+        let linker = foreign::linker(engine, &self.module, functions::define)?;
+        Ok(Linked { pre: linker.instantiate_pre(&self.module)? })
+    }
+}
+
+impl Linked {
+    pub(crate) fn start(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Hooks, Asked)> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| foreign::misfit("memory"))?;
+        let guest = store.data_mut();
+        guest.memory_of = Some(memory);
+        guest.http = Some(Box::new(State::new(config)));
+        foreign::start_runtime(&instance, store)?;
+        let request = foreign::export(&instance, store, HANDLE_REQUEST)?;
+        let hooks = Hooks {
+            request: request.ok_or_else(|| foreign::misfit(HANDLE_REQUEST))?,
+            response: foreign::export(&instance, store, HANDLE_RESPONSE)?,
+        };
+        let interest = hooks.interest(store.data());
+        Ok((hooks, Ok(interest)))
+    }
+}
+
+impl Hooks {
+    fn interest(&self, guest: &Guest) -> abi::Interest {
+        let body = guest.allows(Capability::Body);
+        let response = self.response.is_some();
+        let mut hooks = abi::Hooks::REQUEST;
+        hooks |= abi::Hooks::LOG;
+        let wanted = [
+            (response, abi::Hooks::RESPONSE),
+            (body, abi::Hooks::REQUEST_BODY),
+            (body && response, abi::Hooks::RESPONSE_BODY),
+        ];
+        wanted.into_iter().filter(|(wanted, _)| *wanted).for_each(|(_, hook)| hooks |= hook);
+        let mode = |wanted| if wanted { abi::BodyMode::Stream(BODY_PIECE_BYTES) } else { abi::BodyMode::None };
+        abi::Interest {
+            hooks,
+            methods: Vec::new(),
+            path_prefixes: Vec::new(),
+            request_body: mode(body),
+            response_body: mode(body && response),
+            tick_ms: 0,
+        }
+    }
+
+    pub(crate) fn run(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<abi::Verdict> {
+        let guest = store.data_mut();
+        let request = guest.exchange(hook.name())?.request_id;
+        if hook == Hook::Response {
+            return self.run_response(store, request);
+        }
+        if guest.requests.len() >= REQUESTS_PER_INSTANCE {
+            let message = format!("the instance has {REQUESTS_PER_INSTANCE} requests under way, and takes no more");
+            return Err(Stop::new(HookFaultKind::Instance, message).into());
+        }
+        let mut context = Context::new(0);
+        let buffers = guest.handler()?.buffers_request;
+        context.held = buffers.then_some(Hook::RequestBody);
+        guest.requests.insert(request, context);
+        if buffers {
+            return Ok(abi::Verdict::Next);
+        }
+        guest.handler()?.begin(Hook::Request, None);
+        let reply = self.handle_request(store, request)?;
+        Ok(reply.map_or(abi::Verdict::Next, abi::Verdict::Respond))
+    }
+
+    /// Asks about a request; the answer, if it goes no further.
+    fn handle_request(&self, store: &mut Store<Guest>, request: u128) -> wasmtime::Result<Option<abi::Reply>> {
+        let answer = self.request.call(&mut *store, ())?;
+        let guest = store.data_mut();
+        let draft = guest.handler()?.take_draft();
+        if answer & 0xffff_ffff == 0 {
+            guest.requests.remove(request);
+            return Ok(Some(draft.into_reply()));
+        }
+        if let Some(context) = guest.requests.get_mut(request) {
+            context.number = (answer >> 32) as u32;
+            context.fields = draft.headers;
+        }
+        Ok(None)
+    }
+
+    fn run_response(&self, store: &mut Store<Guest>, request: u128) -> wasmtime::Result<abi::Verdict> {
+        let Some(response) = &self.response else { return Ok(abi::Verdict::Next) };
+        let guest = store.data_mut();
+        let buffers = guest.handler()?.buffers_response;
+        // A request that it answered itself, or never saw, it is not asked about again.
+        let Some(context) = guest.requests.get_mut(request) else { return Ok(abi::Verdict::Next) };
+        let number = context.number;
+        let fields = std::mem::take(&mut context.fields);
+        context.held = buffers.then_some(Hook::ResponseBody);
+        if !fields.is_empty() {
+            guest.response_mut("set_header_value")?.headers.extend(fields);
+        }
+        if !buffers {
+            store.data_mut().handler()?.begin(Hook::Response, None);
+            response.call(store, (number, 0))?;
+        }
+        Ok(abi::Verdict::Next)
+    }
+
+    /// Asks about a message whose body is whole.
+    pub(crate) fn run_body(
+        &self,
+        store: &mut Store<Guest>,
+        hook: Hook,
+        data: &[u8],
+        last: bool,
+    ) -> wasmtime::Result<abi::BodyVerdict> {
+        let request = store.data().exchange(hook.name())?.request_id;
+        let guest = store.data_mut();
+        let Some(context) = guest.requests.get_mut(request) else { return Ok(abi::BodyVerdict::Next) };
+        if context.held.take() != Some(hook) || !last {
+            return Ok(abi::BodyVerdict::Next);
+        }
+        let number = context.number;
+        guest.handler()?.begin(hook, Some(data.to_vec()));
+        match (hook, &self.response) {
+            (Hook::RequestBody, _) => {
+                if let Some(reply) = self.handle_request(store, request)? {
+                    return Ok(abi::BodyVerdict::Respond(reply));
+                }
+            }
+            (_, Some(response)) => response.call(&mut *store, (number, 0))?,
+            _ => {}
+        }
+        let written = store.data_mut().handler()?.take_written();
+        Ok(written.map_or(abi::BodyVerdict::Next, abi::BodyVerdict::Replace))
+    }
+
+    pub(crate) fn tell(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<()> {
+        let request = store.data().exchange(hook.name())?.request_id;
+        store.data_mut().requests.remove(request);
+        Ok(())
+    }
+}
+
+impl Guest {
+    /// What the lane keeps of this instance.
+    fn handler(&mut self) -> Result<&mut State, Stop> {
+        let started = self.http.as_deref_mut();
+        started.ok_or_else(|| Stop::not_allowed("the guest called the host before it was started"))
+    }
 }

@@ -11,7 +11,7 @@ use wasmtime::{Engine, Store};
 use crate::abi;
 use crate::guest::Guest;
 use crate::inspect;
-use crate::proxy_wasm;
+use crate::{http_wasm, proxy_wasm};
 
 /// What `init` answers; the error is what it said against the configuration.
 pub(crate) type Asked = Result<abi::Interest, String>;
@@ -21,6 +21,7 @@ pub(crate) enum Form {
     Component(component::Form),
     Module(module::Form),
     ProxyWasm(proxy_wasm::Form),
+    HttpWasm(http_wasm::Form),
 }
 
 /// Code with its imports.
@@ -28,6 +29,7 @@ pub(crate) enum Linked {
     Component(component::Linked),
     Module(module::Linked),
     ProxyWasm(proxy_wasm::Linked),
+    HttpWasm(http_wasm::Linked),
 }
 
 /// The hooks of one instance.
@@ -35,13 +37,15 @@ pub(crate) enum Hooks {
     Component(Box<component::Hooks>),
     Module(Box<module::Hooks>),
     ProxyWasm(Box<proxy_wasm::Hooks>),
+    HttpWasm(Box<http_wasm::Hooks>),
 }
 
 impl Form {
     /// Compiles a module of a foreign ABI.
     pub(crate) fn compile_foreign(engine: &Engine, file: &[u8], abi: Abi) -> wasmtime::Result<Option<Self>> {
         match abi {
-            Abi::Tidegate | Abi::HttpWasm => Ok(None),
+            Abi::Tidegate => Ok(None),
+            Abi::HttpWasm => http_wasm::Form::compile(engine, file).map(|form| Some(Self::HttpWasm(form))),
             Abi::ProxyWasm => proxy_wasm::Form::compile(engine, file).map(|form| Some(Self::ProxyWasm(form))),
         }
     }
@@ -69,6 +73,7 @@ impl Form {
             Self::Component(form) => form.link(engine, allow).map(Linked::Component),
             Self::Module(form) => form.link(engine, allow).map(Linked::Module),
             Self::ProxyWasm(form) => form.link(engine).map(Linked::ProxyWasm),
+            Self::HttpWasm(form) => form.link(engine).map(Linked::HttpWasm),
         }
     }
 }
@@ -86,6 +91,9 @@ impl Linked {
             Self::ProxyWasm(linked) => {
                 linked.start(store, config).map(|(hooks, asked)| (Hooks::ProxyWasm(Box::new(hooks)), asked))
             }
+            Self::HttpWasm(linked) => {
+                linked.start(store, config).map(|(hooks, asked)| (Hooks::HttpWasm(Box::new(hooks)), asked))
+            }
         }
     }
 }
@@ -97,6 +105,7 @@ impl Hooks {
             Self::Component(hooks) => hooks.run(store, hook),
             Self::Module(hooks) => hooks.run(store, hook),
             Self::ProxyWasm(hooks) => hooks.run(store, hook),
+            Self::HttpWasm(hooks) => hooks.run(store, hook),
         }
     }
 
@@ -121,6 +130,7 @@ impl Hooks {
             Self::Component(hooks) => hooks.run_body(store, hook, data, last),
             Self::Module(hooks) => hooks.run_body(store, hook, data, last),
             Self::ProxyWasm(hooks) => hooks.run_body(store, hook, data, last),
+            Self::HttpWasm(hooks) => hooks.run_body(store, hook, data, last),
         }
     }
 
@@ -130,6 +140,7 @@ impl Hooks {
             Self::Component(hooks) => hooks.tell(store, hook),
             Self::Module(hooks) => hooks.tell(store, hook),
             Self::ProxyWasm(hooks) => hooks.tell(store, hook),
+            Self::HttpWasm(hooks) => hooks.tell(store, hook),
         }
     }
 }

@@ -10,15 +10,14 @@ mod shared;
 mod state;
 
 use tidegate_engine::hook::{Capability, Hook, HookFaultKind};
-use wasmtime::{Engine, Instance, InstancePre, Module, Store, TypedFunc, WasmParams, WasmResults};
+use wasmtime::{Engine, Instance, InstancePre, Module, Store, TypedFunc};
 
 pub(crate) use hostcalls::knows;
 pub(crate) use state::State;
 
 use crate::abi;
 use crate::fault::Stop;
-use crate::foreign::wasi::Exit;
-use crate::foreign::{self, Context, head};
+use crate::foreign::{self, Context, export, head, misfit};
 use crate::guest::Guest;
 use crate::lane::Asked;
 use crate::limits::{BODY_BYTES, BODY_PIECE_BYTES, FAULT_MESSAGE_BYTES, REQUESTS_PER_INSTANCE};
@@ -97,7 +96,7 @@ impl Linked {
         let guest = store.data_mut();
         guest.memory_of = Some(memory);
         guest.proxy = Some(Box::new(State::new(malloc, config)));
-        start_runtime(&instance, store)?;
+        foreign::start_runtime(&instance, store)?;
         let hooks = Hooks::of(&instance, store)?;
         if let Some(create) = &hooks.create {
             create.call(&mut *store, (ROOT, 0))?;
@@ -116,33 +115,6 @@ impl Linked {
         let interest = hooks.interest(store.data_mut())?;
         Ok((hooks, Ok(interest)))
     }
-}
-
-/// Runs `_initialize`, or `_start` of a module that is a command; one that ends itself without an error has started.
-fn start_runtime(instance: &Instance, store: &mut Store<Guest>) -> wasmtime::Result<()> {
-    for name in ["_initialize", "_start"] {
-        let start: Option<TypedFunc<(), ()>> = export(instance, store, name)?;
-        if let Some(start) = start {
-            return match start.call(&mut *store, ()) {
-                Err(error) if error.downcast_ref().is_some_and(|Exit(code)| *code == 0) => Ok(()),
-                other => other,
-            };
-        }
-    }
-    Ok(())
-}
-
-fn export<P: WasmParams, R: WasmResults>(
-    instance: &Instance,
-    store: &mut Store<Guest>,
-    name: &str,
-) -> wasmtime::Result<Option<TypedFunc<P, R>>> {
-    let Some(function) = instance.get_func(&mut *store, name) else { return Ok(None) };
-    function.typed(&*store).map(Some).map_err(|_| misfit(name))
-}
-
-fn misfit(name: &str) -> wasmtime::Error {
-    wasmtime::Error::msg(format!("the export `{name}` is missing, or of another type than the ABI says"))
 }
 
 impl OnHeaders {

@@ -77,7 +77,7 @@ fn of_request(exchange: &Exchange, path: &str) -> Option<Vec<u8>> {
     let text = |text: &str| Some(text.as_bytes().to_vec());
     let header = |name: &str| Some(request.headers.get(name)?.as_bytes().to_vec());
     match path {
-        "source.address" => text(&source(exchange)),
+        "source.address" => text(&head::source(exchange)),
         "source.port" => Some(number(connection.peer.port().into())),
         "destination.address" => text(&connection.local.to_string()),
         "destination.port" => Some(number(connection.local.port().into())),
@@ -101,13 +101,6 @@ fn of_request(exchange: &Exchange, path: &str) -> Option<Vec<u8>> {
         "listener_name" | "xds.listener_name" => text(&connection.listener),
         _ => header(path.strip_prefix("request.headers.")?),
     }
-}
-
-/// The client's address, as the listener derives it. Its port is known only if the client is the peer itself.
-fn source(exchange: &Exchange) -> String {
-    let peer = exchange.connection.peer;
-    let port = if peer.ip() == exchange.client_ip { peer.port() } else { 0 };
-    std::net::SocketAddr::new(exchange.client_ip, port).to_string()
 }
 
 fn of_response(guest: &Guest, path: &str) -> Option<Vec<u8>> {
