@@ -9,7 +9,7 @@ use tidegate_dsl::ShownCertificate;
 use tidegate_dsl::plan::{ExtensionId, Listener, ListenerId, ListenerTls, Plan, Protocol, TlsVersion};
 use tidegate_engine::Moment;
 use tidegate_engine::exchange::{ClientCert, Connection, Exchange, Tls};
-use tidegate_engine::hook::{Hook, HookFault, Verdict};
+use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Verdict};
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{Extension, Pool};
 
@@ -124,8 +124,31 @@ impl<'s> Guests<'s> {
         exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Verdict, HookFault>) {
         match (self.extensions.get(id.0), self.pools.get_mut(id.0)) {
-            (Some(extension), Some(pool)) if extension.wants(hook, &exchange) => pool.call(hook, exchange),
+            (Some(extension), Some(pool)) if extension.wants(hook, &exchange) => {
+                let (exchange, verdict) = pool.call(hook, exchange);
+                if verdict.is_ok() { after_hold(pool, hook, exchange, verdict) } else { (exchange, verdict) }
+            }
             _ => (exchange, Ok(Verdict::Next)),
         }
     }
+}
+
+/// A foreign guest may hold a head back until it has seen the body. Here there is none: it is shown an empty one.
+fn after_hold(
+    pool: &mut Pool,
+    hook: Hook,
+    exchange: Box<Exchange>,
+    verdict: Result<Verdict, HookFault>,
+) -> (Box<Exchange>, Result<Verdict, HookFault>) {
+    let body = if hook == Hook::Request { Hook::RequestBody } else { Hook::ResponseBody };
+    if !pool.holds(body, &exchange) {
+        return (exchange, verdict);
+    }
+    let (exchange, verdict) = pool.call_body(body, exchange, (&[], true), false);
+    let verdict = verdict.map(|verdict| match verdict {
+        BodyVerdict::Next | BodyVerdict::Replace(_) => Verdict::Next,
+        BodyVerdict::Respond(reply) => Verdict::Respond(reply),
+        BodyVerdict::Close => Verdict::Close,
+    });
+    (exchange, verdict)
 }

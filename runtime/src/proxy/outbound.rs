@@ -9,10 +9,10 @@ use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_engine::servers::Wish;
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
-use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Turn};
+use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
 
 use super::body_hooks::{blank, read};
-use super::{Call, Journey, fields};
+use super::{Call, IfTheClientLeaves, Journey, fields};
 use crate::downstream::body::RequestBody;
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
@@ -27,6 +27,9 @@ pub(super) async fn run(
     id: ExtensionId,
     hook: Hook,
 ) -> (Journey, Result<Verdict, HookFault>) {
+    if call.view.is_foreign(id) {
+        return run_in_steps(call, journey, id, hook).await;
+    }
     let turn = match call.view.begin(id) {
         Ok(turn) => turn,
         Err(fault) => return (journey, Err(fault)),
@@ -42,6 +45,37 @@ pub(super) async fn run(
     take_back(&mut turn, &mut journey);
     call.view.end(id, turn, &verdict);
     (journey, verdict)
+}
+
+/// Calls a hook of a foreign guest, and makes the calls that it asks for, one after the other. Its instance serves other
+/// requests meanwhile.
+async fn run_in_steps(
+    call: &Call<'_>,
+    mut journey: Journey,
+    id: ExtensionId,
+    hook: Hook,
+) -> (Journey, Result<Verdict, HookFault>) {
+    let mut answer = None;
+    loop {
+        let exchange = std::mem::replace(&mut journey.exchange, blank(call));
+        let step;
+        (journey.exchange, step) = call.view.step(id, hook, exchange, answer.take());
+        let (token, asked) = match step {
+            Ok(Step::Ask(token, asked)) => (token, *asked),
+            Ok(Step::Done(verdict)) => return (journey, Ok(verdict)),
+            Err(fault) => return (journey, Err(fault)),
+        };
+        let mut left = IfTheClientLeaves { journey: Some(journey), state: call.state };
+        let result = Box::pin(fetch(call, asked)).await;
+        #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
+        {
+            journey = left.journey.take().expect("the journey of this request");
+        }
+        match result {
+            Ok(result) => answer = Some((token, result)),
+            Err(fault) => return (journey, Err(fault)),
+        }
+    }
 }
 
 /// Logs the request if the client leaves while its guest waits.

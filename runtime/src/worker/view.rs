@@ -8,8 +8,8 @@ use std::time::Instant;
 use tidegate_dsl::plan::{ExtensionId, GroupId, ServerGroup};
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
-use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, Pool as Instances, Turn};
+use tidegate_engine::hook::{Abi, BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
+use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, OutboundAnswered, Pool as Instances, Step, Turn};
 
 use crate::health::ServerHealth;
 use crate::policy::snapshot::Snapshot;
@@ -103,6 +103,25 @@ impl View {
     pub fn end(&self, id: ExtensionId, turn: Turn, verdict: &Result<Verdict, HookFault>) {
         if let Some(instances) = self.instances.get(id.0) {
             instances.borrow_mut().end(turn, verdict);
+        }
+    }
+
+    /// Whether an extension speaks another ABI than the gateway's; its calls that may wait are made with [`View::step`].
+    pub fn is_foreign(&self, id: ExtensionId) -> bool {
+        self.snapshot.extensions.get(id.0).is_some_and(|extension| extension.spec().abi != Abi::Tidegate)
+    }
+
+    /// Calls a foreign guest, or tells it what became of what it asked for.
+    pub fn step(
+        &self,
+        id: ExtensionId,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        answer: Option<(u32, OutboundAnswered)>,
+    ) -> (Box<Exchange>, Result<Step, HookFault>) {
+        match self.instances.get(id.0) {
+            Some(instances) => instances.borrow_mut().step(hook, exchange, answer),
+            None => (exchange, Ok(Step::Done(Verdict::Next))),
         }
     }
 

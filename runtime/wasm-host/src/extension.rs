@@ -166,7 +166,11 @@ impl Extension {
         let (_, asked) = Instance::new(host.engine(), &linked, &settings, spec).map_err(LoadError::InitFault)?;
         let asked = asked.map_err(LoadError::Init)?;
         let interest = Interest::new(&asked, &code.report.hooks).map_err(LoadError::Interest)?;
-        let waits = code.report.waits();
+        let waits = match spec.abi {
+            Abi::Tidegate => code.report.waits(),
+            Abi::ProxyWasm => spec.allow.contains(&Capability::Outbound),
+            Abi::HttpWasm => false,
+        };
         Ok(Self { spec: spec.clone(), engine: host.engine().clone(), _code: code, linked, settings, interest, waits })
     }
 

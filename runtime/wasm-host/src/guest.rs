@@ -166,6 +166,11 @@ impl Guest {
         Ok(UpdateDeadline::Continue(1))
     }
 
+    /// The hook of the current call; `None` in `init` and ticks.
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        self.call.exchange.as_ref().map(|(hook, _)| *hook)
+    }
+
     pub(crate) fn allows(&self, capability: Capability) -> bool {
         self.settings.allow.contains(&capability)
     }

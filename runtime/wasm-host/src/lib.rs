@@ -39,5 +39,5 @@ pub use inspect::{ModuleError, ModuleReport, Need};
 pub use interest::BodyMode;
 pub use log::{LogLevel, LogRecord, LogSink};
 pub use metrics::{GroupSource, GroupState, Groups, MetricKind, Sample};
-pub use outbound::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult};
-pub use pool::{Pool, Turn};
+pub use outbound::{OutboundAnswer, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult};
+pub use pool::{Pool, Step, Turn};

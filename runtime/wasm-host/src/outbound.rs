@@ -61,8 +61,11 @@ pub enum OutboundFailure {
     Offline,
 }
 
+/// What a server said, or why it said nothing.
+pub type OutboundAnswered = Result<OutboundAnswer, OutboundFailure>;
+
 /// What became of a call: an answer or a failure for the guest, or a fault that ends the guest's call.
-pub type OutboundResult = Result<Result<OutboundAnswer, OutboundFailure>, HookFault>;
+pub type OutboundResult = Result<OutboundAnswered, HookFault>;
 
 /// Where a guest that waits leaves its call, and finds what became of it. One call is under way at a time, and both
 /// sides are on one thread: the lock never waits, and is there because what a guest holds must be able to move between threads.

@@ -16,7 +16,7 @@ use crate::breaker::Breaker;
 use crate::extension::{Extension, ExtensionSpec};
 use crate::fault::{Stop, classify};
 use crate::fields;
-use crate::foreign::{Requests, affinity, body_mode};
+use crate::foreign::{Parked, Requests, affinity, body_mode};
 use crate::guest::{Guest, Settings};
 use crate::imports::response::final_status;
 use crate::interest::BodyMode;
@@ -27,7 +27,7 @@ use crate::limits::{
 };
 use crate::log::{LogLevel, one_line};
 use crate::metrics::GroupSource;
-use crate::outbound::{Mailbox, OutboundCall, OutboundResult, drive};
+use crate::outbound::{Mailbox, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult, drive};
 
 /// One worker's instances of an extension. Calls are synchronous, so one instance serves one call at a time.
 pub struct Pool {
@@ -61,12 +61,58 @@ impl Pool {
     /// Calls a hook that decides about a head. The exchange always comes back, changed by whatever the guest did before it
     /// ended. A fault costs the instance, and nothing else.
     pub fn call(&mut self, hook: Hook, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) {
+        if self.extension.waits() && self.extension.spec().abi != Abi::Tidegate {
+            return self.call_offline(hook, exchange);
+        }
         let about = About { hook, exchange: Some(exchange), streams: false };
         let (exchange, verdict) =
             self.run(about, |hooks, store| hooks.run(store, hook), |verdict, guest| checked(verdict, guest, hook));
         #[expect(clippy::expect_used, reason = "it was put in above, and an instance gives back what it got")]
         let exchange = exchange.expect("the exchange of this call");
         (exchange, verdict)
+    }
+
+    /// As [`Pool::call`], where nobody makes calls to other servers, and a guest that asks for one is told so.
+    fn call_offline(&mut self, hook: Hook, mut exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) {
+        let mut answer = None;
+        loop {
+            let step;
+            (exchange, step) = self.step(hook, exchange, answer.take());
+            match step {
+                Ok(Step::Done(verdict)) => return (exchange, Ok(verdict)),
+                Ok(Step::Ask(token, _)) => answer = Some((token, Err(OutboundFailure::Offline))),
+                Err(fault) => return (exchange, Err(fault)),
+            }
+        }
+    }
+
+    /// As [`Pool::call`], for a foreign guest that may ask other servers: it decides, or asks for a call, whose result is to
+    /// come with the next step. Between steps the instance serves other requests.
+    pub fn step(
+        &mut self,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        answer: Option<(u32, OutboundAnswered)>,
+    ) -> (Box<Exchange>, Result<Step, HookFault>) {
+        let request = exchange.request_id;
+        let about = About { hook, exchange: Some(exchange), streams: false };
+        let (exchange, step) = self.run(
+            about,
+            |hooks, store| match answer {
+                Some((token, result)) => hooks.answer(store, hook, token, result),
+                None => hooks.run(store, hook),
+            },
+            |verdict, guest| match guest.requests.next_call(request) {
+                Some(Parked { token, call }) => {
+                    guest.settings.shared.counts.outbound_calls.fetch_add(1, Ordering::Relaxed);
+                    Ok(Step::Ask(token, Box::new(call)))
+                }
+                None => checked(verdict, guest, hook).map(Step::Done),
+            },
+        );
+        #[expect(clippy::expect_used, reason = "it was put in above, and an instance gives back what it got")]
+        let exchange = exchange.expect("the exchange of this call");
+        (exchange, step)
     }
 
     /// Gives a piece of a body to a hook; `streams` says that the head has left.
@@ -242,6 +288,15 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("extension", &self.extension).field("idle", &self.idle.len()).finish()
     }
+}
+
+/// How far a foreign guest came in a hook.
+#[derive(Debug)]
+pub enum Step {
+    /// To its verdict.
+    Done(Verdict),
+    /// To a call, with the guest's number for it.
+    Ask(u32, Box<OutboundCall>),
 }
 
 /// A call of a guest that may wait for other servers, and the instance that it runs in. To drop it in the midst of a call ends

@@ -15,7 +15,7 @@ use tidegate_engine::hook::{Abi, Capability, Hook};
 use wasmtime::{Engine, ExternType, FuncType, Instance, Linker, Module, Store, TypedFunc, WasmParams, WasmResults};
 
 pub(crate) use memory::{Cx, bytes, enter, put};
-pub(crate) use requests::{Context, Requests};
+pub(crate) use requests::{Context, Parked, Requests};
 
 use crate::fault::Stop;
 use crate::guest::Guest;

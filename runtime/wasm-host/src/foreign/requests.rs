@@ -1,9 +1,11 @@
 //! The requests that an instance has under way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use http::HeaderMap;
 use tidegate_engine::hook::Hook;
+
+use crate::outbound::OutboundCall;
 
 /// What the guest and the host remember of each request, by its id.
 #[derive(Default)]
@@ -20,11 +22,33 @@ pub(crate) struct Context {
     pub(crate) kept: Vec<u8>,
     /// Fields for the response that is to come.
     pub(crate) fields: HeaderMap,
+    /// Calls to other servers that the guest asked for, and that are yet to be made.
+    pub(crate) parked: VecDeque<Parked>,
+    /// How many it asked for in this hook.
+    pub(crate) calls_made: u32,
+    /// Whether the guest paused the request while they are made.
+    pub(crate) paused: bool,
+}
+
+/// A call to another server.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    /// The guest's number for it.
+    pub(crate) token: u32,
+    pub(crate) call: OutboundCall,
 }
 
 impl Context {
     pub(crate) fn new(number: u32) -> Self {
-        Self { number, held: None, kept: Vec::new(), fields: HeaderMap::new() }
+        Self {
+            number,
+            held: None,
+            kept: Vec::new(),
+            fields: HeaderMap::new(),
+            parked: VecDeque::new(),
+            calls_made: 0,
+            paused: false,
+        }
     }
 }
 
@@ -35,6 +59,11 @@ impl Requests {
 
     pub(crate) fn get_mut(&mut self, request: u128) -> Option<&mut Context> {
         self.0.get_mut(&request)
+    }
+
+    /// The next call to another server that is to be made for a request.
+    pub(crate) fn next_call(&mut self, request: u128) -> Option<Parked> {
+        self.0.get_mut(&request)?.parked.pop_front()
     }
 
     pub(crate) fn insert(&mut self, request: u128, context: Context) {

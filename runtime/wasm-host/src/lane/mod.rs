@@ -11,6 +11,7 @@ use wasmtime::{Engine, Store};
 use crate::abi;
 use crate::guest::Guest;
 use crate::inspect;
+use crate::outbound::{OutboundAnswer, OutboundFailure};
 use crate::{http_wasm, proxy_wasm};
 
 /// What `init` answers; the error is what it said against the configuration.
@@ -115,6 +116,21 @@ impl Hooks {
             Self::Component(hooks) => hooks.run_waiting(store, hook).await,
             Self::Module(hooks) => hooks.run(store, hook),
             Self::ProxyWasm(hooks) => hooks.run(store, hook),
+            Self::HttpWasm(hooks) => hooks.run(store, hook),
+        }
+    }
+
+    /// Tells a foreign guest what became of a call that it asked for; what its hook comes to then.
+    pub(crate) fn answer(
+        &self,
+        store: &mut Store<Guest>,
+        hook: Hook,
+        token: u32,
+        result: Result<OutboundAnswer, OutboundFailure>,
+    ) -> wasmtime::Result<abi::Verdict> {
+        match self {
+            Self::ProxyWasm(hooks) => hooks.answer(store, hook, token, result),
+            _ => Ok(abi::Verdict::Next),
         }
     }
 

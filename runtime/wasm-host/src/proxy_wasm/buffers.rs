@@ -13,7 +13,9 @@ use crate::limits::TRANSFER_BYTES;
 enum Buffer {
     Body(Hook),
     PluginConfiguration,
-    /// Nothing is ever in it: the configuration of the machine, and what calls bring that are not carried.
+    /// What another server said.
+    Came,
+    /// Nothing is ever in it: the configuration of the machine, and what is not carried.
     Empty,
 }
 
@@ -22,8 +24,9 @@ impl Buffer {
         match number {
             0 => Some(Self::Body(Hook::RequestBody)),
             1 => Some(Self::Body(Hook::ResponseBody)),
+            4 => Some(Self::Came),
             7 => Some(Self::PluginConfiguration),
-            2..=6 | 8 => Some(Self::Empty),
+            2 | 3 | 5 | 6 | 8 => Some(Self::Empty),
             _ => None,
         }
     }
@@ -37,6 +40,7 @@ impl Buffer {
                 Ok(body.filter(|(hook, _)| *hook == of).map(|(_, body)| &**body))
             }
             Self::PluginConfiguration => Ok(Some(&guest.state()?.config)),
+            Self::Came => Ok(guest.state()?.call.came.as_ref().map(|came| &*came.body)),
             Self::Empty => Ok(None),
         }
     }

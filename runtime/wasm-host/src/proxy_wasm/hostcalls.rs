@@ -3,7 +3,7 @@
 use tidegate_engine::hook::Capability;
 use wasmtime::{FuncType, Linker, Val};
 
-use super::{buffers, maps, properties, shared};
+use super::{buffers, calls, maps, properties, shared};
 use crate::abi;
 use crate::fault::Stop;
 use crate::foreign::head::Write;
@@ -138,7 +138,7 @@ pub(super) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, of: F
         // Rules are chosen before hooks run; there is no cache of the choice.
         "proxy_clear_route_cache" | "proxy_done" => linker.func_wrap(module, name, || u32::from(Status::Ok))?,
         "proxy_set_effective_context" => linker.func_wrap(module, name, set_effective_context)?,
-        "proxy_http_call" => linker.func_wrap(module, name, http_call)?,
+        "proxy_http_call" => linker.func_wrap(module, name, calls::http_call)?,
         "proxy_get_status" => linker.func_wrap(module, name, get_status)?,
         "abort" => linker.func_wrap(module, name, abort)?,
         "seed" => linker.func_wrap(module, name, |caller: Cx<'_>| seed(caller.data()))?,
@@ -306,25 +306,6 @@ fn percent_encode(text: &[u8]) -> Vec<u8> {
 fn set_effective_context(mut caller: Cx<'_>, context: u32) -> Answer {
     let current = caller.data_mut().state()?.call.context;
     Ok(if context == current || context == super::ROOT { Status::Ok } else { Status::BadArgument }.into())
-}
-
-/// Calls to other servers are not carried.
-#[expect(clippy::too_many_arguments, reason = "the ABI's own")]
-fn http_call(
-    mut caller: Cx<'_>,
-    _upstream: u32,
-    _upstream_length: u32,
-    _headers: u32,
-    _headers_length: u32,
-    _body: u32,
-    _body_length: u32,
-    _trailers: u32,
-    _trailers_length: u32,
-    _timeout_ms: u32,
-    _token_at: u32,
-) -> Answer {
-    needs(caller.data_mut(), "proxy_http_call", Capability::Outbound)?;
-    Ok(Status::InternalFailure.into())
 }
 
 fn get_status(mut caller: Cx<'_>, code_at: u32, at: u32, length_at: u32) -> Answer {

@@ -4,6 +4,7 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
 use tidegate_engine::exchange::{Exchange, Response};
 
+use super::calls::Came;
 use super::hostcalls::{Answer, Status, give};
 use crate::fault::Stop;
 use crate::foreign::head::{self, Side, Write};
@@ -14,6 +15,8 @@ use crate::lane::memory::{Reader, field};
 /// A map by its number.
 enum Map {
     Head(Side),
+    /// What another server said.
+    Came,
     /// Trailers, which hooks do not see: an empty map.
     Empty,
 }
@@ -23,7 +26,8 @@ impl Map {
         match number {
             0 => Some(Self::Head(Side::Request)),
             2 => Some(Self::Head(Side::Response)),
-            1 | 3..=7 => Some(Self::Empty),
+            6 => Some(Self::Came),
+            1 | 3 | 4 | 5 | 7 => Some(Self::Empty),
             _ => None,
         }
     }
@@ -107,25 +111,31 @@ fn cut() -> Stop {
     Stop::bad_value("the guest gave the host what it cannot take: a map whose lengths do not fit it")
 }
 
-pub(super) fn pairs(mut caller: Cx<'_>, map: u32, at: u32, length_at: u32) -> Answer {
-    let fields = match Map::of(map) {
-        Some(Map::Head(side)) => all(caller.data(), side, "proxy_get_header_map_pairs")?,
+fn fields(guest: &mut Guest, map: u32, function: &str) -> Result<Option<Vec<Field>>, Stop> {
+    Ok(match Map::of(map) {
+        Some(Map::Head(side)) => all(guest, side, function)?,
+        Some(Map::Came) => guest.state()?.call.came.as_ref().map(came),
         Some(Map::Empty) => Some(Vec::new()),
         None => None,
-    };
-    match fields {
+    })
+}
+
+fn came(came: &Came) -> Vec<Field> {
+    let plain = came.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
+    std::iter::once((":status".to_owned(), came.status.to_string().into_bytes())).chain(plain).collect()
+}
+
+pub(super) fn pairs(mut caller: Cx<'_>, map: u32, at: u32, length_at: u32) -> Answer {
+    match fields(caller.data_mut(), map, "proxy_get_header_map_pairs")? {
         Some(fields) => give(&mut caller, &lay_out(&fields), at, length_at),
         None => Ok(Status::BadArgument.into()),
     }
 }
 
 pub(super) fn size(mut caller: Cx<'_>, map: u32, at: u32) -> Answer {
-    let fields = match Map::of(map) {
-        Some(Map::Head(side)) => all(caller.data(), side, "proxy_get_header_map_size")?,
-        Some(Map::Empty) => Some(Vec::new()),
-        None => None,
+    let Some(fields) = fields(caller.data_mut(), map, "proxy_get_header_map_size")? else {
+        return Ok(Status::BadArgument.into());
     };
-    let Some(fields) = fields else { return Ok(Status::BadArgument.into()) };
     crate::foreign::put(&mut caller, at, &u32::try_from(lay_out(&fields).len()).unwrap_or(0).to_le_bytes())?;
     Ok(Status::Ok.into())
 }
@@ -136,6 +146,13 @@ pub(super) fn value(mut caller: Cx<'_>, map: u32, name: u32, length: u32, at: u3
     let name = String::from_utf8_lossy(bytes(memory, name, length)?).to_ascii_lowercase();
     let side = match Map::of(map) {
         Some(Map::Head(side)) => side,
+        Some(Map::Came) => {
+            let found = guest.state()?.call.came.as_ref().and_then(|came| match &*name {
+                ":status" => Some(came.status.to_string().into_bytes()),
+                name => joined(&came.headers, name),
+            });
+            return give_found(&mut caller, found, at, length_at);
+        }
         Some(Map::Empty) => return Ok(Status::NotFound.into()),
         None => return Ok(Status::BadArgument.into()),
     };
@@ -146,8 +163,12 @@ pub(super) fn value(mut caller: Cx<'_>, map: u32, name: u32, length: u32, at: u3
         Some(value) => Some(value.into_bytes()),
         None => joined(headers, &name),
     };
+    give_found(&mut caller, found, at, length_at)
+}
+
+fn give_found(caller: &mut Cx<'_>, found: Option<Vec<u8>>, at: u32, length_at: u32) -> Answer {
     match found {
-        Some(value) => give(&mut caller, &value, at, length_at),
+        Some(value) => give(caller, &value, at, length_at),
         None => Ok(Status::NotFound.into()),
     }
 }

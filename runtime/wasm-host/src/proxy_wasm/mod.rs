@@ -3,6 +3,7 @@
 //! An instance has one root context, and a context for each request that it has under way.
 
 mod buffers;
+mod calls;
 mod hostcalls;
 mod maps;
 mod properties;
@@ -62,6 +63,8 @@ pub(crate) struct Hooks {
     log: Option<TypedFunc<u32, ()>>,
     delete: Option<TypedFunc<u32, ()>>,
     tick: Option<TypedFunc<u32, ()>>,
+    /// The context, the call's number, fields, bytes of the body, trailers.
+    http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
 }
 
 type OnBody = TypedFunc<(u32, u32, u32), u32>;
@@ -146,6 +149,7 @@ impl Hooks {
             log: export(instance, store, "proxy_on_log")?,
             delete: export(instance, store, "proxy_on_delete")?,
             tick: export(instance, store, "proxy_on_tick")?,
+            http_call_response: export(instance, store, "proxy_on_http_call_response")?,
         })
     }
 
@@ -181,10 +185,7 @@ impl Hooks {
             // It is run a second time for the same request: that is a filter of its own.
             self.end(store, request)?;
         }
-        let (callback, body) = match hook {
-            Hook::Request => (&self.request_headers, Hook::RequestBody),
-            _ => (&self.response_headers, Hook::ResponseBody),
-        };
+        let callback = if hook == Hook::Request { &self.request_headers } else { &self.response_headers };
         let Some(callback) = callback else { return Ok(abi::Verdict::Next) };
         let context = self.context(store, request)?;
         let exchange = store.data().exchange(hook.name())?;
@@ -194,17 +195,41 @@ impl Hooks {
             }
             _ => (maps::request_fields(exchange), !head::says_body(exchange)),
         };
+        if let Some(context) = store.data_mut().requests.get_mut(request) {
+            context.calls_made = 0;
+        }
         store.data_mut().state()?.begin(context, None);
         let action = callback.call(store, context, fields, end)?;
-        let outcome = store.data_mut().state()?.outcome(action);
+        self.conclude(store, hook, request, action)
+    }
+
+    /// What a hook comes to, for what a callback answered. While calls to other servers are to be made, nothing is decided.
+    fn conclude(
+        &self,
+        store: &mut Store<Guest>,
+        hook: Hook,
+        request: u128,
+        action: u32,
+    ) -> wasmtime::Result<abi::Verdict> {
+        let guest = store.data_mut();
+        let outcome = guest.state()?.outcome(action);
+        let Some(context) = guest.requests.get_mut(request) else { return Ok(abi::Verdict::Next) };
+        context.paused = matches!(outcome, Outcome::Pause);
         match outcome {
-            Outcome::Reply(reply) => Ok(abi::Verdict::Respond(reply)),
-            Outcome::Close => Ok(abi::Verdict::Close),
-            Outcome::Continue => Ok(abi::Verdict::Next),
-            Outcome::Pause => {
-                self.hold(store.data_mut(), request, body)?;
+            Outcome::Reply(reply) => {
+                context.parked.clear();
+                Ok(abi::Verdict::Respond(reply))
+            }
+            Outcome::Close => {
+                context.parked.clear();
+                Ok(abi::Verdict::Close)
+            }
+            Outcome::Pause if context.parked.is_empty() => {
+                let body = if hook == Hook::Request { Hook::RequestBody } else { Hook::ResponseBody };
+                self.hold(guest, request, body)?;
                 Ok(abi::Verdict::Next)
             }
+            Outcome::Continue | Outcome::Pause => Ok(abi::Verdict::Next),
         }
     }
 

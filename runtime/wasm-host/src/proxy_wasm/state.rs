@@ -4,6 +4,7 @@ use tidegate_engine::hook::Hook;
 use wasmtime::TypedFunc;
 
 use super::Outcome;
+use super::calls::Came;
 use crate::abi;
 
 /// An instance, and its current call.
@@ -18,6 +19,8 @@ pub(crate) struct State {
     pub(super) words: Option<String>,
     /// The number of the last context.
     last: u32,
+    /// The number of the last call to another server.
+    last_token: u32,
     pub(super) call: Call,
 }
 
@@ -30,6 +33,8 @@ pub(super) struct Call {
     pub(super) body: Option<(Hook, Vec<u8>)>,
     /// Whether it wrote the body.
     pub(super) changed: bool,
+    /// What another server said, while the guest is called back for it.
+    pub(super) came: Option<Came>,
     /// It answered.
     pub(super) reply: Option<abi::Reply>,
     /// It closed the stream.
@@ -41,7 +46,7 @@ pub(super) struct Call {
 impl State {
     pub(super) fn new(malloc: TypedFunc<u32, u32>, config: &str) -> Self {
         let config = config.as_bytes().into();
-        Self { malloc, config, tick_ms: 0, words: None, last: super::ROOT, call: Call::default() }
+        Self { malloc, config, tick_ms: 0, words: None, last: super::ROOT, last_token: 0, call: Call::default() }
     }
 
     /// A number for a context; numbers come round again after some four thousand million requests.
@@ -51,6 +56,12 @@ impl State {
             None => super::ROOT + 1,
         };
         self.last
+    }
+
+    /// A number for a call to another server.
+    pub(super) const fn next_token(&mut self) -> u32 {
+        self.last_token = self.last_token.wrapping_add(1);
+        self.last_token
     }
 
     pub(super) fn begin(&mut self, context: u32, body: Option<(Hook, Vec<u8>)>) {
