@@ -108,6 +108,7 @@ impl Head {
             vars: Vars::new(),
             group: None,
             server: None,
+            rule: None,
             log_lines: Vec::new(),
         })
     }

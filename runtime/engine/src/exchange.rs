@@ -113,6 +113,8 @@ pub struct Exchange {
     pub group: Option<Arc<str>>,
     /// The chosen server's address, as written.
     pub server: Option<Arc<str>>,
+    /// The rule that runs extensions; `None` for a listener's.
+    pub rule: Option<Arc<str>>,
     /// Lines that `log` steps wrote, for the gateway's log.
     pub log_lines: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! Rules, ready to be tried and run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_dsl::plan::{self, ExtensionId, Mirror, Plan, UriPart};
@@ -29,7 +30,7 @@ pub(crate) struct RuleSet {
 /// One rule.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     conditions: Box<[Condition]>,
     /// The positions of the conditions, the cheapest first; empty if that is the order written.
     order: Box<[u32]>,

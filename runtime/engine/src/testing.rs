@@ -36,6 +36,7 @@ pub(crate) fn exchange(method: &str, authority: &str, target: &str) -> Box<Excha
         vars: Vars::new(),
         group: None,
         server: None,
+        rule: None,
         log_lines: Vec::new(),
     })
 }

@@ -1,5 +1,6 @@
 //! The way of a request: listener hooks, the search for its rule, the rule's steps, the outcome.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -290,7 +291,10 @@ impl Engine {
         walk.stage = Stage::Steps(next + 1);
         let scope = Scope { exchange: &*exchange, rule: &rule.name, captures: &walk.captures };
         let result = match step {
-            Step::Run(extension) => return Some(*extension),
+            Step::Run(extension) => {
+                exchange.rule = Some(Arc::clone(&rule.name));
+                return Some(*extension);
+            }
             Step::Limit(limit) => match limit.take(exchange, moment.nanos) {
                 Ok(()) => StepResult::Done,
                 Err(wait) => {

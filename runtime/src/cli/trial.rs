@@ -64,6 +64,7 @@ pub(super) fn exchange(
         vars: Vars::default(),
         group: None,
         server: None,
+        rule: None,
         log_lines: Vec::new(),
     }))
 }

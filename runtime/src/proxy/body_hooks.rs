@@ -236,6 +236,7 @@ pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
         vars: tidegate_engine::vars::Vars::default(),
         group: None,
         server: None,
+        rule: None,
         log_lines: Vec::new(),
     })
 }
@@ -270,6 +271,7 @@ impl Watcher {
             vars: exchange.vars.clone(),
             group: exchange.group.clone(),
             server: exchange.server.clone(),
+            rule: exchange.rule.clone(),
             ..*blank(call)
         };
         let (view, state) = (Rc::clone(call.view), Rc::clone(call.state));

@@ -156,6 +156,7 @@ impl Call<'_> {
             vars: Vars::default(),
             group: None,
             server: None,
+            rule: None,
             log_lines: Vec::new(),
         });
         let mut record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);

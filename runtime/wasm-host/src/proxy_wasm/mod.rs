@@ -358,8 +358,13 @@ impl Guest {
     /// Keeps what the guest said as the reason of a refusal or a trap that may follow.
     fn keep_words(&mut self, words: &str, grave: bool) {
         let words = one_line(words, FAULT_MESSAGE_BYTES);
-        if let Some(state) = &mut self.proxy {
-            state.words = Some(words.clone());
+        if self.hook().is_none()
+            && let Some(state) = &mut self.proxy
+        {
+            state.words = Some(match state.words.take() {
+                Some(before) => one_line(&format!("{before}; {words}"), FAULT_MESSAGE_BYTES),
+                None => words.clone(),
+            });
         }
         if grave {
             self.last_words = Some(words);

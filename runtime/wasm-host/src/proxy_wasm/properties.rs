@@ -96,6 +96,7 @@ fn of_request(exchange: &Exchange, path: &str) -> Option<Vec<u8>> {
         "connection.requested_server_name" => text(tls?.sni.as_ref()?),
         "connection.tls_version" => text(&tls?.version.to_uppercase().replace("TLS", "TLSv")),
         "connection.subject_peer_certificate" => text(&cert()?.subject),
+        "route_name" | "xds.route_name" => text(exchange.rule.as_ref()?),
         "cluster_name" | "xds.cluster_name" => text(exchange.group.as_ref()?),
         "upstream.address" => text(exchange.server.as_ref()?),
         "listener_name" | "xds.listener_name" => text(&connection.listener),

@@ -15,7 +15,7 @@ pub(crate) struct State {
     pub(super) config: Box<[u8]>,
     /// The time between ticks that the guest asked for; 0 for none.
     pub(super) tick_ms: u32,
-    /// The last warning of the guest: why it refuses what it refuses.
+    /// Warnings of the guest: why it refuses what it refuses.
     pub(super) words: Option<String>,
     /// The number of the last context.
     last: u32,

@@ -115,6 +115,7 @@ pub fn exchange(headers: &[(&'static str, &'static str)]) -> Box<Exchange> {
         vars: Vars::new(),
         group: None,
         server: None,
+        rule: None,
         log_lines: Vec::new(),
     })
 }
