@@ -75,7 +75,7 @@ pub(super) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, _: Fu
             get(caller, at, most, |guest| Ok(guest.handler()?.config.to_vec()))
         })?,
         "log" => linker.func_wrap(module, name, log)?,
-        "log_enabled" => linker.func_wrap(module, name, log_enabled)?,
+        "log_enabled" => linker.func_wrap(module, name, |caller: Cx<'_>, of: i32| log_enabled(caller.data(), of))?,
         "get_method" => linker.func_wrap(module, name, |caller: Cx<'_>, at: u32, most: u32| {
             get(caller, at, most, |guest| Ok(read(guest, "get_method")?.request.method.as_str().into()))
         })?,
@@ -194,8 +194,7 @@ fn log(mut caller: Cx<'_>, of: i32, at: u32, length: u32) -> wasmtime::Result<()
     Ok(())
 }
 
-fn log_enabled(caller: Cx<'_>, of: i32) -> u32 {
-    let guest = caller.data();
+fn log_enabled(guest: &Guest, of: i32) -> u32 {
     (guest.allows(Capability::Log) && level(of) >= guest.settings.log_level).into()
 }
 

@@ -63,9 +63,11 @@ pub(crate) struct Hooks {
     log: Option<TypedFunc<u32, ()>>,
     delete: Option<TypedFunc<u32, ()>>,
     tick: Option<TypedFunc<u32, ()>>,
-    /// The context, the call's number, fields, bytes of the body, trailers.
-    http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    http_call_response: Option<OnCalled>,
 }
+
+/// The context, the call's number, fields, bytes of the body, trailers.
+type OnCalled = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 
 type OnBody = TypedFunc<(u32, u32, u32), u32>;
 
