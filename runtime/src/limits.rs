@@ -31,8 +31,9 @@ pub const RESET_FORGIVEN: Duration = Duration::from_millis(100);
 /// Streams that a client has opened and reset before the gateway looked at them.
 pub const RESET_UNSEEN: usize = 20;
 
-/// Streams of a connection that the gateway has reset for a mistake of the client; more ends the connection.
-pub const RESET_MISTAKES: usize = 100;
+/// Streams of a connection that the library has reset for a mistake of the client; more ends the connection. A client that
+/// does not wait for our settings may open hundreds too many, and each costs two: one for the head, one for the body.
+pub const RESET_MISTAKES: usize = 1000;
 
 /// What a backend may send on one HTTP/2 stream before the client takes it, in bytes.
 pub const UPSTREAM_STREAM_WINDOW: u32 = 256 * 1024;

@@ -127,10 +127,15 @@ impl Http2 {
     }
 }
 
-/// What a client of these tests asks for: no push, and windows that are no bottleneck.
+/// What a client of these tests asks for: no push, and windows that are no bottleneck. Until it knows better it takes a
+/// hundred requests at once for allowed, as browsers do.
 pub fn settings() -> Builder {
     let mut settings = Builder::new();
-    settings.enable_push(false).initial_window_size(1 << 20).initial_connection_window_size(32 << 20);
+    settings
+        .initial_max_send_streams(100)
+        .enable_push(false)
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(32 << 20);
     settings
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::Reason;
+use tidegate_tests::frames::{DATA, END_STREAM, Frames, GOAWAY, HEADERS, Outcome, RST_STREAM, request};
 use tidegate_tests::http2::{Http2, count, read, send_all, settings};
 use tidegate_tests::http3::run;
 use tidegate_tests::pki::Authority;
@@ -228,6 +229,32 @@ fn a_request_for_too_many_streams_waits_or_is_refused() {
         }
     });
     assert_eq!(backend.requests().len(), 3);
+}
+
+#[test]
+fn however_many_streams_are_too_many_the_connection_goes_on() {
+    let backend = Backend::start(Behaviour::StallBeforeHead);
+    let gateway = Gateway::start(&Policy::to(&backend).listener("limits { streams 3 }"));
+    // All of them before the gateway's settings are read.
+    let mut client = Frames::connect(gateway.port());
+    for number in 0..300 {
+        client.headers(2 * number + 1, 0, &request("POST", "/", &[])).send(DATA, END_STREAM, 2 * number + 1, b"body");
+    }
+    backend.wait_request(3);
+    (0..3).for_each(|_| backend.release());
+    let (mut answered, mut refused) = (0, 0);
+    while answered < 3 || refused < 297 {
+        let frame = client.receive().unwrap();
+        match frame.kind {
+            HEADERS => answered += 1,
+            RST_STREAM if frame.payload == 7_u32.to_be_bytes() => refused += 1,
+            GOAWAY => unreachable!("{frame:?}"),
+            _ => {}
+        }
+    }
+    backend.behave(Behaviour::Echo);
+    assert_eq!(client.get(601, "/").outcome(601), Outcome::Status(200));
+    assert_eq!(backend.requests().len(), 4);
 }
 
 #[test]
