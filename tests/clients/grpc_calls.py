@@ -9,7 +9,7 @@ import time
 import grpc
 
 SERVICE = "test.Echo"
-STATE = {"cancelled": 0, "remaining": None, "metadata": {}}
+STATE = {"cancelled": [], "remaining": None, "metadata": {}}
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.enable_retries", 0)]
 
 
@@ -43,7 +43,7 @@ def slow(request, context):
     over = threading.Event()
     context.add_callback(over.set)
     over.wait(20)
-    STATE["cancelled"] += 1
+    STATE["cancelled"].append(request.decode())
     return request
 
 
@@ -56,6 +56,11 @@ def seen(request, context):
     return json.dumps(STATE).encode()
 
 
+def forget(request, context):
+    STATE.update(cancelled=[], remaining=None)
+    return request
+
+
 def serve(port):
     kinds = {
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
@@ -65,6 +70,7 @@ def serve(port):
         "Fail": grpc.unary_unary_rpc_method_handler(fail),
         "Slow": grpc.unary_unary_rpc_method_handler(slow),
         "SlowStream": grpc.unary_stream_rpc_method_handler(slow_stream),
+        "Forget": grpc.unary_unary_rpc_method_handler(forget),
         "Seen": grpc.unary_unary_rpc_method_handler(seen),
     }
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(32), options=OPTIONS)
@@ -103,6 +109,7 @@ def calls(channel):
     def state():
         return json.loads(method("unary_unary", "Seen")(b""))
 
+    method("unary_unary", "Forget")(b"")
     seen = {}
     answer, call = unary.with_call(b"hello", metadata=[("x-mine", "1"), ("x-mine-bin", b"\x01\x02")])
     seen["unary"] = answer.decode()
@@ -133,17 +140,18 @@ def calls(channel):
     seen["fail"] = code(lambda: method("unary_unary", "Fail")(b""))
     seen["unknown"] = code(lambda: method("unary_unary", "Nothing")(b""))[0]
 
-    cancelled = state()["cancelled"]
-    seen["deadline"] = code(lambda: slow(b"", timeout=0.5))[0]
-    seen["deadline_at_server"] = 0 < state()["remaining"] < 1
-    seen["deadline_ends_call"] = eventually(lambda: state()["cancelled"] == cancelled + 1)
-    seen["deadline_of_stream"] = code(lambda: [message.decode() for message in slow_stream(b"", timeout=0.5)])[0]
-    eventually(lambda: state()["cancelled"] == cancelled + 2)
-    stream = slow_stream(b"")
+    def given_up(name):
+        return eventually(lambda: name in state()["cancelled"])
+
+    seen["deadline"] = code(lambda: slow(b"deadline", timeout=1))[0]
+    seen["deadline_at_server"] = 0 < state()["remaining"] < 2
+    seen["deadline_ends_call"] = given_up("deadline")
+    seen["deadline_of_stream"] = code(lambda: [message.decode() for message in slow_stream(b"late", timeout=1)])[0]
+    stream = slow_stream(b"cancel")
     next(stream)
     stream.cancel()
     seen["cancel"] = code(lambda: next(stream))[0]
-    seen["cancel_at_server"] = eventually(lambda: state()["cancelled"] == cancelled + 3)
+    seen["cancel_at_server"] = given_up("cancel")
     limited = [code(lambda: unary(b"", metadata=[("x-limited", "1")])) for _ in range(3)]
     seen["limited"] = sorted({status for status, _ in limited})
     seen["refused"] = code(lambda: unary(b"", metadata=[("x-refused", "1")]))
