@@ -200,6 +200,32 @@ fn readers_that_do_not_read_hold_little() {
 }
 
 #[test]
+fn answers_that_nobody_takes_are_not_kept_by_frames_that_come() {
+    let backend = Backend::start(Behaviour::Stream(60_000));
+    let policy = |policy: Policy| {
+        policy.listener("request-timeout 2s").listener("idle-timeout 2s").listener("limits { streams 1000 }")
+    };
+    let gateway = gateway(&backend, policy);
+    let mut client = Frames::bare(gateway.port());
+    client.raw(PREFACE).send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    client.send(WINDOW_UPDATE, 0, 0, &0x7ff0_0000_u32.to_be_bytes());
+    // More than the kernel holds, and little enough for each stream that its answer counts as sent.
+    for number in 0..1000_u32 {
+        client.get(2 * number + 1, "/");
+        if number % 50 == 49 {
+            backend.wait_head(usize::try_from(number).unwrap() + 1);
+        }
+    }
+    let began = Instant::now();
+    // What asks for no answer, so that the gateway goes on reading.
+    while client.try_raw(&frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 7])).is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(12), "the connection is held");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(gateway.get("/fine").status, 200);
+}
+
+#[test]
 fn slow_heads_and_bodies_have_their_end() {
     let backend = Backend::echo();
     let authority = Authority::new("Root");

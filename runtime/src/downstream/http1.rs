@@ -102,7 +102,7 @@ where
         let stream = self.stream;
         match stream.phase() {
             // The request's own future looks at the deadline, and answers.
-            Phase::Waiting | Phase::Serving | Phase::Unused | Phase::Tunnel => false,
+            Phase::Waiting | Phase::Flushing | Phase::Serving | Phase::Unused | Phase::Tunnel => false,
             Phase::Idle => stream.take_expired(),
             Phase::Answering => {
                 let expired = stream.take_expired();

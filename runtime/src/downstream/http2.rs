@@ -146,7 +146,7 @@ where
         let phase = if self.requests.are_active() {
             Phase::Serving
         } else if self.http.has_streams() || self.ending != Ending::No {
-            Phase::Answering
+            Phase::Flushing
         } else {
             Phase::Unused
         };

@@ -106,6 +106,9 @@ pub enum Phase {
     Tunnel,
     /// Other streams carry the requests, and the deadlines.
     Serving,
+    /// What is left of answers waits for the client, and no stream is held any more. Silence ends the connection, and only
+    /// what the client takes breaks it, not what it sends.
+    Flushing,
     /// Other streams may carry requests, and none does. Bytes that come or go meanwhile count for nothing: it ends with
     /// `idle-timeout`.
     Unused,
@@ -199,7 +202,9 @@ impl StreamState {
         self.phase.set(phase);
         self.patience_ms.set(match phase {
             Phase::Idle | Phase::Unused => self.idle_timeout_ms.get(),
-            Phase::Head | Phase::Waiting | Phase::Answering | Phase::Tunnel => self.request_timeout_ms.get(),
+            Phase::Head | Phase::Waiting | Phase::Answering | Phase::Flushing | Phase::Tunnel => {
+                self.request_timeout_ms.get()
+            }
             Phase::Serving => u64::MAX,
         });
         self.renew();
@@ -319,7 +324,7 @@ impl StreamState {
     pub fn note_read(&self) {
         match self.phase.get() {
             Phase::Idle => self.set_phase(Phase::Head),
-            Phase::Head | Phase::Serving | Phase::Unused => {}
+            Phase::Head | Phase::Flushing | Phase::Serving | Phase::Unused => {}
             Phase::Waiting | Phase::Answering | Phase::Tunnel => self.renew(),
         }
     }
