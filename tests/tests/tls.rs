@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, version};
 use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::{self, Secure, Session};
-use tidegate_tests::{Backend, Client, Gateway, Policy, eventually};
+use tidegate_tests::{Backend, Client, Gateway, Policy, Tool, eventually};
 
 /// A gateway with one certificate, for `shop.test`, and lines of its listener.
 fn gateway(authority: &Authority, policy: &Policy) -> Gateway {
@@ -17,7 +17,11 @@ fn gateway(authority: &Authority, policy: &Policy) -> Gateway {
 }
 
 fn ok() -> Policy {
-    Policy::new().https().otherwise("respond 200 \"ok\"")
+    ok_from("main.pem", "main.key")
+}
+
+fn ok_from(chain: &str, key: &str) -> Policy {
+    Policy::new().https_from(chain, key).otherwise("respond 200 \"ok\"")
 }
 
 #[test]
@@ -392,6 +396,37 @@ fn a_certificate_that_expires_is_not_resumed() {
         eventually("the end of the certificate", || get().map_or(Ok(()), Err));
     }
     gateway.wait_for(0, "the client's certificate has expired");
+}
+
+#[test]
+fn no_command_shows_a_private_key() {
+    let authority = Authority::new("Root");
+    let server = authority.server(&["shop.test"]).sign();
+    let text = ok().text().replace("@port", "8443");
+    let tool = Tool::new().file("policy.gate", &text).file("main.pem", &server.chain).file("main.key", &server.key);
+    let secrets: Vec<_> = server.key.lines().filter(|line| !line.starts_with("-----")).collect();
+    assert!(secrets.len() > 1);
+    // A key that is damaged, and one in the place of the chain, are errors that show nothing either.
+    let swapped = ok_from("main.key", "main.pem").text().replace("@port", "8443");
+    let damaged = server.key.replacen(secrets[1], &format!("{}!!", secrets[1]), 1);
+    let tool = tool.file("swapped.gate", &swapped).file("damaged.key", &damaged);
+    let tool = tool.file("damaged.gate", &ok_from("main.pem", "damaged.key").text().replace("@port", "8443"));
+    for (arguments, status) in [
+        (&["check", "policy.gate"][..], 0),
+        (&["print", "policy.gate"], 0),
+        (&["print", "policy.gate", "--as", "plan"], 0),
+        (&["print", "policy.gate", "--as", "json"], 0),
+        (&["check", "swapped.gate"], 1),
+        (&["check", "damaged.gate"], 1),
+        (&["run", "damaged.gate"], 1),
+    ] {
+        let output = tool.run(arguments);
+        assert_eq!(output.status, Some(status), "{arguments:?}: {}", output.stderr);
+        for secret in &secrets {
+            let shown = [&output.stdout, &output.stderr].iter().any(|text| text.contains(&secret[..20]));
+            assert!(!shown, "{arguments:?}: {} {}", output.stdout, output.stderr);
+        }
+    }
 }
 
 #[test]
