@@ -174,7 +174,7 @@ fn each_side_may_end_while_the_other_goes_on() {
 #[test]
 fn a_tunnel_has_its_own_timeout() {
     let backend = WebSocketBackend::echo();
-    let lines = "tunnel-timeout 3s\n    idle-timeout 1s\n    request-timeout 1s";
+    let lines = "tunnel-timeout 4s\n    idle-timeout 1s\n    request-timeout 1s";
     let gateway = Gateway::start(&policy(&backend).listener(lines));
     let tunnels = Http2Tunnels::connect(gateway.port(), None);
     let mut talks = [Talk::on(gateway.port()), tunnels.begin(&[]).unwrap().1];
@@ -187,7 +187,7 @@ fn a_tunnel_has_its_own_timeout() {
     for talk in &mut talks {
         assert!(talk.rest().is_empty(), "silence ends it");
     }
-    assert!(began.elapsed() > Duration::from_millis(6500), "{:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_millis(7500), "{:?}", began.elapsed());
     let lines = gateway.access_log().since(0).join("\n");
     eventually("the log says so", || {
         let count = gateway.access_log().since(0).join("\n").matches("tunnel-timeout").count();
@@ -198,7 +198,7 @@ fn a_tunnel_has_its_own_timeout() {
 #[test]
 fn tunnels_outlive_reloads_and_end_with_the_gateway() {
     let backend = WebSocketBackend::echo();
-    let policy = policy(&backend).top("gateway { drain 1s }");
+    let policy = policy(&backend).top("gateway { drain 3s }");
     let mut gateway = Gateway::start(&policy);
     let tunnels = Http2Tunnels::connect(gateway.port(), None);
     let mut talks = [Talk::on(gateway.port()), tunnels.begin(&[]).unwrap().1];
