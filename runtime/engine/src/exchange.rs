@@ -69,6 +69,8 @@ pub struct Request {
     pub version: Version,
     /// Header fields as they came. `host` is among them, but the authority is what leaves.
     pub headers: HeaderMap,
+    /// Whether a body follows, and be it empty: HTTP/2 and 3 need not say it in the head (RFC 9113, 8.1).
+    pub has_body: bool,
 }
 
 impl Request {

@@ -139,10 +139,12 @@ impl Call<'_> {
             Ok(wanted) => self.upgrade = wanted,
             Err(failure) => return Ok(reply::refuse(self, &parts, failure)),
         }
-        let head = match head::read(parts, &self.listener.limits, &self.state.connection.host) {
+        let has_body = self.upgrade.is_none() && !body.is_end_stream();
+        let mut head = match head::read(parts, &self.listener.limits, &self.state.connection.host) {
             Ok(head) => head,
             Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };
+        head.has_body = has_body;
         self.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
         self.accepted = Accepted::of(&self.listener.compression, &head.method, &head.headers);
         let engine = &self.view.snapshot.engine;

@@ -245,12 +245,6 @@ pub(crate) fn source(exchange: &Exchange) -> String {
     std::net::SocketAddr::new(exchange.client_ip, port).to_string()
 }
 
-/// Whether the request's head says that a body follows. HTTP/2 and 3 need not say it (RFC 9113, 8.1): then none is assumed.
-pub(crate) fn says_body(exchange: &Exchange) -> bool {
-    let headers = &exchange.request.headers;
-    length(headers).is_some_and(|length| length > 0) || headers.contains_key(http::header::TRANSFER_ENCODING)
-}
-
 /// What `content-length` says.
 pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()

@@ -195,7 +195,7 @@ impl Hooks {
             (Hook::Response, Some(response)) => {
                 (maps::response_fields(response), head::length(&response.headers) == Some(0))
             }
-            _ => (maps::request_fields(exchange), !head::says_body(exchange)),
+            _ => (maps::request_fields(exchange), !exchange.request.has_body),
         };
         if let Some(context) = store.data_mut().requests.get_mut(request) {
             context.calls_made = 0;
