@@ -226,6 +226,24 @@ fn answers_that_nobody_takes_are_not_kept_by_frames_that_come() {
 }
 
 #[test]
+fn a_head_that_drips_is_not_waited_for() {
+    let backend = Backend::echo();
+    let gateway = gateway(&backend, |policy| policy.listener("idle-timeout 1s"));
+    let head = block(&request("GET", "/", &[("x-long", &"x".repeat(5000))]));
+    let mut client = Frames::connect(gateway.port());
+    client.send(HEADERS, END_STREAM, 1, &head[..10]);
+    let began = Instant::now();
+    let taken = head[10..].iter().take_while(|byte| {
+        std::thread::sleep(Duration::from_millis(500));
+        client.try_raw(&frame(CONTINUATION, 0, 1, &[**byte])).is_ok()
+    });
+    let taken = taken.count();
+    assert!(began.elapsed() < Duration::from_secs(10), "{taken} bytes in {:?}", began.elapsed());
+    assert_eq!(client.end().unwrap_or(0), 0, "time is up, and it was no flood yet");
+    assert!(backend.requests().is_empty());
+}
+
+#[test]
 fn slow_heads_and_bodies_have_their_end() {
     let backend = Backend::echo();
     let authority = Authority::new("Root");
