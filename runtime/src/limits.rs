@@ -195,7 +195,7 @@ pub const QUIC_RECEIVE_WINDOW: u32 = 1024 * 1024;
 /// reader makes us hold no more than these.
 pub const QUIC_SEND_WINDOW: u64 = 2 * 1024 * 1024;
 
-/// Not a single packet for this much longer than the listener's timeouts: the client is gone without a word.
+/// Not a single packet for this much longer than the longest of the listener's timeouts: the client is gone without a word.
 pub const QUIC_SILENCE_MARGIN: Duration = Duration::from_secs(5);
 
 /// The longest frame of a client's control stream, where `limits { header-bytes }` is less.

@@ -1,4 +1,6 @@
-"""WebSocket over HTTP/3 (RFC 9220): http3_websocket.py PORT CA BACKEND-PORT. Writes what was seen on both sides."""
+"""WebSocket over HTTP/3 (RFC 9220): http3_websocket.py PORT CA BACKEND-PORT [silent]. Writes what was seen on both sides.
+
+With `silent`, it says nothing until the gateway has had enough."""
 
 import asyncio
 import base64
@@ -49,6 +51,15 @@ def proper(fields):
     return sorted(fields, key=lambda field: not field[0].startswith(b":"))
 
 
+async def silent(port, authority, backend_port):
+    backend = Backend()
+    server = await asyncio.start_server(backend.serve, "127.0.0.1", int(backend_port))
+    async with server, connected(port, authority) as client:
+        stream_id = client.begin(proper(ask(b"/silent", b"websocket")), end=False)
+        ended = await client.outcome(stream_id)
+        print(json.dumps({"ended": ended, "backend": await asyncio.wait_for(backend.ended.get(), PATIENCE)}))
+
+
 async def main(port, authority, backend_port):
     backend, report = Backend(), {}
     server = await asyncio.start_server(backend.serve, "127.0.0.1", int(backend_port))
@@ -88,4 +99,4 @@ async def main(port, authority, backend_port):
         print(json.dumps(report))
 
 
-asyncio.run(main(*sys.argv[1:]))
+asyncio.run(silent(*sys.argv[1:4]) if "silent" in sys.argv else main(*sys.argv[1:]))

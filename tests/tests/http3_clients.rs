@@ -7,10 +7,15 @@ use tidegate_tests::pki::Authority;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, free_port, python};
 
 fn start(policy: Policy) -> (Gateway, Authority) {
+    start_with(policy, "")
+}
+
+/// With these lines in the QUIC listener.
+fn start_with(policy: Policy, lines: &str) -> (Gateway, Authority) {
     let policy = policy
         .top("gateway { workers 2 }")
         .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
-        .top("listener quic fast { address 127.0.0.1:@port; certificate site; rules main }");
+        .top(&format!("listener quic fast {{ address 127.0.0.1:@port; certificate site; {lines}\nrules main }}"));
     let authority = Authority::new("tests");
     let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
     gateway.write_file("ca.pem", authority.pem().as_bytes());
@@ -101,4 +106,14 @@ fn websocket_is_carried_over_http3() {
     let line = gateway.access("/chat");
     assert_eq!((line["protocol"].as_str(), line["bytes"].as_u64()), (Some("h3"), Some(1_000_005)), "{line}");
     assert_eq!(gateway.access("/left")["failure"], "client-closed");
+}
+
+#[test]
+fn a_silent_websocket_ends_like_a_connection_that_is_reset() {
+    let port = free_port();
+    let policy = Policy::new().group("web", &format!("server 127.0.0.1:{port}"));
+    let (gateway, _authority) = start_with(policy, "tunnel-timeout 1s");
+    let Some(report) = report(&gateway, "http3_websocket.py", &[&port.to_string(), "silent"]) else { return };
+    assert_eq!(report["ended"], "reset 0x10c", "{report}");
+    assert_eq!(gateway.access("/silent")["failure"], "tunnel-timeout");
 }

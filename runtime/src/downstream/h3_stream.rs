@@ -62,6 +62,8 @@ pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, a
     match worked {
         Some(Ok(Some(mut tunnel))) => {
             if let (ClientBody::Http3(body), Some(sender)) = (tunnel.take_client(), answer.stream.take()) {
+                // What a TCP connection says with a reset (RFC 9220, 3).
+                notes.ends.set(Some(Code::H3_REQUEST_CANCELLED));
                 Box::pin(tunnel.run(Http3Io::new(sender, *body, stopped), Bytes::new(), stream)).await;
             }
             true

@@ -23,11 +23,13 @@ pub fn transport(listener: &Listener) -> TransportConfig {
     transport
 }
 
-/// How long not a single packet may come. A client that waits for a slow backend sends none, so that this is longer
-/// than either timeout; both are counted above QUIC, by requests.
+/// How long not a single packet may come. A client that waits for a slow backend, or whose tunnel has nothing to say, sends
+/// none, so that this is longer than all timeouts; those are counted above QUIC, by what the connection is doing. A client
+/// that names less itself has to be heard within that (RFC 9000, 10.1).
 fn silence(listener: &Listener) -> Option<IdleTimeout> {
-    let longest = listener.idle_timeout.max(listener.request_timeout) + limits::QUIC_SILENCE_MARGIN;
-    IdleTimeout::try_from(longest).ok()
+    let Listener { idle_timeout, request_timeout, tunnel_timeout, .. } = listener;
+    let longest = *idle_timeout.max(request_timeout).max(tunnel_timeout);
+    IdleTimeout::try_from(longest + limits::QUIC_SILENCE_MARGIN).ok()
 }
 
 /// The TLS of a QUIC listener, with the certificates of this policy.

@@ -14,11 +14,11 @@ use super::frames::{Broken, Frames};
 use super::section::Wrong;
 use super::transport::{of_connection, var_int};
 
-/// What both directions of a request's stream know of its field sections.
+/// What both directions of a request's stream, and who serves it, know of it.
 #[derive(Default)]
 pub struct Notes {
-    /// One was malformed.
-    malformed: Cell<bool>,
+    /// What the client is told if the answer's direction is dropped before its end; otherwise that is the end.
+    pub ends: Cell<Option<Code>>,
     /// The head names a protocol to switch to; it is in [`PROTOCOL`](super::section::PROTOCOL).
     pub names_protocol: Cell<bool>,
 }
@@ -111,8 +111,8 @@ impl Receive {
                 self.refuse(Code::QPACK_DECOMPRESSION_FAILED, "a field section cannot be decoded")
             }
             Broken::Section(Wrong::Malformed) => {
-                // It ends this stream alone: the answer's direction is reset when it is dropped.
-                self.notes.malformed.set(true);
+                // It ends this stream alone (RFC 9114, 4.1.2).
+                self.notes.ends.set(Some(Code::H3_MESSAGE_ERROR));
                 quic::RecvStream::stop_sending(self, Code::H3_MESSAGE_ERROR.value());
                 StreamErrorIncoming::Unknown("a field section is malformed".into())
             }
@@ -179,9 +179,8 @@ impl Send {
 
 impl Drop for Send {
     fn drop(&mut self) {
-        // Without an answer, the client is told why there is none (RFC 9114, 4.1.2).
-        if self.notes.malformed.get() && !self.finished {
-            quic::SendStream::reset(self, Code::H3_MESSAGE_ERROR.value());
+        if let Some(code) = self.notes.ends.get().filter(|_| !self.finished) {
+            quic::SendStream::reset(self, code.value());
         }
     }
 }
