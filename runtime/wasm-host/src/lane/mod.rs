@@ -1,7 +1,9 @@
 //! The ways to run a guest. What stands behind [`Form`], [`Linked`] and [`Hooks`] is all that the rest of the crate knows
 //! of them; another ABI is another case of the three.
 
+mod answers;
 mod component;
+mod functions;
 pub(crate) mod memory;
 mod module;
 
