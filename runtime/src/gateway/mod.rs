@@ -79,6 +79,7 @@ impl Gateway {
             NotStarted
         };
         let count = worker_count(snapshot.plan().gateway.workers);
+        stock(&snapshot, count).map_err(refuse)?;
         let mut sockets = Sockets::default();
         let opened = sockets.prepare(&snapshot, count).map_err(refuse)?;
         let log = LogWriter::start(snapshot.plan().access_log.to.clone())
@@ -211,7 +212,9 @@ impl Gateway {
             info!(generation = old.generation, "the policy's files changed, its meaning did not");
             return;
         }
-        let opened = match self.sockets.prepare(&snapshot, self.workers.len()) {
+        let workers = self.workers.len();
+        let ready = stock(&snapshot, workers).and_then(|()| self.sockets.prepare(&snapshot, workers));
+        let opened = match ready {
             Ok(opened) => opened,
             Err(reason) => {
                 self.refused = true;
@@ -258,6 +261,17 @@ impl Gateway {
 fn same_extensions(new: &Snapshot, old: &Snapshot) -> bool {
     new.extensions.len() == old.extensions.len()
         && new.extensions.iter().zip(&old.extensions).all(|(new, old)| Arc::ptr_eq(new, old))
+}
+
+/// Has each extension run `init` once for each worker.
+fn stock(snapshot: &Snapshot, workers: usize) -> Result<(), String> {
+    for extension in &snapshot.extensions {
+        let name = &extension.spec().name;
+        extension
+            .stock(workers)
+            .map_err(|error| format!("extension `{name}` is not ready on every worker: {error}"))?;
+    }
+    Ok(())
 }
 
 fn worker_count(wanted: Option<u32>) -> usize {

@@ -1,7 +1,8 @@
 //! A loaded extension: compiled code, one configuration, one set of limits.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_engine::exchange::Exchange;
@@ -83,6 +84,10 @@ pub struct Extension {
     settings: Arc<Settings>,
     interest: Interest,
     waits: bool,
+    /// Instances that nobody has called yet.
+    stock: Mutex<Vec<Instance>>,
+    /// How many instances have been made ready before it was put in service.
+    stocked: AtomicUsize,
 }
 
 /// Why an extension cannot be loaded.
@@ -163,7 +168,7 @@ impl Extension {
             ticker: host.ticker(),
             shared: host.shared(&spec.name),
         });
-        let (_, asked) = Instance::new(host.engine(), &linked, &settings, spec).map_err(LoadError::InitFault)?;
+        let (first, asked) = Instance::new(host.engine(), &linked, &settings, spec).map_err(LoadError::InitFault)?;
         let asked = asked.map_err(LoadError::Init)?;
         let interest = Interest::new(&asked, &code.report.hooks).map_err(LoadError::Interest)?;
         let waits = match spec.abi {
@@ -171,7 +176,17 @@ impl Extension {
             Abi::ProxyWasm => spec.allow.contains(&Capability::Outbound),
             Abi::HttpWasm => false,
         };
-        Ok(Self { spec: spec.clone(), engine: host.engine().clone(), _code: code, linked, settings, interest, waits })
+        Ok(Self {
+            spec: spec.clone(),
+            engine: host.engine().clone(),
+            _code: code,
+            linked,
+            settings,
+            interest,
+            waits,
+            stock: Mutex::new(vec![first]),
+            stocked: AtomicUsize::new(1),
+        })
     }
 
     /// What it was loaded from.
@@ -208,8 +223,30 @@ impl Extension {
         (self.settings.log)(LogRecord { extension: &self.settings.name, level, message });
     }
 
-    /// An instance that has run `init`.
+    /// Makes an instance ready for each of so many workers, unless that was done before. It runs `init`, and so it is done off
+    /// the workers, before the extension is put in service: what `init` refuses to one of them, no request finds out.
+    ///
+    /// # Errors
+    ///
+    /// What `init` said, or how it failed.
+    pub fn stock(&self, workers: usize) -> Result<(), LoadError> {
+        while self.stocked.load(Ordering::Relaxed) < workers {
+            let made = Instance::new(&self.engine, &self.linked, &self.settings, &self.spec);
+            let (instance, asked) = made.map_err(LoadError::InitFault)?;
+            asked.map_err(LoadError::Init)?;
+            self.stock.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+            self.stocked.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// An instance that has run `init`: one in stock, while there is one, or else a new one.
     pub(crate) fn instantiate(&self) -> Result<Instance, HookFault> {
+        let in_stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        in_stock.map_or_else(|| self.make(), Ok)
+    }
+
+    fn make(&self) -> Result<Instance, HookFault> {
         let (instance, asked) = Instance::new(&self.engine, &self.linked, &self.settings, &self.spec)?;
         match asked {
             Ok(_) => Ok(instance),
