@@ -207,7 +207,7 @@ fn show(
             Ok(BodyVerdict::Close) => return Err(Ended::Close),
             Err(fault) => {
                 let denied = call.view.snapshot.engine.fault_beside(&mut journey.walk, *id, fault);
-                hooks::report(call, &mut journey.walk, &journey.exchange, &mut journey.record);
+                hooks::report(call, &mut journey.walk, &journey.exchange, &mut journey.record, false);
                 if let Some(reply) = denied {
                     return Err(Ended::Reply(Box::new(reply)));
                 }

@@ -2,7 +2,7 @@
 
 use tidegate_dsl::plan::{Extension, ExtensionId, OnError};
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Hook, HookFault};
+use tidegate_engine::hook::{Hook, HookFault, Verdict};
 use tidegate_engine::{Decision, Progress, ResponseDecision, Silent, Walk};
 use tracing::{info, warn};
 
@@ -36,8 +36,9 @@ pub(super) fn decide(
             Progress::Run(extension) => {
                 let verdict;
                 (exchange, verdict) = call.view.call(extension, Hook::Request, exchange);
+                let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
                 engine.resume(walk, &mut exchange, verdict);
-                report(call, walk, &exchange, record);
+                report(call, walk, &exchange, record, forwards);
             }
             Progress::Done(decision) => return (exchange, Reached::End(decision)),
         }
@@ -54,8 +55,9 @@ pub(super) async fn decide_waiting(
         let verdict;
         (journey, verdict) = outbound::run(call, journey, extension, Hook::Request).await;
         let Journey { mut exchange, mut walk, mut record } = journey;
+        let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
         call.view.snapshot.engine.resume(&mut walk, &mut exchange, verdict);
-        report(call, &mut walk, &exchange, &mut record);
+        report(call, &mut walk, &exchange, &mut record, forwards);
         let reached;
         (exchange, reached) = decide(call, &mut walk, exchange, &mut record);
         journey = Journey { exchange, walk, record };
@@ -93,7 +95,7 @@ fn go_back(
                 let verdict;
                 (exchange, verdict) = call.view.call(extension, Hook::Response, exchange);
                 engine.resume_response(walk, &mut exchange, verdict);
-                report(call, walk, &exchange, record);
+                report(call, walk, &exchange, record, false);
             }
             Progress::Done(decision) => return (exchange, Reached::End(decision)),
         }
@@ -111,7 +113,7 @@ pub(super) async fn way_back_waiting(
         (journey, verdict) = outbound::run(call, journey, extension, Hook::Response).await;
         let Journey { mut exchange, mut walk, mut record } = journey;
         call.view.snapshot.engine.resume_response(&mut walk, &mut exchange, verdict);
-        report(call, &mut walk, &exchange, &mut record);
+        report(call, &mut walk, &exchange, &mut record, false);
         let reached;
         (exchange, reached) = go_back(call, &mut walk, exchange, &mut record);
         journey = Journey { exchange, walk, record };
@@ -123,8 +125,12 @@ pub(super) async fn way_back_waiting(
 }
 
 /// Says what went wrong in a hook; the request has its consequence already.
-pub(super) fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, record: &mut Record) {
+/// `forwards` says that its verdict was `forward`: a fault that follows from that is found by the walk, and counted here.
+pub(super) fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, record: &mut Record, forwards: bool) {
     let Some((ExtensionId(at), fault)) = walk.last_fault() else { return };
+    if forwards && let Some(extension) = call.view.snapshot.extensions.get(at) {
+        extension.count(fault.kind);
+    }
     let extension = call.view.snapshot.plan().extensions.get(at);
     if extension.is_some_and(|extension| matches!(extension.on_error, OnError::Deny(_))) {
         record.failure.get_or_insert(Failure::Extension);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Abi, Capability, Hook, HookFault};
+use tidegate_engine::hook::{Abi, Capability, Hook, HookFault, HookFaultKind};
 use wasmtime::Engine;
 
 use crate::compile::Code;
@@ -214,6 +214,11 @@ impl Extension {
         self.interest.tick()
     }
 
+    /// Counts a fault that only the policy shows: a server group that there is not.
+    pub fn count(&self, kind: HookFaultKind) {
+        self.settings.shared.counts.fault(kind);
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.settings.shared
     }
@@ -251,7 +256,7 @@ impl Extension {
         match asked {
             Ok(_) => Ok(instance),
             Err(message) => Err(HookFault {
-                kind: tidegate_engine::hook::HookFaultKind::Instance,
+                kind: HookFaultKind::Instance,
                 message: format!("a new instance refused the configuration that an earlier one took: {message}"),
             }),
         }

@@ -6,6 +6,7 @@ use tidegate_engine::hook::{HookFault, HookFaultKind};
 use wasmtime::Trap;
 
 use crate::guest::Guest;
+use crate::limits::TABLE_ELEMENTS;
 
 /// The host stops the guest: a host function returns it as an error, and it comes out of the call.
 #[derive(Debug)]
@@ -57,6 +58,10 @@ pub(crate) fn classify(error: &wasmtime::Error, guest: &mut Guest) -> HookFault 
     if guest.memory.refused {
         let limit = guest.memory.limit;
         let message = format!("the guest asked for more than its {limit} bytes of memory");
+        return HookFault { kind: HookFaultKind::Memory, message };
+    }
+    if guest.memory.table_refused {
+        let message = format!("the guest asked for a table of more than {TABLE_ELEMENTS} elements");
         return HookFault { kind: HookFaultKind::Memory, message };
     }
     let Some(trap) = error.downcast_ref::<Trap>() else {

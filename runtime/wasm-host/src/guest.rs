@@ -69,6 +69,8 @@ pub(crate) struct Memory {
     pub(crate) size: u64,
     /// Whether it asked for more.
     pub(crate) refused: bool,
+    /// Whether it asked for a larger table than it may have.
+    pub(crate) table_refused: bool,
 }
 
 /// What ends with the call.
@@ -95,7 +97,7 @@ impl Guest {
     pub(crate) fn new(settings: Arc<Settings>, memory_limit: u64) -> Self {
         Self {
             settings,
-            memory: Memory { limit: memory_limit, size: 0, refused: false },
+            memory: Memory { limit: memory_limit, size: 0, refused: false, table_refused: false },
             last_words: None,
             names: Vec::new(),
             random: Vec::new(),
@@ -337,6 +339,7 @@ impl ResourceLimiter for Guest {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory.table_refused |= desired > TABLE_ELEMENTS;
         Ok(desired <= TABLE_ELEMENTS)
     }
 }

@@ -1,5 +1,7 @@
 //! Builds the guests, once, and what tests call them with.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, reason = "each test binary uses a part of it")]
+
+pub mod made;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -188,6 +188,7 @@ fn body(piece: Piece<'_>, write: impl FnOnce()) -> BodyVerdict {
         b"write" => write(),
         b"upper" => return BodyVerdict::replace("UPPER"),
         b"drop" => return BodyVerdict::replace(""),
+        b"huge" => return BodyVerdict::replace(vec![b'x'; 3_000_000]),
         b"respond" => return BodyVerdict::respond(Reply::new(403).text("no")),
         b"close" => return BodyVerdict::close(),
         b"panic" => panic!("in the body"),

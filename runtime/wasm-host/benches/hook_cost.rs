@@ -1,4 +1,4 @@
-//! What a hook costs: `cargo run --release -p tidegate-wasm-host --example hook_cost`.
+//! What a hook costs: `cargo bench -p tidegate-wasm-host --bench hook_cost`.
 //!
 //! It builds the `client-headers` guest and prints the CPU time of a request hook (read one header, set one) and a
 //! response hook (set one header), with reused and with fresh instances; of a hook that gets three of fifteen headers, sets
