@@ -43,11 +43,9 @@ impl<'t> Checker<'_, 't> {
             "in" => self.network_set(args).map(Predicate::In),
             "is" => self.is(subject, args),
             "like" => {
-                let mut patterns = self.texts(args, "a pattern", |cx, pattern, span| {
-                    if *subject == Subject::Path {
-                        cx.doubt_path_glob(pattern, span);
-                    }
-                    Some(())
+                let mut patterns = self.texts(args, "a pattern", |cx, pattern, span| match subject {
+                    Subject::Path => cx.check_path_glob(pattern, span),
+                    _ => Some(()),
                 })?;
                 if matches!(subject, Subject::Host | Subject::Sni) {
                     // Hosts have no case, and are in lower case when they are compared.

@@ -23,7 +23,7 @@ impl Checker<'_, '_> {
         let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '?' | '#' | '@');
         if !host.is_empty() && bare == host && !host.contains(odd) {
             if !host.contains('*') {
-                return Some(());
+                return self.check_host_name(host, span);
             }
             self.report(
                 Diagnostic::new(
@@ -40,6 +40,33 @@ impl Checker<'_, '_> {
             bare => format!("a host stands without scheme, port and path: write `\"{bare}\"`"),
         };
         self.report(Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a host", quoted(host))).help(help));
+        None
+    }
+
+    /// Hosts of requests are compared in ASCII (RFC 5890), and without a final dot.
+    fn check_host_name(&mut self, host: &str, span: Span) -> Option<()> {
+        let (message, help) = if let Some(without) = host.strip_suffix('.') {
+            ("hosts are compared without their final dot", format!("write `\"{without}\"`"))
+        } else if host.is_ascii() {
+            return Some(());
+        } else {
+            ("no request has a host with such letters", "write it as DNS has it, with `xn--`".to_owned())
+        };
+        self.report(Diagnostic::new(codes::BAD_TEXT, span, message).help(help));
+        None
+    }
+
+    /// A glob of paths. Escapes that normalised paths still have are in upper case.
+    pub(super) fn check_path_glob(&mut self, glob: &str, span: Span) -> Option<()> {
+        let upper = escapes_in_upper_case(glob);
+        if upper == glob {
+            self.doubt_path_glob(glob, span);
+            return Some(());
+        }
+        self.report(
+            Diagnostic::new(codes::BAD_TEXT, span, "the escapes of paths are compared in upper case")
+                .help(format!("write `\"{upper}\"`")),
+        );
         None
     }
 
@@ -105,5 +132,38 @@ impl Checker<'_, '_> {
         let help = format!("write {}", one_of(choices.iter().copied()));
         self.report(Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not {what}", quoted(word))).help(help));
         None
+    }
+}
+
+/// `%2f` as `%2F`, wherever it stands.
+fn escapes_in_upper_case(text: &str) -> String {
+    let mut left = 0;
+    let mut upper = |c: char| {
+        if c == '%' {
+            left = 2;
+            return c;
+        }
+        let of_escape = left > 0 && c.is_ascii_hexdigit();
+        left = if of_escape { left - 1 } else { 0 };
+        if of_escape { c.to_ascii_uppercase() } else { c }
+    };
+    text.chars().map(&mut upper).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_escapes_are_put_into_upper_case() {
+        for (text, upper) in [
+            ("/a%2fb*", "/a%2Fb*"),
+            ("/%c3%a9tage", "/%C3%A9tage"),
+            ("/abc%", "/abc%"),
+            ("/%zz%2", "/%zz%2"),
+            ("%%2f", "%%2F"),
+        ] {
+            assert_eq!(escapes_in_upper_case(text), upper);
+        }
     }
 }
