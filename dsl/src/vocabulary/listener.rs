@@ -113,11 +113,11 @@ pub(super) const LISTENER: &[Word] = &[
 
 pub(super) const LIMITS: &[Word] = &[
     Word::new("header-bytes", "SIZE", "request line and header section together")
-        .more("Over it: 431, and the connection is closed.")
+        .more("Over it: 431, and a connection of HTTP/1 is closed.")
         .example("limits { header-bytes 64KiB }")
         .size(KIB, MIB, Some(32 * KIB)),
     Word::new("headers", "N", "header fields of a request")
-        .more("Over it: 431, and the connection is closed.")
+        .more("Over it: 431, and a connection of HTTP/1 is closed.")
         .example("limits { headers 50 }")
         .count(8, 1000, Some(100)),
     Word::new("uri-bytes", "SIZE", "the request target")
@@ -125,7 +125,7 @@ pub(super) const LIMITS: &[Word] = &[
         .example("limits { uri-bytes 8KiB }")
         .size(256, 64 * KIB, Some(16 * KIB)),
     Word::new("body-bytes", "SIZE|off", "the request body")
-        .more("Over it: 413, and the connection is closed.")
+        .more("Over it: 413, and a connection of HTTP/1 is closed.")
         .example("limits { body-bytes 10MiB }")
         .size_or_off(1, 1024 * GIB, None),
     Word::new("connections", "N", "connections at once")
@@ -137,7 +137,7 @@ pub(super) const LIMITS: &[Word] = &[
         .example("limits { streams 250 }")
         .count(1, 1000, Some(100)),
     Word::new("requests-per-connection", "N|off", "requests on one connection")
-        .more("The last answer says `connection: close`.")
+        .more("The last answer says `connection: close`, or GOAWAY follows it.")
         .example("limits { requests-per-connection 1000 }")
         .count_or_off(1, 1_000_000_000, None),
 ];
