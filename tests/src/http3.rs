@@ -37,6 +37,14 @@ pub fn tls_for(roots: Arc<rustls::RootCertStore>) -> rustls::ClientConfig {
 /// # Panics
 /// There is no socket to be had. It has to be called within a tokio runtime.
 pub fn quic_client(tls: rustls::ClientConfig) -> Endpoint {
+    quic_client_with(tls, |_| ())
+}
+
+/// The same, with other settings.
+///
+/// # Panics
+/// There is no socket to be had. It has to be called within a tokio runtime.
+pub fn quic_client_with(tls: rustls::ClientConfig, set: impl FnOnce(&mut quinn::TransportConfig)) -> Endpoint {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a UDP socket");
     let runtime = Arc::new(quinn::TokioRuntime);
     let mut endpoint = Endpoint::new(quinn::EndpointConfig::default(), None, socket, runtime).expect("an endpoint");
@@ -44,6 +52,7 @@ pub fn quic_client(tls: rustls::ClientConfig) -> Endpoint {
     let mut config = ClientConfig::new(Arc::new(crypto));
     let mut transport = quinn::TransportConfig::default();
     transport.max_idle_timeout(Some(Duration::from_secs(120).try_into().expect("two minutes")));
+    set(&mut transport);
     config.transport_config(Arc::new(transport));
     endpoint.set_default_client_config(config);
     endpoint

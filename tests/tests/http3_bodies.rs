@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use tidegate_tests::http3::{Http3, Stream, answer, run};
+use tidegate_tests::http3::{Http3, Stream, answer, quic_client_with, run, tls};
 use tidegate_tests::pki::Authority;
 use tidegate_tests::{Backend, Behaviour, Gateway, Http2Backend, PATIENCE, Policy, guest};
 
@@ -231,4 +231,21 @@ fn requests_that_are_begun_to_be_given_up_end_the_connection() {
         );
         assert_eq!(other.get("/ours").await.status, 299);
     });
+}
+
+#[test]
+fn an_answer_that_nobody_takes_is_given_up_however_often_the_client_is_heard() {
+    let backend = Backend::start(Behaviour::Stream(64 * MIB));
+    let (gateway, authority) = start(Policy::to(&backend), "idle-timeout 1s\nrequest-timeout 1s");
+    run(async {
+        let endpoint = quic_client_with(tls(&authority), |transport| {
+            transport.stream_receive_window(1000_u32.into()).keep_alive_interval(Some(Duration::from_millis(50)));
+        });
+        let mut client = Http3::connect_from(&endpoint, gateway.port()).await;
+        let mut stream = client.begin("GET", "/untaken", &[]).await.unwrap();
+        stream.finish().await.unwrap();
+        let over = tokio::time::timeout(PATIENCE, client.over).await.unwrap().unwrap();
+        assert!(over.contains("H3_NO_ERROR"), "{over}");
+    });
+    assert_eq!(gateway.access("/untaken")["failure"], "client-timeout");
 }

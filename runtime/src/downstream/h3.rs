@@ -70,7 +70,7 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
     builder.max_field_section_size(bytes).send_grease(false).enable_extended_connect(true);
     let Some(Ok(http)) = within_deadline(own, builder.build(transport)).await else { return };
     let requests = Requests::new(connection);
-    let mut client = ClientConnection { http, quic, own, requests, side, told: false, acknowledged: 0 };
+    let mut client = ClientConnection { http, quic, own, requests, side, told: false, moved: (0, 0) };
     loop {
         match client.next().await {
             Event::Request(resolver) => client.begin(*resolver),
@@ -87,9 +87,7 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
                     return;
                 }
             }
-            Event::Finished => {
-                return linger(quic).await;
-            }
+            Event::Finished => return linger(quic, connection).await,
             Event::Flood => return close(quic, Code::H3_EXCESSIVE_LOAD, b"too many requests were given up"),
             Event::Over => return,
         }
@@ -109,9 +107,10 @@ pub(super) async fn within_deadline<F: Future>(stream: &StreamState, future: F) 
     .await
 }
 
-/// Lets what was sent arrive: closing forgets it. Ends when the client closes, or acknowledges nothing any more.
-async fn linger(quic: &quinn::Connection) {
-    loop {
+/// Lets what was sent arrive: closing forgets it. Ends when the client closes, or acknowledges nothing any more, or time
+/// is up.
+async fn linger(quic: &quinn::Connection, connection: &ConnectionState) {
+    while !connection.is_aborted() {
         let acknowledged = quic.stats().frame_rx.acks;
         let pause = (quic.rtt() * 3).clamp(limits::QUIC_LINGER_MIN, limits::QUIC_LINGER_MAX);
         let closed = tokio::time::timeout(pause, quic.closed()).await.is_ok();
@@ -145,8 +144,8 @@ struct ClientConnection<'c> {
     side: Rc<Side>,
     /// The client knows that it is to begin no more requests.
     told: bool,
-    /// Acknowledgements when the connection was last looked at.
-    acknowledged: u64,
+    /// STREAM frames that had been sent, and acknowledgements that had come, when the connection was last looked at.
+    moved: (u64, u64),
 }
 
 impl ClientConnection<'_> {
@@ -186,14 +185,17 @@ impl ClientConnection<'_> {
         .await
     }
 
-    /// Whether nothing happens any more. A client that still acknowledges is still reading its last answers.
+    /// Whether nothing happens any more. While parts of its last answers go out and arrive, the client is reading them; what
+    /// it sends itself counts for nothing, or it could hold for ever what it does not read.
     fn is_idle(&mut self) -> bool {
-        let acknowledged = self.quic.stats().frame_rx.acks;
-        let before = std::mem::replace(&mut self.acknowledged, acknowledged);
-        if acknowledged != before {
+        let stats = self.quic.stats();
+        let (sent, acknowledged) = (stats.frame_tx.stream, stats.frame_rx.acks);
+        let before = std::mem::replace(&mut self.moved, (sent, acknowledged));
+        let idle = sent == before.0 || acknowledged == before.1;
+        if !idle {
             self.own.stand_by(Phase::Unused);
         }
-        acknowledged == before
+        idle
     }
 
     /// Starts a request's task.
