@@ -1,4 +1,5 @@
-//! Builds the example guests, so that `tidegate demo` carries the one that its policy runs.
+//! Builds the example guests, so that `tidegate demo` carries the one that its policy runs; and lists the SDK's files, so that
+//! `tidegate new extension` carries them.
 //!
 //! They are built by the same cargo, for `wasm32-unknown-unknown`, into `target/guests`. Where that target is missing,
 //! it is installed through rustup.
@@ -34,6 +35,33 @@ fn main() {
     let module = folder.join(TARGET).join("release/client_headers.wasm");
     assert!(module.is_file(), "the guest is not at {}", module.display());
     println!("cargo::rustc-env=TIDEGATE_CLIENT_HEADERS={}", module.display());
+    list_sdk(&root.join("guest-sdk"));
+}
+
+/// Writes `sdk.rs`: the SDK's files as a list of paths and texts.
+fn list_sdk(sdk: &Path) {
+    let sdk = sdk.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", sdk.display()));
+    let mut files = vec![sdk.join("Cargo.toml")];
+    for folder in ["src", "wit"] {
+        walk(&sdk.join(folder), &mut files);
+    }
+    files.sort();
+    let entry = |file: &PathBuf| {
+        let path = file.strip_prefix(&sdk).unwrap_or(file);
+        format!("    ({path:?}, include_str!({file:?})),\n")
+    };
+    let list: String = files.iter().map(entry).collect();
+    let text = format!("&[\n{list}]\n");
+    let out = PathBuf::from(variable("OUT_DIR")).join("sdk.rs");
+    std::fs::write(&out, text).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for entry in entries {
+        let path = entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).path();
+        if path.is_dir() { walk(&path, files) } else { files.push(path) }
+    }
 }
 
 /// The workspace's target folder: `OUT_DIR` lies in it as `PROFILE/build/PACKAGE/out`.

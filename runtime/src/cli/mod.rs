@@ -7,8 +7,10 @@ mod certificates;
 mod check;
 mod completion;
 mod explain;
+mod extension;
 mod fmt;
 mod help;
+mod new;
 mod plan;
 mod print;
 mod run;
@@ -109,6 +111,16 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Make what you go on from.
+    New {
+        #[command(subcommand)]
+        what: New,
+    },
+    /// Look at a Wasm module, or measure it.
+    Extension {
+        #[command(subcommand)]
+        what: Extension,
+    },
     /// Serve an editor: the language server, on standard input and output.
     Lsp {
         /// For editors that say so; there is no other way.
@@ -135,6 +147,37 @@ enum Command {
         /// The port to listen on; the backend takes the next one. Without it, the first free pair from 8080.
         #[arg(long)]
         port: Option<u16>,
+    },
+}
+
+/// What `new` makes.
+#[derive(Subcommand)]
+enum New {
+    /// Make an extension in Rust in a folder of its name: a crate that builds, with a test, a policy and the SDK.
+    Extension {
+        /// Its name, as the policy writes it: `country`.
+        name: String,
+    },
+}
+
+/// What `extension` does.
+#[derive(Subcommand)]
+enum Extension {
+    /// Print what a module is: its hooks, its imports, the `allow` words that they need, its size, and what its `init` says.
+    Inspect {
+        #[command(flatten)]
+        module: extension::Module,
+        /// How the answer is written.
+        #[arg(long, value_enum, default_value = "human")]
+        format: AnswerFormat,
+    },
+    /// Measure a module: time of each hook in reused and in fresh instances, memory, cost of an instance.
+    Bench {
+        #[command(flatten)]
+        module: extension::Module,
+        /// How the answer is written.
+        #[arg(long, value_enum, default_value = "human")]
+        format: AnswerFormat,
     },
 }
 
@@ -196,6 +239,9 @@ pub fn main() -> ExitCode {
             explain::explain(&file, &explain::Asked { request, headers, from, client_cert, listener, json })
         }
         Command::Test { files } => test::test(&files),
+        Command::New { what: New::Extension { name } } => new::extension(&name),
+        Command::Extension { what: Extension::Inspect { module, format } } => extension::inspect(&module, format),
+        Command::Extension { what: Extension::Bench { module, format } } => extension::bench(&module, format),
         Command::Lsp { stdio: _ } => crate::lsp::run(),
         Command::Completion { shell } => completion::completion(shell),
         Command::Help { topic } => help::help(topic.as_deref()),

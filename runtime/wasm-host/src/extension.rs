@@ -199,6 +199,11 @@ impl Extension {
         self.waits
     }
 
+    /// What it wants to be asked about.
+    pub const fn interest(&self) -> &Interest {
+        &self.interest
+    }
+
     /// Whether it wants to be asked about this exchange in this hook. If not, the call is left out.
     pub fn wants(&self, hook: Hook, exchange: &Exchange) -> bool {
         self.interest.covers(hook, exchange)

@@ -10,9 +10,9 @@ use crate::abi;
 use crate::interfaces::HOOKS;
 use crate::limits::{BODY_BYTES, BODY_PIECE_BYTES, INTEREST_ENTRIES, TICK_MS};
 
-/// An interest that has been checked.
+/// What an extension wants to be asked about, checked.
 #[derive(Debug)]
-pub(crate) struct Interest {
+pub struct Interest {
     hooks: abi::Hooks,
     /// Empty: every method.
     methods: Vec<Method>,
@@ -68,14 +68,37 @@ impl Interest {
         })
     }
 
+    /// The hooks that it wants, in the order of a request's life.
+    pub fn hooks(&self) -> impl Iterator<Item = Hook> {
+        HOOKS.iter().map(|(_, hook)| *hook).filter(|hook| has(self.hooks, *hook))
+    }
+
+    /// The methods that it wants; none stands for all.
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
+    /// The paths below which it wants requests, without a slash at the end; none stands for all.
+    pub fn path_prefixes(&self) -> &[String] {
+        &self.path_prefixes
+    }
+
+    /// What it wants of a body, for each of the two hooks that see one.
+    pub fn body_mode(&self, hook: Hook) -> Option<BodyMode> {
+        match hook {
+            Hook::RequestBody => self.request_body,
+            Hook::ResponseBody => self.response_body,
+            _ => None,
+        }
+    }
+
     /// What it wants of a body of this exchange.
     pub(crate) fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
-        let mode = if hook == Hook::RequestBody { self.request_body } else { self.response_body };
-        mode.filter(|_| self.covers(hook, exchange))
+        self.body_mode(hook).filter(|_| self.covers(hook, exchange))
     }
 
     /// The time between ticks.
-    pub(crate) const fn tick(&self) -> Option<Duration> {
+    pub const fn tick(&self) -> Option<Duration> {
         self.tick
     }
 

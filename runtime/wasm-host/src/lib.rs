@@ -36,7 +36,7 @@ pub use extension::{Extension, ExtensionSpec, LoadError, Reach, Reached};
 pub use foreign::abi::Spoken;
 pub use host::{Host, HostError, HostOptions};
 pub use inspect::{ModuleError, ModuleReport, Need};
-pub use interest::BodyMode;
+pub use interest::{BodyMode, Interest};
 pub use log::{LogLevel, LogRecord, LogSink};
 pub use metrics::{GroupSource, GroupState, Groups, MetricKind, Sample};
 pub use outbound::{OutboundAnswer, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult};

@@ -53,6 +53,11 @@ impl Pool {
         &self.extension
     }
 
+    /// The linear memory of the instance that serves next, in bytes; `None` while there is none.
+    pub fn memory(&self) -> Option<u64> {
+        self.idle.last().map(|instance| instance.store.data().memory.size)
+    }
+
     /// Where its guests read the server groups from now on.
     pub fn set_groups(&mut self, groups: GroupSource) {
         self.groups = Some(groups);
