@@ -41,6 +41,7 @@
 #[doc(hidden)]
 pub mod bindings;
 pub mod clock;
+pub mod config;
 mod export;
 mod filter;
 pub mod groups;

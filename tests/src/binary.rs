@@ -70,6 +70,20 @@ pub fn guest(name: &str) -> PathBuf {
     path
 }
 
+/// The module of `examples/NAME`. All of them are built when the first is asked for.
+///
+/// # Panics
+/// They do not build.
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let output = Command::new(shipped("examples/build")).output().expect("examples/build starts");
+        assert!(output.status.success(), "examples/build:\n{}", String::from_utf8_lossy(&output.stderr));
+    });
+    let folder = shipped("target/guests/wasm32-unknown-unknown/release");
+    folder.join(name.replace('-', "_")).with_extension("wasm")
+}
+
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace());

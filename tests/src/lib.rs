@@ -34,7 +34,7 @@ pub mod websocket;
 use std::time::Duration;
 
 pub use backend::{Backend, Behaviour};
-pub use binary::{guest, shipped, target_folder, tidegate, workspace};
+pub use binary::{example, guest, shipped, target_folder, tidegate, workspace};
 pub use client::{Client, Wire};
 pub use command::{Output, Tool};
 pub use editor::Editor;

@@ -66,7 +66,7 @@ fn a_guest_chooses_the_group() {
             "extension router {
                 module \"canary_router.wasm\"
                 config { group \"canary\"; header \"x-canary\"; cookie \"canary\" }
-                allow [read-request, route]
+                allow [read-request, write-response-headers, route, vars]
             }",
         )
         .otherwise("run router\nforward web");

@@ -211,9 +211,11 @@ impl<'t> Checker<'_, 't> {
         id.map(|declared| declared.span).unwrap_or_default()
     }
 
-    /// Warns of names that nothing refers to. A guest that may `route` can name any group while it runs.
+    /// Warns of names that nothing refers to. A guest that may `route` or call (`outbound`) can name any group while it runs.
     pub(crate) fn unused(&mut self, plan: &Plan) {
-        let guests_route = plan.extensions.iter().any(|extension| extension.allow.contains(&Capability::Route));
+        let guests_route = plan.extensions.iter().any(|extension| {
+            [Capability::Route, Capability::Outbound].iter().any(|word| extension.allow.contains(word))
+        });
         let known = |kind: &Kind| match kind {
             Kind::Listener => false,
             Kind::Group => !guests_route,

@@ -1,7 +1,7 @@
-//! Sends chosen clients to a canary group: by header, by cookie, or a fixed share of the client addresses.
+//! Sends chosen clients to a canary group: by header, by cookie, or a fixed share of the client addresses; and keeps them there.
 
 use serde::Deserialize;
-use tidegate_guest::{Error, Filter, Request, Result, Verdict, export};
+use tidegate_guest::{Error, Filter, Hooks, Interest, Request, Response, Result, Verdict, export, vars};
 
 /// What a policy writes in `config { … }`.
 #[derive(Deserialize)]
@@ -18,6 +18,9 @@ pub struct Config {
     /// This share of the client addresses is chosen, in percent. A client stays on its side.
     #[serde(default)]
     percent: f64,
+    /// The cookie that keeps a client on its side, though its address or the share changes.
+    #[serde(default)]
+    sticky: Option<String>,
 }
 
 /// The extension.
@@ -46,22 +49,53 @@ impl Filter for CanaryRouter {
         Ok(Self { config, threshold })
     }
 
+    fn interest(&self) -> Interest {
+        Interest::everything().hooks(Hooks { response: self.config.sticky.is_some(), ..Hooks::all() })
+    }
+
     fn on_request(&self, request: &mut Request) -> Verdict {
         if self.is_chosen(request) { Verdict::forward(self.config.group.as_str()) } else { Verdict::next() }
     }
-}
 
-export!(CanaryRouter: request);
-
-impl CanaryRouter {
-    /// An explicit mark decides before the share does.
-    fn is_chosen(&self, request: &Request) -> bool {
-        let header = self.config.header.as_deref().and_then(|name| request.header(name)).map(|value| value != *OFF);
-        let marked = header
-            .or_else(|| self.config.cookie.as_deref().and_then(|name| request.cookie(name)).map(|value| value != OFF));
-        marked.unwrap_or_else(|| self.threshold > 0 && hash(&request.connection().client_ip_text()) < self.threshold)
+    fn on_response(&self, _: &Request, response: &mut Response) -> Verdict {
+        if let (Some(cookie), Some(side)) = (&self.config.sticky, vars::get(SIDE)) {
+            response
+                .add_header("set-cookie", format!("{cookie}={side}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"));
+        }
+        Verdict::next()
     }
 }
+
+export!(CanaryRouter: request, response);
+
+impl CanaryRouter {
+    /// An explicit mark decides first, then the side that the client was on, then the share.
+    fn is_chosen(&self, request: &Request) -> bool {
+        let header = self.config.header.as_deref().and_then(|name| request.header(name)).map(|value| value != *OFF);
+        let cookie = |name: &Option<String>| name.as_deref().and_then(|name| request.cookie(name));
+        if let Some(marked) = header.or_else(|| cookie(&self.config.cookie).map(|value| value != OFF)) {
+            return marked;
+        }
+        match cookie(&self.config.sticky).as_deref() {
+            Some(CANARY) => true,
+            Some(STABLE) => false,
+            _ => {
+                let chosen = self.threshold > 0 && hash(&request.connection().client_ip_text()) < self.threshold;
+                if self.config.sticky.is_some() {
+                    vars::set(SIDE, if chosen { CANARY } else { STABLE });
+                }
+                chosen
+            }
+        }
+    }
+}
+
+/// The variable that tells the response hook which side a new client is on.
+const SIDE: &str = "canary.side";
+
+/// The values of the cookie that keeps a client on its side.
+const CANARY: &str = "canary";
+const STABLE: &str = "stable";
 
 /// The value that opts a request out.
 const OFF: &str = "off";
@@ -111,6 +145,23 @@ mod tests {
         let first: Vec<&String> = addresses.iter().filter(|ip| chosen(ip)).collect();
         assert!((400..=600).contains(&first.len()), "10 % of 5000 is 500, got {}", first.len());
         assert!(first.iter().all(|ip| chosen(ip)));
+    }
+
+    #[test]
+    fn a_client_stays_on_its_side() {
+        let config = r#"{"group": "canary", "header": "x-canary", "percent": 100, "sticky": "side"}"#;
+        let host = || TestHost::new().config(config);
+        let first = host().run::<CanaryRouter>();
+        assert_eq!(first.group(), Some("canary"));
+        let cookie = first.response_header("set-cookie").unwrap();
+        assert!(cookie.starts_with("side=canary; Path=/; Max-Age="), "{cookie}");
+        let later = host().header("cookie", "side=stable").run::<CanaryRouter>();
+        assert_eq!((later.group(), later.response_header("set-cookie")), (None, None));
+        let none = r#"{"group": "canary", "header": "x-canary", "sticky": "side"}"#;
+        let kept = TestHost::new().config(none).header("cookie", "side=canary").run::<CanaryRouter>();
+        assert_eq!(kept.group(), Some("canary"), "though the share is nothing now");
+        let marked = TestHost::new().config(config).header("x-canary", "off").run::<CanaryRouter>();
+        assert_eq!((marked.group(), marked.response_header("set-cookie")), (None, None), "a mark is for one request");
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn pooling(instances: u32) -> PoolingAllocationConfig {
     let mut pooling = PoolingAllocationConfig::new();
     pooling
         .total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT / 2))
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT / 4))
         .total_memories(instances)
         .total_stacks(instances)
         .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT / 2))

@@ -52,8 +52,9 @@ pub const TABLE_ELEMENTS: usize = 64 * 1024;
 /// extensions. It is address space and bookkeeping, not memory.
 pub const POOLED_INSTANCES: u32 = 1024;
 
-/// Core instances in one component: the module, and what adapts it.
-pub const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
+/// Core instances in one component: the module and what adapts it. A Rust guest has four; one of an interpreted language, with
+/// stubs for what its runtime wants of a system, some fifteen.
+pub const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 
 /// Tables in one component: the module's, and the adapter's.
 pub const TABLES_PER_COMPONENT: u32 = 4;

@@ -49,7 +49,10 @@ fn modules_need_what_they_use_and_no_more() {
         needs("client_headers"),
         (vec![Hook::Request, Hook::Response], "read-request write-request-headers write-response-headers".to_owned())
     );
-    assert_eq!(needs("canary_router"), (vec![Hook::Request], "read-request route".to_owned()));
+    assert_eq!(
+        needs("canary_router"),
+        (vec![Hook::Request, Hook::Response], "read-request write-response-headers route vars".to_owned())
+    );
 }
 
 #[test]

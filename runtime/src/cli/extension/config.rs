@@ -12,15 +12,18 @@ use super::super::Failed;
 use crate::limits::POLICY_BYTES;
 use crate::policy::files::read;
 
-/// The JSON that `init` is told, of a text or of the file that it names.
-pub(super) fn json(given: &str) -> Result<String, Failed> {
+/// The text itself, or that of the file that it names.
+pub(super) fn text(given: &str) -> Result<String, Failed> {
     let file = Path::new(given);
-    let text = if !given.contains(['\n', '{']) && file.is_file() {
-        let bytes = read(file, POLICY_BYTES).map_err(|why| Failed::Because(format!("`{given}`: {why}")))?;
-        String::from_utf8(bytes).map_err(|_| Failed::Because(format!("`{given}` is no UTF-8 text")))?
-    } else {
-        given.to_owned()
-    };
+    if given.contains(['\n', '{']) || !file.is_file() {
+        return Ok(given.to_owned());
+    }
+    let bytes = read(file, POLICY_BYTES).map_err(|why| Failed::Because(format!("`{given}`: {why}")))?;
+    String::from_utf8(bytes).map_err(|_| Failed::Because(format!("`{given}` is no UTF-8 text")))
+}
+
+/// The JSON that `init` is told.
+pub(super) fn json(text: String) -> Result<String, Failed> {
     match serde_json::from_str::<serde_json::Value>(&text) {
         Ok(_) => Ok(text),
         Err(_) => tree(&text),
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     fn understood(given: &str) -> Option<String> {
-        json(given).ok()
+        json(text(given).ok()?).ok()
     }
 
     #[test]

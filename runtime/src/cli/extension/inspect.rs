@@ -3,17 +3,18 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use tidegate_engine::hook::Hook;
+use tidegate_engine::hook::{Abi, Hook};
 use tidegate_wasm_host::{BodyMode, Interest, LoadError, Need};
 
 use super::super::{AnswerFormat, Failed, answer};
-use super::{Looked, size};
+use super::{Looked, size, word};
 
 /// What there is to say about a module.
 #[derive(Serialize)]
 struct Report {
     module: String,
     bytes: usize,
+    abi: &'static str,
     /// `core` or `component`.
     form: &'static str,
     hooks: Vec<&'static str>,
@@ -67,6 +68,7 @@ pub(super) fn inspect(looked: &Looked, format: AnswerFormat) -> Result<(), Faile
     let report = Report {
         module: looked.file.display().to_string(),
         bytes: looked.bytes.len(),
+        abi: word(looked.abi),
         form: form(&looked.bytes),
         hooks: looked.report.hooks.iter().map(|hook| hook.name()).collect(),
         imports: looked.report.needs.iter().map(import).collect(),
@@ -117,7 +119,11 @@ fn asks(interest: &Interest) -> Asks {
 // Writing into a string cannot fail.
 fn human(report: &Report) -> String {
     let mut out = String::new();
-    let what = if report.form == "core" { "a core module with its component type" } else { "a component" };
+    let what = match (report.abi == word(Abi::Tidegate), report.form) {
+        (true, "core") => "a core module with its component type",
+        (true, _) => "a component",
+        (false, _) => report.abi,
+    };
     let _ = writeln!(out, "module   {}, {}, {what}", report.module, size(report.bytes as u64));
     let _ = writeln!(out, "hooks    {}", report.hooks.join(", "));
     let width = report.imports.iter().map(|import| import.name.len()).max().unwrap_or_default();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tidegate_engine::hook::Capability;
-use tidegate_wasm_host::{ExtensionSpec, Host, ModuleReport};
+use tidegate_engine::hook::{Abi, Capability};
+use tidegate_wasm_host::{ExtensionSpec, Host, ModuleError, ModuleReport, Reach};
 
 use super::{AnswerFormat, Failed, host};
 use crate::limits::MODULE_BYTES;
@@ -42,6 +42,8 @@ pub(super) fn bench(module: &Module, format: AnswerFormat) -> Result<(), Failed>
 struct Looked {
     file: PathBuf,
     bytes: Arc<[u8]>,
+    /// What it speaks.
+    abi: Abi,
     /// As `init` gets it.
     config: String,
     /// Whether the command line has a configuration.
@@ -51,14 +53,23 @@ struct Looked {
 }
 
 fn look(module: &Module) -> Result<Looked, Failed> {
-    let config = module.config.as_deref().map(config::json).transpose()?;
     let refused = |why: String| Failed::Because(format!("`{}`: {why}", module.file.display()));
     let bytes = read(&module.file, MODULE_BYTES).map_err(refused)?;
     let host = host()?;
-    let report = host.inspect(&bytes).map_err(|error| refused(error.to_string()))?;
+    let (abi, report) = match host.inspect(&bytes, Abi::Tidegate) {
+        Err(ModuleError::OtherAbi { spoken, .. }) => (spoken.abi, host.inspect(&bytes, spoken.abi)),
+        report => (Abi::Tidegate, report),
+    };
+    let report = report.map_err(|error| refused(error.to_string()))?;
+    let config = module.config.as_deref().map(config::text).transpose()?;
     let has_config = config.is_some();
-    let config = config.unwrap_or_else(|| "{}".to_owned());
-    Ok(Looked { file: module.file.clone(), bytes: bytes.into(), config, has_config, host, report })
+    let config = match config {
+        None => "{}".to_owned(),
+        Some(config) if abi == Abi::Tidegate => config::json(config)?,
+        // Guests of other gateways take any text.
+        Some(config) => config,
+    };
+    Ok(Looked { file: module.file.clone(), bytes: bytes.into(), abi, config, has_config, host, report })
 }
 
 impl Looked {
@@ -73,18 +84,29 @@ impl Looked {
         ExtensionSpec {
             name: name(&self.file),
             module: Arc::clone(&self.bytes),
+            abi: self.abi,
             config: self.config.clone(),
             memory: 16 << 20,
             time: Duration::from_millis(10),
             instances: 4,
             fresh: false,
             allow: self.allow(),
+            reach: Reach::default(),
         }
     }
 }
 
 fn name(file: &Path) -> String {
     file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The word of `abi` in a policy.
+const fn word(abi: Abi) -> &'static str {
+    match abi {
+        Abi::Tidegate => "tidegate",
+        Abi::ProxyWasm => "proxy-wasm",
+        Abi::HttpWasm => "http-wasm",
+    }
 }
 
 /// Bytes in the unit that people read.
