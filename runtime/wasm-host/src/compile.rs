@@ -11,8 +11,8 @@ use crate::inspect::{ModuleError, ModuleReport};
 use crate::interfaces::LIFECYCLE;
 use crate::lane::Form;
 use crate::limits::{
-    CODE_CACHE_BYTES, CORE_INSTANCES_PER_COMPONENT, FIBER_STACK_BYTES, KEEP_RESIDENT_BYTES, STACK_BYTES,
-    TABLE_ELEMENTS, TABLE_KEEP_RESIDENT_BYTES, TABLES_PER_COMPONENT,
+    CODE_CACHE_BYTES, CORE_INSTANCES_PER_COMPONENT, FIBER_STACK_BYTES, KEEP_RESIDENT_BYTES, MEMORIES_PER_COMPONENT,
+    STACK_BYTES, TABLE_ELEMENTS, TABLE_KEEP_RESIDENT_BYTES, TABLES_PER_COMPONENT,
 };
 use crate::log::one_line;
 
@@ -42,12 +42,12 @@ fn pooling(instances: u32) -> PoolingAllocationConfig {
     let mut pooling = PoolingAllocationConfig::new();
     pooling
         .total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT / 4))
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT / 16))
         .total_memories(instances)
         .total_stacks(instances)
-        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT / 2))
+        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT / 4))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .max_memories_per_component(1)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
         .pagemap_scan(Enabled::Auto);

@@ -328,13 +328,14 @@ fn thread_cpu_time() -> Duration {
 }
 
 impl ResourceLimiter for Guest {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let desired = desired as u64;
-        if desired > self.memory.limit {
+    /// A component may have several memories: together they have the limit.
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let size = self.memory.size.saturating_sub(current as u64).saturating_add(desired as u64);
+        if size > self.memory.limit {
             self.memory.refused = true;
             return Ok(false);
         }
-        self.memory.size = desired;
+        self.memory.size = size;
         Ok(true)
     }
 
@@ -393,6 +394,16 @@ pub(crate) mod tests {
         assert!(!guest.memory.refused);
         assert!(!guest.memory_growing(1024, 1025, None).unwrap());
         assert!(guest.memory.refused);
+        assert_eq!(guest.memory.size, 1024);
+    }
+
+    #[test]
+    fn several_memories_share_the_limit() {
+        let mut guest = guest(Vec::new());
+        assert!(guest.memory_growing(0, 512, None).unwrap());
+        assert!(guest.memory_growing(0, 256, None).unwrap());
+        assert!(guest.memory_growing(256, 512, None).unwrap());
+        assert!(!guest.memory_growing(512, 513, None).unwrap());
         assert_eq!(guest.memory.size, 1024);
     }
 }

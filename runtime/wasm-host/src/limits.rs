@@ -53,11 +53,14 @@ pub const TABLE_ELEMENTS: usize = 64 * 1024;
 pub const POOLED_INSTANCES: u32 = 1024;
 
 /// Core instances in one component: the module and what adapts it. A Rust guest has four; one of an interpreted language, with
-/// stubs for what its runtime wants of a system, some fifteen.
-pub const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+/// its libraries and stubs for what its runtime wants of a system, up to forty.
+pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+
+/// Memories in one component: the module's, and those of stubs. Together they have the limit of one instance.
+pub const MEMORIES_PER_COMPONENT: u32 = 4;
 
 /// Tables in one component: the module's, and the adapter's.
-pub const TABLES_PER_COMPONENT: u32 = 4;
+pub const TABLES_PER_COMPONENT: u32 = 8;
 
 /// Memory of a returned instance that stays mapped for the next one, in bytes. Measured: with the page-map scan a
 /// fresh instance costs less than half; without the scan it costs more, so it is then off.
