@@ -125,6 +125,61 @@ fn what_a_proxy_wasm_filter_may_not_do_has_a_name_and_costs_one_request() {
 }
 
 #[test]
+fn a_hostile_filter_gets_a_named_fault_and_nothing_else() {
+    let backend = Backend::echo();
+    let settings = format!("limits {{ time 200ms }}; {ALLOW}");
+    let gateway = Gateway::start(&policy(&backend, "proxy_hostile", "proxy-wasm", &settings));
+    let (mut other, mut client) = (gateway.client(), gateway.client());
+    for (act_of, kind) in [
+        ("write-outside", "bad-value"),
+        ("read-outside", "bad-value"),
+        ("read-everything", "too-much"),
+        ("lying-map", "bad-value"),
+        ("store-flood", "too-much"),
+        ("many-fields", "too-much"),
+        ("memory", "memory"),
+        ("exit", "trap"),
+        ("late", "not-allowed"),
+    ] {
+        let mark = gateway.log().mark();
+        assert_eq!(act(&mut client, act_of).status, 500, "{act_of}");
+        let line = gateway.wait_for(mark, "fault=");
+        assert!(line.contains(&format!("fault=\"{kind}\"")), "{act_of}: {line}");
+        assert_eq!(other.get("/act").status, 200, "another request");
+    }
+    let mark = gateway.log().mark();
+    assert_eq!(act(&mut client, "log-flood").status, 200);
+    gateway.wait_for(mark, "more lines of this call were dropped");
+    assert!(gateway.log().since(mark).iter().filter(|line| line.contains("flood")).count() <= 32);
+}
+
+#[test]
+fn a_request_whose_instance_failed_goes_on_in_another() {
+    let backend = Backend::start(Behaviour::StallBeforeHead);
+    let gateway = proxy_headers(&backend, ALLOW);
+    let (mut waiting, mut failing) = (gateway.client(), gateway.client());
+    waiting.send("GET /waiting HTTP/1.1\r\nhost: test\r\n\r\n");
+    backend.wait_request(1);
+    assert_eq!(act(&mut failing, "panic").status, 500);
+    backend.release();
+    let answer = waiting.receive();
+    assert_eq!(answer.status, 200);
+    // The new context has no path: it was not there when the request was seen.
+    assert!(answer.header("x-filtered").unwrap().starts_with("200 "), "{:?}", answer.header("x-filtered"));
+}
+
+#[test]
+fn contexts_end_with_their_requests() {
+    let backend = Backend::echo();
+    let gateway = proxy_headers(&backend, &format!("instance fresh; {ALLOW}"));
+    let mut client = gateway.client();
+    // More than there is room for, if any of their instances stayed.
+    for n in 0..1100 {
+        assert_eq!(client.get("/a").status, 200, "request {n}");
+    }
+}
+
+#[test]
 fn a_proxy_wasm_filter_needs_the_words_of_what_it_does() {
     let backend = Backend::echo();
     for (allow, act_of, word) in [

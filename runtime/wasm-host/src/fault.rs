@@ -5,6 +5,7 @@ use std::fmt;
 use tidegate_engine::hook::{HookFault, HookFaultKind};
 use wasmtime::Trap;
 
+use crate::foreign::wasi::Exit;
 use crate::guest::Guest;
 use crate::limits::TABLE_ELEMENTS;
 
@@ -63,6 +64,10 @@ pub(crate) fn classify(error: &wasmtime::Error, guest: &mut Guest) -> HookFault 
     if guest.memory.table_refused {
         let message = format!("the guest asked for a table of more than {TABLE_ELEMENTS} elements");
         return HookFault { kind: HookFaultKind::Memory, message };
+    }
+    if let Some(exit) = error.downcast_ref::<Exit>() {
+        let words = last_words.map(|words| format!(": {words}")).unwrap_or_default();
+        return HookFault { kind: HookFaultKind::Trap, message: format!("{exit}{words}") };
     }
     let Some(trap) = error.downcast_ref::<Trap>() else {
         let cause = error.root_cause().to_string();
