@@ -288,3 +288,24 @@ fn a_module_that_is_none_is_an_error_at_its_place() {
     assert_eq!(output.status, Some(1));
     assert!(output.stderr.contains("E0601") && output.stderr.contains("p.gate:2:"), "{}", output.stderr);
 }
+
+#[test]
+fn an_extension_that_fails_again_and_again_is_paused_and_tried_again() {
+    let backend = Backend::echo();
+    let gateway = hostile(&backend, "on-error deny 503");
+    let mut client = gateway.client();
+    let mark = gateway.log().mark();
+    for _ in 0..10 {
+        assert_eq!(act(&mut client, "panic").status, 503);
+    }
+    gateway.wait_for(mark, "it failed again and again, and this worker does not call it for 1s");
+    assert_eq!(client.get("/guest").status, 503, "a request that would do it no harm");
+    gateway.wait_for(mark, "fault=\"paused\"");
+    assert_eq!(client.get("/plain").status, 200, "others do not notice");
+    let started = Instant::now();
+    while client.get("/guest").status == 503 {
+        assert!(started.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    gateway.wait_for(mark, "it works again");
+}

@@ -195,6 +195,7 @@ impl Pool {
         call: impl FnOnce(&Hooks, &mut Store<Guest>) -> wasmtime::Result<A>,
         check: impl FnOnce(A, &mut Guest) -> Result<V, Stop>,
     ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
+        let hook = about.hook;
         let (exchange, result) = match self.instance(about.request()) {
             Ok(mut instance) => {
                 let (exchange, result) = instance.call(about, call, check);
@@ -203,7 +204,7 @@ impl Pool {
             }
             Err(fault) => (about.exchange, Err(fault)),
         };
-        self.count(result.as_ref().err());
+        self.count(hook, result.as_ref().err());
         (exchange, result)
     }
 
@@ -220,14 +221,14 @@ impl Pool {
             self.extension.shared().counts.fault(fault.kind);
             return Err(fault);
         }
-        let instance = self.instance(None).inspect_err(|fault| self.count(Some(fault)))?;
-        Ok(Turn { instance, _place: Arc::clone(&self.waiting) })
+        let instance = self.instance(None).inspect_err(|fault| self.count(Hook::Request, Some(fault)))?;
+        Ok(Turn { instance, hook: Hook::Request, _place: Arc::clone(&self.waiting) })
     }
 
     /// Ends a call, and keeps its instance if it may serve again.
     pub fn end(&mut self, turn: Turn, verdict: &Result<Verdict, HookFault>) {
         self.keep(turn.instance, verdict.is_ok());
-        self.count(verdict.as_ref().err());
+        self.count(turn.hook, verdict.as_ref().err());
     }
 
     /// An instance to call, for this request; none while the extension is paused.
@@ -261,25 +262,25 @@ impl Pool {
     }
 
     /// Keeps count of what went wrong.
-    fn count(&mut self, fault: Option<&HookFault>) {
+    fn count(&mut self, hook: Hook, fault: Option<&HookFault>) {
         match fault {
             None => {
-                if self.breaker.succeeded() {
+                if self.breaker.succeeded(hook) {
                     self.extension.say(LogLevel::Info, "it works again");
                 }
             }
-            Some(fault) => self.failed(fault),
+            Some(fault) => self.failed(hook, fault),
         }
     }
 
     #[cold]
-    fn failed(&mut self, fault: &HookFault) {
+    fn failed(&mut self, hook: Hook, fault: &HookFault) {
         let counts = &self.extension.shared().counts;
         counts.fault(fault.kind);
         if fault.kind == HookFaultKind::Paused {
             return;
         }
-        if let Some(pause) = self.breaker.failed(Instant::now()) {
+        if let Some(pause) = self.breaker.failed(hook, Instant::now()) {
             counts.pauses.fetch_add(1, Ordering::Relaxed);
             let last = one_line(&fault.message, 256);
             let message =
@@ -308,6 +309,7 @@ pub enum Step {
 /// the guest.
 pub struct Turn {
     instance: Instance,
+    hook: Hook,
     _place: Arc<()>,
 }
 
@@ -327,6 +329,7 @@ impl Turn {
     where
         C: Future<Output = OutboundResult>,
     {
+        self.hook = hook;
         let Instance { store, hooks, time, calls, .. } = &mut self.instance;
         *calls += 1;
         let mailbox = Arc::new(Mailbox::default());

@@ -134,6 +134,24 @@ fn init_refuses_and_its_words_come_through() {
 }
 
 #[test]
+fn init_accepts_the_configuration_for_every_worker_before_any_request() {
+    let host = rig().host;
+    let extension = host.load(&spec("tidegate_hostile_guest", r#"{"init": "once"}"#)).unwrap();
+    extension.stock(1).unwrap();
+    assert_eq!(
+        extension.stock(2).unwrap_err().to_string(),
+        "the extension refuses its configuration: one instance of me is enough"
+    );
+    let extension = host.load(&spec("tidegate_hostile_guest", "{}")).unwrap();
+    extension.stock(3).unwrap();
+    // Each worker's first call finds an instance that nobody has called yet.
+    for _ in 0..3 {
+        let (exchange, verdict) = Pool::new(Arc::clone(&extension)).call(Hook::Request, exchange(&[]));
+        assert!(verdict.is_ok() && exchange.request.headers["x-calls"] == "1");
+    }
+}
+
+#[test]
 fn interest_is_tested_without_a_call() {
     let config = r#"{"methods": ["POST"], "paths": ["/a"]}"#;
     let extension = rig().host.load(&spec("tidegate_hostile_guest", config)).unwrap();

@@ -47,6 +47,10 @@ impl Filter for Hostile {
             Some("refuse") => return Err(Error::new("the colour is missing: write colour \"red\"")),
             Some("panic") => panic!("no way"),
             Some("loop") => forever(),
+            // The store is shared by the instances: what the first one left, the second one finds.
+            Some("once") if store::incr("instances", 1, 0) != Some(1) => {
+                return Err(Error::new("one instance of me is enough"));
+            }
             Some("read") => drop(Request::current().path()),
             _ => {}
         }
