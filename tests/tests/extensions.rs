@@ -309,3 +309,21 @@ fn an_extension_that_fails_again_and_again_is_paused_and_tried_again() {
     }
     gateway.wait_for(mark, "it works again");
 }
+
+#[test]
+fn a_policy_is_refused_unless_init_accepts_it_for_every_worker() {
+    let backend = Backend::echo();
+    let policy = |workers: u32, init: &str| {
+        Policy::to(&backend)
+            .top(&format!("gateway {{ workers {workers} }}"))
+            .top(&format!("extension {init} {{ module \"tidegate_hostile_guest.wasm\"; config {{ init \"{init}\" }}; {EVERYTHING} }}"))
+            .listener(&format!("run {init}"))
+    };
+    let gateway = Gateway::start_with(&policy(2, "calm"), guests);
+    let mark = gateway.log().mark();
+    gateway.write(&policy(2, "once"));
+    let line = gateway.wait_for(mark, "the policy was not reloaded; the old one serves on");
+    assert!(line.contains("extension `once` is not ready on every worker"), "{line}");
+    assert!(line.contains("one instance of me is enough"), "{line}");
+    assert_eq!(gateway.get("/").status, 200);
+}

@@ -12,6 +12,9 @@ use common::{exchange, hostile};
 use tidegate_engine::hook::Hook;
 use tidegate_wasm_host::{Host, HostOptions, Pool};
 
+/// A way to break a file.
+type Break = fn(&[u8]) -> Vec<u8>;
+
 /// Every file that holds code; the others hold statistics.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -50,8 +53,7 @@ fn the_next_start_takes_the_code_that_is_there_and_none_that_is_broken() {
     assert!(second < first, "{first:?} {second:?}");
     assert_eq!(entries(&folder), written, "nothing was compiled again");
     let whole: Vec<Vec<u8>> = written.iter().map(|path| fs::read(path).unwrap()).collect();
-    let breaks: [fn(&[u8]) -> Vec<u8>; 3] =
-        [|code| code[..code.len() / 2].to_vec(), |code| vec![0x5a; code.len()], |_| Vec::new()];
+    let breaks: [Break; 3] = [|code| code[..code.len() / 2].to_vec(), |code| vec![0x5a; code.len()], |_| Vec::new()];
     for broken in breaks {
         for (path, code) in written.iter().zip(&whole) {
             fs::write(path, broken(code)).unwrap();
