@@ -13,12 +13,12 @@ use crate::compile::Code;
 use crate::guest::Settings;
 use crate::host::Host;
 use crate::inspect::{ModuleError, ModuleReport, Need};
+use crate::instance::Instance;
 use crate::interest::{BodyMode, Interest};
 use crate::interfaces::{PACKAGE, VERSION};
 use crate::lane::Linked;
 use crate::log::{LogLevel, LogRecord};
 use crate::metrics::Shared;
-use crate::pool::Instance;
 
 /// What a policy says about an extension.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -20,6 +20,7 @@ mod host;
 mod http_wasm;
 mod imports;
 mod inspect;
+mod instance;
 mod interest;
 mod interfaces;
 mod lane;
@@ -31,6 +32,7 @@ mod pool;
 mod proxy_wasm;
 mod store;
 mod ticker;
+mod verdict;
 
 pub use extension::{Extension, ExtensionSpec, LoadError, Reach, Reached};
 pub use foreign::abi::Spoken;

@@ -1,8 +1,8 @@
 //! Which instance serves which call: a request stays with the one that knows it.
 
 use crate::extension::ExtensionSpec;
+use crate::instance::Instance;
 use crate::limits::RETIRED_INSTANCES;
-use crate::pool::Instance;
 
 /// The instance that knows the request; for a request that none knows, one that takes new ones.
 pub(crate) fn take(idle: &mut Vec<Instance>, spec: &ExtensionSpec, request: Option<u128>) -> Option<Instance> {
