@@ -64,11 +64,13 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The workspace's target folder: `OUT_DIR` lies in it as `PROFILE/build/PACKAGE/out`.
+/// The workspace's target folder: `OUT_DIR` lies in it as `PROFILE/build/PACKAGE/out`, or as `TARGET/PROFILE/build/PACKAGE/out` if
+/// cargo was told a target.
 fn target_folder() -> PathBuf {
     let out = PathBuf::from(variable("OUT_DIR"));
-    let found = out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).map(Path::to_owned);
-    found.unwrap_or(out)
+    let Some(folder) = out.ancestors().nth(4) else { panic!("{} lies in no target folder", out.display()) };
+    let is_told = folder.file_name().is_some_and(|name| *name == *variable("TARGET"));
+    folder.parent().filter(|_| is_told).unwrap_or(folder).to_owned()
 }
 
 fn install_target() {
