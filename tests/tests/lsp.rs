@@ -18,7 +18,7 @@ listener http main {
 
 rules site {
     rule api {
-        when host is \"ü𝄞.example\"; forward wbe
+        when header \"x-name\" is \"ü𝄞\"; forward wbe
     }
     otherwise { forward web }
 }
