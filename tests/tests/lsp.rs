@@ -100,7 +100,7 @@ fn a_mistake_is_underlined_completed_hovered_mended_and_gone() {
         &json!({ "textDocument": { "uri": uri }, "options": { "tabSize": 4, "insertSpaces": true } }),
     );
     let formatted = edits[0]["newText"].as_str().unwrap();
-    assert!(formatted.contains("example\"\n        forward web\n"), "{formatted}");
+    assert!(formatted.contains("ü𝄞\"\n        forward web\n"), "{formatted}");
     editor.change(&uri, formatted);
     let edits = editor.ask(
         "textDocument/formatting",

@@ -104,7 +104,12 @@ fn the_page_of_commands_is_true() {
         listed.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.len() >= 11, "{commands:?}");
     for command in commands {
-        let mut taken = flags(&tool.run(&[command, "--help"]).stdout);
+        let help = tool.run(&[command, "--help"]).stdout;
+        let mut taken = flags(&help);
+        for inner in help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty()) {
+            let inner = inner.split_whitespace().next().unwrap();
+            taken.extend(flags(&tool.run(&[command, inner, "--help"]).stdout));
+        }
         taken.remove("--help");
         let told: BTreeSet<String> =
             chapter(command).lines().filter(|line| line.starts_with("| `")).flat_map(flags_of_row).collect();
