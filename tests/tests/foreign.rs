@@ -18,6 +18,7 @@ fn guests() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let folder = target_folder().join("foreign");
+        install_target();
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // What the outer build wants of native code is no business of the guests.
         for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"]
@@ -30,9 +31,19 @@ fn guests() -> &'static Path {
             .args(["--target", "wasm32-wasip1", "--target-dir"])
             .arg(&folder)
             .status();
-        assert!(status.unwrap().success(), "the foreign guests do not build: `rustup target add wasm32-wasip1`?");
+        assert!(status.unwrap().success(), "the foreign guests do not build");
         folder.join("wasm32-wasip1/release/examples")
     })
+}
+
+/// Has rustup bring the Rust target of the guests, if it is missing.
+fn install_target() {
+    let output =
+        Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-wasip1"]).output().unwrap();
+    if !Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
+        let status = Command::new("rustup").args(["target", "add", "wasm32-wasip1"]).status();
+        assert!(status.is_ok_and(|status| status.success()), "`rustup target add wasm32-wasip1` does not work here");
+    }
 }
 
 fn guest(name: &str) -> PathBuf {

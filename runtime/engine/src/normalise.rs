@@ -100,7 +100,7 @@ pub fn authority(raw: &[u8]) -> Result<Authority, AuthorityError> {
         if host.is_empty() {
             return Err(AuthorityError::Empty);
         }
-        if !host.bytes().all(is_host_byte) || host.starts_with('.') || host.contains("..") {
+        if !host.bytes().all(is_host_byte) || host.starts_with('.') || host.ends_with('.') || host.contains("..") {
             return Err(AuthorityError::BadHost);
         }
         whole.push_str(host);
@@ -410,6 +410,7 @@ mod tests {
             ("user@example.com", AuthorityError::UserInfo),
             ("a..b", AuthorityError::BadHost),
             (".a", AuthorityError::BadHost),
+            ("a..", AuthorityError::BadHost),
             ("a b", AuthorityError::BadHost),
             ("a/b", AuthorityError::BadHost),
             ("a%41", AuthorityError::BadHost),
