@@ -25,6 +25,7 @@ use crate::policy::snapshot::Snapshot;
 use crate::policy::unbuilt;
 use crate::policy::watch::{Changed, Watch};
 use crate::telemetry::access_log::LogWriter;
+use crate::telemetry::bounds::Bound;
 use crate::worker::{Command, Shared, WorkerHandle};
 use sockets::Sockets;
 
@@ -253,6 +254,9 @@ impl Gateway {
         log.finish();
         for Sample { extension, name, value, .. } in self.host.samples() {
             info!(extension, metric = name, value, "at the end");
+        }
+        for bound in Bound::ALL.iter().filter(|bound| bound.count() > 0) {
+            info!(bound = bound.name(), times = bound.count(), "a bound was met");
         }
         info!("stopped");
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 
 use crate::limits;
+use crate::telemetry::bounds::Bound;
 
 /// At most [`limits::HANDSHAKES`] at once. When another one begins, the oldest gives way: an honest handshake takes as long
 /// as two or three round trips, so that it is one that somebody holds open.
@@ -26,6 +27,7 @@ impl Crowd {
         if under_way.len() >= limits::HANDSHAKES
             && let Some((_, oldest)) = under_way.pop_first()
         {
+            Bound::Handshakes.met();
             oldest.notify_one();
         }
         under_way.insert(number, Rc::clone(&gives_way));

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::{View, Worker};
 use crate::policy::snapshot::Place;
+use crate::telemetry::bounds::Bound;
 use crate::tls::handshake::RefusedKind;
 
 /// What a listener holds over all workers.
@@ -23,7 +24,11 @@ impl ListenerLoad {
     /// Counts a connection in, unless there are `limit` of them.
     pub fn admit(&self, limit: u32) -> bool {
         let admit = |count: u32| (count < limit).then_some(count + 1);
-        self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit).is_ok()
+        let admitted = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit).is_ok();
+        if !admitted {
+            Bound::Connections.met();
+        }
+        admitted
     }
 
     /// Counts a handshake that failed.

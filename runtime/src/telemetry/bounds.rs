@@ -1,0 +1,63 @@
+//! The bounds that were met, counted by name: what a peer was refused, and how often.
+//!
+//! A bound is met seldom, so that its count may be shared by all workers. The counts are those of the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! bounds {
+    ($($(#[$doc:meta])* $bound:ident = $name:literal,)+) => {
+        /// A bound that a peer, a file or a queue can meet. Its value and its reason stand in [`crate::limits`], or the
+        /// policy says it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Bound {
+            $($(#[$doc])* $bound,)+
+        }
+
+        impl Bound {
+            /// Every bound, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$bound,)+];
+
+            /// The name of the bound in logs and metrics.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$bound => $name,)+
+                }
+            }
+        }
+
+        static COUNTS: [AtomicU64; Bound::ALL.len()] = [const { AtomicU64::new(0) }; Bound::ALL.len()];
+    };
+}
+
+bounds! {
+    /// Connections of a listener: `limits { connections }`.
+    Connections = "connections",
+    /// TLS handshakes under way on a worker: [`crate::limits::HANDSHAKES`].
+    Handshakes = "handshakes",
+}
+
+impl Bound {
+    /// Counts that the bound was met once more.
+    pub fn met(self) {
+        COUNTS[self as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the bound was met since the process started.
+    pub fn count(self) -> u64 {
+        COUNTS[self as usize].load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bound_has_its_own_name_and_count() {
+        let names: std::collections::HashSet<_> = Bound::ALL.iter().map(|bound| bound.name()).collect();
+        assert_eq!(names.len(), Bound::ALL.len());
+        let before = Bound::Handshakes.count();
+        Bound::Handshakes.met();
+        assert!(Bound::Handshakes.count() > before);
+    }
+}
