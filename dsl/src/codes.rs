@@ -190,6 +190,15 @@ codes! {
     /// a listener is traced, and nothing says where spans go
     TRACING = "E0533";
 
+    /// a comment begins with another sign than `#`
+    FOREIGN_COMMENT = "E0573";
+    /// a sign stands between a word and its value
+    SIGN = "E0574";
+    /// a word joins two tests, or turns one round
+    JOINED = "E0575";
+    /// no request has what a test asks for
+    NEVER_MET = "E0576";
+
     /// a module cannot be read
     MODULE = "E0601";
     /// a module imports what it is not allowed
@@ -267,6 +276,19 @@ codes! {
     UNMET_TEST = "W0933";
     /// other machines may reach the admin API
     OPEN_ADMIN = "W0934";
+
+    /// a `*` stands in a text that is compared exactly
+    EXACT_GLOB = "W0975";
+    /// a value stands twice in a list
+    REPEATED_VALUE = "W0976";
+    /// a text has a variable of another gateway
+    FOREIGN_VARIABLE = "W0977";
+    /// a step changes a header that the gateway writes itself
+    OWN_HEADER = "W0978";
+    /// a header of responses is given to the server
+    RESPONSE_FIELD = "W0979";
+    /// a test of a header knows one version of HTTP only
+    ONE_VERSION = "W0980";
 }
 
 #[cfg(test)]

@@ -30,6 +30,15 @@ pub struct Label {
     pub message: String,
 }
 
+/// A change of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Edit {
+    /// What goes; empty, where something is only put in.
+    pub span: Span,
+    /// What comes in its place.
+    pub replacement: String,
+}
+
 /// One mistake, reported once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
@@ -43,6 +52,8 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// The mend, if there is one.
     pub help: Option<String>,
+    /// The same mend as changes of the text, where it needs no thought: all of them together, in the order of the text.
+    pub edits: Vec<Edit>,
 }
 
 impl Diagnostic {
@@ -54,6 +65,7 @@ impl Diagnostic {
             message: message.into(),
             labels: vec![Label { span, message: String::new() }],
             help: None,
+            edits: Vec::new(),
         }
     }
 
@@ -81,6 +93,24 @@ impl Diagnostic {
     pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help;
         self
+    }
+
+    /// Adds a change of the text that is a part of the mend.
+    pub(crate) fn edit(mut self, span: Span, replacement: impl Into<String>) -> Self {
+        self.edits.push(Edit { span, replacement: replacement.into() });
+        self
+    }
+
+    /// Adds the mend that this stands at the place.
+    pub(crate) fn write(self, replacement: &str) -> Self {
+        let span = self.labels.first().map(|label| label.span).unwrap_or_default();
+        self.help(format!("write {}", quoted(replacement))).edit(span, replacement)
+    }
+
+    /// Adds the mend that this word was meant at the place.
+    pub(crate) fn meant(self, word: &str) -> Self {
+        let span = self.labels.first().map(|label| label.span).unwrap_or_default();
+        self.help(format!("did you mean `{word}`?")).edit(span, word)
     }
 }
 

@@ -31,10 +31,10 @@ pub mod vocabulary;
 use std::path::{Path, PathBuf};
 
 pub use certificate_facts::{AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm};
-pub use diagnostic::{Diagnostic, Label, Severity};
+pub use diagnostic::{Diagnostic, Edit, Label, Severity};
 pub use format::format;
 pub use include::{fits as fits_pattern, plain as plain_path};
-pub use policy_test::{Expectation, Expected, PolicyTest, ShownCertificate};
+pub use policy_test::{Expectation, Expected, PolicyTest, ShownCertificate, TestProtocol};
 pub use source::{Position, Source, SourceId, Sources, Span};
 
 /// The only way to the outside.

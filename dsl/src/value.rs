@@ -15,11 +15,18 @@ pub(crate) struct Mistake {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) help: Option<String>,
+    /// What is to stand in place of the value, where that needs no thought.
+    pub(crate) instead: Option<String>,
 }
 
 impl Mistake {
     pub(crate) fn new(code: Code, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { code, message: message.into(), help: Some(help.into()) }
+        Self { code, message: message.into(), help: Some(help.into()), instead: None }
+    }
+
+    /// A mistake whose mend is another value in the place of this one.
+    fn other(code: Code, message: impl Into<String>, instead: &str) -> Self {
+        Self { instead: Some(instead.to_owned()), ..Self::new(code, message, format!("write `{instead}`")) }
     }
 }
 
@@ -118,13 +125,16 @@ pub(crate) fn count(text: &str) -> Read<u64> {
     }
     let (number, unit) = split(text);
     Err(match digits(number) {
-        Some(count) if !unit.is_empty() => Mistake::new(
-            codes::UNIT,
-            format!("{} is a number without a unit here", quoted(text)),
-            format!("write `{count}`"),
-        ),
+        Some(count) if !unit.is_empty() => {
+            Mistake::other(codes::UNIT, format!("{} is a number without a unit here", quoted(text)), &count.to_string())
+        }
         _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => too_large(text),
-        _ => Mistake { code: codes::WRONG_KIND, message: format!("{} is not a number", quoted(text)), help: None },
+        _ => Mistake {
+            code: codes::WRONG_KIND,
+            message: format!("{} is not a number", quoted(text)),
+            help: None,
+            instead: None,
+        },
     })
 }
 
@@ -145,10 +155,10 @@ pub(crate) fn status_range(text: &str) -> Read<StatusRange> {
     if let Some((first, last)) = text.split_once("..") {
         let (first, last) = (status(first)?, status(last)?);
         if first > last {
-            return Err(Mistake::new(
+            return Err(Mistake::other(
                 codes::STATUS,
                 format!("{} holds no status", quoted(text)),
-                format!("write `{last}..{first}`"),
+                &format!("{last}..{first}"),
             ));
         }
         return Ok(StatusRange { first, last });
@@ -181,6 +191,7 @@ pub(crate) fn network(text: &str) -> Read<(IpNet, bool)> {
         code: codes::NETWORK,
         message: format!("{} is not a network", quoted(text)),
         help: Some(help),
+        instead: None,
     };
     let ip: IpAddr = address.parse().map_err(|_| {
         bad("a network is an address, or an address and a prefix length, as `10.0.0.0/8` or `2001:db8::/32`".to_owned())
@@ -230,8 +241,16 @@ pub(crate) fn server(text: &str) -> Read<(String, u16)> {
         let (rest, path) = rest.split_once('/').unwrap_or((rest, ""));
         let port = if scheme == "https" { ":443" } else { ":80" };
         let rest = if rest.contains(':') { rest.to_owned() } else { format!("{rest}{port}") };
-        let path = if path.is_empty() { "" } else { ", and `rewrite path \"…\"` in a rule for the path" };
-        return Err(bad(format!("a server is a host and a port: write `\"{rest}\"`{path}")));
+        let instead = format!("\"{rest}\"");
+        let rest = if path.is_empty() { "" } else { ", and `rewrite path \"…\"` in a rule for the path" };
+        let mistake = bad(format!("a server is a host and a port: write `{instead}`{rest}"));
+        return Err(Mistake { instead: path.is_empty().then_some(instead), ..mistake });
+    }
+    if text.starts_with("unix:") || text.starts_with('/') {
+        return Err(bad(
+            "servers are reached over TCP, not by a socket file: let it listen on an address, as `127.0.0.1:8080`"
+                .to_owned(),
+        ));
     }
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(bad(format!("add the port, as in {}", quoted(&format!("{text}:80")))));
@@ -306,7 +325,7 @@ fn factor(units: &[(&str, u64)], unit: &str) -> Option<u64> {
 
 fn unit_mistake(text: &str, kind: &str, unit: &str, mend: &str) -> Mistake {
     let what = if unit.is_empty() { "has no unit" } else { "has an unknown unit" };
-    Mistake::new(codes::UNIT, format!("{} is {kind} that {what}", quoted(text)), format!("write `{mend}`"))
+    Mistake::other(codes::UNIT, format!("{} is {kind} that {what}", quoted(text)), mend)
 }
 
 fn not(text: &str, kind: &str, example: &str, units: &[(&str, u64)]) -> Mistake {
@@ -319,7 +338,7 @@ fn not(text: &str, kind: &str, example: &str, units: &[(&str, u64)]) -> Mistake 
 }
 
 fn too_large(text: &str) -> Mistake {
-    Mistake { code: codes::OUT_OF_RANGE, message: format!("{} is too large", quoted(text)), help: None }
+    Mistake { code: codes::OUT_OF_RANGE, message: format!("{} is too large", quoted(text)), help: None, instead: None }
 }
 
 #[cfg(test)]

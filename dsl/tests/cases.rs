@@ -197,5 +197,10 @@ fn renderers_agree() {
         assert_eq!(object["code"], diagnostic.code);
         assert_eq!(object["path"], "a%b.gate");
         assert!(object["line"].is_u64() && object["column"].is_u64(), "{line}");
+        for (edit, shown) in diagnostic.edits.iter().zip(object["edits"].as_array().unwrap()) {
+            assert_eq!(shown["replacement"], edit.replacement);
+            assert!(shown["end_line"].is_u64() && shown["path"] == "a%b.gate", "{line}");
+        }
+        assert_eq!(object["edits"].as_array().unwrap().len(), diagnostic.edits.len(), "{line}");
     }
 }

@@ -99,6 +99,7 @@ impl Head {
                 target: self.target.clone(),
                 original_authority: self.authority.clone(),
                 original_target: self.original.clone(),
+                websocket: false,
                 has_body: false,
                 version: Version::HTTP_11,
                 headers: self.headers.clone(),

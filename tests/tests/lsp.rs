@@ -94,6 +94,21 @@ fn a_mistake_is_underlined_completed_hovered_mended_and_gone() {
     editor.change(&uri, &mended);
     assert_eq!(editor.underlined(&uri), [] as [Value; 0]);
 
+    // A mend of several changes, and one that no word was meant for.
+    let two =
+        mended.replace("rules site {", "rules site {\n    rule a { when path is \"/a\" or path is \"/b\"; close }");
+    editor.change(&uri, &two);
+    let said = editor.underlined(&uri);
+    let actions = editor.ask(
+        "textDocument/codeAction",
+        &json!({ "textDocument": { "uri": uri }, "range": said[0]["range"], "context": { "diagnostics": [] } }),
+    );
+    let changes: Vec<_> = actions[0]["edit"]["changes"][&uri].as_array().unwrap().iter().collect();
+    let texts: Vec<_> = changes.iter().map(|change| change["newText"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["any { ", "; ", " }"], "{actions}");
+    editor.change(&uri, &mended);
+    assert_eq!(editor.underlined(&uri), [] as [Value; 0]);
+
     // Formatted, into what `fmt` would write.
     let edits = editor.ask(
         "textDocument/formatting",

@@ -164,11 +164,12 @@ rules site {
         when tls-version is tls1.3
         when protocol is [h2, h3]
         when sni is \"shop.example\"
+        unless upgrade is websocket
         respond 200 \"new\"
     }
     rule upgraded {
         when scheme is https
-        when protocol is h1
+        when upgrade is websocket
         respond 200 \"upgraded\"
     }
     otherwise { forward web }
@@ -189,6 +190,17 @@ test \"to upgrade\" {
     header \"connection\" \"upgrade\"
     header \"upgrade\" \"websocket\"
     expect rule upgraded
+}
+
+test \"to upgrade over HTTP/3\" {
+    request GET \"https://shop.example/\" protocol h3
+    header \"upgrade\" \"WebSocket\"
+    expect rule upgraded
+}
+
+test \"an old client\" {
+    request GET \"https://shop.example/\" from 203.0.113.9 protocol h1
+    expect rule otherwise
 }
 
 test \"an address is no server name\" {
@@ -215,7 +227,25 @@ fn requests_are_tried_over_what_their_listener_speaks() {
     std::os::unix::fs::symlink(workspace().join("policies/certs"), tool.path("certs")).unwrap();
     let output = tool.run(&["test", "secured.gate"]);
     assert_eq!((output.status, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
-    assert!(output.stdout.trim_end().ends_with("6 passed, 0 failed"), "{}", output.stdout);
+    assert!(output.stdout.trim_end().ends_with("8 passed, 0 failed"), "{}", output.stdout);
+    // A test of one version alone is no test of the other.
+    let old = SECURED.replace("when upgrade is websocket", "when header \"upgrade\" is \"websocket\"");
+    let old = Tool::new().file(
+        "old.gate",
+        &old.replace(
+            "https://shop.example/\"\n    header \"conn",
+            "https://shop.example/\" protocol h1\n    header \"conn",
+        ),
+    );
+    std::os::unix::fs::symlink(workspace().join("policies/certs"), old.path("certs")).unwrap();
+    let output = old.run(&["test", "old.gate"]);
+    assert_eq!(output.status, Some(1));
+    assert!(output.stdout.contains("ok      old.gate: to upgrade\n"), "{}", output.stdout);
+    assert!(output.stderr.contains("W0980"), "{}", output.stderr);
+    let both = Tool::new().file("both.gate", &SECURED.replace("when upgrade is websocket", "when protocol is h1"));
+    std::os::unix::fs::symlink(workspace().join("policies/certs"), both.path("certs")).unwrap();
+    let output = both.run(&["test", "both.gate"]);
+    assert!(output.stdout.contains("to upgrade (over HTTP/2)"), "{}", output.stdout);
     let explained = |arguments: &[&str]| {
         let output = tool.run(&[&["explain", "secured.gate"], arguments].concat());
         assert_eq!((output.status, output.stderr.as_str()), (Some(0), ""), "{arguments:?}");

@@ -78,6 +78,30 @@ fn a_handshake_goes_by_the_rules_and_reaches_the_backend_as_one() {
 }
 
 #[test]
+fn rules_know_who_asks_for_it_in_every_version() {
+    let backend = WebSocketBackend::echo();
+    let policy = policy(&backend)
+        .rule("chat", "when upgrade is websocket\nset-header \"x-rule\" \"${rule}\"\nforward web")
+        .rule("rest", "when path under \"/\"\nrespond 426");
+    let gateway = Gateway::start(&policy);
+    for spelt in ["websocket", "WebSocket"] {
+        let mut stream = socket(gateway.port());
+        let head = format!(
+            "GET /chat HTTP/1.1\r\nhost: test\r\nupgrade: {spelt}\r\nconnection: Upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 101", "{spelt}");
+    }
+    assert_eq!(Http2Tunnels::connect(gateway.port(), None).begin(&[]).unwrap().0, 200);
+    assert_eq!(backend.handshakes().len(), 3);
+    // A field that asks for nothing, since the connection does not name it (RFC 9110, 7.8).
+    assert_eq!(gateway.client().get_with("/chat", "upgrade: websocket\r\n").status, 426);
+    assert_eq!(gateway.get("/chat").status, 426);
+}
+
+#[test]
 fn a_refusal_by_the_backend_is_an_answer_like_any_other() {
     let backend = Backend::text("no WebSocket here");
     let gateway = Gateway::start(&Policy::to(&backend));

@@ -24,6 +24,8 @@ pub(crate) struct Args<'n, 't> {
     /// The last thing that was read; a missing argument is missed behind it.
     last: Span,
     block: Option<&'n Block<'t>>,
+    /// Whether they stand between two commas of a list.
+    listed: bool,
 }
 
 /// A text in its place: written there, or taken from the environment.
@@ -38,18 +40,18 @@ impl<'n, 't> Args<'n, 't> {
     /// Arguments behind the first of `items`.
     pub(crate) fn new(of: &'static Word, items: &'n [Item<'t>], block: Option<&'n Block<'t>>, node: &Node<'t>) -> Self {
         let head = items.first().map_or(node.span, |item| item.span);
-        Self { of, head, items: items.get(1..).unwrap_or_default(), last: head, block }
+        Self { of, head, items: items.get(1..).unwrap_or_default(), last: head, block, listed: false }
     }
 
     /// Values alone, without their word.
     pub(crate) fn values(of: &'static Word, items: &'n [Item<'t>], head: Span) -> Self {
-        Self { of, head, items, last: head, block: None }
+        Self { of, head, items, last: head, block: None, listed: false }
     }
 
     /// An element of a list, as arguments of the same word.
     pub(crate) fn element(&self, element: &'n Element<'t>) -> Self {
         let last = element.span().unwrap_or(self.last);
-        Self { of: self.of, head: self.head, items: &element.items, last, block: None }
+        Self { of: self.of, head: self.head, items: &element.items, last, block: None, listed: true }
     }
 
     /// Everything that is still to be read.
@@ -98,6 +100,11 @@ impl<'n, 't> Args<'n, 't> {
         found
     }
 
+    /// The block, which stays unread.
+    pub(crate) fn peek_block(&self) -> Option<&'n Block<'t>> {
+        self.block
+    }
+
     /// The block, if there is one; from now on it counts as read.
     pub(crate) fn take_block(&mut self) -> Option<&'n Block<'t>> {
         self.block.take()
@@ -139,20 +146,22 @@ impl<'t> Checker<'_, 't> {
         match &item.kind {
             ItemKind::Word(word) => Some((word, item.span)),
             kind => {
-                let help = match kind {
-                    ItemKind::Text(raw) if may_be_bare(inner(raw), what) => {
-                        Some(format!("write it without quotes: {}", quoted(inner(raw))))
-                    }
-                    _ => usage(args.of),
+                let bare = match kind {
+                    ItemKind::Text(raw) if may_be_bare(inner(raw), what) => Some(inner(raw).to_owned()),
+                    _ => None,
                 };
-                self.wrong_kind(item, what, help);
+                let help = match &bare {
+                    Some(bare) => Some(format!("write it without quotes: {}", quoted(bare))),
+                    None => usage(args.of),
+                };
+                self.wrong_kind(item, what, help, bare);
                 None
             }
         }
     }
 
-    /// Reports an item of the wrong kind.
-    pub(crate) fn wrong_kind(&mut self, item: &Item<'t>, what: &str, help: Option<String>) {
+    /// Reports an item of the wrong kind; `instead` is what is to stand in its place, where that needs no thought.
+    pub(crate) fn wrong_kind(&mut self, item: &Item<'t>, what: &str, help: Option<String>, instead: Option<String>) {
         let found = match &item.kind {
             ItemKind::Word(word) => format!("the bare word {}", quoted(word)),
             ItemKind::Text(_) => "a text".to_owned(),
@@ -160,14 +169,26 @@ impl<'t> Checker<'_, 't> {
             ItemKind::Comma(_) => "a comma".to_owned(),
             ItemKind::Broken(_) => return,
         };
-        self.report(
-            Diagnostic::new(codes::WRONG_KIND, item.span, format!("expected {what}, found {found}")).maybe_help(help),
-        );
+        let report =
+            Diagnostic::new(codes::WRONG_KIND, item.span, format!("expected {what}, found {found}")).maybe_help(help);
+        self.report(match instead {
+            Some(instead) => report.edit(item.span, instead),
+            None => report,
+        });
     }
 
     /// The next item as one of the words of a place.
     pub(crate) fn choose(&mut self, args: &mut Args<'_, 't>, place: Place) -> Option<&'static Word> {
         let what = one_of(place.words().iter().map(|word| word.name));
+        if let Some(item) = args.peek()
+            && let ItemKind::Text(raw) = item.kind
+            && place.find(inner(raw)).is_none()
+        {
+            // Without its quotes it would be no better.
+            args.next();
+            self.wrong_kind(item, &what, usage(args.of), None);
+            return None;
+        }
         let (word, span) = self.bare(args, &what)?;
         self.find_word(word, span, place)
     }
@@ -179,6 +200,20 @@ impl<'t> Checker<'_, 't> {
         place: Place,
         seen: &mut Vec<(&'static str, Span)>,
     ) -> Option<&'static Word> {
+        let stray = match args.peek() {
+            Some(Item { kind: ItemKind::Comma(_), span }) => {
+                args.next();
+                Some(self.stray_comma(args, *span))
+            }
+            Some(Item { kind: ItemKind::Word(word), span }) if word.starts_with("//") => {
+                Some(Self::comment_mend(*span))
+            }
+            _ => None,
+        };
+        if let Some(stray) = stray {
+            self.report(stray);
+            return None;
+        }
         let option = self.choose(args, place)?;
         let span = args.last();
         if let Some((_, first)) = seen.iter().find(|(name, _)| *name == option.name) {
@@ -212,17 +247,20 @@ impl<'t> Checker<'_, 't> {
         );
         let in_block = Place::BLOCKS.contains(&place);
         let elsewhere = Place::BLOCKS.iter().find(|other| in_block && other.find(written).is_some());
-        let help = if let Some(mend) = foreign::mend(written, place) {
-            Some(mend.to_owned())
+        self.report(if let Some(mend) = foreign::mend(written, place) {
+            match mend.strip_prefix("write `").and_then(|mend| mend.strip_suffix('`')) {
+                // Behind another word it is a word for a word; a line may hold more.
+                Some(word) if !place.is_block() => report.write(word),
+                _ => report.help(mend),
+            }
         } else if let Some(meant) = suggest::nearest(written, place.words().iter().map(|word| word.name)) {
-            Some(format!("did you mean `{meant}`?"))
+            report.meant(meant)
         } else if let Some(other) = elsewhere {
-            Some(format!("{} stands {}", quoted(written), other.title()))
+            report.help(format!("{} stands {}", quoted(written), other.title()))
         } else {
             let words = place.words().iter().map(|word| word.name);
-            Some(format!("what may stand {}: {}", place.title(), one_of(words)))
-        };
-        self.report(report.maybe_help(help));
+            report.help(format!("what may stand {}: {}", place.title(), one_of(words)))
+        });
     }
 
     /// Reports what is left over; the block too, if it was not read.
@@ -231,8 +269,8 @@ impl<'t> Checker<'_, 't> {
         if let Some(item) = args.next() {
             let report = match &item.kind {
                 ItemKind::Broken(_) => return None,
-                ItemKind::Comma(_) => Diagnostic::new(codes::COMMA, item.span, format!("no comma stands behind {of}"))
-                    .help("remove the comma"),
+                ItemKind::Comma(_) => self.stray_comma(args, item.span),
+                ItemKind::Word(word) if word.starts_with("//") => Self::comment_mend(item.span),
                 _ => {
                     let end = args.items.last().map_or(item.span, |last| last.span);
                     let span = item.span.to(end);
@@ -285,15 +323,19 @@ impl<'t> Checker<'_, 't> {
             ItemKind::Text(raw) => Some((Raw::Literal(inner(raw)), item.span)),
             ItemKind::Word("env") => self.env(args, item.span),
             ItemKind::Word(word) => {
-                self.wrong_kind(
-                    item,
-                    what,
-                    Some(format!("texts stand in quotes: write {}", quoted(&format!("\"{word}\"")))),
-                );
+                if word.ends_with('$')
+                    && let Some(block) = args.block
+                {
+                    self.bare_insertion(args, item.span, block);
+                    return None;
+                }
+                let text = format!("\"{}\"", word.replace('\\', "\\\\"));
+                let help = format!("texts stand in quotes: write {}", quoted(&text));
+                self.wrong_kind(item, what, Some(help), Some(text));
                 None
             }
             _ => {
-                self.wrong_kind(item, what, usage(args.of));
+                self.wrong_kind(item, what, usage(args.of), None);
                 None
             }
         }
@@ -356,6 +398,10 @@ impl<'t> Checker<'_, 't> {
                 self.missing(args, what);
                 return None;
             }
+            if args.items.iter().any(|item| matches!(item.kind, ItemKind::Comma(_))) {
+                self.unlisted(args);
+                return None;
+            }
             // The rest of the line is one value, which may be `env "NAME" default "x"`.
             let one = Args { block: None, ..*args };
             args.items = &[];
@@ -370,6 +416,7 @@ impl<'t> Checker<'_, 't> {
             );
             return None;
         }
+        self.doubt_repeated(args.of.name, list);
         Some(list.elements.iter().map(|element| args.element(element)).collect())
     }
 
@@ -377,13 +424,23 @@ impl<'t> Checker<'_, 't> {
     pub(crate) fn element_done(&mut self, args: &mut Args<'_, 't>) -> Option<()> {
         let before = args.last;
         let Some(item) = args.next() else { return Some(()) };
-        if !matches!(item.kind, ItemKind::Broken(_)) {
-            let next = quoted(self.sources.slice(item.span));
-            self.report(
+        let report = match item.kind {
+            ItemKind::Broken(_) => return None,
+            ItemKind::Word(word) if word.starts_with("//") && !args.listed => Self::comment_mend(item.span),
+            _ if args.listed => {
+                let next = quoted(self.sources.slice(item.span));
                 Diagnostic::new(codes::COMMA, item.span, format!("no comma stands before {next}"))
-                    .help(format!("write a comma behind {}", quoted(self.sources.slice(before)))),
-            );
-        }
+                    .help(format!("write a comma behind {}", quoted(self.sources.slice(before))))
+                    .edit(before.after(), ",")
+            }
+            _ => {
+                let next = quoted(self.sources.slice(item.span));
+                let of = quoted(self.sources.slice(before));
+                Diagnostic::new(codes::EXTRA_ARGUMENT, item.span, format!("{next} stands behind the value {of}"))
+                    .help("several values stand in a list, as `[a, b]`")
+            }
+        };
+        self.report(report);
         None
     }
 }

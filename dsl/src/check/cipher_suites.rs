@@ -41,12 +41,11 @@ impl<'t> Checker<'_, 't> {
         let lower: Vec<String> = names().map(str::to_ascii_lowercase).collect();
         let near = suggest::nearest(written, lower.iter().map(String::as_str));
         let meant = names().find(|name| near.is_some_and(|near| near.eq_ignore_ascii_case(name)));
-        let help = match meant {
-            Some(meant) => format!("did you mean `\"{meant}\"`?"),
-            None => "write a name of IANA or OpenSSL, as `\"TLS_AES_128_GCM_SHA256\"`".to_owned(),
-        };
         let report = Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not a cipher suite", quoted(written)));
-        self.report(report.help(help));
+        self.report(match meant {
+            Some(meant) => report.meant(&format!("\"{meant}\"")),
+            None => report.help("write a name of IANA or OpenSSL, as `\"TLS_AES_128_GCM_SHA256\"`"),
+        });
     }
 
     /// One report for all suites of a list that are not carried: it is one cause, and its mend is one list.

@@ -8,6 +8,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{ClientCertField, Condition, Subject, Test};
 use crate::source::Span;
+use crate::tree::{Item, ItemKind};
 use crate::vocabulary::{Place, Word};
 
 /// Where a condition stands.
@@ -30,9 +31,76 @@ impl<'t> Checker<'_, 't> {
     ) -> Option<Condition> {
         let unless = args.of.name == "unless";
         let mut context = Context { response, in_any: false, found: matches.filter(|_| !unless) };
+        self.not_joined(args, response)?;
         let word = self.choose_subject(args, response)?;
         let test = self.test(word, args, &mut context)?;
         Some(Condition { unless, test })
+    }
+
+    /// Reports words that join tests, and those that turn one round: a condition is one test.
+    fn not_joined(&mut self, args: &Args<'_, 't>, response: bool) -> Option<()> {
+        let (word, other) = if args.of.name == "unless" { ("unless", "when") } else { ("when", "unless") };
+        let items = args.rest();
+        if let [Item { kind: ItemKind::Word(not @ ("not" | "!")), span }, next, ..] = items {
+            let report = Diagnostic::new(codes::JOINED, *span, format!("{} begins no test", quoted(not)));
+            self.report(
+                report
+                    .help(format!("write `{other}` in place of `{word} {not}`"))
+                    .edit(Span { end: next.span.start, ..args.head }, format!("{other} ")),
+            );
+            return None;
+        }
+        let joins = |item: &Item<'_>| matches!(item.kind, ItemKind::Word("and" | "or" | "&&" | "||"));
+        let Some(at) = items.iter().position(joins) else { return Some(()) };
+        let (Some(first), Some(join), Some(last)) = (items.first(), items.get(at), items.last()) else {
+            return Some(());
+        };
+        let written = self.sources.slice(join.span);
+        let and = matches!(written, "and" | "&&");
+        let report = Diagnostic::new(codes::JOINED, join.span, format!("{} joins no tests", quoted(written)));
+        let next = items.get(at + 1);
+        let subjects = Self::subjects(response);
+        let whole = next.is_some_and(|next| matches!(next.kind, ItemKind::Word(word) if subjects.find(word).is_some()));
+        let only = items.iter().filter(|item| joins(item)).count() == 1;
+        let gap = Span {
+            start: items.get(at.wrapping_sub(1)).map_or(join.span.start, |before| before.span.end),
+            ..join.span
+        };
+        let gap = Span { end: next.map_or(join.span.end, |next| next.span.start), ..gap };
+        // All lines of a rule must hold, so that `and` is another line; of `unless`, so is `or`.
+        let report = if whole && (and == (word == "when")) {
+            let line = format!("{}{word} ", self.line_break(args.head));
+            report
+                .help(format!(
+                    "write a second line: {}",
+                    quoted(&format!(
+                        "{word} {}",
+                        self.sources.slice(Span { end: last.span.end, ..next.map_or(join.span, |next| next.span) })
+                    ))
+                ))
+                .edit(gap, line)
+        } else if whole {
+            let block = if and { "all" } else { "any" };
+            report
+                .help(format!("write `{word} {block} {{ … }}`, with a test on each line"))
+                .edit(first.span.part(0, 0), format!("{block} {{ "))
+                .edit(gap, "; ")
+                .edit(last.span.after(), " }")
+        } else {
+            let report = report.help(
+                "alternatives stand in a list, as `path is [\"/a\", \"/b\"]`; what must hold, too, stands on a line of its own",
+            );
+            match (at.checked_sub(1).and_then(|at| items.get(at)), next, items.len()) {
+                (Some(one @ Item { kind: ItemKind::Text(_), .. }), Some(Item { kind: ItemKind::Text(_), .. }), len)
+                    if !and && len == at + 2 =>
+                {
+                    report.edit(one.span.part(0, 0), "[").edit(gap, ", ").edit(last.span.after(), "]")
+                }
+                _ => report,
+            }
+        };
+        self.report(if only { report } else { Diagnostic { edits: Vec::new(), ..report } });
+        None
     }
 
     fn subjects(response: bool) -> Place {
@@ -63,7 +131,7 @@ impl<'t> Checker<'_, 't> {
             // There is one test for a status, and it may go without saying: `expect status 404`.
             Subject::Status => {
                 args.eat("is");
-                self.is(&subject, args)?
+                self.is(&subject, args, None)?
             }
             _ => {
                 let mut context = Context { response: true, in_any: false, found: None };
@@ -78,8 +146,10 @@ impl<'t> Checker<'_, 't> {
         if matches!(word.name, "any" | "all") {
             return self.tests(word, args, context);
         }
+        let at = args.last();
         let subject = self.subject(word, args)?;
         let predicate = self.predicate(&subject, word, args, context)?;
+        self.doubt_old_upgrade(&subject, &predicate, at.to(args.last()));
         self.done(args)?;
         Some(Test::Is(subject, predicate))
     }
@@ -130,6 +200,7 @@ impl<'t> Checker<'_, 't> {
             "client-ip" => Subject::ClientIp,
             "peer-ip" => Subject::PeerIp,
             "protocol" => Subject::Protocol,
+            "upgrade" => Subject::Upgrade,
             "sni" => {
                 self.ask(Wanted::Handshake, args.last());
                 Subject::Sni

@@ -134,6 +134,11 @@ impl<'t> Checker<'_, 't> {
             self.report(Diagnostic::new(codes::ORIGIN, span, message).help(help));
             None
         };
+        // `mend` is the origin that was meant.
+        let meant = |message: String, help: &str, mend: &str| {
+            let mend = format!("\"{mend}\"");
+            Diagnostic::new(codes::ORIGIN, span, message).help(format!("{help} {}", quoted(&mend))).edit(span, mend)
+        };
         let not = || format!("{} is not an origin", quoted(written));
         if written.eq_ignore_ascii_case("null") {
             return bad(
@@ -142,13 +147,13 @@ impl<'t> Checker<'_, 't> {
             );
         }
         let Some((scheme, rest)) = written.split_once("://") else {
-            return bad(not(), format!("write the scheme, too: {}", quoted(&format!("\"https://{written}\""))));
+            let host = written.split(['/', '?', '#']).next().unwrap_or_default();
+            self.report(meant(not(), "write the scheme, too:", &format!("https://{host}")));
+            return None;
         };
         if let Some((authority, _)) = rest.split_once(['/', '?', '#']) {
-            return bad(
-                not(),
-                format!("an origin has no path: write {}", quoted(&format!("\"{scheme}://{authority}\""))),
-            );
+            self.report(meant(not(), "an origin has no path, so write", &format!("{scheme}://{authority}")));
+            return None;
         }
         let host = rest.rsplit_once(':').map_or(rest, |(host, port)| if port.ends_with(']') { rest } else { host });
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._*[]:".contains(c);

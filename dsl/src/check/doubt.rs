@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{Insert, Listener, ListenerAction, OTHERWISE, Outcome, Piece, Plan, Protocol, Template};
+use crate::plan::{Insert, Listener, ListenerAction, OTHERWISE, Outcome, Piece, Plan, Protocol, Step, Template};
 use crate::source::Span;
 
 /// Letters of a path's last segment from which on a glob behind it is taken for a prefix; `/v*` is meant as it is.
@@ -15,10 +15,11 @@ impl Checker<'_, '_> {
         if loose_dots(text).is_empty() {
             return;
         }
-        let mend = quoted(&format!("\"{}\"", with_dots_escaped(text)));
+        let mend = format!("\"{}\"", with_dots_escaped(text));
         self.report(
             Diagnostic::new(codes::LOOSE_DOT, span, "a `.` of this expression is any character, not only a dot")
-                .help(format!("write {mend}; for a host without more, write `is`")),
+                .help(format!("write {}; for a host without more, write `is`", quoted(&mend)))
+                .edit(span, mend),
         );
     }
 
@@ -42,10 +43,11 @@ impl Checker<'_, '_> {
         if !name.contains('_') {
             return;
         }
-        let mend = quoted(&format!("\"{}\"", name.replace('_', "-")));
+        let mend = format!("\"{}\"", name.replace('_', "-"));
         self.report(
             Diagnostic::new(codes::UNDERSCORE, span, format!("many servers drop the header {}", quoted(name)))
-                .help(format!("write {mend}: to them `_` and `-` are the same, so they take no `_`")),
+                .help(format!("write {}: to them `_` and `-` are the same, so they take no `_`", quoted(&mend)))
+                .edit(span, mend),
         );
     }
 
@@ -56,7 +58,9 @@ impl Checker<'_, '_> {
             let Some(set) = plan.rule_sets.get(id.0) else { continue };
             for (position, rule) in set.rules.iter().enumerate() {
                 let Outcome::Redirect(_, location) = &rule.outcome else { continue };
-                if !leads_back(location, listener) {
+                // What was rewritten is another URL.
+                let rewritten = rule.steps.iter().any(|step| matches!(step, Step::Rewrite(..)));
+                if rewritten || !leads_back(location, listener) {
                     continue;
                 }
                 let span = self.rule_spans.get(id.0).and_then(|spans| spans.get(position)).copied();

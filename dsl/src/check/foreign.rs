@@ -79,9 +79,14 @@ const WORDS: &[(&str, &str)] = &[
 /// The mend for a word of another gateway.
 pub(super) fn mend(word: &str, place: Place) -> Option<&'static str> {
     let (_, mend) = WORDS.iter().find(|(other, _)| *other == word)?;
-    // A word that stands elsewhere in the language is meant as that one, but for `server` at the top.
+    // A word that stands elsewhere in the language is meant as that one, but where the other gateway has it.
     let ours = Place::BLOCKS.iter().any(|block| block.find(word).is_some());
-    (!ours || place == Place::File).then_some(*mend)
+    let theirs = match word {
+        "listen" => place == Place::Listener,
+        "allow" => matches!(place, Place::Listener | Place::Rules | Place::Rule),
+        _ => place == Place::File,
+    };
+    (!ours || theirs).then_some(*mend)
 }
 
 #[cfg(test)]

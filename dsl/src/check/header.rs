@@ -41,13 +41,14 @@ impl<'t> Checker<'_, 't> {
         if is_token(name) && name.len() <= MAX_NAME {
             return Some(());
         }
-        let help = match name.strip_suffix(':') {
-            Some(name) if is_token(name) => format!("write `\"{name}\"`"),
-            _ => "a header's name is made of letters, digits and `-`".to_owned(),
-        };
-        self.report(
-            Diagnostic::new(codes::HEADER, span, format!("{} is not the name of a header", quoted(name))).help(help),
-        );
+        let report = Diagnostic::new(codes::HEADER, span, format!("{} is not the name of a header", quoted(name)));
+        self.report(match name.strip_suffix(':') {
+            // Of an insertion, the name stands without quotes.
+            Some(name) if is_token(name) && self.sources.slice(span).starts_with('"') => {
+                report.write(&format!("\"{name}\""))
+            }
+            _ => report.help("a header's name is made of letters, digits and `-`"),
+        });
         None
     }
 

@@ -15,15 +15,19 @@ mod foreign;
 mod group;
 mod header;
 mod health_check;
+mod idle;
 mod include;
 mod listener;
 mod listener_client;
 mod listener_limits;
 mod listener_tls;
 mod loops;
+mod misread;
 mod names;
 mod networks;
+mod never;
 mod outcome;
+mod own_headers;
 mod policy_test;
 mod ports;
 mod predicate;
@@ -142,7 +146,11 @@ impl<'a, 't> Checker<'a, 't> {
 }
 
 impl<'t> Checker<'_, 't> {
-    fn report(&mut self, diagnostic: Diagnostic) {
+    fn report(&mut self, mut diagnostic: Diagnostic) {
+        // What the environment holds is not mended in the policy.
+        if diagnostic.edits.iter().any(|edit| self.sources.slice(edit.span).starts_with("env \"")) {
+            diagnostic.edits.clear();
+        }
         self.sink.push(diagnostic);
     }
 
@@ -168,7 +176,8 @@ impl<'t> Checker<'_, 't> {
     fn missing_version(&mut self, span: Span) {
         self.report(
             Diagnostic::new(codes::VERSION, span, "the file does not begin with the version of the language")
-                .help("write `tidegate 1` on its first line"),
+                .help("write `tidegate 1` on its first line")
+                .edit(Span { end: 0, start: 0, ..span }, "tidegate 1\n\n"),
         );
     }
 
@@ -188,7 +197,11 @@ impl<'t> Checker<'_, 't> {
         first: &mut HashMap<&'static str, Span>,
     ) -> Lines<'n, 't> {
         let mut lines = Lines { all: Vec::new(), whole: nodes.iter().all(|node| !node.broken) };
+        let mut before: Option<&Node<'t>> = None;
         for node in nodes.iter().filter(|node| !node.broken) {
+            if before.replace(node).is_some_and(|before| self.goes_on_with(before, node)) {
+                continue;
+            }
             let parts = self.split_at_swallowed(node, place);
             let count = parts.len();
             for (at, items) in parts.into_iter().enumerate() {
@@ -196,10 +209,17 @@ impl<'t> Checker<'_, 't> {
                     return lines;
                 }
                 let block = if at + 1 == count { node.block.as_ref() } else { None };
+                if self.foreign_comment(items, block) {
+                    continue;
+                }
                 let Some(word) = self.word(items, node, place) else {
                     lines.whole = false;
                     continue;
                 };
+                if self.sign_behind_word(items) {
+                    lines.whole = false;
+                    continue;
+                }
                 let args = Args::new(word, items, block, node);
                 if !word.repeats {
                     if let Some(before) = first.get(word.name) {
@@ -226,6 +246,9 @@ impl<'t> Checker<'_, 't> {
     fn word(&mut self, items: &[Item<'t>], node: &Node<'t>, place: Place) -> Option<&'static Word> {
         let first = items.first()?;
         if let ItemKind::Word(word) = first.kind {
+            if place.find(word).is_none() && self.foreign_line(word, items, place) {
+                return None;
+            }
             return self.find_word(word, first.span, place);
         }
         let what = match first.kind {
@@ -260,7 +283,8 @@ impl<'t> Checker<'_, 't> {
             self.report(
                 Diagnostic::new(codes::COMMA, comma.span, "this comma joins the next line to this one")
                     .also(*span, format!("{} is meant to begin a line", quoted(word)))
-                    .help("remove the comma"),
+                    .help("remove the comma")
+                    .edit(comma.span, ""),
             );
             let (before, after) = rest.split_at(at);
             parts.push(before);
@@ -351,6 +375,7 @@ impl<'t> Checker<'_, 't> {
         };
         if !self.sink.has_errors() {
             self.check_client_limits(&plan);
+            self.doubt_own_headers(&plan);
             self.check_loops(&plan, &binds);
             self.doubt_redirects(&plan, &binds);
             self.check_tls(&plan);
@@ -368,7 +393,8 @@ impl<'t> Checker<'_, 't> {
                     span,
                     format!("there is no version {} of the language", quoted(version)),
                 )
-                .help("write `tidegate 1`"),
+                .help("write `tidegate 1`")
+                .edit(span, "1"),
             );
             return None;
         }

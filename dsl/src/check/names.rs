@@ -165,7 +165,11 @@ impl<'t> Checker<'_, 't> {
         let lower: String = name.to_ascii_lowercase().replace('.', "-");
         let report = Diagnostic::new(codes::BAD_NAME, span, format!("{} is not a name", quoted(name)));
         let rule = "a name begins with a small letter, then come small letters, digits, `-` and `_`";
-        self.report(report.help(if is_name(&lower) { format!("{rule}: write `{lower}`") } else { rule.to_owned() }));
+        self.report(if is_name(&lower) {
+            report.help(format!("{rule}: write `{lower}`")).edit(span, lower)
+        } else {
+            report.help(rule)
+        });
         None
     }
 
@@ -189,19 +193,21 @@ impl<'t> Checker<'_, 't> {
         let predefined = if kind == Kind::TlsPolicy { Place::PredefinedPolicy.words() } else { &[] };
         let known = self.names.declared.get(&kind).into_iter().flatten().map(|declared| declared.name);
         let known = known.chain(predefined.iter().map(|word| word.name));
-        let help = if let Some(meant) = suggest::nearest(name, known) {
-            format!("did you mean `{meant}`?")
-        } else if let Some(other) = Kind::ALL.into_iter().find(|other| self.names.index.contains_key(&(*other, name))) {
-            format!("{} is a {}", quoted(name), other.word())
-        } else if is_name(name) {
-            format!("declare it: `{}`", kind.example(name))
-        } else {
-            format!("declare it, as in `{}`", kind.example("name"))
-        };
-        self.report(
-            Diagnostic::new(codes::UNKNOWN_NAME, span, format!("there is no {} {}", kind.word(), quoted(name)))
-                .help(help),
-        );
+        let report =
+            Diagnostic::new(codes::UNKNOWN_NAME, span, format!("there is no {} {}", kind.word(), quoted(name)));
+        if let Some(meant) = suggest::nearest(name, known) {
+            self.report(report.meant(meant));
+            return None;
+        }
+        let help =
+            if let Some(other) = Kind::ALL.into_iter().find(|other| self.names.index.contains_key(&(*other, name))) {
+                format!("{} is a {}", quoted(name), other.word())
+            } else if is_name(name) {
+                format!("declare it: `{}`", kind.example(name))
+            } else {
+                format!("declare it, as in `{}`", kind.example("name"))
+            };
+        self.report(report.help(help));
         None
     }
 

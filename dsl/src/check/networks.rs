@@ -18,7 +18,7 @@ impl<'t> Checker<'_, 't> {
         let (name, _) = self.new_name(args, "a name for the list")?;
         if args.peek().is_some_and(|item| !matches!(item.kind, ItemKind::List(_) | ItemKind::Word(_))) {
             let item = args.next()?;
-            self.wrong_kind(item, "a list of networks", Some("write `list NAME [10.0.0.0/8, …]`".to_owned()));
+            self.wrong_kind(item, "a list of networks", Some("write `list NAME [10.0.0.0/8, …]`".to_owned()), None);
             return None;
         }
         let mut networks = Vec::new();
@@ -41,7 +41,7 @@ impl<'t> Checker<'_, 't> {
             let (text, span) = self.text(args, "a network")?;
             if matches!(item.kind, ItemKind::Text(_)) {
                 let help = Some(format!("networks stand without quotes: write {}", quoted(&text)));
-                self.wrong_kind(item, "a network", help);
+                self.wrong_kind(item, "a network", help, value::network(&text).is_ok().then_some(text));
                 return None;
             }
             let network = self.read_network(&text, span)?;
@@ -60,7 +60,7 @@ impl<'t> Checker<'_, 't> {
             let shown = quoted(text);
             self.report(
                 Diagnostic::new(codes::HOST_BITS, span, format!("{shown} has address bits behind its prefix"))
-                    .help(format!("write `{}`", value::show_network(&network))),
+                    .write(&value::show_network(&network)),
             );
         }
         Some(network)

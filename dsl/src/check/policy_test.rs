@@ -7,8 +7,8 @@ use super::args::{Args, Line};
 use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
-use crate::plan::{Condition, GroupId, Listener, ListenerAction, ListenerId, Piece, Plan, RuleSet, Template};
-use crate::policy_test::{Expectation, Expected, PolicyTest, ShownCertificate};
+use crate::plan::{Condition, GroupId, Listener, ListenerAction, ListenerId, Piece, Plan, Protocol, RuleSet, Template};
+use crate::policy_test::{Expectation, Expected, PolicyTest, ShownCertificate, TestProtocol};
 use crate::source::Span;
 use crate::suggest;
 use crate::value;
@@ -22,6 +22,7 @@ struct Asked {
     method: String,
     url: String,
     from: IpAddr,
+    protocol: Option<TestProtocol>,
     /// `None` also if the policy has a mistake.
     listener: Option<ListenerId>,
 }
@@ -66,12 +67,23 @@ impl<'t> Checker<'_, 't> {
                 expectations.extend(expected.map(|expected| Expectation { span: span.to(line.args.last()), expected }));
             }
         }
-        let Asked { method, url, from, listener } = asked?;
+        let Asked { method, url, from, protocol, listener } = asked?;
         let listener = listener?;
-        right.then_some(PolicyTest { name, span, listener, method, url, from, headers, certificate, expectations })
+        right.then_some(PolicyTest {
+            name,
+            span,
+            listener,
+            method,
+            url,
+            from,
+            protocol,
+            headers,
+            certificate,
+            expectations,
+        })
     }
 
-    /// `request METHOD "URL" [from ADDRESS]`
+    /// `request METHOD "URL" [from ADDRESS] [protocol h1|h2|h3]`
     fn request(&mut self, args: &mut Args<'_, 't>, plan: Option<&Plan>) -> Option<Asked> {
         let (method, span) = self.bare(args, "a method")?;
         self.check_method(method, span)?;
@@ -83,24 +95,59 @@ impl<'t> Checker<'_, 't> {
                     .help("write scheme, host and path, as `\"http://shop.example/items?page=2\"`"),
             );
         }
-        let mut from = FROM;
-        if args.peek().is_some() {
-            self.choose(args, Place::Request)?;
-            from = self.value(args, "an address", value::address)?.0;
+        let (mut from, mut protocol, mut seen) = (FROM, None, Vec::new());
+        while args.peek().is_some() {
+            match self.option(args, Place::Request, &mut seen)?.name {
+                "from" => from = self.value(args, "an address", value::address)?.0,
+                _ => protocol = Some(self.test_protocol(args)?),
+            }
         }
         self.done(args)?;
         let (scheme, port) = parts?;
         let listener = match plan {
-            Some(plan) => Some(self.listener_for(scheme, port, span, plan)?),
+            Some(plan) => Some(self.listener_for(scheme, port, protocol, span, plan)?),
             None => None,
         };
-        Some(Asked { method: method.to_owned(), url, from, listener })
+        Some(Asked { method: method.to_owned(), url, from, protocol: protocol.map(|(protocol, _)| protocol), listener })
+    }
+
+    /// `h1`, `h2` or `h3`, and where it stands.
+    fn test_protocol(&mut self, args: &mut Args<'_, 't>) -> Option<(TestProtocol, Span)> {
+        let (word, span) = self.bare(args, "`h1`, `h2` or `h3`")?;
+        let all = [TestProtocol::H1, TestProtocol::H2, TestProtocol::H3];
+        let found = all.into_iter().find(|protocol| protocol.word() == word);
+        if found.is_none() {
+            self.check_choice(word, span, "a protocol", &all.map(TestProtocol::word));
+        }
+        Some((found?, span))
     }
 
     /// The listener that takes requests for a URL.
-    fn listener_for(&mut self, scheme: &str, port: u16, span: Span, plan: &Plan) -> Option<ListenerId> {
-        let found = plan.listener_for(scheme, port);
-        if found.is_none() {
+    fn listener_for(
+        &mut self,
+        scheme: &str,
+        port: u16,
+        protocol: Option<(TestProtocol, Span)>,
+        span: Span,
+        plan: &Plan,
+    ) -> Option<ListenerId> {
+        let found = match protocol {
+            None => plan.listener_for(scheme, port),
+            Some((protocol, _)) => {
+                plan.listener_where(port, |listener| listener.protocol.scheme() == scheme && speaks(listener, protocol))
+            }
+        };
+        if let Some((protocol, span)) = protocol
+            && found.is_none()
+            && plan.listener_for(scheme, port).is_some()
+        {
+            let message = format!("no listener of `{scheme}://` speaks `{}`", protocol.word());
+            self.report(
+                Diagnostic::new(codes::NO_LISTENER, span, message).help(
+                    "clear text has `h1` and `h2`, `https` has `h1` and, unless `http2 off`, `h2`; `quic` has `h3`",
+                ),
+            );
+        } else if found.is_none() {
             let report =
                 Diagnostic::new(codes::NO_LISTENER, span, format!("no listener takes requests for `{scheme}://`"));
             self.report(match plan.listeners.first() {
@@ -198,10 +245,11 @@ impl<'t> Checker<'_, 't> {
         }
         let names = || known.rules.iter().map(|rule| rule.name.as_str());
         let message = format!("there is no rule {} in the rules {}", quoted(name), quoted(&known.name));
-        self.report(Diagnostic::new(codes::UNKNOWN_NAME, span, message).help(match suggest::nearest(name, names()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("its rules are {}", one_of(names().take(MAX_SHOWN))),
-        }));
+        let report = Diagnostic::new(codes::UNKNOWN_NAME, span, message);
+        self.report(match suggest::nearest(name, names()) {
+            Some(meant) => report.meant(meant),
+            None => report.help(format!("its rules are {}", one_of(names().take(MAX_SHOWN)))),
+        });
         None
     }
 
@@ -229,6 +277,16 @@ fn rules_of(plan: &Plan, listener: ListenerId) -> Option<Result<&RuleSet, &str>>
         ListenerAction::Rules(id) => Ok(plan.rule_sets.get(id.0)?),
         ListenerAction::Forward(_) => Err(&listener.name),
     })
+}
+
+/// Whether clients of a listener can speak a version of HTTP.
+fn speaks(listener: &Listener, protocol: TestProtocol) -> bool {
+    match (listener.protocol, protocol) {
+        (Protocol::Quic, protocol) => protocol == TestProtocol::H3,
+        (_, TestProtocol::H1) | (Protocol::Http, TestProtocol::H2) => true,
+        (Protocol::Https, TestProtocol::H2) => listener.tls.as_ref().is_none_or(|tls| tls.http2),
+        (_, TestProtocol::H3) => false,
+    }
 }
 
 /// Scheme and port of a URL (RFC 9110, 4.2); `None` if it is none. Path and query are read by whoever takes the request.

@@ -126,14 +126,15 @@ impl<'t> Checker<'_, 't> {
         if !host.is_empty() && !host.starts_with(':') && !url.contains(odd) {
             return Some(url);
         }
-        let help = if url.contains("://") || url.is_empty() || url.contains(odd) {
-            "write `\"http://HOST:PORT\"`, or `https`; collectors listen on 4317 for gRPC and on 4318 for HTTP"
-                .to_owned()
-        } else {
-            format!("write `\"http://{url}\"`")
-        };
         let message = format!("{} is not the URL of a collector", quoted(&url));
-        self.report(Diagnostic::new(codes::BAD_TEXT, span, message).help(help));
+        let report = Diagnostic::new(codes::BAD_TEXT, span, message);
+        self.report(if url.contains("://") || url.is_empty() || url.contains(odd) || url.starts_with([':', '/']) {
+            report.help(
+                "write `\"http://HOST:PORT\"`, or `https`; collectors listen on 4317 for gRPC and on 4318 for HTTP",
+            )
+        } else {
+            report.write(&format!("\"http://{url}\""))
+        });
         None
     }
 

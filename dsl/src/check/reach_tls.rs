@@ -13,6 +13,7 @@ use crate::plan::{
 use crate::source::Span;
 
 use super::listener_tls::Spots;
+use super::own_headers::OwnHeader;
 
 /// What the checks gather on their way for the end.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Gathered {
     pub(crate) spots: Vec<Spots>,
     /// Tests that some listeners can never meet.
     pub(crate) asked: Vec<Asked>,
+    /// Steps that change a header which a listener may write itself.
+    pub(crate) own_headers: Vec<OwnHeader>,
     /// Whether there is a `tracing` declaration.
     pub(crate) tracing_declared: bool,
 }

@@ -28,7 +28,11 @@ impl<'t> Checker<'_, 't> {
         match read {
             Ok(value) => Some(value),
             Err(mistake) => {
-                self.report(Diagnostic::new(mistake.code, span, mistake.message).maybe_help(mistake.help));
+                let report = Diagnostic::new(mistake.code, span, mistake.message).maybe_help(mistake.help);
+                self.report(match mistake.instead {
+                    Some(instead) => report.edit(span, instead),
+                    None => report,
+                });
                 None
             }
         }
@@ -110,15 +114,13 @@ impl<'t> Checker<'_, 't> {
             "on" => Some(true),
             "off" => Some(false),
             _ => {
-                let help = match word {
-                    "true" | "yes" | "enable" | "enabled" | "1" => "write `on`",
-                    "false" | "no" | "disable" | "disabled" | "0" => "write `off`",
-                    _ => "write `on` or `off`",
-                };
-                self.report(
-                    Diagnostic::new(codes::WRONG_KIND, span, format!("{} is neither `on` nor `off`", quoted(word)))
-                        .help(help),
-                );
+                let report =
+                    Diagnostic::new(codes::WRONG_KIND, span, format!("{} is neither `on` nor `off`", quoted(word)));
+                self.report(match word {
+                    "true" | "yes" | "enable" | "enabled" | "1" => report.write("on"),
+                    "false" | "no" | "disable" | "disabled" | "0" => report.write("off"),
+                    _ => report.help("write `on` or `off`"),
+                });
                 None
             }
         }

@@ -26,9 +26,11 @@ impl<'t> Checker<'_, 't> {
                 let is_name =
                     word.contains(|c: char| c.is_ascii_alphabetic()) && !word.starts_with('[') && !word.contains("::");
                 if is_name {
+                    // What is wrong with the name itself is said first, and once.
+                    self.accept(value::server(word), span)?;
                     self.report(
                         Diagnostic::new(codes::SERVER_ADDRESS, span, "the name of a server stands in quotes")
-                            .help(format!("write `\"{word}\"`")),
+                            .write(&format!("\"{word}\"")),
                     );
                     return None;
                 }

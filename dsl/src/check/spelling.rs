@@ -10,6 +10,9 @@ const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "
 
 impl Checker<'_, '_> {
     pub(super) fn check_host(&mut self, host: &str, span: Span) -> Option<()> {
+        if host.parse::<std::net::Ipv6Addr>().is_ok() {
+            return self.check_host_reached(host, span);
+        }
         let bare = host.split_once("://").map_or(host, |(_, rest)| rest);
         let bare = bare.split('/').next().unwrap_or(bare);
         let bare = match bare.rsplit_once(':') {
@@ -35,51 +38,45 @@ impl Checker<'_, '_> {
             );
             return None;
         }
-        let help = match bare {
-            "" => "write a host, as `\"shop.example\"`".to_owned(),
-            bare => format!("a host stands without scheme, port and path: write `\"{bare}\"`"),
-        };
-        self.report(Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a host", quoted(host))).help(help));
+        let report = Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a host", quoted(host)));
+        self.report(if bare.is_empty() || bare.contains(odd) || bare == host {
+            report.help("write a host, as `\"shop.example\"`")
+        } else {
+            report
+                .help(format!("a host stands without scheme, port and path: write `\"{bare}\"`"))
+                .edit(span, format!("\"{bare}\""))
+        });
         None
     }
 
     /// Hosts of requests are compared in ASCII (RFC 5890), and without a final dot.
     fn check_host_name(&mut self, host: &str, span: Span) -> Option<()> {
-        let (message, help) = if let Some(without) = host.strip_suffix('.') {
-            ("hosts are compared without their final dot", format!("write `\"{without}\"`"))
-        } else if host.is_ascii() {
-            return Some(());
+        let bad = |message: &str| Diagnostic::new(codes::BAD_TEXT, span, message);
+        let report = if let Some(without) = host.strip_suffix('.').filter(|without| !without.is_empty()) {
+            bad("hosts are compared without their final dot").write(&format!("\"{without}\""))
+        } else if !host.is_ascii() {
+            bad("no request has a host with such letters").help("write it as DNS has it, with `xn--`")
         } else {
-            ("no request has a host with such letters", "write it as DNS has it, with `xn--`".to_owned())
+            return self.check_host_reached(host, span);
         };
-        self.report(Diagnostic::new(codes::BAD_TEXT, span, message).help(help));
+        self.report(report);
         None
     }
 
-    /// A glob of paths. Escapes that normalised paths still have are in upper case.
-    pub(super) fn check_path_glob(&mut self, glob: &str, span: Span) -> Option<()> {
-        let upper = escapes_in_upper_case(glob);
-        if upper == glob {
-            self.doubt_path_glob(glob, span);
+    /// A path that is compared by `is` or `under`, whose word stands at `test` if this is its only value.
+    pub(super) fn check_path(&mut self, path: &str, span: Span, (word, test): (&str, Option<Span>)) -> Option<()> {
+        if path == "*" {
             return Some(());
         }
-        self.report(
-            Diagnostic::new(codes::BAD_TEXT, span, "the escapes of paths are compared in upper case")
-                .help(format!("write `\"{upper}\"`")),
-        );
-        None
-    }
-
-    pub(super) fn check_path(&mut self, path: &str, span: Span) -> Option<()> {
-        if path == "*" || (path.starts_with('/') && !path.contains(['?', '#'])) {
-            return Some(());
+        if path.starts_with('/') && !path.contains(['?', '#']) {
+            return self.check_path_reached(path, span, word, test);
         }
-        let help = if path.contains(['?', '#']) {
-            "a path holds no query; test it with `query \"name\"`".to_owned()
+        let report = Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a path", quoted(path)));
+        self.report(if path.contains(['?', '#']) {
+            report.help("a path holds no query; test it with `query \"name\"`")
         } else {
-            format!("a path begins with `/`: write `\"/{path}\"`")
-        };
-        self.report(Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a path", quoted(path))).help(help));
+            report.help(format!("a path begins with `/`: write `\"/{path}\"`")).edit(span.part(1, 1), "/")
+        });
         None
     }
 
@@ -90,15 +87,16 @@ impl Checker<'_, '_> {
         if is_hex(&plain, 64) && plain == written {
             return Some(());
         }
-        let help = if is_hex(&plain, 64) {
-            format!("write its digits alone, in lower case: `\"{plain}\"`")
+        let report = Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a fingerprint", quoted(written)));
+        self.report(if is_hex(&plain, 64) {
+            report
+                .help(format!("write its digits alone, in lower case: `\"{plain}\"`"))
+                .edit(span, format!("\"{plain}\""))
         } else if is_hex(&plain, 40) {
-            "this is SHA-1; `openssl x509 -noout -fingerprint -sha256` prints the right one".to_owned()
+            report.help("this is SHA-1; `openssl x509 -noout -fingerprint -sha256` prints the right one")
         } else {
-            "a fingerprint is SHA-256: 64 hexadecimal digits in lower case".to_owned()
-        };
-        let message = format!("{} is not a fingerprint", quoted(written));
-        self.report(Diagnostic::new(codes::BAD_TEXT, span, message).help(help));
+            report.help("a fingerprint is SHA-256: 64 hexadecimal digits in lower case")
+        });
         None
     }
 
@@ -111,7 +109,7 @@ impl Checker<'_, '_> {
                     span,
                     format!("methods are compared with their case: {}", quoted(method)),
                 )
-                .help(format!("write `{upper}`")),
+                .write(&upper),
             );
             return None;
         }
@@ -125,6 +123,30 @@ impl Checker<'_, '_> {
         None
     }
 
+    /// A method that a rule can see.
+    pub(super) fn check_tested_method(&mut self, method: &str, span: Span) -> Option<()> {
+        self.check_method(method, span)?;
+        let help = match method {
+            "TRACE" => "it is refused before any rule: remove it",
+            "CONNECT" => "a WebSocket of HTTP/2 or HTTP/3 is a `GET` here, and `upgrade is websocket`: remove it",
+            _ => return Some(()),
+        };
+        let message = format!("no rule sees a request with the method {}", quoted(method));
+        self.report(Diagnostic::new(codes::NEVER_MET, span, message).help(help));
+        None
+    }
+
+    /// What a client can go on with: WebSocket, however it is spelt.
+    pub(super) fn check_upgrade(&mut self, word: &str, span: Span) -> Option<()> {
+        if word.eq_ignore_ascii_case("websocket") {
+            return Some(());
+        }
+        let report =
+            Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is no protocol that is upgraded to", quoted(word)));
+        self.report(report.help("write `websocket`: no other one is carried"));
+        None
+    }
+
     pub(super) fn check_choice(&mut self, word: &str, span: Span, what: &str, choices: &[&str]) -> Option<()> {
         if choices.contains(&word) {
             return Some(());
@@ -132,38 +154,5 @@ impl Checker<'_, '_> {
         let help = format!("write {}", one_of(choices.iter().copied()));
         self.report(Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not {what}", quoted(word))).help(help));
         None
-    }
-}
-
-/// `%2f` as `%2F`, wherever it stands.
-fn escapes_in_upper_case(text: &str) -> String {
-    let mut left = 0;
-    let mut upper = |c: char| {
-        if c == '%' {
-            left = 2;
-            return c;
-        }
-        let of_escape = left > 0 && c.is_ascii_hexdigit();
-        left = if of_escape { left - 1 } else { 0 };
-        if of_escape { c.to_ascii_uppercase() } else { c }
-    };
-    text.chars().map(&mut upper).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_escapes_are_put_into_upper_case() {
-        for (text, upper) in [
-            ("/a%2fb*", "/a%2Fb*"),
-            ("/%c3%a9tage", "/%C3%A9tage"),
-            ("/abc%", "/abc%"),
-            ("/%zz%2", "/%zz%2"),
-            ("%%2f", "%%2F"),
-        ] {
-            assert_eq!(escapes_in_upper_case(text), upper);
-        }
     }
 }

@@ -5,11 +5,12 @@ use super::args::Args;
 use super::names::Kind;
 use super::template::Scope;
 use crate::codes;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
     ExtensionId, GroupId, HeaderStep, Limit, LimitKey, Mirror, Piece, ResponseStep, Step, Template, UriPart,
 };
 use crate::source::Span;
+use crate::tree::ItemKind;
 use crate::value;
 use crate::vocabulary::{Place, Word};
 
@@ -54,12 +55,18 @@ impl<'t> Checker<'_, 't> {
     }
 
     fn header_step(&mut self, word: &'static Word, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<HeaderStep> {
+        let head = args.head;
         let name = self.writable_header(args, scope.response)?;
+        if !scope.response {
+            self.take_own_header(word.name, &name, head.to(args.last()));
+        }
         if word.name == "remove-header" {
+            self.doubt_response_field(&name, args, scope.response);
             return Some(HeaderStep::Remove(name));
         }
         let (value, span) = self.template(args, "the value of the header", scope)?;
         self.check_header_value(&value, span)?;
+        self.doubt_response_field(&name, args, scope.response);
         Some(if word.name == "add-header" { HeaderStep::Add(name, value) } else { HeaderStep::Set(name, value) })
     }
 
@@ -102,6 +109,21 @@ impl<'t> Checker<'_, 't> {
     }
 
     fn rewrite(&mut self, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<Step> {
+        if let Some(item) = args.peek()
+            && let ItemKind::Text(raw) = item.kind
+            && raw.starts_with("\"/")
+        {
+            self.report(
+                Diagnostic::new(
+                    codes::MISSING_ARGUMENT,
+                    item.span,
+                    "`rewrite` lacks what is rewritten: `path`, `host` or `query`",
+                )
+                .help(format!("write {}", quoted(&format!("rewrite path {raw}"))))
+                .edit(item.span.part(0, 0), "path "),
+            );
+            return None;
+        }
         let part = match self.choose(args, Place::Rewrite)?.name {
             "path" => UriPart::Path,
             "host" => UriPart::Host,

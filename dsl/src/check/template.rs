@@ -109,6 +109,7 @@ impl<'t> Checker<'_, 't> {
         if !text.is_empty() {
             pieces.push(Piece::Text(text));
         }
+        self.doubt_variables(raw, span, scope);
         Some(Template(pieces))
     }
 
@@ -164,7 +165,8 @@ impl<'t> Checker<'_, 't> {
             other => {
                 self.report(
                     Diagnostic::new(codes::INSERTION, span, format!("{} has no parts", quoted(other)))
-                        .help(format!("write `${{{other}}}`")),
+                        .help(format!("write `${{{other}}}`"))
+                        .edit(span, other),
                 );
                 None
             }

@@ -188,7 +188,7 @@ impl<'t> Checker<'_, 't> {
         let report = match plain.as_str() {
             "tls1.2" | "tls1.3" => {
                 Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not a version of TLS", quoted(written)))
-                    .help(format!("did you mean `{plain}`?"))
+                    .meant(&plain)
             }
             "tls1" | "tls1.0" | "tls1.1" | "ssl2" | "ssl3" | "ssl3.0" | "ssl2.0" => Diagnostic::new(
                 codes::NOT_CARRIED,
@@ -215,15 +215,17 @@ impl<'t> Checker<'_, 't> {
                 let report = if lower == "prime256v1" {
                     Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not a group", quoted(written)))
                         .help("did you mean `secp256r1`? It is the same curve")
+                        .edit(span, "secp256r1")
                 } else if other.contains(&lower.as_str()) {
                     Diagnostic::new(codes::NOT_CARRIED, span, format!("the group {} is not carried", quoted(written)))
                         .help(format!("what is left: {}", one_of(names())))
                 } else {
-                    let help = match suggest::nearest(&lower, names()) {
-                        Some(meant) => format!("did you mean `{meant}`?"),
-                        None => format!("write {}", one_of(names())),
-                    };
-                    Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not a group", quoted(written))).help(help)
+                    let report =
+                        Diagnostic::new(codes::UNKNOWN_WORD, span, format!("{} is not a group", quoted(written)));
+                    match suggest::nearest(&lower, names()) {
+                        Some(meant) => report.meant(meant),
+                        None => report.help(format!("write {}", one_of(names()))),
+                    }
                 };
                 cx.report(report);
             }

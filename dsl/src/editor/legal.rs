@@ -215,6 +215,7 @@ fn test(subjects: Place, tokens: &[Token]) -> Vec<Expected> {
         ("is", "method") => vec![Value(METHODS)],
         ("is", "scheme") => vec![Value(&["http", "https"])],
         ("is", "protocol") => vec![Value(&["h1", "h2", "h3"])],
+        ("is", "upgrade") => vec![Value(&["websocket"])],
         ("is", "tls-version") => vec![Words(Place::TlsVersion)],
         _ => Vec::new(),
     }

@@ -163,7 +163,8 @@ impl<'t> Reader<'t, '_> {
                     if after_comma {
                         self.report(
                             Diagnostic::new(codes::COMMA, span, "nothing stands before this comma")
-                                .help("remove the comma"),
+                                .help("remove the comma")
+                                .edit(span, ""),
                         );
                     }
                     after_comma = true;
@@ -196,7 +197,9 @@ impl<'t> Reader<'t, '_> {
             let stray = |other: Option<&Item<'_>>| other.is_none_or(|item| matches!(item.kind, ItemKind::Comma(_)));
             if stray(before) || stray(items.get(at + 1)) {
                 self.report(
-                    Diagnostic::new(codes::COMMA, item.span, "this comma separates nothing").help("remove the comma"),
+                    Diagnostic::new(codes::COMMA, item.span, "this comma separates nothing")
+                        .help("remove the comma")
+                        .edit(item.span, ""),
                 );
                 return;
             }

@@ -49,6 +49,8 @@ pub enum Subject {
     PeerIp,
     /// `h1`, `h2` or `h3`.
     Protocol,
+    /// The protocol that the client wants to go on with: `websocket`, asked for by `Upgrade` or by an extended `CONNECT`.
+    Upgrade,
     /// The server name of the TLS handshake (RFC 6066, 3), in lower case.
     Sni,
     /// `tls1.2` or `tls1.3`.

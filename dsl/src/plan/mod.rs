@@ -65,7 +65,12 @@ pub struct Plan {
 impl Plan {
     /// The listener that takes requests for a URL: the one of its scheme whose port it has, else the first of its scheme.
     pub fn listener_for(&self, scheme: &str, port: u16) -> Option<ListenerId> {
-        let fitting = || self.listeners.iter().enumerate().filter(|(_, listener)| listener.protocol.scheme() == scheme);
+        self.listener_where(port, |listener| listener.protocol.scheme() == scheme)
+    }
+
+    /// Of the listeners that fit, the one that has this port, else the first.
+    pub fn listener_where(&self, port: u16, fits: impl Fn(&Listener) -> bool) -> Option<ListenerId> {
+        let fitting = || self.listeners.iter().enumerate().filter(|(_, listener)| fits(listener));
         let by_port = fitting().find(|(_, listener)| listener.bind.port() == port);
         by_port.or_else(|| fitting().next()).map(|(at, _)| ListenerId(at))
     }

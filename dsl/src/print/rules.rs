@@ -160,6 +160,7 @@ fn subject_words(subject: &Subject) -> String {
         Subject::ClientIp => "client-ip".to_owned(),
         Subject::PeerIp => "peer-ip".to_owned(),
         Subject::Protocol => "protocol".to_owned(),
+        Subject::Upgrade => "upgrade".to_owned(),
         Subject::Sni => "sni".to_owned(),
         Subject::TlsVersion => "tls-version".to_owned(),
         Subject::ClientCert(field) => format!("client-cert {}", field.word()),

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::diagnostic::{Diagnostic, Label, Severity};
-use crate::source::Sources;
+use crate::diagnostic::{Diagnostic, Edit, Label, Severity};
+use crate::source::{Sources, Span};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -14,6 +14,15 @@ struct Line<'a> {
     place: Option<Place<'a>>,
     labels: Vec<Place<'a>>,
     help: Option<&'a str>,
+    edits: Vec<Change<'a>>,
+}
+
+/// A change of a text, as a place and what is to stand there.
+#[derive(Serialize)]
+struct Change<'a> {
+    #[serde(flatten)]
+    place: Place<'a>,
+    replacement: &'a str,
 }
 
 /// A place; lines and columns count from 1, columns in characters, and the end is excluded.
@@ -29,7 +38,8 @@ struct Place<'a> {
 }
 
 /// Renders each diagnostic as an object on a line of its own: `code`, `severity`, `message`, `path`, `line`, `column`,
-/// `end_line`, `end_column`, `labels` (the other places), `help`.
+/// `end_line`, `end_column`, `labels` (the other places), `help`, and `edits`: the mend as changes of the text, each a place
+/// and its `replacement`, where it needs no thought.
 pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let mut out = String::new();
     for diagnostic in diagnostics {
@@ -41,6 +51,7 @@ pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
             place: places.next(),
             labels: places.collect(),
             help: diagnostic.help.as_deref(),
+            edits: diagnostic.edits.iter().map(|edit| change(edit, sources)).collect(),
         };
         // Strings and numbers always serialise.
         out.push_str(&serde_json::to_string(&line).unwrap_or_default());
@@ -49,14 +60,22 @@ pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     out
 }
 
+fn change<'a>(edit: &'a Edit, sources: &Sources) -> Change<'a> {
+    Change { place: place_of(edit.span, "", sources), replacement: &edit.replacement }
+}
+
 fn place<'a>(label: &'a Label, sources: &Sources) -> Place<'a> {
-    let (start, end) = (sources.position(label.span), sources.end_position(label.span));
+    place_of(label.span, &label.message, sources)
+}
+
+fn place_of<'a>(span: Span, message: &'a str, sources: &Sources) -> Place<'a> {
+    let (start, end) = (sources.position(span), sources.end_position(span));
     Place {
-        path: sources.get(label.span.source).map(|source| source.path.display().to_string()).unwrap_or_default(),
+        path: sources.get(span.source).map(|source| source.path.display().to_string()).unwrap_or_default(),
         line: start.line,
         column: start.column,
         end_line: end.line,
         end_column: end.column,
-        label: (!label.message.is_empty()).then_some(label.message.as_str()),
+        label: (!message.is_empty()).then_some(message),
     }
 }

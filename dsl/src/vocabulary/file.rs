@@ -97,7 +97,7 @@ pub(super) const ADMIN: &[Word] = &[Word::new("listen", "ADDRESS|unix \"FILE\"",
     .example("listen unix \"run/admin.sock\"")];
 
 pub(super) const TEST: &[Word] = &[
-    Word::new("request", "METHOD \"URL\" [from ADDRESS]", "the request that is tried")
+    Word::new("request", "METHOD \"URL\" [from ADDRESS] [protocol h1|h2|h3]", "the request that is tried")
         .more("The listener is the one whose port the URL has, else the first of its scheme.")
         .example("request GET \"http://shop.example/v1\" from 203.0.113.9"),
     Word::new("header", "\"NAME\" \"VALUE\"", "a header of the request")
@@ -114,9 +114,17 @@ pub(super) const TEST: &[Word] = &[
         .many(),
 ];
 
-pub(super) const REQUEST: &[Word] = &[Word::new("from", "ADDRESS", "the peer")
-    .example("request GET \"http://shop.example/\" from 203.0.113.9")
-    .default("127.0.0.1")];
+pub(super) const REQUEST: &[Word] = &[
+    Word::new("from", "ADDRESS", "the peer")
+        .example("request GET \"http://shop.example/\" from 203.0.113.9")
+        .default("127.0.0.1"),
+    Word::new("protocol", "h1|h2|h3", "the version of HTTP that the client speaks")
+        .more(
+            "One that asks for WebSocket, by a header `upgrade`, comes with an extended `CONNECT` over `h2` and `h3`.",
+        )
+        .example("request GET \"http://shop.example/\" protocol h2")
+        .default("the best of the listener, and for WebSocket `h1`, and `h2` where it has that"),
+];
 
 pub(super) const EXPECT: &[Word] = &[
     Word::new("rule", "NAME", "the rule that takes it").more("`otherwise` is one.").example("expect rule api"),

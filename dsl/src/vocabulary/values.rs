@@ -38,6 +38,10 @@ const PEER_IP: Word = Word::new("peer-ip", "", "the address of the TCP peer")
     .many();
 const PROTOCOL: Word =
     Word::new("protocol", "", "`h1`, `h2` or `h3`").more("Tests: `is`.").example("when protocol is h1").many();
+const UPGRADE: Word = Word::new("upgrade", "", "the protocol that the client asks to go on with")
+    .more("`websocket`, in every version of HTTP: by `Upgrade` in HTTP/1.1, by an extended `CONNECT` in HTTP/2 and HTTP/3. Tests: `is`.")
+    .example("when upgrade is websocket")
+    .many();
 const SNI: Word = Word::new("sni", "", "the server name of the TLS handshake")
     .more("Tests: as `host`.")
     .example("when sni is \"shop.example\"")
@@ -81,6 +85,7 @@ pub(super) const SUBJECT: &[Word] = &[
     CLIENT_IP,
     PEER_IP,
     PROTOCOL,
+    UPGRADE,
     SNI,
     TLS_VERSION,
     CLIENT_CERT,
@@ -102,6 +107,7 @@ pub(super) const RESPONSE_SUBJECT: &[Word] = &[
     CLIENT_IP,
     PEER_IP,
     PROTOCOL,
+    UPGRADE,
     SNI,
     TLS_VERSION,
     CLIENT_CERT,

@@ -50,6 +50,7 @@ fn sentence(subject: &plan::Subject, exchange: &Exchange) -> String {
         plan::Subject::ClientIp => "client's address".to_owned(),
         plan::Subject::PeerIp => "peer's address".to_owned(),
         plan::Subject::Protocol => "protocol".to_owned(),
+        plan::Subject::Upgrade => "upgrade".to_owned(),
         plan::Subject::Sni => "server name of the TLS handshake".to_owned(),
         plan::Subject::TlsVersion => "version of TLS".to_owned(),
         plan::Subject::ClientCert(field) => format!("{} of the client's certificate", field.word()),

@@ -46,6 +46,7 @@ pub(crate) enum Subject {
     ClientIp,
     PeerIp,
     Protocol,
+    Upgrade,
     Sni,
     TlsVersion,
     ClientCert(ClientCertField),
@@ -177,6 +178,7 @@ impl Subject {
             plan::Subject::ClientIp => Self::ClientIp,
             plan::Subject::PeerIp => Self::PeerIp,
             plan::Subject::Protocol => Self::Protocol,
+            plan::Subject::Upgrade => Self::Upgrade,
             plan::Subject::Sni => Self::Sni,
             plan::Subject::TlsVersion => Self::TlsVersion,
             plan::Subject::ClientCert(field) => Self::ClientCert(*field),
@@ -206,6 +208,7 @@ impl Subject {
             Self::ClientIp => meets(stack_text::address(exchange.client_ip).as_str()),
             Self::PeerIp => meets(stack_text::address(exchange.connection.peer.ip()).as_str()),
             Self::Protocol => meets(protocol(request.version)),
+            Self::Upgrade => request.websocket && meets("websocket"),
             Self::Sni => tls.and_then(|tls| tls.sni.as_deref()).is_some_and(meets),
             Self::TlsVersion => tls.is_some_and(|tls| meets(tls.version)),
             Self::ClientCert(field) => {
@@ -222,7 +225,8 @@ impl Subject {
     /// How long it takes to get hold of its values.
     const fn cost(&self) -> u32 {
         match self {
-            Self::Host | Self::Path | Self::Method | Self::Scheme | Self::Authority | Self::Protocol => 1,
+            Self::Host | Self::Path | Self::Method | Self::Scheme | Self::Authority => 1,
+            Self::Protocol | Self::Upgrade => 1,
             Self::ClientIp | Self::PeerIp | Self::Status | Self::Sni | Self::TlsVersion | Self::ClientCert(_) => 1,
             // A hash, and a search in a short table.
             Self::Header(_) | Self::ResponseHeader(_) | Self::Var(_) => 3,
@@ -430,6 +434,7 @@ mod tests {
             (S::ClientIp, "::ffff:203.0.113.9", true),
             (S::PeerIp, "192.0.2.1", true),
             (S::Protocol, "h1", true),
+            (S::Upgrade, "websocket", false),
             (S::Var("v".into()), "", true),
             (S::Var("w".into()), "", false),
             (S::Status, "502", true),

@@ -69,6 +69,8 @@ pub struct Request {
     pub version: Version,
     /// Header fields as they came. `host` is among them, but the authority is what leaves.
     pub headers: HeaderMap,
+    /// Whether it asks for WebSocket: by `Upgrade` (RFC 9110, 7.8), or by an extended `CONNECT` (RFC 8441, RFC 9220).
+    pub websocket: bool,
     /// Whether a body follows, and be it empty: HTTP/2 and 3 need not say it in the head (RFC 9113, 8.1).
     pub has_body: bool,
 }

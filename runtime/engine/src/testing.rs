@@ -19,6 +19,7 @@ pub(crate) fn exchange(method: &str, authority: &str, target: &str) -> Box<Excha
         target: target.parse().unwrap(),
         original_authority: authority.parse().unwrap(),
         original_target: target.parse().unwrap(),
+        websocket: false,
         has_body: false,
         version: Version::HTTP_11,
         headers: HeaderMap::new(),

@@ -51,6 +51,7 @@ impl Display for Words<'_, Subject> {
             Subject::ClientIp => out.write_str("client-ip"),
             Subject::PeerIp => out.write_str("peer-ip"),
             Subject::Protocol => out.write_str("protocol"),
+            Subject::Upgrade => out.write_str("upgrade"),
             Subject::Sni => out.write_str("sni"),
             Subject::TlsVersion => out.write_str("tls-version"),
             Subject::ClientCert(field) => write!(out, "client-cert {}", field.word()),

@@ -42,7 +42,8 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     *request.headers_mut() = headers;
     let certificate =
         asked.client_cert.clone().map(|subject| ShownCertificate { subject, ..ShownCertificate::default() });
-    let client = Client { from: asked.from, certificate: certificate.as_ref() };
+    let version = trial::versions(snapshot.plan(), listener, request.headers()).first().copied();
+    let client = Client { from: asked.from, certificate: certificate.as_ref(), version };
     let exchange = trial::exchange(&snapshot, listener, request, &client).map_err(|failure| {
         let row = failure.row();
         Failed::Because(format!("the request is refused with {} before any rule: {}", row.status, row.text))

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::LOCATION;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use tidegate_dsl::plan::{self, Condition, GroupId, ListenerAction, Outcome, Plan, Predicate, Subject, Test};
-use tidegate_dsl::{Expected, PolicyTest, Sources};
+use tidegate_dsl::{Expected, PolicyTest, Sources, TestProtocol};
 use tidegate_engine::hook::Reply;
 use tidegate_engine::{Ending, Engine, Explanation, Line};
 use tidegate_wasm_host::Host;
@@ -81,12 +81,41 @@ enum Came {
     Walked(Box<Explanation>),
 }
 
-/// Runs a test; the answer is its lines.
+/// Runs a test, in each version of HTTP in which clients bring its request; the answer is its lines, those of the first
+/// that fails.
 fn run(test: &PolicyTest, snapshot: &Snapshot, sources: &Sources) -> Result<String, Failed> {
+    let chosen = test.protocol.map(|protocol| match protocol {
+        TestProtocol::H1 => Version::HTTP_11,
+        TestProtocol::H2 => Version::HTTP_2,
+        TestProtocol::H3 => Version::HTTP_3,
+    });
+    let headers = request(test).map(|request| request.headers().clone()).unwrap_or_default();
+    let versions = match chosen {
+        Some(version) => vec![version],
+        None => trial::versions(snapshot.plan(), test.listener, &headers),
+    };
+    let mut said = String::new();
+    for version in &versions {
+        said = run_in(test, *version, versions.len() > 1, snapshot, sources)?;
+        if said.starts_with("FAILED") {
+            break;
+        }
+    }
+    Ok(said)
+}
+
+/// Runs a test in one version of HTTP; `told` is that the version is a part of what is said.
+fn run_in(
+    test: &PolicyTest,
+    version: Version,
+    told: bool,
+    snapshot: &Snapshot,
+    sources: &Sources,
+) -> Result<String, Failed> {
     // Each test has buckets of its own, so that none depends on those before it.
     let engine = Engine::build(Arc::new(snapshot.plan().clone()), None)
         .map_err(|error| Failed::Because(format!("the policy cannot be used: {error}")))?;
-    let client = Client { from: test.from, certificate: test.certificate.as_ref() };
+    let client = Client { from: test.from, certificate: test.certificate.as_ref(), version: Some(version) };
     let came = match request(test).and_then(|request| trial::exchange(snapshot, test.listener, request, &client)) {
         Err(failure) => Came::Refused(failure),
         Ok(exchange) => {
@@ -116,8 +145,13 @@ fn run(test: &PolicyTest, snapshot: &Snapshot, sources: &Sources) -> Result<Stri
         Came::Walked(explanation) => explanation.to_string(),
         Came::Refused(failure) => refused(*failure),
     };
+    let over = if told {
+        format!(" (over {})", if version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" })
+    } else {
+        String::new()
+    };
     let explanation = explanation.trim_end().replace('\n', "\n        ");
-    Ok(format!("FAILED  {path}:{line}: {}{lines}\n\n        {explanation}\n", test.name)
+    Ok(format!("FAILED  {path}:{line}: {}{over}{lines}\n\n        {explanation}\n", test.name)
         .replace("\n        \n", "\n\n"))
 }
 

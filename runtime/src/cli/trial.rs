@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{HOST, UPGRADE};
-use http::{HeaderMap, HeaderValue, Request, Uri, Version};
+use http::header::{CONNECTION, HOST, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use tidegate_dsl::ShownCertificate;
 use tidegate_dsl::plan::{ExtensionId, Listener, ListenerId, ListenerTls, Plan, Protocol, TlsVersion};
 use tidegate_engine::Moment;
@@ -26,6 +26,24 @@ pub(super) struct Client<'c> {
     pub from: IpAddr,
     /// The certificate that it shows where it is asked for one.
     pub certificate: Option<&'c ShownCertificate>,
+    /// The version of HTTP that it speaks; `None` is the best that the listener has.
+    pub version: Option<Version>,
+}
+
+/// The versions in which clients of today would bring a request: the best that the listener has. Whoever asks for WebSocket
+/// comes with HTTP/1.1 (RFC 9110, 7.8) or, where there is HTTP/2, over that (RFC 8441), as the connection happens to be.
+pub(super) fn versions(plan: &Plan, listener: ListenerId, headers: &HeaderMap) -> Vec<Version> {
+    let Some(listener) = plan.listeners.get(listener.0) else { return Vec::new() };
+    match version(listener) {
+        Version::HTTP_2 if asks_for_websocket(headers) => vec![Version::HTTP_11, Version::HTTP_2],
+        Version::HTTP_2 if headers.contains_key(UPGRADE) => vec![Version::HTTP_11],
+        best => vec![best],
+    }
+}
+
+/// Whether a request, as it is written down, is one for WebSocket.
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get(UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The request as a connection of this listener would bring it from a client of today.
@@ -40,7 +58,13 @@ pub(super) fn exchange(
 ) -> Result<Box<Exchange>, Failure> {
     let from = client.from;
     let plan = snapshot.plan().listeners.get(listener.0).ok_or(Failure::NoServer)?;
-    *request.version_mut() = version(plan, request.headers());
+    *request.version_mut() = client.version.unwrap_or_else(|| version(plan));
+    let websocket = request.method() == Method::GET && asks_for_websocket(request.headers());
+    if request.version() >= Version::HTTP_2 {
+        // What asks for it is no header there, but an extended `CONNECT`, which rules see as a `GET`.
+        request.headers_mut().remove(UPGRADE);
+        request.headers_mut().remove(CONNECTION);
+    }
     let tls = plan.tls.as_ref().map(|secured| Tls {
         sni: request.uri().host().filter(|host| !is_address(host)).map(str::to_ascii_lowercase),
         version: tls_version(snapshot.plan(), secured).word(),
@@ -48,7 +72,8 @@ pub(super) fn exchange(
         client_cert: certificate(secured, client),
     });
     let known = head::KnownHost::default();
-    let head = head::read(request.into_parts().0, &plan.limits, &known).map_err(|(failure, _)| failure)?;
+    let mut head = head::read(request.into_parts().0, &plan.limits, &known).map_err(|(failure, _)| failure)?;
+    head.websocket = websocket;
     let connection = Arc::new(Connection {
         peer: SocketAddr::new(from, 0),
         local: SocketAddr::new(from, plan.bind.port()),
@@ -69,11 +94,11 @@ pub(super) fn exchange(
     }))
 }
 
-/// The best version of HTTP that the listener has. To upgrade, a client comes with HTTP/1.1 (RFC 9110, 7.8).
-fn version(listener: &Listener, headers: &HeaderMap) -> Version {
+/// The best version of HTTP that the listener has.
+fn version(listener: &Listener) -> Version {
     match (listener.protocol, &listener.tls) {
         (Protocol::Quic, _) => Version::HTTP_3,
-        (Protocol::Https, Some(tls)) if tls.http2 && !headers.contains_key(UPGRADE) => Version::HTTP_2,
+        (Protocol::Https, Some(tls)) if tls.http2 => Version::HTTP_2,
         _ => Version::HTTP_11,
     }
 }

@@ -25,6 +25,7 @@ pub fn read(mut parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Res
             authority,
             target,
             original_target,
+            websocket: false,
             has_body: false,
             version: parts.version,
             headers: parts.headers,

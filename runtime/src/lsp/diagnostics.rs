@@ -40,20 +40,24 @@ pub(super) fn mends(uri: &Uri, diagnostics: &[Diagnostic], range: Range) -> Vec<
 
 fn mend(uri: &Uri, said: &Diagnostic) -> Option<CodeAction> {
     let help = said.message.split_once("\nhelp: ")?.1;
-    let (title, new_text) = match help.strip_prefix("did you mean `").and_then(|rest| rest.strip_suffix("`?")) {
-        Some(meant) => (format!("Change to `{meant}`"), meant.to_owned()),
-        None if help == "remove the comma" => ("Remove the comma".to_owned(), String::new()),
-        None => return None,
+    let edits: Vec<TextEdit> = serde_json::from_value(said.data.clone()?).ok()?;
+    let title = match help.strip_prefix("did you mean `").and_then(|rest| rest.strip_suffix("`?")) {
+        Some(meant) => format!("Change to `{meant}`"),
+        None => capitalised(help),
     };
-    let edit = TextEdit { range: said.range, new_text };
     Some(CodeAction {
         title,
         kind: Some(CodeActionKind::QUICKFIX),
         diagnostics: Some(vec![said.clone()]),
-        edit: Some(WorkspaceEdit::new([(uri.clone(), vec![edit])].into())),
+        edit: Some(WorkspaceEdit::new([(uri.clone(), edits)].into())),
         is_preferred: Some(true),
         ..CodeAction::default()
     })
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// The lines of each text of a policy.
@@ -94,6 +98,14 @@ impl<'p> Places<'p> {
         });
         let related: Vec<_> = related.collect();
         let unused = said.code == "W0901";
+        // What belongs to the diagnostic comes back with it; a mend changes the file that it is shown in, and no other.
+        let here = !said.edits.is_empty() && said.edits.iter().all(|edit| edit.span.source == first.span.source);
+        let edits = said
+            .edits
+            .iter()
+            .filter(|_| here)
+            .map(|edit| Some(TextEdit { range: self.range(edit.span)?, new_text: edit.replacement.clone() }));
+        let edits: Vec<TextEdit> = edits.collect::<Option<_>>()?;
         let diagnostic = Diagnostic {
             range: self.range(first.span)?,
             severity: Some(match said.severity {
@@ -104,6 +116,7 @@ impl<'p> Places<'p> {
             source: Some("tidegate".to_owned()),
             message,
             related_information: (!related.is_empty()).then_some(related),
+            data: if edits.is_empty() { None } else { serde_json::to_value(edits).ok() },
             tags: unused.then(|| vec![DiagnosticTag::UNNECESSARY]),
             ..Diagnostic::default()
         };

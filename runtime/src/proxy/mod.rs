@@ -145,6 +145,7 @@ impl Call<'_> {
             Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };
         head.has_body = has_body;
+        head.websocket = self.upgrade.is_some();
         self.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
         self.accepted = Accepted::of(&self.listener.compression, &head.method, &head.headers);
         let engine = &self.view.snapshot.engine;

@@ -55,6 +55,7 @@ impl Dice<'_> {
             Subject::ClientIp,
             Subject::PeerIp,
             Subject::Protocol,
+            Subject::Upgrade,
             Subject::Sni,
             Subject::TlsVersion,
             Subject::ClientCert(ClientCertField::Issuer),

@@ -224,6 +224,7 @@ fn exchange() -> Box<Exchange> {
             original_target: target,
             version: Version::HTTP_11,
             headers: fields(&FIELDS),
+            websocket: false,
             has_body: false,
         },
         response: Some(Response {

@@ -108,6 +108,7 @@ pub fn exchange(headers: &[(&'static str, &'static str)]) -> Box<Exchange> {
             target: "/a?b".parse().unwrap(),
             original_authority: "shop.example".parse().unwrap(),
             original_target: "/a?b".parse().unwrap(),
+            websocket: false,
             has_body: false,
             version: Version::HTTP_11,
             headers: map,
