@@ -190,6 +190,10 @@ codes! {
     /// a listener is traced, and nothing says where spans go
     TRACING = "E0533";
 
+    /// a file holds certificates or keys where a policy belongs
+    PEM = "E0555";
+    /// the access log is no file
+    LOG_TARGET = "E0556";
     /// a comment begins with another sign than `#`
     FOREIGN_COMMENT = "E0573";
     /// a sign stands between a word and its value
@@ -277,6 +281,8 @@ codes! {
     /// other machines may reach the admin API
     OPEN_ADMIN = "W0934";
 
+    /// the access log cannot be written here
+    LOG_LOCKED = "W0960";
     /// a `*` stands in a text that is compared exactly
     EXACT_GLOB = "W0975";
     /// a value stands twice in a list

@@ -30,11 +30,16 @@ pub(crate) fn read(
     inputs: &mut Vec<PathBuf>,
 ) -> Option<bool> {
     inputs.push(root.to_path_buf());
-    let text = loader.text(root);
-    let id = sources.add(root, text.as_ref().cloned().unwrap_or_default());
-    if let Err(why) = text {
-        let span = Span { source: id, start: 0, end: 0 };
-        sink.push(Diagnostic::new(codes::UNREADABLE, span, format!("the file cannot be read: {why}")));
+    // The first file is the first source: a span by itself is its beginning.
+    let text = match loader.text(root) {
+        Ok(text) if holds_pem(&text) => Err(pem(root, Span::default())),
+        Ok(text) => Ok(text),
+        Err(why) => Err(Diagnostic::new(codes::UNREADABLE, Span::default(), format!("the file cannot be read: {why}"))),
+    };
+    let (text, said) = text.map_or_else(|said| (String::new(), Some(said)), |text| (text, None));
+    let id = sources.add(root, text);
+    if let Some(said) = said {
+        sink.push(said);
         return None;
     }
     let mut reader = Reader { loader, sources, sink, inputs, known: HashMap::new(), asked: 0, total: 0, whole: true };
@@ -192,6 +197,11 @@ impl Reader<'_> {
                 return;
             }
         };
+        if holds_pem(&text) {
+            self.sink.push(pem(path, by));
+            self.whole = false;
+            return;
+        }
         if !self.room(by, text.len()) {
             return;
         }
@@ -235,6 +245,22 @@ impl Reader<'_> {
             self.inputs.push(path.to_path_buf());
         }
     }
+}
+
+/// Whether a text is made of certificates or keys (RFC 7468): no line of a policy begins so. It must not be shown.
+fn holds_pem(text: &str) -> bool {
+    text.contains("-----BEGIN ")
+        && text.lines().any(|line| line.trim_start_matches(begins_line).starts_with("-----BEGIN "))
+}
+
+fn begins_line(c: char) -> bool {
+    c.is_whitespace() || c == '\u{FEFF}'
+}
+
+fn pem(path: &Path, by: Span) -> Diagnostic {
+    let shown = quoted(&path.to_string_lossy());
+    let message = format!("the file {shown} holds certificates or keys, and is no policy");
+    Diagnostic::new(codes::PEM, by, message).help("name a policy, or include no other files than those: `*.gate`")
 }
 
 /// A path without `.` and, where that is plain, without `..`: what two spellings of one file have in common.

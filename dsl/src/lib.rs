@@ -72,6 +72,25 @@ pub trait Loader {
     /// # Errors
     /// Why they cannot be used, as a sentence for the user.
     fn authority(&self, authority: &plan::Ca) -> Result<AuthorityFacts, String>;
+
+    /// Whether a file can be the access log. It need not be there, and is not made. A loader without files has nothing to
+    /// say.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn access_log(&self, path: &Path) -> Result<(), LogProblem> {
+        let _ = path;
+        Ok(())
+    }
+}
+
+/// Why a file cannot be the access log, as a sentence for the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogProblem {
+    /// What is there is no file.
+    NoFile(String),
+    /// This user cannot write it, on this machine.
+    Locked(String),
 }
 
 /// What looking at a module found.

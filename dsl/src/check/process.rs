@@ -1,7 +1,10 @@
 //! Blocks that concern the whole process: `gateway`, `access-log`, `tracing`, `admin`.
 
+use std::path::Path;
+
 use super::Checker;
 use super::args::Args;
+use crate::LogProblem;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Plan, Tracing};
@@ -66,7 +69,23 @@ impl<'t> Checker<'_, 't> {
         if self.choose(args, Place::LogTarget)?.name == "stdout" {
             return Some(LogTarget::Stdout);
         }
-        Some(LogTarget::File(self.file_path(args)?.0))
+        let (path, span) = self.file_path(args)?;
+        let shown = quoted(&path);
+        match self.loader.access_log(Path::new(&path)) {
+            Ok(()) => {}
+            Err(LogProblem::NoFile(why)) => {
+                let message = format!("{shown} cannot be the access log: {why}");
+                let help = "name a file, or write `to stdout`";
+                self.report(Diagnostic::new(codes::LOG_TARGET, span, message).help(help));
+                return None;
+            }
+            Err(LogProblem::Locked(why)) => {
+                let message = format!("the access log {shown} cannot be written here: {why}");
+                let help = "lines are lost until it can be; if it will run elsewhere, all is well";
+                self.report(Diagnostic::new(codes::LOG_LOCKED, span, message).help(help));
+            }
+        }
+        Some(LogTarget::File(path))
     }
 
     /// `tracing otlp { … }`

@@ -43,9 +43,14 @@ impl Page<'_> {
         if let Some(source) = self.sources.get(first.span.source) {
             let arrow = self.paint.with(BLUE, "-->");
             let path = source.path.display().to_string();
-            self.line(&format!("{:width$}{arrow} {}:{}:{}", "", plain(&path), position.line, position.column));
-            self.margin(width, "|", "");
-            self.labels(&diagnostic.labels, source, width, color);
+            if source.text.is_empty() {
+                // There is nothing to show: it could not be read, or nothing stands in it.
+                self.line(&format!("{:width$}{arrow} {}", "", plain(&path)));
+            } else {
+                self.line(&format!("{:width$}{arrow} {}:{}:{}", "", plain(&path), position.line, position.column));
+                self.margin(width, "|", "");
+                self.labels(&diagnostic.labels, source, width, color);
+            }
             self.elsewhere(&diagnostic.labels, width);
         }
         if let Some(help) = &diagnostic.help {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tidegate_dsl::plan::{Ca, Capability, Certificate, Extension};
 use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm, Loader, ModuleFacts,
-    ModuleHook, Need, fits_pattern,
+    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm, Loader, LogProblem,
+    ModuleFacts, ModuleHook, Need, fits_pattern,
 };
 
 /// Seconds of a day.
@@ -127,6 +127,14 @@ impl Loader for TestLoader {
             "expired" => Ok(AuthorityFacts { count: 1, seconds_left: -3 * DAY }),
             "ending" => Ok(AuthorityFacts { count: 1, seconds_left: 12 * DAY + 5 }),
             _ => Ok(AuthorityFacts { count: 2, seconds_left: 800 * DAY }),
+        }
+    }
+
+    fn access_log(&self, path: &Path) -> Result<(), LogProblem> {
+        match stem(&path.to_string_lossy()).as_str() {
+            "pipe" => Err(LogProblem::NoFile("it is a named pipe, and a regular file is needed".to_owned())),
+            "locked" => Err(LogProblem::Locked("this user may not write it".to_owned())),
+            _ => Ok(()),
         }
     }
 }

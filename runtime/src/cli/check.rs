@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tidegate_dsl::render;
 
 use super::{Failed, Format, host};
+use crate::policy::mask::Mask;
 use crate::policy::prepare::{Prepared, prepare};
 use crate::policy::snapshot::Snapshot;
 
@@ -22,10 +23,12 @@ pub(super) fn check(files: &[PathBuf], format: Format) -> Result<(), Failed> {
 }
 
 /// Compiles a file for a command that needs its plan; warnings and errors are reported.
-pub(super) fn compile(file: &Path) -> Result<Snapshot, Failed> {
+/// With it comes what hides the environment; unless it is to be shown, it hides everything that came from there.
+pub(super) fn compile(file: &Path, show_env: bool) -> Result<(Snapshot, Mask), Failed> {
     let prepared = prepare(file, &host()?, None, &[]);
     report(&prepared, Format::Human);
-    prepared.snapshot.ok_or(Failed::Said)
+    let mask = if show_env { Mask::default() } else { prepared.mask };
+    Ok((prepared.snapshot.ok_or(Failed::Said)?, mask))
 }
 
 /// Writes what is to be said about a policy.

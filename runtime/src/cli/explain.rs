@@ -28,13 +28,15 @@ pub(super) struct Asked {
     pub listener: Option<String>,
     /// Write JSON.
     pub json: bool,
+    /// Show what came from the environment.
+    pub show_env: bool,
 }
 
 /// Explains one request.
 pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     let (method, uri) = request_line(&asked.request)?;
     let headers = headers(&asked.headers, &uri)?;
-    let snapshot = compile(file)?;
+    let (snapshot, mask) = compile(file, asked.show_env)?;
     let listener = listener(&snapshot, &uri, asked.listener.as_deref())?;
     let mut request = Request::new(());
     *request.method_mut() = method;
@@ -54,9 +56,9 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
     });
     if asked.json {
         let json = serde_json::to_string_pretty(&explanation).map_err(|error| Failed::Because(error.to_string()))?;
-        answer(&json)
+        answer(&mask.text(&json))
     } else {
-        answer(&explanation.to_string())
+        answer(&mask.text(&explanation.to_string()))
     }
 }
 

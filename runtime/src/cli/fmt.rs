@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use tidegate_dsl::{Sources, format, render};
 
 use super::Failed;
+use crate::limits::POLICY_BYTES;
+use crate::policy::disk::Disk;
 
 /// Formats files in place, or standard input to standard output.
 pub(super) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failed> {
@@ -21,11 +23,12 @@ fn one(file: &Path, check: bool) -> Result<bool, Failed> {
     let stdin = file == Path::new("-");
     let text = if stdin {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
+        std::io::stdin().read_to_string(&mut text).map(|_| text).map_err(|error| error.to_string())
     } else {
-        std::fs::read_to_string(file)
+        let not_text = |_| "it is no UTF-8 text".to_owned();
+        Disk::default().read(file, POLICY_BYTES).and_then(|bytes| String::from_utf8(bytes).map_err(not_text))
     };
-    let text = text.map_err(|error| Failed::Because(format!("cannot read `{}`: {error}", file.display())))?;
+    let text = text.map_err(|why| Failed::Because(format!("cannot read `{}`: {why}", file.display())))?;
     let formatted = match format(&text) {
         Ok(formatted) => formatted,
         Err(diagnostics) => {

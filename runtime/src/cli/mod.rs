@@ -69,6 +69,9 @@ enum Command {
         /// `policy`: with its defaults filled in; `plan`: the execution plan, for people; `json`: for programs.
         #[arg(long = "as", value_enum, default_value = "policy")]
         form: Form,
+        /// Show what came from the environment, in place of the variables' names.
+        #[arg(long)]
+        show_env: bool,
     },
     /// Compare two policies: what a reload would add, change, replace and drop, and which connections it ends.
     Plan {
@@ -82,6 +85,9 @@ enum Command {
         /// How the changes are written.
         #[arg(long, value_enum, default_value = "human")]
         format: AnswerFormat,
+        /// Show what came from the environment, in place of the variables' names.
+        #[arg(long)]
+        show_env: bool,
     },
     /// Follow one request through a policy: which rule takes it, and why the others do not.
     Explain {
@@ -104,12 +110,18 @@ enum Command {
         /// Write JSON.
         #[arg(long)]
         json: bool,
+        /// Show what came from the environment, in place of the variables' names.
+        #[arg(long)]
+        show_env: bool,
     },
     /// Run the `test` blocks of policies, without sockets.
     Test {
         /// The policy files; a directory means every `*.gate` in it.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Show what came from the environment, in place of the variables' names.
+        #[arg(long)]
+        show_env: bool,
     },
     /// Make what you go on from.
     New {
@@ -233,12 +245,14 @@ pub fn main() -> ExitCode {
         Command::Run { file } => run::run(file),
         Command::Check { files, format } => check::check(&files, format),
         Command::Fmt { check, files } => fmt::fmt(&files, check),
-        Command::Print { file, form } => print::print(&file, form),
-        Command::Plan { old, new, admin, format } => plan::plan(&old, new.as_deref(), admin.as_deref(), format),
-        Command::Explain { file, request, headers, from, client_cert, listener, json } => {
-            explain::explain(&file, &explain::Asked { request, headers, from, client_cert, listener, json })
+        Command::Print { file, form, show_env } => print::print(&file, form, show_env),
+        Command::Plan { old, new, admin, format, show_env } => {
+            plan::plan(&old, new.as_deref(), admin.as_deref(), format, show_env)
         }
-        Command::Test { files } => test::test(&files),
+        Command::Explain { file, request, headers, from, client_cert, listener, json, show_env } => {
+            explain::explain(&file, &explain::Asked { request, headers, from, client_cert, listener, json, show_env })
+        }
+        Command::Test { files, show_env } => test::test(&files, show_env),
         Command::New { what: New::Extension { name } } => new::extension(&name),
         Command::Extension { what: Extension::Inspect { module, format } } => extension::inspect(&module, format),
         Command::Extension { what: Extension::Bench { module, format } } => extension::bench(&module, format),

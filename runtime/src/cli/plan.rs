@@ -8,7 +8,13 @@ use super::check::compile;
 use super::{AnswerFormat, Failed, answer};
 
 /// Says what becomes of each declaration, and which connections end.
-pub(super) fn plan(old: &Path, new: Option<&Path>, admin: Option<&str>, format: AnswerFormat) -> Result<(), Failed> {
+pub(super) fn plan(
+    old: &Path,
+    new: Option<&Path>,
+    admin: Option<&str>,
+    format: AnswerFormat,
+    show_env: bool,
+) -> Result<(), Failed> {
     if let Some(address) = admin {
         return Err(Failed::Because(format!(
             "cannot ask `{address}`: a gateway of this version has no admin address yet; compare two files: \
@@ -19,14 +25,15 @@ pub(super) fn plan(old: &Path, new: Option<&Path>, admin: Option<&str>, format: 
         return Err(Failed::Usage("name two policies: `tidegate plan OLD NEW`".to_owned()));
     };
     // The mistakes of both are reported, even if the first has some.
-    let (old, new) = (compile(old), compile(new));
-    let (old, new) = (old?, new?);
+    let (old, new) = (compile(old, show_env), compile(new, show_env));
+    let ((old, old_mask), (new, new_mask)) = (old?, new?);
+    let masked = |text: &str| new_mask.text(&old_mask.text(text)).into_owned();
     let changes = diff(old.plan(), new.plan());
     match format {
-        AnswerFormat::Human => answer(&changes.to_string()),
+        AnswerFormat::Human => answer(&masked(&changes.to_string())),
         AnswerFormat::Json => {
             let json = serde_json::to_string_pretty(&changes).map_err(|error| Failed::Because(error.to_string()))?;
-            answer(&json)
+            answer(&masked(&json))
         }
     }
 }

@@ -8,12 +8,12 @@ use super::check::compile;
 use super::{Failed, Form, answer};
 
 /// Prints a policy as it was understood.
-pub(super) fn print(file: &Path, form: Form) -> Result<(), Failed> {
-    let snapshot = compile(file)?;
+pub(super) fn print(file: &Path, form: Form, show_env: bool) -> Result<(), Failed> {
+    let (snapshot, mask) = compile(file, show_env)?;
     let text = match form {
         Form::Policy => print::policy(snapshot.plan()),
         Form::Plan => print::plan(snapshot.plan()),
         Form::Json => print::json(snapshot.plan()),
     };
-    answer(&text)
+    answer(&mask.text(&text))
 }

@@ -22,12 +22,12 @@ use crate::policy::prepare::{Prepared, prepare};
 use crate::policy::snapshot::Snapshot;
 
 /// Runs every test of every file.
-pub(super) fn test(paths: &[PathBuf]) -> Result<(), Failed> {
+pub(super) fn test(paths: &[PathBuf], show_env: bool) -> Result<(), Failed> {
     let host = host()?;
     let (mut passed, mut failed) = (0, 0);
     for path in paths {
         for file in policies(path)? {
-            let (right, wrong) = run_file(&file, &host)?;
+            let (right, wrong) = run_file(&file, &host, show_env)?;
             passed += right;
             failed += wrong;
         }
@@ -57,10 +57,10 @@ fn policies(path: &Path) -> Result<Vec<PathBuf>, Failed> {
 }
 
 /// Runs the tests of a policy: how many passed and failed. A policy with errors is one failure.
-fn run_file(file: &Path, host: &Host) -> Result<(usize, usize), Failed> {
+fn run_file(file: &Path, host: &Host, show_env: bool) -> Result<(usize, usize), Failed> {
     let prepared = prepare(file, host, None, &[]);
     report(&prepared, Format::Human);
-    let Prepared { snapshot: Some(snapshot), tests, sources, .. } = prepared else {
+    let Prepared { snapshot: Some(snapshot), tests, sources, mask, .. } = prepared else {
         answer(&format!("FAILED  {}: the policy has errors", file.display()))?;
         return Ok((0, 1));
     };
@@ -68,7 +68,7 @@ fn run_file(file: &Path, host: &Host) -> Result<(usize, usize), Failed> {
     for test in &tests {
         let text = run(test, &snapshot, &sources)?;
         failed += usize::from(text.starts_with("FAILED"));
-        answer(&text)?;
+        answer(&if show_env { text.into() } else { mask.text(&text) })?;
     }
     Ok((tests.len() - failed, failed))
 }

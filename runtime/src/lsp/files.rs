@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use tidegate_dsl::plan::{Ca, Certificate, Extension};
 use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateProblem, Loader, ModuleFacts, fits_pattern, plain_path,
+    AuthorityFacts, CertificateFacts, CertificateProblem, Loader, LogProblem, ModuleFacts, fits_pattern, plain_path,
 };
 use tidegate_wasm_host::Host;
 
@@ -81,5 +81,9 @@ impl Loader for Overlay<'_> {
 
     fn authority(&self, authority: &Ca) -> Result<AuthorityFacts, String> {
         self.files.authority(authority)
+    }
+
+    fn access_log(&self, path: &Path) -> Result<(), LogProblem> {
+        self.files.access_log(path)
     }
 }

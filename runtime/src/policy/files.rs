@@ -2,18 +2,20 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tidegate_dsl::plan::{Ca as CaPlan, Certificate as CertificatePlan, Extension as ExtensionPlan, InstanceMode};
 use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateProblem, Loader, ModuleFacts, ModuleHook, Need, fits_pattern,
+    AuthorityFacts, CertificateFacts, CertificateProblem, Loader, LogProblem, ModuleFacts, ModuleHook, Need,
+    fits_pattern,
 };
 use tidegate_engine::hook::Hook;
 use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError, Reach};
 
+use super::disk::{self, Disk};
+use super::mask::Mask;
 use crate::limits;
 use crate::tls::files::{Authorities, ServerCertificate, read_authorities, read_certificate};
 
@@ -24,6 +26,8 @@ pub struct Files<'h> {
     extensions: RefCell<HashMap<String, Arc<Extension>>>,
     certificates: RefCell<HashMap<String, Arc<ServerCertificate>>>,
     authorities: RefCell<HashMap<String, Arc<Authorities>>>,
+    mask: RefCell<Mask>,
+    disk: Disk,
 }
 
 /// What a compilation read that serves, by name.
@@ -35,6 +39,10 @@ pub struct Loaded {
     pub certificates: HashMap<String, Arc<ServerCertificate>>,
     /// Authorities that can be trusted.
     pub authorities: HashMap<String, Arc<Authorities>>,
+    /// What came from the environment.
+    pub mask: Mask,
+    /// Something could not be read for a reason that may pass.
+    pub troubled: bool,
 }
 
 impl<'h> Files<'h> {
@@ -46,6 +54,8 @@ impl<'h> Files<'h> {
             extensions: RefCell::default(),
             certificates: RefCell::default(),
             authorities: RefCell::default(),
+            mask: RefCell::default(),
+            disk: Disk::default(),
         }
     }
 
@@ -55,6 +65,8 @@ impl<'h> Files<'h> {
             extensions: self.extensions.into_inner(),
             certificates: self.certificates.into_inner(),
             authorities: self.authorities.into_inner(),
+            mask: self.mask.into_inner(),
+            troubled: self.disk.is_troubled(),
         }
     }
 
@@ -62,7 +74,7 @@ impl<'h> Files<'h> {
         if let Some(bytes) = self.modules.borrow().get(path) {
             return Ok(Arc::clone(bytes));
         }
-        let bytes: Arc<[u8]> = read(Path::new(path), limits::MODULE_BYTES)?.into();
+        let bytes: Arc<[u8]> = self.disk.read(Path::new(path), limits::MODULE_BYTES)?.into();
         self.modules.borrow_mut().insert(path.to_owned(), Arc::clone(&bytes));
         Ok(bytes)
     }
@@ -70,7 +82,7 @@ impl<'h> Files<'h> {
 
 impl Loader for Files<'_> {
     fn text(&self, path: &Path) -> Result<String, String> {
-        let bytes = read(path, limits::POLICY_BYTES)?;
+        let bytes = self.disk.read(path, limits::POLICY_BYTES)?;
         String::from_utf8(bytes).map_err(|error| {
             let line =
                 error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
@@ -83,26 +95,18 @@ impl Loader for Files<'_> {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(words(&error)),
-        };
         let wanted = pattern.file_name().unwrap_or_default().to_string_lossy();
-        let mut found = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|error| words(&error))?.file_name();
-            // A name that is no text fits no pattern. Folders are passed over; a link to a file is one.
-            let fits = name.to_str().is_some_and(|name| fits_pattern(&wanted, name));
-            if fits && !folder.join(&name).is_dir() {
-                found.push(pattern.with_file_name(name));
-            }
-        }
-        Ok(found)
+        let mut names = self.disk.names(folder)?;
+        // A name that is no text fits no pattern. Folders are passed over; a link to a file is one.
+        names.retain(|name| name.to_str().is_some_and(|name| fits_pattern(&wanted, name)));
+        names.retain(|name| !folder.join(name).is_dir());
+        Ok(names.into_iter().map(|name| pattern.with_file_name(name)).collect())
     }
 
     fn env(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        let value = std::env::var(name).ok()?;
+        self.mask.borrow_mut().hide(name, &value);
+        Some(value)
     }
 
     fn module(&self, extension: &ExtensionPlan) -> Result<ModuleFacts, String> {
@@ -135,17 +139,27 @@ impl Loader for Files<'_> {
     fn certificate(&self, certificate: &CertificatePlan) -> Result<CertificateFacts, CertificateProblem> {
         let staple = certificate.staple.as_deref().map(Path::new);
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let read = read_certificate(Path::new(&certificate.chain), Path::new(&certificate.key), staple, &provider)?;
+        let read = read_certificate(
+            Path::new(&certificate.chain),
+            Path::new(&certificate.key),
+            staple,
+            &provider,
+            &self.disk,
+        )?;
         let facts = read.facts(SystemTime::now());
         self.certificates.borrow_mut().insert(certificate.name.clone(), Arc::new(read));
         Ok(facts)
     }
 
     fn authority(&self, authority: &CaPlan) -> Result<AuthorityFacts, String> {
-        let read = read_authorities(Path::new(&authority.bundle))?;
+        let read = read_authorities(Path::new(&authority.bundle), &self.disk)?;
         let facts = read.facts(SystemTime::now());
         self.authorities.borrow_mut().insert(authority.name.clone(), Arc::new(read));
         Ok(facts)
+    }
+
+    fn access_log(&self, path: &Path) -> Result<(), LogProblem> {
+        disk::may_add_to(path)
     }
 }
 
@@ -161,33 +175,6 @@ fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
         fresh: extension.instance == InstanceMode::Fresh,
         allow: extension.allow.clone(),
         reach: Reach::default(),
-    }
-}
-
-/// Reads a whole file of at most `most` bytes.
-///
-/// # Errors
-/// A sentence for the user.
-pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
-    let open = || -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = open().map_err(|error| words(&error))?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
-        return Err(format!("it is larger than {most} bytes"));
-    }
-    Ok(bytes)
-}
-
-/// The system's reason without its number.
-fn words(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        _ => error.to_string(),
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub mod alternative;
 pub mod code_cache;
+pub mod disk;
 pub mod files;
+pub mod mask;
 pub mod prepare;
 pub mod renew;
 pub mod snapshot;

@@ -10,6 +10,7 @@ use tidegate_wasm_host::Host;
 
 use super::alternative::Alternatives;
 use super::files::{Files, Loaded, Look};
+use super::mask::Mask;
 use super::snapshot::{Names, Snapshot};
 use crate::health::Health;
 use crate::tls::{Material, Service};
@@ -30,16 +31,21 @@ pub struct Prepared {
     pub inputs: Vec<PathBuf>,
     /// What these files looked like before they were read.
     pub seen: Look,
+    /// What came from the environment: it is not to be shown unasked. The diagnostics do not.
+    pub mask: Mask,
+    /// Something could not be read for a reason that may pass: it is worth another try.
+    pub troubled: bool,
 }
 
 /// Compiles a policy and builds what serves it. Nothing in service is touched.
 pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inputs: &[PathBuf]) -> Prepared {
     let before = Look::at(known_inputs);
     let files = Files::new(host);
-    let Compilation { plan, tests, diagnostics, sources, inputs } = compile(root, &files);
+    let Compilation { plan, tests, mut diagnostics, sources, inputs } = compile(root, &files);
     // Files that this reading found for the first time are taken as they are now.
     let seen = before.extend_to(&inputs);
-    let Loaded { mut extensions, certificates, authorities } = files.into_loaded();
+    let Loaded { mut extensions, certificates, authorities, mask, troubled } = files.into_loaded();
+    diagnostics.iter_mut().for_each(|said| mask.diagnostic(said));
     let built = plan.map(|plan| {
         let loaded: Option<Vec<_>> =
             plan.extensions.iter().map(|extension| extensions.remove(&extension.name)).collect();
@@ -67,5 +73,5 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         Some(Err(refusal)) => (None, Some(refusal)),
         None => (None, None),
     };
-    Prepared { snapshot, tests, diagnostics, sources, refusal, inputs, seen }
+    Prepared { snapshot, tests, diagnostics, sources, refusal, inputs, seen, mask, troubled }
 }

@@ -10,6 +10,7 @@ use tidegate_dsl::{CertificateFile, CertificateProblem};
 use tidegate_engine::Engine;
 
 use super::alternative::Alternatives;
+use super::disk::Disk;
 use super::snapshot::{Names, Snapshot};
 use crate::health::Health;
 use crate::tls::files::{read_authorities, read_certificate};
@@ -23,6 +24,8 @@ pub struct Renewed {
     pub names: Vec<String>,
     /// Why others were kept as they are, and what to do; a sentence each.
     pub kept: Vec<String>,
+    /// Something could not be read for a reason that may pass.
+    pub troubled: bool,
 }
 
 /// The files of a plan's certificates and authorities.
@@ -37,11 +40,13 @@ pub fn files(plan: &Plan) -> Vec<PathBuf> {
 pub fn renew(old: &Snapshot) -> Renewed {
     let plan = old.plan();
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let mut renewed = Renewed { snapshot: None, names: Vec::new(), kept: Vec::new() };
+    let mut renewed = Renewed { snapshot: None, names: Vec::new(), kept: Vec::new(), troubled: false };
+    let disk = Disk::default();
     let mut material = Material::default();
     for (certificate, known) in plan.certificates.iter().zip(&old.tls.material.certificates) {
         let staple = certificate.staple.as_deref().map(Path::new);
-        let read = read_certificate(Path::new(&certificate.chain), Path::new(&certificate.key), staple, &provider);
+        let read =
+            read_certificate(Path::new(&certificate.chain), Path::new(&certificate.key), staple, &provider, &disk);
         material.certificates.push(match read {
             Ok(new) if new.key.cert == known.key.cert && new.key.ocsp == known.key.ocsp => Arc::clone(known),
             Ok(new) => {
@@ -55,7 +60,7 @@ pub fn renew(old: &Snapshot) -> Renewed {
         });
     }
     for (authority, known) in plan.authorities.iter().zip(&old.tls.material.authorities) {
-        material.authorities.push(match read_authorities(Path::new(&authority.bundle)) {
+        material.authorities.push(match read_authorities(Path::new(&authority.bundle), &disk) {
             Ok(new) if new.roots.roots == known.roots.roots => Arc::clone(known),
             Ok(new) => {
                 renewed.names.push(authority.name.clone());
@@ -75,6 +80,7 @@ pub fn renew(old: &Snapshot) -> Renewed {
             Err(why) => renewed.kept.push(why),
         }
     }
+    renewed.troubled = disk.is_troubled();
     renewed
 }
 

@@ -19,7 +19,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_ocsp::{BasicOcspResponse, OcspResponse, OcspResponseStatus};
 
 use crate::limits;
-use crate::policy::files::read;
+use crate::policy::disk::Disk;
 
 /// A certificate that can be served: the chain, its key and its staple.
 #[derive(Debug, Clone)]
@@ -80,9 +80,10 @@ pub fn read_certificate(
     key: &Path,
     staple: Option<&Path>,
     provider: &CryptoProvider,
+    disk: &Disk,
 ) -> Result<ServerCertificate, CertificateProblem> {
-    let chain = read_chain(chain).map_err(|why| CertificateProblem::File(CertificateFile::Chain, why))?;
-    let signing = read_key(key, provider).map_err(|why| CertificateProblem::File(CertificateFile::Key, why))?;
+    let chain = read_chain(chain, disk).map_err(|why| CertificateProblem::File(CertificateFile::Chain, why))?;
+    let signing = read_key(key, provider, disk).map_err(|why| CertificateProblem::File(CertificateFile::Key, why))?;
     match_key(&chain, signing.as_ref())?;
     let (ders, parsed): (Vec<_>, Vec<_>) = chain.into_iter().unzip();
     let own = parsed
@@ -91,7 +92,7 @@ pub fn read_certificate(
     let names = dns_names(own);
     let validity = own.tbs_certificate.validity;
     let staple = staple
-        .map(|path| read_staple(path, own))
+        .map(|path| read_staple(path, own, disk))
         .transpose()
         .map_err(|why| CertificateProblem::File(CertificateFile::Staple, why))?;
     let gap = parsed
@@ -117,10 +118,10 @@ pub fn read_certificate(
 ///
 /// # Errors
 /// A sentence for the user.
-pub fn read_authorities(bundle: &Path) -> Result<Authorities, String> {
+pub fn read_authorities(bundle: &Path, disk: &Disk) -> Result<Authorities, String> {
     let mut roots = RootCertStore::empty();
     let mut not_after = Duration::ZERO;
-    for (at, (der, parsed)) in read_chain(bundle)?.into_iter().enumerate() {
+    for (at, (der, parsed)) in read_chain(bundle, disk)?.into_iter().enumerate() {
         roots.add(der).map_err(|_| format!("its certificate {} cannot be the certificate of an authority", at + 1))?;
         not_after = not_after.max(parsed.tbs_certificate.validity.not_after.to_unix_duration());
     }
@@ -128,8 +129,8 @@ pub fn read_authorities(bundle: &Path) -> Result<Authorities, String> {
 }
 
 /// The certificates of a file, at least one.
-fn read_chain(path: &Path) -> Result<Vec<(CertificateDer<'static>, Certificate)>, String> {
-    let bytes = read(path, limits::PEM_BYTES)?;
+fn read_chain(path: &Path, disk: &Disk) -> Result<Vec<(CertificateDer<'static>, Certificate)>, String> {
+    let bytes = read_pem(path, disk)?;
     let mut chain = Vec::new();
     for der in CertificateDer::pem_slice_iter(&bytes) {
         let der = der.map_err(|error| pem_words(&error, "certificate"))?;
@@ -143,12 +144,17 @@ fn read_chain(path: &Path) -> Result<Vec<(CertificateDer<'static>, Certificate)>
     Ok(chain)
 }
 
-fn read_key(path: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, String> {
-    let bytes = read(path, limits::PEM_BYTES)?;
+fn read_key(path: &Path, provider: &CryptoProvider, disk: &Disk) -> Result<Arc<dyn SigningKey>, String> {
+    let bytes = read_pem(path, disk)?;
+    // The older way to encrypt says so in a field above the key (RFC 1421, 4.6.1.1).
+    if contains(&bytes, "BEGIN ENCRYPTED PRIVATE KEY-----") || contains(&bytes, "Proc-Type: 4,ENCRYPTED") {
+        let mend = "store it without a passphrase, readable for the gateway alone";
+        return Err(format!("its private key is encrypted; {mend}"));
+    }
+    if contains(&bytes, "BEGIN OPENSSH PRIVATE KEY-----") {
+        return Err("its private key is in OpenSSH's own form; `ssh-keygen -p -m PEM -f FILE` changes that".to_owned());
+    }
     let der = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        pem::Error::NoItemsFound if contains(&bytes, "ENCRYPTED PRIVATE KEY-----") => {
-            "its private key is encrypted; store it without a passphrase, readable for the gateway alone".to_owned()
-        }
         pem::Error::NoItemsFound => holds_no(&bytes, "private key", "-----BEGIN PRIVATE KEY-----"),
         error => pem_words(&error, "private key"),
     })?;
@@ -156,6 +162,17 @@ fn read_key(path: &Path, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey
         .key_provider
         .load_private_key(der)
         .map_err(|_| "its private key is damaged, or neither ECDSA, Ed25519 nor RSA of at least 2048 bits".to_owned())
+}
+
+/// A file of PEM, without the byte order mark that editors put first.
+fn read_pem(path: &Path, disk: &Disk) -> Result<Vec<u8>, String> {
+    let mut bytes = disk.read(path, limits::PEM_BYTES)?;
+    match bytes.as_slice() {
+        [0xef, 0xbb, 0xbf, ..] => drop(bytes.drain(..3)),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err("it is UTF-16 text; save it as UTF-8".to_owned()),
+        _ => {}
+    }
+    Ok(bytes)
 }
 
 /// The key belongs to the first certificate.
@@ -201,8 +218,8 @@ struct Staple {
 }
 
 /// A response (RFC 6960, 4.2) that says something about this certificate. Its signature is for the client to check.
-fn read_staple(path: &Path, certificate: &Certificate) -> Result<Staple, String> {
-    let der = read(path, limits::STAPLE_BYTES)?;
+fn read_staple(path: &Path, certificate: &Certificate, disk: &Disk) -> Result<Staple, String> {
+    let der = disk.read(path, limits::STAPLE_BYTES)?;
     let response = OcspResponse::from_der(&der).map_err(|_| "it is no OCSP response in DER".to_owned())?;
     if response.response_status != OcspResponseStatus::Successful {
         return Err("it is an OCSP response that says no more than that the request failed".to_owned());
@@ -298,7 +315,8 @@ mod tests {
 
         /// Reads a chain and a key with these contents.
         fn read(&self, chain: &str, key: &str) -> Result<ServerCertificate, CertificateProblem> {
-            read_certificate(&self.file("chain", chain), &self.file("key", key), None, &default_provider())
+            let (chain, key) = (self.file("chain", chain), self.file("key", key));
+            read_certificate(&chain, &key, None, &default_provider(), &Disk::default())
         }
     }
 
@@ -352,13 +370,39 @@ mod tests {
             wrong_key("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
                 .starts_with("its private key is encrypted")
         );
+        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n\
+                   -----END RSA PRIVATE KEY-----\n";
+        assert!(wrong_key(old).starts_with("its private key is encrypted"));
+        let openssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
+        assert!(wrong_key(openssh).starts_with("its private key is in OpenSSH's own form"));
+        assert_eq!(chain(&format!("\u{feff}{key}")), chain(&key));
+        assert_eq!(reason(setup.read("\u{feff}", &key), CertificateFile::Chain), chain(""));
+        let utf16: Vec<u8> = certificate.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let (chain, key) = (setup.file("chain", [&[0xff, 0xfe][..], &utf16].concat()), setup.file("key", &key));
+        let read = read_certificate(&chain, &key, None, &default_provider(), &Disk::default());
+        assert_eq!(reason(read, CertificateFile::Chain), "it is UTF-16 text; save it as UTF-8");
+    }
+
+    #[test]
+    fn a_byte_order_mark_does_no_harm() {
+        let setup = Setup::new();
+        let marked = |text: &str| format!("\u{feff}{text}");
+        assert!(setup.read(&marked(&setup.certificate), &marked(&setup.key.serialize_pem())).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_key_is_not_quoted() {
+        let setup = Setup::new();
+        let (certificate, key) = (setup.certificate.as_str(), setup.key.serialize_pem());
+        let wrong_key = |key: &str| reason(setup.read(certificate, key), CertificateFile::Key);
         // Damaged in every way, it is still not quoted.
         let body = key.lines().nth(1).unwrap();
         for damaged in [key.replace(body, "AAAA"), key.replace('M', "?"), key.replace("-----END", "----END")] {
             let said = wrong_key(&damaged);
             assert!(!said.contains(body.get(4..20).unwrap()) && said.contains("private key"), "{said}");
         }
-        let gone = read_certificate(&setup.file("chain", certificate), Path::new("/none"), None, &default_provider());
+        let chain = setup.file("chain", certificate);
+        let gone = read_certificate(&chain, Path::new("/none"), None, &default_provider(), &Disk::default());
         assert_eq!(reason(gone, CertificateFile::Key), "there is no such file");
     }
 
@@ -372,7 +416,7 @@ mod tests {
             (&[0x30, 3, 0x0a, 1, 3], "it is an OCSP response that says no more"),
         ] {
             let staple = setup.file("staple", content);
-            let read = read_certificate(&chain, &key, Some(&staple), &default_provider());
+            let read = read_certificate(&chain, &key, Some(&staple), &default_provider(), &Disk::default());
             let said = reason(read, CertificateFile::Staple);
             assert!(said.starts_with(wanted), "{said}");
         }
@@ -381,8 +425,9 @@ mod tests {
     #[test]
     fn bundles_hold_authorities() {
         let setup = Setup::new();
-        let authorities = read_authorities(&setup.file("bundle", setup.authority.repeat(2))).unwrap();
+        let authorities = read_authorities(&setup.file("bundle", setup.authority.repeat(2)), &Disk::default()).unwrap();
         assert_eq!(authorities.facts(SystemTime::now()).count, 2);
-        assert!(read_authorities(&setup.file("bundle", "")).unwrap_err().starts_with("it holds no certificate"));
+        let empty = read_authorities(&setup.file("bundle", ""), &Disk::default());
+        assert!(empty.unwrap_err().starts_with("it holds no certificate"));
     }
 }

@@ -10,7 +10,7 @@ use tidegate_dsl::{
 
 use super::super::Failed;
 use crate::limits::POLICY_BYTES;
-use crate::policy::files::read;
+use crate::policy::disk::Disk;
 
 /// The text itself, or that of the file that it names.
 pub(super) fn text(given: &str) -> Result<String, Failed> {
@@ -18,7 +18,7 @@ pub(super) fn text(given: &str) -> Result<String, Failed> {
     if given.contains(['\n', '{']) || !file.is_file() {
         return Ok(given.to_owned());
     }
-    let bytes = read(file, POLICY_BYTES).map_err(|why| Failed::Because(format!("`{given}`: {why}")))?;
+    let bytes = Disk::default().read(file, POLICY_BYTES).map_err(|why| Failed::Because(format!("`{given}`: {why}")))?;
     String::from_utf8(bytes).map_err(|_| Failed::Because(format!("`{given}` is no UTF-8 text")))
 }
 

@@ -14,7 +14,7 @@ use tidegate_wasm_host::{ExtensionSpec, Host, ModuleError, ModuleReport, Reach};
 
 use super::{AnswerFormat, Failed, host};
 use crate::limits::MODULE_BYTES;
-use crate::policy::files::read;
+use crate::policy::disk::Disk;
 
 /// A module as the command line names it.
 #[derive(Args)]
@@ -54,7 +54,7 @@ struct Looked {
 
 fn look(module: &Module) -> Result<Looked, Failed> {
     let refused = |why: String| Failed::Because(format!("`{}`: {why}", module.file.display()));
-    let bytes = read(&module.file, MODULE_BYTES).map_err(refused)?;
+    let bytes = Disk::default().read(&module.file, MODULE_BYTES).map_err(refused)?;
     let host = host()?;
     let (abi, report) = match host.inspect(&bytes, Abi::Tidegate) {
         Err(ModuleError::OtherAbi { spoken, .. }) => (spoken.abi, host.inspect(&bytes, spoken.abi)),
