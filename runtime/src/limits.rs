@@ -198,6 +198,21 @@ pub const QUIC_SEND_WINDOW: u64 = 2 * 1024 * 1024;
 /// Not a single packet for this much longer than the longest of the listener's timeouts: the client is gone without a word.
 pub const QUIC_SILENCE_MARGIN: Duration = Duration::from_secs(5);
 
+/// How often a QUIC connection without a request is looked at whose last answers have not arrived: fine enough that it ends
+/// soon after the client takes no more, and seldom enough to cost nothing.
+pub const QUIC_LOOK: Duration = Duration::from_millis(100);
+
+/// Tokens that a QUIC client gets, each good for one connection whose first packet proves its address (RFC 9000, 8.1.3).
+/// Browsers open two at most to begin with.
+pub const QUIC_TOKENS: u32 = 2;
+
+/// How long such a token is good. It names an address, and those of homes and phones change daily.
+pub const QUIC_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Used tokens that a QUIC listener remembers, 16 bytes each and some for order. Beyond it, the oldest are taken for used,
+/// and with them all that were given out before.
+pub const QUIC_TOKENS_USED: usize = 65_536;
+
 /// The longest frame of a client's control stream, where `limits { header-bytes }` is less.
 pub const QUIC_CONTROL_FRAME: u64 = 4096;
 

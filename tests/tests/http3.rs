@@ -411,6 +411,32 @@ fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
 }
 
 #[test]
+fn after_its_last_answer_a_connection_has_its_idle_timeout_once() {
+    let backend = Backend::start(Behaviour::Stream(3_000_000));
+    let limits = [2, 5].map(Duration::from_secs);
+    let started = limits.map(|limit| {
+        start(&with_quic(Policy::to(&backend), &format!("idle-timeout {}s\nrequest-timeout 20s", limit.as_secs())))
+    });
+    let after_an_answer = |at: usize| {
+        let (gateway, authority) = &started[at];
+        async move {
+            let mut client = Http3::connect(gateway.port(), authority).await;
+            // More than is on its way at once.
+            assert_eq!(client.get("/").await.body.len(), 3_000_000);
+            let begun = Instant::now();
+            tokio::time::timeout(PATIENCE, client.over).await.expect("it is closed").unwrap();
+            begun.elapsed()
+        }
+    };
+    let waited = run(async { tokio::join!(after_an_answer(0), after_an_answer(1)) });
+    for (limit, waited) in limits.into_iter().zip([waited.0, waited.1]) {
+        eprintln!("{limit:?}: {waited:?}");
+        assert!(waited > limit - Duration::from_millis(100), "{waited:?}: not before {limit:?}");
+        assert!(waited < limit + Duration::from_millis(900), "{waited:?}: soon after {limit:?}");
+    }
+}
+
+#[test]
 fn early_data_is_for_safe_requests() {
     let backend = Backend::start(Behaviour::Echo);
     let policy = with_quic(Policy::to(&backend), "early-data on");

@@ -1,6 +1,6 @@
 //! QUIC below HTTP/3: packets that no well-behaved client of today sends.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -196,4 +196,87 @@ fn a_flood_of_first_packets_costs_bounded_memory_and_others_are_served() {
     eprintln!("{retries} of {FLOOD} answered with Retry, {} KiB more at the peak", grown >> 10);
     // Two workers, each with at most 200 handshakes begun without Retry.
     assert!(grown < 64 * 1024 * 1024, "{grown} bytes for {FLOOD} first packets");
+}
+
+/// Whether a datagram has a packet of type 0-RTT (RFC 9000, 17.2.3), also behind an Initial.
+fn has_early_data(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    while let Some(&first) = rest.first().filter(|first| **first & 0x80 == 0x80) {
+        if first & 0x30 == 0x10 {
+            return true;
+        }
+        // Version, two connection ids, in an Initial a token, the length of what is left of the packet.
+        let mut at = 5;
+        for _ in 0..2 {
+            at += 1 + usize::from(rest[at]);
+        }
+        if first & 0x30 == 0 {
+            let token = var_int(rest, &mut at);
+            at += token;
+        }
+        let packet = var_int(rest, &mut at);
+        rest = &rest[at + packet..];
+    }
+    false
+}
+
+/// A number of variable length (RFC 9000, 16).
+fn var_int(bytes: &[u8], at: &mut usize) -> usize {
+    let length = 1 << (bytes[*at] >> 6);
+    let number =
+        bytes[*at + 1..*at + length].iter().fold(usize::from(bytes[*at] & 0x3f), |n, b| n << 8 | usize::from(*b));
+    *at += length;
+    number
+}
+
+/// The first packets of a client that was here before: a handshake with a ticket, and requests in 0-RTT data. They were sent
+/// to nobody, so that whoever has them can send them from anywhere.
+fn early_flight(gateway: &Gateway, authority: &Authority, path: &str) -> Vec<Vec<u8>> {
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    nobody.set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    let mut config = tls(authority);
+    config.enable_early_data = true;
+    run(async {
+        let endpoint = quic_client(config);
+        let mut first = Http3::connect_from(&endpoint, gateway.port()).await;
+        assert_eq!(first.get("/first").await.status, 200);
+        let Ok((quic, _)) = endpoint.connect(address(port), "localhost").unwrap().into_0rtt() else {
+            panic!("there is no ticket for early data")
+        };
+        let mut client = Http3::over(quic).await;
+        let mut stream = client.begin("GET", path, &[]).await.unwrap();
+        stream.finish().await.unwrap();
+        let mut packets: Vec<Vec<u8>> = Vec::new();
+        let mut packet = [0; 1500];
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        nobody.set_nonblocking(true).unwrap();
+        while let Ok(length) = nobody.recv(&mut packet) {
+            packets.push(packet[..length].to_vec());
+        }
+        assert!(packets.iter().any(|packet| has_early_data(packet)), "the request is in 0-RTT data");
+        packets
+    })
+}
+
+#[test]
+fn early_data_from_an_address_that_never_answered_is_not_served() {
+    let backend = Backend::start(Behaviour::Echo);
+    let authority = Authority::new("tests");
+    let policy = Policy::to(&backend)
+        .top("gateway { workers 1 }")
+        .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
+        .top("listener quic fast { address 127.0.0.1:@port; certificate site; early-data on; rules main }");
+    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
+    let packets = early_flight(&gateway, &authority, "/forged");
+    let forged = socket_at([127, 0, 0, 99], gateway.port());
+    for packet in &packets {
+        forged.send(packet).unwrap();
+    }
+    // The gateway answers the handshake, and nobody goes on with it.
+    let mut answer = [0; 1500];
+    assert!(forged.recv(&mut answer).unwrap() > 0);
+    assert_eq!(run(async { Http3::connect(gateway.port(), &authority).await.get("/after").await.status }), 200);
+    let served: Vec<_> = backend.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(served, ["/first", "/after"]);
 }

@@ -17,7 +17,8 @@ use tidegate_dsl::plan::Bind;
 use tidegate_engine::exchange::{Connection, Tls};
 
 use super::connection::{Entry, canonical};
-use super::h3_stream::serve_stream;
+use super::h3_quiet::Quiet;
+use super::h3_stream::{Ended, serve_stream};
 use super::requests::Requests;
 use super::state::{ConnectionState, Phase, StreamState};
 use crate::limits;
@@ -70,11 +71,11 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
     builder.max_field_section_size(bytes).send_grease(false).enable_extended_connect(true);
     let Some(Ok(http)) = within_deadline(own, builder.build(transport)).await else { return };
     let requests = Requests::new(connection);
-    let mut client = ClientConnection { http, quic, own, requests, side, told: false, moved: (0, 0) };
+    let mut client = ClientConnection { http, quic, own, requests, side, told: false, quiet: None };
     loop {
         match client.next().await {
             Event::Request(resolver) => client.begin(*resolver),
-            Event::Deadline => {
+            Event::Deadline | Event::Settled => {
                 if client.is_idle() {
                     return;
                 }
@@ -126,6 +127,8 @@ enum Event {
     Request(Box<Resolver>),
     /// Its time is up.
     Deadline,
+    /// The last of its answers has arrived.
+    Settled,
     /// It is to take no more requests.
     Finish,
     /// It takes no more requests, and the last has ended.
@@ -144,13 +147,13 @@ struct ClientConnection<'c> {
     side: Rc<Side>,
     /// The client knows that it is to begin no more requests.
     told: bool,
-    /// STREAM frames that had been sent, and acknowledgements that had come, when the connection was last looked at.
-    moved: (u64, u64),
+    /// Since when there is no request; nothing if there was none yet, or there is one.
+    quiet: Option<Quiet>,
 }
 
 impl ClientConnection<'_> {
     async fn next(&mut self) -> Event {
-        let Self { http, own, requests, told, .. } = self;
+        let Self { http, quic, own, requests, told, quiet, .. } = self;
         let mut accept = pin!(http.accept());
         poll_fn(|cx| {
             own.register(cx.waker());
@@ -179,31 +182,52 @@ impl ClientConnection<'_> {
             }
             if own.phase() != phase {
                 own.stand_by(phase);
+                *quiet = (phase == Phase::Unused).then(|| Quiet::new(own.worker().now_ms(), moved(quic)));
+                if quiet.is_some() && !requests.are_settled() {
+                    return Poll::Ready(Event::Deadline);
+                }
+            }
+            if quiet.as_ref().is_some_and(Quiet::waits) && requests.are_settled() {
+                return Poll::Ready(Event::Settled);
             }
             Poll::Pending
         })
         .await
     }
 
-    /// Whether nothing happens any more. While parts of its last answers go out and arrive, the client is reading them; what
-    /// it sends itself counts for nothing, or it could hold for ever what it does not read.
+    /// Whether nothing has happened for `idle-timeout`.
     fn is_idle(&mut self) -> bool {
-        let stats = self.quic.stats();
-        let (sent, acknowledged) = (stats.frame_tx.stream, stats.frame_rx.acks);
-        let before = std::mem::replace(&mut self.moved, (sent, acknowledged));
-        let idle = sent == before.0 || acknowledged == before.1;
-        if !idle {
-            self.own.stand_by(Phase::Unused);
+        let Self { quic, own, requests, quiet, .. } = self;
+        // A connection that has not had a request says nothing else.
+        let Some(quiet) = quiet else { return true };
+        // The timeout is that of the policy in service.
+        own.stand_by(Phase::Unused);
+        let idle_ms = u64::try_from(own.patience().as_millis()).unwrap_or(u64::MAX);
+        match quiet.look(own.worker().now_ms(), requests.are_settled(), moved(quic), idle_ms) {
+            Some(next_ms) => own.stand_by_until(Phase::Unused, next_ms),
+            None => return true,
         }
-        idle
+        false
     }
 
     /// Starts a request's task.
     fn begin(&self, resolver: Resolver) {
         let Some(accepted) = self.side.take_accepted() else { return };
         let request = self.requests.begin();
-        tokio::task::spawn_local(
-            async move { request.note_end(serve_stream(&request.stream, resolver, accepted).await) },
-        );
+        tokio::task::spawn_local(async move {
+            let ended = serve_stream(&request.stream, resolver, accepted).await;
+            request.note_end(!matches!(ended, Ended::GivenUp));
+            if let Ended::Answered(arrived) = ended {
+                let _unsettled = request.unsettled();
+                // However it ends: there is nothing more to wait for.
+                let _ = arrived.await;
+            }
+        });
     }
+}
+
+/// STREAM frames that were sent, and acknowledgements that came.
+fn moved(quic: &quinn::Connection) -> (u64, u64) {
+    let stats = quic.stats();
+    (stats.frame_tx.stream, stats.frame_rx.acks)
 }

@@ -29,19 +29,31 @@ use crate::quic::transport::{Accepted, Stopped};
 /// The request came in 0-RTT data: it may be a replay (RFC 8470, 5.1).
 const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
-/// Serves one request; false if the client gave it up.
-pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, accepted: Accepted) -> bool {
+/// How a request ended.
+pub(super) enum Ended {
+    /// The client gave it up.
+    GivenUp,
+    /// It is over.
+    Over,
+    /// Its answer is on its way, and has arrived when this resolves.
+    Answered(Stopped),
+}
+
+/// Serves one request.
+pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, accepted: Accepted) -> Ended {
     let Accepted { early, mut stopped, notes } = accepted;
     stream.note_read();
     // What is malformed was refused below (RFC 9114, 4.1.2), and cost the client as much as us.
-    let Some(Ok((request, both))) = within_deadline(stream, resolver.resolve_request()).await else { return false };
+    let Some(Ok((request, both))) = within_deadline(stream, resolver.resolve_request()).await else {
+        return Ended::GivenUp;
+    };
     let (sender, receiver) = both.split();
     let mut answer = Answer { stream: Some(sender), ends: Some(Code::H3_REQUEST_CANCELLED) };
     let (mut head, ()) = request.into_parts();
     let mut body = Http3Body::new(receiver, fields::content_length(&head.headers), waits(&head.headers));
     if poll_fn(|cx| Poll::Ready(body.look(cx))).await.is_err() || has_connection_fields(&head.headers) {
         answer.ends = Some(Code::H3_MESSAGE_ERROR);
-        return false;
+        return Ended::GivenUp;
     }
     let head_only = head.method == Method::HEAD;
     if early {
@@ -66,10 +78,10 @@ pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, a
                 notes.ends.set(Some(Code::H3_REQUEST_CANCELLED));
                 Box::pin(tunnel.run(Http3Io::new(sender, *body, stopped), Bytes::new(), stream)).await;
             }
-            true
+            Ended::Over
         }
-        Some(Ok(None)) => true,
-        Some(Err(_)) | None => false,
+        Some(Ok(None)) => Ended::Answered(stopped),
+        Some(Err(_)) | None => Ended::GivenUp,
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Requests {
     pub resets: Resets,
     /// Those whose tasks have not ended.
     active: Cell<usize>,
+    /// Those that have ended while parts of their answers wait for the client, or for its acknowledgement.
+    unsettled: Cell<usize>,
     /// The connection's task.
     waker: RefCell<Option<Waker>>,
 }
@@ -26,6 +28,7 @@ impl Requests {
             connection: Rc::clone(connection),
             resets: Resets::new(connection.worker.now_ms()),
             active: Cell::new(0),
+            unsettled: Cell::new(0),
             waker: RefCell::new(None),
         })
     }
@@ -39,6 +42,11 @@ impl Requests {
     /// Whether some have not ended.
     pub fn are_active(&self) -> bool {
         self.active.get() > 0
+    }
+
+    /// Whether the client has all the answers of those that have ended.
+    pub fn are_settled(&self) -> bool {
+        self.unsettled.get() == 0
     }
 
     /// The connection's task, which stays the same for its life.
@@ -69,6 +77,27 @@ impl InFlight {
             self.requests.resets.count_finished();
         } else if self.requests.resets.count_reset(self.stream.worker().now_ms()) {
             self.requests.wake();
+        }
+    }
+}
+
+impl InFlight {
+    /// The request has ended, and the client does not have its answer yet.
+    pub fn unsettled(self) -> Unsettled {
+        self.requests.unsettled.set(self.requests.unsettled.get() + 1);
+        Unsettled(Rc::clone(&self.requests))
+    }
+}
+
+/// A request that has ended while its answer is on its way. To be dropped when it has arrived.
+pub struct Unsettled(Rc<Requests>);
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        let unsettled = self.0.unsettled.get() - 1;
+        self.0.unsettled.set(unsettled);
+        if unsettled == 0 {
+            self.0.wake();
         }
     }
 }

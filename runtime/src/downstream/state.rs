@@ -261,6 +261,12 @@ impl StreamState {
         self.set_phase(phase);
     }
 
+    /// The same, until the worker's clock says so.
+    pub fn stand_by_until(&self, phase: Phase, end_ms: u64) {
+        self.stand_by(phase);
+        self.deadline_ms.set(end_ms.saturating_add(TICK_MS));
+    }
+
     /// The answer is complete.
     pub fn end_request(&self) {
         self.set_busy(None);

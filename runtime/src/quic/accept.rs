@@ -111,13 +111,16 @@ fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worke
     let read = |listener: &tidegate_dsl::plan::Listener, _: &_| {
         (listener.limits.connections, listener.tls.as_ref().is_some_and(|tls| tls.early_data))
     };
-    let Some((limit, early_data)) = slot.with_listener(worker, read) else { return incoming.refuse() };
+    let Some((limit, mut early_data)) = slot.with_listener(worker, read) else { return incoming.refuse() };
     if under_way >= limits::QUIC_HANDSHAKES || !slot.load.admit(limit) {
         if worker.trouble.may_write("connections") {
             warn!(bind = ?slot.place.bind, limit, under_way, "a QUIC connection was refused: too many connections or handshakes");
         }
         return incoming.refuse();
     }
+    // A first packet from a forged address says nothing but that somebody recorded it: what it asks for waits until the
+    // handshake shows that the client is there (RFC 9000, 8.1; RFC 9001, 9.2).
+    early_data &= incoming.remote_address_validated();
     // Certificates are those of this moment, not of the last reload.
     listener.adopt(slot, worker);
     let Some(config) = listener.config.borrow().clone() else { return incoming.refuse() };

@@ -14,4 +14,5 @@ pub mod port;
 pub mod section;
 pub mod socket;
 pub mod streams;
+pub mod tokens;
 pub mod transport;

@@ -3,13 +3,14 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use quinn::crypto::ServerConfig as Crypto;
-use quinn::{EndpointConfig, ServerConfig};
+use quinn::{EndpointConfig, ServerConfig, ValidationTokenConfig};
 use tidegate_dsl::plan::Listener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::cid::{self, CidKeys, WorkerCids};
 use super::config;
 use super::socket::Datagram;
+use super::tokens::UsedTokens;
 use crate::limits;
 
 /// A QUIC listener over all workers; lives as long as its sockets.
@@ -20,7 +21,7 @@ pub struct Port {
     pub inboxes: Vec<Sender<Datagram>>,
     /// The key of stateless resets, one for all workers.
     endpoint: EndpointConfig,
-    /// The key of Retry tokens, one for all workers and reloads.
+    /// The key of the tokens that prove addresses, and which of them were used: one for all workers and reloads.
     server: ServerConfig,
     /// The listener that was at this address before and may still have connections.
     previous: Weak<Port>,
@@ -44,7 +45,10 @@ impl Port {
         let mut endpoint = EndpointConfig::default();
         // Drafts are gone; a client that speaks only those is told so.
         endpoint.supported_versions(vec![1]);
-        let server = ServerConfig::with_crypto(crypto);
+        let mut server = ServerConfig::with_crypto(crypto);
+        let mut tokens = ValidationTokenConfig::default();
+        tokens.sent(limits::QUIC_TOKENS).lifetime(limits::QUIC_TOKEN_LIFE).log(Arc::new(UsedTokens::default()));
+        server.validation_token_config(tokens);
         let (keys, next) = (Arc::default(), OnceLock::new());
         (Arc::new(Self { keys, inboxes, endpoint, server, previous, next }), ends)
     }

@@ -34,6 +34,8 @@ bounds! {
     Connections = "connections",
     /// TLS handshakes under way on a worker: [`crate::limits::HANDSHAKES`].
     Handshakes = "handshakes",
+    /// Used address tokens of a QUIC listener: [`crate::limits::QUIC_TOKENS_USED`].
+    QuicTokens = "quic-tokens",
 }
 
 impl Bound {
