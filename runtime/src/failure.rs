@@ -43,7 +43,9 @@ pub enum Failure {
     TooEarly,
     /// A transfer coding other than `chunked` (RFC 9112, 6.1): what it does to the body would be passed off as the body.
     BadCoding,
-    /// A protocol other than WebSocket in an extended `CONNECT` (RFC 8441), or a server group that does not carry it.
+    /// A protocol other than WebSocket in an extended `CONNECT` (RFC 8441), or a server group or a rule that does not carry it.
+    NoUpgrade,
+    /// The backend neither switched protocols nor refused: its answer to an extended `CONNECT` would say "open" (RFC 8441, 5).
     BadUpgrade,
     /// More header fields than `limits { headers }`.
     TooManyHeaders,
@@ -106,7 +108,8 @@ impl Failure {
             Self::BadMethod => ("bad-method", Client, 405, "this method is not carried here"),
             Self::TooEarly => ("too-early", Client, 425, "send this request again after the handshake"),
             Self::BadCoding => ("bad-coding", Client, 501, "this transfer coding is not understood"),
-            Self::BadUpgrade => ("bad-upgrade", Client, 501, "this protocol is not carried here"),
+            Self::NoUpgrade => ("no-upgrade", Client, 501, "this protocol is not carried here"),
+            Self::BadUpgrade => ("bad-upgrade", Upstream, 502, "the server did not switch protocols"),
             Self::TooManyHeaders => ("too-many-headers", Client, 431, "the request has too many header fields"),
             Self::UriTooLong => ("uri-too-long", Client, 414, "the request target is too long"),
             Self::BodyTooLarge => ("body-too-large", Client, 413, "the request body is too large"),

@@ -15,7 +15,7 @@ LONG = 1_000_000
 
 
 class Backend:
-    """Agrees to WebSocket, and sends every byte back."""
+    """Agrees to WebSocket, and sends every byte back; `/page` and `/gone` are no WebSockets."""
 
     def __init__(self):
         self.heads, self.ended = [], asyncio.Queue()
@@ -26,6 +26,9 @@ class Backend:
             fields = dict(line.lower().split(": ", 1) if "key" not in line.lower() else line.split(": ", 1) for line in lines[1:-2])
             fields = {name.lower(): value for name, value in fields.items()}
             self.heads.append({"line": lines[0], **fields})
+            if answer := {"/page": b"200 OK", "/gone": b"410 Gone"}.get(lines[0].split(" ")[1]):
+                writer.write(b"HTTP/1.1 " + answer + b"\r\ncontent-length: 2\r\n\r\nno")
+                return await writer.drain()
             key = fields["sec-websocket-key"].encode()
             accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
             writer.write(
@@ -93,6 +96,8 @@ async def main(port, authority, backend_port):
         await asyncio.wait_for(backend.ended.get(), PATIENCE)
         report["left"] = True
 
+        for path in ["page", "gone"]:
+            report[path] = await client.outcome(client.begin(proper(ask(f"/{path}".encode(), b"websocket")), end=False))
         report["other protocol"] = await client.outcome(client.begin(proper(ask(b"/other", b"connect-ip"))))
         report["after"] = await client.outcome(client.begin(head(b"GET", b"/beside")))
         report["head"] = backend.heads[0]

@@ -103,6 +103,9 @@ fn websocket_is_carried_over_http3() {
     assert_eq!((&report["backend"], &report["ended"]), (&json!("end"), &json!("200")), "{report}");
     assert_eq!((&report["beside"], &report["after"]), (&json!("299"), &json!("299")), "{report}");
     assert_eq!((&report["left"], &report["other protocol"]), (&json!(true), &json!("501")), "{report}");
+    // RFC 9220, 3, and RFC 8441, 5: 200 would say that the tunnel is open.
+    assert_eq!((&report["page"], &report["gone"]), (&json!("502"), &json!("410")), "{report}");
+    assert_eq!(gateway.access("/page")["failure"], "bad-upgrade");
     let line = gateway.access("/chat");
     assert_eq!((line["protocol"].as_str(), line["bytes"].as_u64()), (Some("h3"), Some(1_000_005)), "{line}");
     assert_eq!(gateway.access("/left")["failure"], "client-closed");

@@ -111,8 +111,32 @@ fn a_refusal_by_the_backend_is_an_answer_like_any_other() {
         assert_eq!((answer.status, answer.text().as_str()), (200, "no WebSocket here"));
     }
     let tunnels = Http2Tunnels::connect(gateway.port(), None);
-    let (status, mut talk) = tunnels.begin(&[]).unwrap();
-    assert_eq!((status, talk.rest()), (200, b"no WebSocket here".to_vec()));
+    for status in [403, 404, 426, 500, 503] {
+        backend.behave(Behaviour::Raw(format!("HTTP/1.1 {status} No\r\ncontent-length: 2\r\n\r\nno")));
+        let (answered, mut talk) = tunnels.begin(&[]).unwrap();
+        assert_eq!((answered, talk.rest()), (status, b"no".to_vec()));
+    }
+}
+
+#[test]
+fn an_answer_that_opens_nothing_does_not_say_so_to_an_extended_connect() {
+    let backend = Backend::echo();
+    let policy = Policy::to(&backend).rule("own", "when header \"x-own\" present\nrespond 200 \"a page\"");
+    let gateway = Gateway::start(&policy);
+    let tunnels = Http2Tunnels::connect(gateway.port(), None);
+    // RFC 8441, 5: any 2xx would say that the tunnel is open.
+    for (count, status) in [200, 201, 204, 302].into_iter().enumerate() {
+        let body = if status == 204 { "\r\n" } else { "content-length: 2\r\n\r\nno" };
+        backend.behave(Behaviour::Raw(format!("HTTP/1.1 {status} So\r\nlocation: /\r\n{body}")));
+        assert_eq!(tunnels.begin(&[]).unwrap().0, 502, "{status}");
+        eventually("it is logged", || {
+            let lines = gateway.access_log().since(0);
+            let failed = lines.iter().filter(|line| line.contains("\"failure\":\"bad-upgrade\"")).count();
+            if failed == count + 1 { Ok(()) } else { Err(lines) }
+        });
+    }
+    // What a rule answers as to any `GET` opens nothing either.
+    assert_eq!(tunnels.begin(&[("x-own", "1")]).unwrap().0, 501);
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Call<'_> {
             return Err(Failure::BodyTooLarge);
         }
         if self.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {
-            return Err(Failure::BadUpgrade);
+            return Err(Failure::NoUpgrade);
         }
         let wish = group.wish(exchange);
         let outgoing = self.outgoing(walk, exchange, body, wish);
@@ -66,6 +66,10 @@ impl Call<'_> {
             }
             // Nobody asked to switch protocols, or not to these.
             _ if parts.status == StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::UpstreamInvalid),
+            // The client of an extended `CONNECT` has nothing to do with such an answer; refusals pass.
+            (Some(Upgrade::Http2), _) if parts.status.is_success() || parts.status.is_redirection() => {
+                return Err(Failure::BadUpgrade);
+            }
             (_, body) => Source::Upstream(body),
         };
         exchange.response = Some(ResponseHead { status: parts.status, headers: parts.headers });

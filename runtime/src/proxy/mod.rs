@@ -20,7 +20,7 @@ use http::header::{ALT_SVC, CONNECTION};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tidegate_dsl::plan::{Listener, ListenerId};
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::Hook;
+use tidegate_engine::hook::{Hook, Reply};
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Moment, ResponseDecision, Walk};
 
@@ -280,6 +280,13 @@ impl Call<'_> {
         exchange.response = kept.flatten();
         let (mut status, mut headers) =
             head.map_or((StatusCode::OK, http::HeaderMap::new()), |head| (head.status, head.headers));
+        if !matches!(source, Source::Tunnel(..)) && self.upgrade.is_some_and(|upgrade| upgrade.would_open(status)) {
+            // A rule or a hook answered as if it were a `GET`.
+            record.failure = Some(Failure::NoUpgrade);
+            let Reply { status: instead, headers: fields, body } = reply::of(Failure::NoUpgrade);
+            (status, headers, source) = (instead, fields, Source::Ours(body));
+            (ahead, watchers) = (bytes::Bytes::new(), Vec::new());
+        }
         let poisoned =
             record.failure.is_some_and(Failure::poisons_connection) && exchange.request.version < Version::HTTP_2;
         if let Source::Ours(body) = &mut source

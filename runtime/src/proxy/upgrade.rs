@@ -31,7 +31,7 @@ pub(super) fn wanted(parts: &mut Parts, body: &ClientBody) -> Result<Option<Upgr
     if parts.version >= Version::HTTP_2 {
         let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() else { return Ok(None) };
         if protocol.as_str() != "websocket" {
-            return Err(Failure::BadUpgrade);
+            return Err(Failure::NoUpgrade);
         }
         if parts.extensions.get::<InEarlyData>().is_some() {
             // What it asks for is a `GET`, and yet not safe: a replay would open a second one.
@@ -65,6 +65,12 @@ impl Upgrade {
     pub(super) fn is_agreed(status: StatusCode, headers: &HeaderMap) -> bool {
         status == StatusCode::SWITCHING_PROTOCOLS
             && headers.get(UPGRADE).is_some_and(|protocol| has_token(protocol, "websocket"))
+    }
+
+    /// Whether this status, in an answer that is no switch of protocols, would tell the client that the tunnel is open
+    /// (RFC 8441, 5). Over HTTP/1 only 101 does.
+    pub(super) fn would_open(self, status: StatusCode) -> bool {
+        self == Self::Http2 && status.is_success()
     }
 
     /// The head of the answer to a client whose wish was granted.
