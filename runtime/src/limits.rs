@@ -48,6 +48,24 @@ pub const UPSTREAM_STREAMS: usize = 256;
 /// HTTP/2 connections to one server, a worker. Beyond it requests wait for room.
 pub const UPSTREAM_H2_CONNECTIONS: usize = 8;
 
+/// What a backend may say on an HTTP/2 connection that moves no request: a unit for each frame, more for a head. Some hundred
+/// requests at once, with their window updates, resets and answers that nobody has looked at yet, stay far below; it costs a
+/// few milliseconds.
+pub const UPSTREAM_TALK: u32 = 32 * 1024;
+
+/// What a head costs of it: it is decoded, and kept until somebody looks. Five hundred at once may be as long as
+/// [`RESPONSE_HEADER_BYTES`] allows.
+pub const UPSTREAM_TALK_HEAD: u32 = 64;
+
+/// What a piece of a body gives back, whichever way it goes: servers answer one with a few frames at most.
+pub const UPSTREAM_TALK_MOVED: u32 = 8;
+
+/// What a [`TICK`] gives back: 200 frames a second need no reason.
+pub const UPSTREAM_TALK_TICK: u32 = 20;
+
+/// What is read of it before others have their turn.
+pub const UPSTREAM_TALK_TURN: u32 = 2048;
+
 /// How often a request is sent again to a server that refused its stream: a connection that goes away is replaced, a
 /// server that is full is left alone.
 pub const REFUSED_TRIES: u32 = 2;
@@ -64,6 +82,14 @@ pub const RESPONSE_HEADERS: usize = 256;
 
 /// Header section of a response from a backend, in bytes.
 pub const RESPONSE_HEADER_BYTES: usize = 64 * 1024;
+
+/// What a backend may send over HTTP/1 before the head of its answer has been seen, in bytes: the largest head, as much of the
+/// body as two reads bring along, and room for interim answers (RFC 9110, 15.2). One that says every second that it is at
+/// work needs 25 bytes for that.
+pub const UNANSWERED_BYTES: usize = 512 * 1024;
+
+/// Of these, what is read before others have their turn: some thousand interim answers, which take half a millisecond.
+pub const UNANSWERED_TURN: usize = 32 * 1024;
 
 /// How long an idle connection to a backend is kept: below the 75 s after which common backends close theirs,
 /// so that we are the ones who close it.
@@ -120,11 +146,23 @@ pub const HANDSHAKES: usize = 1024;
 /// Bytes that TLS may hold for a client that does not read. Four of its largest records: enough to fill a socket.
 pub const TLS_BUFFER: usize = 64 * 1024;
 
-/// Bytes of a request that are read only to be thrown away, so that the answer before the close is not lost.
+/// Bytes of a request in clear text to a listener with TLS that are read only to be thrown away, so that the answer before the
+/// close is not lost.
 pub const LINGER_BYTES: usize = 64 * 1024;
 
-/// How long that may take.
+/// How long a client may be silent whose connection is about to close, and which may still be sending: some round trips.
 pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes a second that such a client sends at least: an upload is faster, a trickle is there to hold the connection.
+pub const LINGER_RATE: usize = 32 * 1024;
+
+/// How long such a client may go on sending what nobody wants. There is no bound in bytes: many clients read their answer only
+/// when they have sent all, and time bounds what they can send.
+pub const LINGER_LONGEST: Duration = Duration::from_secs(30);
+
+/// What is left of a body that nobody wants, in bytes, and is read and thrown away all the same: up to here, that costs less
+/// than the new connection of a client that is told to close this one.
+pub const DISCARDED_BYTES: u64 = 64 * 1024;
 
 /// The addresses and extensions of a PROXY header of version 2, in bytes. A client's certificate may be among them.
 pub const PROXY_HEADER_BYTES: usize = 8 * 1024;

@@ -28,6 +28,7 @@ mod policy;
 mod ports;
 mod process;
 mod python;
+mod raw_server;
 pub mod secure;
 pub mod websocket;
 
@@ -46,6 +47,7 @@ pub use policy::Policy;
 pub use ports::free_port;
 pub use process::Usage;
 pub use python::python;
+pub use raw_server::RawServer;
 
 /// How long a test waits for an event that must come. Far longer than any takes, so that a slow machine fails nothing.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -15,6 +15,8 @@ use crate::limits;
 use crate::policy::snapshot::address;
 use crate::upstream::connect::{Address, dial};
 use crate::upstream::io::ServerIo;
+use crate::upstream::talk::Talk;
+use crate::upstream::wire::Wire;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"), " health-check"));
 
@@ -42,9 +44,11 @@ fn authority(health: &ServerHealth) -> String {
 }
 
 async fn by_http(stream: ServerIo, probe: &HttpProbe, authority: &str) -> Result<(), String> {
+    let wire = Wire::new();
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(limits::CONNECTION_BUFFER)
-        .handshake(TokioIo::new(stream))
+        .max_header_size(limits::RESPONSE_HEADER_BYTES)
+        .handshake(TokioIo::new(stream.for_http1(&wire)))
         .await
         .map_err(|error| error.to_string())?;
     // It ends with the answer's body, or when the sender is dropped.
@@ -58,6 +62,9 @@ async fn by_http(stream: ServerIo, probe: &HttpProbe, authority: &str) -> Result
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     let answer = sender.send_request(request).await.map_err(|error| error.to_string());
     driver.abort();
+    if wire.is_flooded() {
+        return Err("it sends bytes without end, and no answer".to_owned());
+    }
     let status = answer?.status();
     if probe.expect.iter().any(|range| (range.first..=range.last).contains(&status.as_u16())) {
         Ok(())
@@ -72,8 +79,10 @@ async fn by_grpc(stream: ServerIo, authority: &str) -> Result<(), String> {
     const WHOLE_SERVER: [u8; 5] = [0; 5];
     /// `status: SERVING`.
     const SERVING: [u8; 7] = [0, 0, 0, 0, 2, 8, 1];
+    let talk = Talk::new();
+    talk.begin();
     let broken = |error: h2::Error| error.to_string();
-    let (sender, connection) = client::handshake(stream).await.map_err(broken)?;
+    let (sender, connection) = client::handshake(stream.for_http2(&talk)).await.map_err(broken)?;
     let driver = spawn_local(connection);
     let asked = async {
         let mut sender = sender.ready().await.map_err(broken)?;
@@ -115,6 +124,9 @@ async fn by_grpc(stream: ServerIo, authority: &str) -> Result<(), String> {
     };
     let answer = asked.await;
     driver.abort();
+    if talk.is_flooded() {
+        return Err("it sends frames without end that move nothing".to_owned());
+    }
     answer
 }
 

@@ -36,6 +36,12 @@ bounds! {
     Handshakes = "handshakes",
     /// Used address tokens of a QUIC listener: [`crate::limits::QUIC_TOKENS_USED`].
     QuicTokens = "quic-tokens",
+    /// A client that has its last answer and goes on sending: [`crate::limits::LINGER_LONGEST`].
+    Linger = "linger",
+    /// What a backend sends over HTTP/1 before it answers: [`crate::limits::UNANSWERED_BYTES`].
+    Unanswered = "unanswered",
+    /// What a backend says over HTTP/2 that moves no request: [`crate::limits::UPSTREAM_TALK`].
+    UpstreamTalk = "upstream-talk",
 }
 
 impl Bound {

@@ -29,8 +29,12 @@ impl Body for UpstreamBody {
             Self::Http1(incoming, _) => {
                 Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
-            Self::Http2(stream, _) => {
-                http2::poll_frame(stream, cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            Self::Http2(stream, lease) => {
+                let polled = http2::poll_frame(stream, cx);
+                if let (Poll::Ready(Some(Ok(frame))), Some(lease)) = (&polled, lease) {
+                    lease.note(frame);
+                }
+                polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
         }
     }

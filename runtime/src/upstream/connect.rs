@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use rustls::ClientConnection;
 use tidegate_dsl::plan::Server;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::io::ServerIo;
+use super::wire::Wire;
 use crate::downstream::body::RequestBody;
 use crate::failure::Failure;
 use crate::limits;
-use crate::plain::Plain;
 use crate::tls::upstream::{Secure, words};
 
 /// Why a connection could not be opened: [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`] or
@@ -28,6 +30,16 @@ pub type Refused = (Failure, String);
 /// What carries the bytes of a connection that has switched protocols, and what was read from it beyond the answer's
 /// head.
 pub type Switched = oneshot::Receiver<(ServerIo, Bytes)>;
+
+/// A connection that speaks HTTP/1.1.
+pub struct Http1 {
+    /// Where requests go.
+    pub sender: SendRequest<RequestBody>,
+    /// What is known of it beside its bytes.
+    pub wire: Rc<Wire>,
+    /// The task that drives it. It goes on sending a request whose answer has ended, so it is to be held.
+    pub task: JoinHandle<()>,
+}
 
 /// How a server is connected to.
 #[derive(Clone, Copy)]
@@ -44,13 +56,14 @@ pub struct Address<'a> {
 ///
 /// # Errors
 /// As [`dial`].
-pub async fn connect(address: Address<'_>) -> Result<SendRequest<RequestBody>, Refused> {
-    let (sender, connection) = speak(dial(address).await?).await?;
-    tokio::task::spawn_local(async move {
+pub async fn connect(address: Address<'_>) -> Result<Http1, Refused> {
+    let wire = Wire::new();
+    let (sender, connection) = speak(dial(address).await?.for_http1(&wire)).await?;
+    let task = tokio::task::spawn_local(async move {
         // Its errors reach the request that is on it; an idle connection may end as it likes.
         let _ = connection.await;
     });
-    Ok(sender)
+    Ok(Http1 { sender, wire, task })
 }
 
 /// The same for a request that may switch protocols (RFC 9110, 7.8): when the connection is done with HTTP, what carries
@@ -58,17 +71,18 @@ pub async fn connect(address: Address<'_>) -> Result<SendRequest<RequestBody>, R
 ///
 /// # Errors
 /// As [`dial`].
-pub async fn connect_for_upgrade(address: Address<'_>) -> Result<(SendRequest<RequestBody>, Switched), Refused> {
-    let (sender, mut connection) = speak(dial(address).await?).await?;
+pub async fn connect_for_upgrade(address: Address<'_>) -> Result<(Http1, Switched), Refused> {
+    let wire = Wire::new();
+    let (sender, mut connection) = speak(dial(address).await?.for_http1(&wire)).await?;
     let (switched, socket) = oneshot::channel();
-    tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(async move {
         if std::future::poll_fn(|cx| Pin::new(&mut connection).poll_without_shutdown(cx)).await.is_ok() {
             let parts = connection.into_parts();
             // Nobody waits for it any more if the answer was no switch.
             let _ = switched.send((parts.io.into_inner(), parts.read_buf));
         }
     });
-    Ok((sender, socket))
+    Ok((Http1 { sender, wire, task }, socket))
 }
 
 async fn speak(
@@ -94,14 +108,12 @@ pub async fn dial(Address { server, secure, timeout }: Address<'_>) -> Result<Se
         // A socket that is gone already fails at the first write, which says more.
         let _ = stream.set_nodelay(true);
         match secure {
-            None => Ok(ServerIo::Plain(Plain(stream))),
+            None => Ok(ServerIo::plain(stream)),
             Some(Secure { config, name }) => {
                 let connector = TlsConnector::from(Arc::clone(config));
                 let bounded = |connection: &mut ClientConnection| connection.set_buffer_limit(Some(limits::TLS_BUFFER));
                 let secured = connector.connect_with(name.clone(), stream, bounded).await;
-                secured
-                    .map(|stream| ServerIo::Tls(Box::new(stream)))
-                    .map_err(|error| (Failure::UpstreamTls, words(&error)))
+                secured.map(ServerIo::tls).map_err(|error| (Failure::UpstreamTls, words(&error)))
             }
         }
     };

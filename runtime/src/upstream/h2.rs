@@ -11,12 +11,13 @@ use h2::{Reason, RecvStream};
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri, Version};
-use http_body::Body;
+use http_body::{Body, Frame};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::connect::{Address, Refused, dial};
 use super::io::ServerIo;
+use super::talk::Talk;
 use crate::downstream::body::RequestBody;
 use crate::failure::Failure;
 use crate::http2::{Broken, Sending};
@@ -35,7 +36,8 @@ pub struct Multiplexed {
 /// A connection, with what this worker has on it.
 struct Connection {
     sender: SendRequest<Bytes>,
-    streams: Cell<usize>,
+    /// What the backend may still say on it, and the requests under way.
+    talk: Rc<Talk>,
     /// When its last request ended.
     idle_since_ms: Cell<u64>,
     /// The backend said that it goes away, or the connection broke.
@@ -48,7 +50,7 @@ impl Connection {
         if self.closed.get() {
             return 0;
         }
-        self.sender.current_max_send_streams().min(limits::UPSTREAM_STREAMS).saturating_sub(self.streams.get())
+        self.sender.current_max_send_streams().min(limits::UPSTREAM_STREAMS).saturating_sub(self.talk.requests())
     }
 }
 
@@ -65,15 +67,24 @@ impl Drop for StreamLease {
         if let Some(body) = &self.body {
             body.abort();
         }
-        self.connection.streams.set(self.connection.streams.get() - 1);
+        self.connection.talk.end();
         self.connection.idle_since_ms.set(self.now_ms);
     }
 }
 
 impl StreamLease {
     fn on(connection: &Rc<Connection>, now_ms: u64) -> Self {
-        connection.streams.set(connection.streams.get() + 1);
+        connection.talk.begin();
         Self { connection: Rc::clone(connection), body: None, now_ms }
+    }
+
+    /// A part of the answer's body, or its trailers, has come.
+    pub fn note(&self, frame: &Frame<Bytes>) {
+        if frame.is_trailers() {
+            self.connection.talk.answered();
+        } else {
+            self.connection.talk.moved();
+        }
     }
 }
 
@@ -99,7 +110,7 @@ impl Multiplexed {
         }
         if self.open.borrow().len() >= limits::UPSTREAM_H2_CONNECTIONS {
             // Waits for room on the emptiest.
-            let emptiest = self.open.borrow().iter().min_by_key(|connection| connection.streams.get()).cloned();
+            let emptiest = self.open.borrow().iter().min_by_key(|connection| connection.talk.requests()).cloned();
             return emptiest
                 .map(|connection| StreamLease::on(&connection, now_ms))
                 .ok_or((Failure::ConnectFailed, "no connection is left".to_owned()));
@@ -123,18 +134,20 @@ impl Multiplexed {
         open.iter().find(|connection| connection.room() > 0).map(|connection| StreamLease::on(connection, now_ms))
     }
 
-    /// Closes what was idle for so long.
+    /// Closes what was idle for so long. Called once a [`limits::TICK`].
     pub fn prune(&self, now_ms: u64, idle_ms: u64) {
         self.open.borrow_mut().retain(|connection| {
+            connection.talk.tick();
             let idle =
-                connection.streams.get() == 0 && now_ms.saturating_sub(connection.idle_since_ms.get()) >= idle_ms;
+                connection.talk.requests() == 0 && now_ms.saturating_sub(connection.idle_since_ms.get()) >= idle_ms;
             !connection.closed.get() && !idle
         });
     }
 }
 
 async fn open(address: Address<'_>, now_ms: u64) -> Result<Rc<Connection>, Refused> {
-    let stream = dial(address).await?;
+    let talk = Talk::new();
+    let stream = dial(address).await?.for_http2(&talk);
     let (sender, connection) = client::Builder::new()
         .enable_push(false)
         .initial_window_size(limits::UPSTREAM_STREAM_WINDOW)
@@ -144,12 +157,7 @@ async fn open(address: Address<'_>, now_ms: u64) -> Result<Rc<Connection>, Refus
         .handshake(stream)
         .await
         .map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
-    let opened = Rc::new(Connection {
-        sender,
-        streams: Cell::new(0),
-        idle_since_ms: Cell::new(now_ms),
-        closed: Cell::new(false),
-    });
+    let opened = Rc::new(Connection { sender, talk, idle_since_ms: Cell::new(now_ms), closed: Cell::new(false) });
     tokio::task::spawn_local(drive(connection, Rc::downgrade(&opened)));
     Ok(opened)
 }
@@ -205,7 +213,8 @@ pub async fn exchange(
             let ends = body.is_end_stream();
             sender.send_request(head, ends).map(|(answer, stream)| {
                 if !ends {
-                    lease.body = Some(tokio::task::spawn_local(send_body(body, Sending::new(stream))));
+                    let talk = Rc::clone(&lease.connection.talk);
+                    lease.body = Some(tokio::task::spawn_local(send_body(body, Sending::new(stream), talk)));
                 }
                 answer
             })
@@ -217,12 +226,18 @@ pub async fn exchange(
         }
     };
     let answer = sent.map_err(|error| Unanswered::by(&error))?;
-    answer.await.map_err(|error| {
+    let answered = answer.await;
+    lease.connection.talk.answered();
+    answered.map_err(|error| {
         // After GOAWAY the connection takes no new streams.
         if error.is_go_away() || error.is_io() {
             lease.connection.closed.set(true);
         }
-        Unanswered::by(&error)
+        let unanswered = Unanswered::by(&error);
+        if lease.connection.talk.is_flooded() {
+            return Unanswered { failure: Failure::UpstreamInvalid, ..unanswered };
+        }
+        unanswered
     })
 }
 
@@ -238,9 +253,9 @@ fn head(mut parts: http::request::Parts, authority: Authority) -> Request<()> {
     Request::from_parts(parts, ())
 }
 
-async fn send_body(body: RequestBody, mut stream: Sending) {
+async fn send_body(body: RequestBody, mut stream: Sending, talk: Rc<Talk>) {
     let mut body = pin!(body);
-    let sent = poll_fn(|cx| stream.poll(body.as_mut(), cx, |_| {})).await;
+    let sent = poll_fn(|cx| stream.poll(body.as_mut(), cx, |_| talk.moved())).await;
     if let Err(Broken::Body) = sent {
         // The request's state has the reason; the backend learns that the rest will not come.
         stream.reset(Reason::CANCEL);

@@ -7,3 +7,5 @@ pub mod h2;
 pub mod io;
 pub mod pool;
 pub mod send;
+pub mod talk;
+pub mod wire;

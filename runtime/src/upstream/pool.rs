@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use hyper::client::conn::http1::SendRequest;
+use tokio::task::JoinHandle;
 
-use super::connect::Switched;
+use super::connect::{Http1, Switched};
 use super::h2::Multiplexed;
+use super::wire::Wire;
 use crate::downstream::body::RequestBody;
 use crate::limits;
 use crate::tls::upstream::Secure;
@@ -38,7 +40,7 @@ impl Pools {
         for pool in self.0.borrow().values() {
             pool.idle
                 .borrow_mut()
-                .retain(|idle| !idle.sender.is_closed() && now_ms.saturating_sub(idle.since_ms) < idle_ms);
+                .retain(|idle| !idle.connection.sender.is_closed() && now_ms.saturating_sub(idle.since_ms) < idle_ms);
             pool.multiplexed.prune(now_ms, idle_ms);
         }
     }
@@ -60,7 +62,7 @@ pub struct ServerPool {
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    connection: Http1,
     since_ms: u64,
 }
 
@@ -68,34 +70,48 @@ impl ServerPool {
     /// An idle connection that is still open, as far as we know.
     pub fn take(self: &Rc<Self>, keep: usize) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { sender, .. }) = idle.pop() {
-            if !sender.is_closed() {
-                return Some(Lease { sender, pool: Rc::clone(self), keep, reused: true, switched: None });
+        while let Some(Idle { connection, .. }) = idle.pop() {
+            if !connection.sender.is_closed() {
+                return Some(Lease { reused: true, ..self.lease(connection, keep) });
             }
         }
         None
     }
 
     /// A new connection as a lease.
-    pub fn lease(self: &Rc<Self>, sender: SendRequest<RequestBody>, keep: usize) -> Lease {
-        Lease { sender, pool: Rc::clone(self), keep, reused: false, switched: None }
+    pub fn lease(self: &Rc<Self>, Http1 { sender, wire, task }: Http1, keep: usize) -> Lease {
+        Lease { sender, wire, hold: Hold(Some(task)), pool: Rc::clone(self), keep, reused: false, switched: None }
     }
 
     /// A new connection that may switch protocols; it carries one request only.
-    pub fn lease_for_upgrade(self: &Rc<Self>, sender: SendRequest<RequestBody>, switched: Switched) -> Lease {
-        Lease { sender, pool: Rc::clone(self), keep: 0, reused: false, switched: Some(switched) }
+    pub fn lease_for_upgrade(self: &Rc<Self>, connection: Http1, switched: Switched) -> Lease {
+        Lease { switched: Some(switched), ..self.lease(connection, 0) }
     }
 }
 
-/// A connection in use. Dropping it closes the connection.
+/// A connection in use. Dropping it ends the connection, whatever is under way on it.
 pub struct Lease {
     /// The connection.
     pub sender: SendRequest<RequestBody>,
+    /// What is known of it beside its bytes.
+    pub wire: Rc<Wire>,
+    hold: Hold,
     pool: Rc<ServerPool>,
     keep: usize,
     reused: bool,
     /// The connection's bytes, once it has switched protocols.
     switched: Option<Switched>,
+}
+
+/// Ends a connection's task when it is dropped.
+struct Hold(Option<JoinHandle<()>>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
 }
 
 impl Lease {
@@ -105,15 +121,25 @@ impl Lease {
     }
 
     /// The bytes of a connection that was opened for an upgrade.
-    pub fn into_switched(self) -> Option<Switched> {
+    pub fn into_switched(mut self) -> Option<Switched> {
+        // Its task hands them over, and ends.
+        self.hold.0 = None;
         self.switched
     }
 
     /// Puts it back, if there is room and the backend lets it live.
-    pub fn give_back(self, now_ms: u64) {
+    ///
+    /// The answer has ended. If the request has not, because the backend answered before it had read it, nothing is known
+    /// of when it will: such a connection ends here.
+    pub fn give_back(mut self, now_ms: u64) {
+        if !self.sender.is_ready() {
+            return;
+        }
+        let Some(task) = self.hold.0.take() else { return };
         let mut idle = self.pool.idle.borrow_mut();
-        if !self.sender.is_closed() && idle.len() < self.keep {
-            idle.push(Idle { sender: self.sender, since_ms: now_ms });
+        if idle.len() < self.keep {
+            let connection = Http1 { sender: self.sender, wire: self.wire, task };
+            idle.push(Idle { connection, since_ms: now_ms });
         }
     }
 }

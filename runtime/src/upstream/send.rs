@@ -153,8 +153,8 @@ impl Target<'_> {
 
     async fn open(&self, upgrade: bool) -> Result<Lease, Refused> {
         if upgrade {
-            let (sender, switched) = connect_for_upgrade(self.address()).await?;
-            Ok(self.pool.lease_for_upgrade(sender, switched))
+            let (connection, switched) = connect_for_upgrade(self.address()).await?;
+            Ok(self.pool.lease_for_upgrade(connection, switched))
         } else {
             Ok(self.pool.lease(connect(self.address()).await?, self.group.keep()))
         }
@@ -215,7 +215,8 @@ async fn exchange(
 ) -> Result<Response<Incoming>, (Failure, Option<Box<Request<RequestBody>>>)> {
     let reused = lease.is_reused();
     let again = (reused && request.method().is_idempotent()).then(|| Again::of(&request, kept)).flatten();
-    let sender = &mut lease.sender;
+    let (sender, wire) = (&mut lease.sender, &lease.wire);
+    wire.begin();
     let sent = pin!(async {
         // A connection fresh from the pool may have its last answer's end still to digest.
         if sender.is_ready() || sender.ready().await.is_ok() {
@@ -228,10 +229,14 @@ async fn exchange(
         }
     });
     match within_deadline(state, sent).await {
-        Ok(Ok(response)) => Ok(response),
+        Ok(Ok(response)) => {
+            wire.answered();
+            Ok(response)
+        }
         Ok(Err((_, Some(unsent)))) if reused => Err((Failure::UpstreamClosed, Some(unsent))),
         Ok(Err((error, _))) => {
-            let failure = state.ending().unwrap_or_else(|| classify(error.as_ref()));
+            let flooded = wire.is_flooded().then_some(Failure::UpstreamInvalid);
+            let failure = state.ending().or(flooded).unwrap_or_else(|| classify(error.as_ref()));
             let lost = failure == Failure::UpstreamClosed;
             Err((failure, again.filter(|_| lost).and_then(|again| again.request(kept, state))))
         }

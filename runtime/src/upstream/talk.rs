@@ -1,0 +1,232 @@
+//! What a backend sends on an HTTP/2 connection that moves no request: it is counted, and too much of it ends the connection.
+//!
+//! Frames that are right may still come without end: PRIORITY, WINDOW_UPDATE, PING, SETTINGS, GOAWAY, frames of unknown types,
+//! heads of interim answers. They cost the backend nothing and the worker its time, also when nobody asks for anything.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use crate::limits;
+use crate::telemetry::bounds::Bound;
+
+/// RFC 9113, 6.1.
+const DATA: u8 = 0;
+/// RFC 9113, 6.2.
+const HEADERS: u8 = 1;
+/// RFC 9113, 6.6.
+const PUSH_PROMISE: u8 = 5;
+/// RFC 9113, 6.10.
+const CONTINUATION: u8 = 9;
+
+/// What a connection may still say. Shared by its requests and by what carries its bytes.
+#[derive(Debug)]
+pub struct Talk {
+    left: Cell<u32>,
+    /// Said since others had their turn.
+    turn: Cell<u32>,
+    /// Requests under way.
+    requests: Cell<usize>,
+    /// It was too much.
+    flooded: Cell<bool>,
+}
+
+impl Talk {
+    /// Of a new connection.
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self {
+            left: Cell::new(limits::UPSTREAM_TALK),
+            turn: Cell::new(0),
+            requests: Cell::new(0),
+            flooded: Cell::new(false),
+        })
+    }
+
+    /// How many requests are under way.
+    pub fn requests(&self) -> usize {
+        self.requests.get()
+    }
+
+    /// A request begins.
+    pub fn begin(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.moved();
+    }
+
+    /// A request has ended.
+    pub fn end(&self) {
+        self.requests.set(self.requests.get().saturating_sub(1));
+    }
+
+    /// A piece of a body has gone or come.
+    pub fn moved(&self) {
+        self.forgive(limits::UPSTREAM_TALK_MOVED);
+    }
+
+    /// The head of an answer has come, or its trailers.
+    pub fn answered(&self) {
+        self.forgive(limits::UPSTREAM_TALK_HEAD + limits::UPSTREAM_TALK_MOVED);
+    }
+
+    /// Time has passed: a [`limits::TICK`].
+    pub fn tick(&self) {
+        self.forgive(limits::UPSTREAM_TALK_TICK);
+    }
+
+    fn forgive(&self, count: u32) {
+        self.left.set(self.left.get().saturating_add(count).min(limits::UPSTREAM_TALK));
+    }
+
+    /// Whether the backend said too much.
+    pub fn is_flooded(&self) -> bool {
+        self.flooded.get()
+    }
+
+    /// Whether others have their turn before more is read; says so once.
+    pub(super) fn take_turn(&self) -> bool {
+        let over = self.turn.get() >= limits::UPSTREAM_TALK_TURN;
+        if over {
+            self.turn.set(0);
+        }
+        over
+    }
+
+    /// Counts a frame of this type and length. Data for a request is bounded by its window, and read at the client's pace.
+    fn count(&self, kind: u8, length: usize) {
+        let cost = match kind {
+            DATA if length > 0 && self.requests.get() > 0 => return,
+            HEADERS | PUSH_PROMISE | CONTINUATION => limits::UPSTREAM_TALK_HEAD,
+            _ => 1,
+        };
+        self.turn.set(self.turn.get().saturating_add(cost));
+        match self.left.get().checked_sub(cost) {
+            Some(left) => self.left.set(left),
+            None => {
+                if !self.flooded.replace(true) {
+                    Bound::UpstreamTalk.met();
+                }
+            }
+        }
+    }
+}
+
+/// Finds the frames in what a backend sends (RFC 9113, 4.1).
+#[derive(Debug)]
+pub(super) struct Frames {
+    talk: Rc<Talk>,
+    /// The beginning of a frame's head.
+    head: [u8; 9],
+    /// How much of it is known.
+    known: usize,
+    /// What is to come of the frame's payload.
+    payload: usize,
+}
+
+impl Frames {
+    /// Of a connection, from its first byte on.
+    pub(super) fn new(talk: &Rc<Talk>) -> Self {
+        Self { talk: Rc::clone(talk), head: [0; 9], known: 0, payload: 0 }
+    }
+
+    /// Whether others have their turn before more is read.
+    pub(super) fn take_turn(&self) -> bool {
+        self.talk.take_turn()
+    }
+
+    /// Counts the frames that begin in these bytes.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub(super) fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (payload, left) = bytes.split_at(self.payload.min(bytes.len()));
+            self.payload -= payload.len();
+            let (head, left) = left.split_at(left.len().min(self.head.len() - self.known));
+            for (place, byte) in self.head.iter_mut().skip(self.known).zip(head) {
+                *place = *byte;
+            }
+            self.known += head.len();
+            if self.known == self.head.len() {
+                let [a, b, c, kind, ..] = self.head;
+                self.payload = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                self.known = 0;
+                self.talk.count(kind, self.payload);
+            }
+            bytes = left;
+        }
+        if self.talk.is_flooded() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "frames without end that move no request"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING: u8 = 6;
+
+    fn frame(kind: u8, length: u8) -> Vec<u8> {
+        let mut bytes = vec![0, 0, length, kind, 0, 0, 0, 0, 1];
+        bytes.extend(std::iter::repeat_n(0xff, usize::from(length)));
+        bytes
+    }
+
+    /// How many units these bytes cost, read in pieces of this size.
+    fn cost(talk: &Rc<Talk>, bytes: &[u8], piece: usize) -> u32 {
+        let before = talk.left.get();
+        let mut frames = Frames::new(talk);
+        assert!(bytes.chunks(piece).all(|piece| frames.count(piece).is_ok()));
+        before - talk.left.get()
+    }
+
+    #[test]
+    fn frames_are_found_however_they_are_cut() {
+        let bytes = [frame(PING, 8), frame(HEADERS, 200), frame(DATA, 0), frame(DATA, 5), frame(0x77, 3)].concat();
+        for piece in 1..bytes.len() {
+            let talk = Talk::new();
+            talk.begin();
+            assert_eq!(cost(&talk, &bytes, piece), 3 + limits::UPSTREAM_TALK_HEAD, "{piece}");
+            talk.end();
+            assert_eq!(cost(&talk, &bytes, piece), 4 + limits::UPSTREAM_TALK_HEAD, "{piece}: nobody asks for data");
+        }
+    }
+
+    #[test]
+    fn what_moves_no_request_is_bounded() {
+        let talk = Talk::new();
+        let mut frames = Frames::new(&talk);
+        let ping = frame(PING, 8);
+        assert!((1..limits::UPSTREAM_TALK).all(|_| frames.count(&ping).is_ok()), "below");
+        assert!(frames.count(&ping).is_ok() && !talk.is_flooded(), "at");
+        let met = Bound::UpstreamTalk.count();
+        assert!(frames.count(&ping).is_err() && talk.is_flooded(), "above");
+        assert!(Bound::UpstreamTalk.count() > met);
+    }
+
+    #[test]
+    fn progress_and_time_make_up_for_it() {
+        let talk = Talk::new();
+        let mut frames = Frames::new(&talk);
+        let ping = frame(PING, 8);
+        assert!((0..limits::UPSTREAM_TALK).all(|_| frames.count(&ping).is_ok()));
+        talk.moved();
+        assert!((0..limits::UPSTREAM_TALK_MOVED).all(|_| frames.count(&ping).is_ok()));
+        talk.tick();
+        assert!((0..limits::UPSTREAM_TALK_TICK).all(|_| frames.count(&ping).is_ok()));
+        talk.answered();
+        assert!(frames.count(&frame(HEADERS, 20)).is_ok());
+    }
+
+    #[test]
+    fn others_have_their_turn() {
+        let talk = Talk::new();
+        assert!((0..limits::UPSTREAM_TALK_TURN).all(|_| {
+            let turn = talk.take_turn();
+            talk.count(PING, 8);
+            !turn
+        }));
+        assert!(talk.take_turn() && !talk.take_turn());
+    }
+}

@@ -1,0 +1,63 @@
+//! A server that does what a test says with each connection, byte by byte.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::{PATIENCE, free_port};
+
+/// A server on a port of its own. It takes no more connections when it is dropped.
+pub struct RawServer {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+    stopped: Arc<AtomicUsize>,
+}
+
+impl RawServer {
+    /// Does this with every connection, each on a thread of its own. The number of the connection comes with it, from 0.
+    /// Reading and writing fail after [`PATIENCE`].
+    ///
+    /// # Panics
+    /// There is no port.
+    pub fn start(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
+        let port = free_port();
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).expect("a free port");
+        let (connections, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count, stop, serve) = (Arc::clone(&connections), Arc::clone(&stopped), Arc::new(serve));
+        std::thread::spawn(move || {
+            while let Ok((socket, _)) = listener.accept() {
+                if stop.load(Ordering::SeqCst) > 0 {
+                    return;
+                }
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                let serve = Arc::clone(&serve);
+                std::thread::spawn(move || {
+                    // A socket that is gone already fails where it is used.
+                    let _ = socket.set_nodelay(true);
+                    let _ = socket.set_read_timeout(Some(PATIENCE));
+                    let _ = socket.set_write_timeout(Some(PATIENCE));
+                    serve(socket, number);
+                });
+            }
+        });
+        Self { port, connections, stopped }
+    }
+
+    /// Its address, as a policy names it.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for RawServer {
+    fn drop(&mut self) {
+        self.stopped.store(1, Ordering::SeqCst);
+        // Wakes the acceptor.
+        let _ = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port)));
+    }
+}
