@@ -104,7 +104,7 @@ impl Body for RequestBody {
         let prefix = self.prefix.as_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
         match &self.incoming {
             ClientBody::Empty => SizeHint::with_exact(prefix),
-            ClientBody::Http1(incoming) if prefix == 0 => incoming.size_hint(),
+            ClientBody::Http1(body) if prefix == 0 => body.size_hint(),
             // Its length, if it is known, stands in the head.
             ClientBody::Http1(_) | ClientBody::Http2 { .. } | ClientBody::Http3(_) => SizeHint::default(),
         }

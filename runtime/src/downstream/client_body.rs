@@ -1,13 +1,13 @@
 //! A client's body as it arrives, in any version of HTTP.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use http_body::Frame;
 pub use hyper::body::Incoming;
 
 use super::h3_body::Http3Body;
+use super::rest::Http1Body;
 use super::state::StreamState;
 use crate::failure::Failure;
 use crate::http2;
@@ -17,7 +17,7 @@ pub enum ClientBody {
     /// There is none.
     Empty,
     /// HTTP/1; hyper tells a client that waits for it to go on.
-    Http1(Incoming),
+    Http1(Http1Body),
     /// HTTP/2.
     Http2 {
         /// Its stream.
@@ -34,7 +34,7 @@ impl ClientBody {
     pub fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http1(body) => body.is_end_stream(),
             Self::Http2 { stream, .. } => stream.is_end_stream(),
             Self::Http3(body) => body.is_end_stream(),
         }
@@ -44,8 +44,8 @@ impl ClientBody {
     pub fn poll(&mut self, state: &StreamState, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         match self {
             Self::Empty => Poll::Ready(None),
-            Self::Http1(incoming) => {
-                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Failure::ClientBody)))
+            Self::Http1(body) => {
+                body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Failure::ClientBody)))
             }
             Self::Http2 { stream, waits } => {
                 let polled = http2::poll_frame(stream, cx);

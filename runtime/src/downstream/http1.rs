@@ -4,6 +4,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use http::HeaderValue;
+use http::header::{CONNECTION, EXPECT};
+use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
@@ -11,6 +14,8 @@ use hyper_util::rt::TokioIo;
 use super::body::ResponseBody;
 use super::client_body::{ClientBody, Incoming};
 use super::io::{ClientIo, ClientStream};
+use super::linger::{is_sending, linger};
+use super::rest::{Http1Body, Rest};
 use super::state::{Phase, StreamState};
 use crate::failure::Failure;
 use crate::limits;
@@ -28,6 +33,7 @@ where
     else {
         return;
     };
+    let rest = Rc::new(Rest::default());
     let http = http1::Builder::new()
         .max_buf_size(limits::CONNECTION_BUFFER)
         .max_header_size(usize::try_from(header_bytes).unwrap_or(limits::CONNECTION_BUFFER))
@@ -35,26 +41,68 @@ where
         .serve_connection(
             TokioIo::new(io),
             service_fn(|request: http::Request<Incoming>| {
-                proxy::serve(Rc::clone(stream), request.map(ClientBody::Http1))
+                rest.begin();
+                let request = if request.body().is_end_stream() {
+                    request.map(|_| ClientBody::Empty)
+                } else {
+                    let waits = request.headers().contains_key(EXPECT);
+                    request.map(|incoming| ClientBody::Http1(Http1Body::new(incoming, &rest, waits)))
+                };
+                let (rest, served) = (&rest, proxy::serve(Rc::clone(stream), request));
+                async move {
+                    let mut response = served.await?;
+                    if rest.ends_connection(response.status()) {
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok::<_, proxy::Closed>(response)
+                }
             }),
         );
-    let mut client = ClientConnection { http: Some(http), stream, told_to_finish: false };
-    (&mut client).await;
-    if let (Some(tunnel), Some(http)) = (stream.take_tunnel(), client.http) {
-        let parts = http.into_parts();
+    let mut client = ClientConnection { http: Some(http), stream, rest: &rest, told_to_finish: false };
+    let end = (&mut client).await;
+    let Some(http) = client.http else { return };
+    let parts = http.into_parts();
+    let mut io = parts.io.into_inner();
+    match (end, stream.take_tunnel()) {
         // In a box: few connections become one.
-        Box::pin(tunnel.run(parts.io.into_inner(), parts.read_buf, stream)).await;
+        (_, Some(tunnel)) => Box::pin(tunnel.run(io, parts.read_buf, stream)).await,
+        (End::Closed, None) => {}
+        (End::Late, None) => {
+            io.last_word(too_late().as_bytes());
+            Box::pin(linger(io, stream)).await;
+        }
+        (End::Unread, None) => Box::pin(linger(io, stream)).await,
+        (End::Complete, None) => {
+            if !io.has_ended() && is_sending(&mut io).await {
+                Box::pin(linger(io, stream)).await;
+            }
+        }
     }
 }
 
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// At once: there is nobody to tell, or nothing.
+    Closed,
+    /// The client may still be sending, and has an answer to read.
+    Unread,
+    /// The client's head has not come in time, which it is yet to be told.
+    Late,
+    /// As far as is known, the client has nothing more to send.
+    Complete,
+}
+
 /// The connection's task: hyper's state machine, and the timeouts and orders from outside. It ends before the socket
-/// does if the last answer was a switch of protocols.
+/// does.
 struct ClientConnection<'s, S, H>
 where
     H: HttpService<Incoming>,
 {
+    /// Nothing if the connection is to be closed at once.
     http: Option<http1::Connection<TokioIo<ClientIo<S>>, H>>,
     stream: &'s Rc<StreamState>,
+    rest: &'s Rest,
     told_to_finish: bool,
 }
 
@@ -65,27 +113,34 @@ where
     H::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     http1::Connection<TokioIo<ClientIo<S>>, H>: Unpin,
 {
-    type Output = ();
+    type Output = End;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
         let this = &mut *self;
         let connection = &this.stream.connection;
         connection.register(cx.waker());
         this.stream.register(cx.waker());
-        if connection.is_aborted() || this.give_up() {
+        if connection.is_aborted() {
             this.http = None;
-            return Poll::Ready(());
+            return Poll::Ready(End::Closed);
         }
-        let Some(http) = &mut this.http else { return Poll::Ready(()) };
-        // An error here is the peer's: the request in flight, if any, has logged it.
-        if Pin::new(&mut *http).poll(cx).is_ready() {
-            return Poll::Ready(());
+        if let Some(end) = this.give_up() {
+            return Poll::Ready(end);
+        }
+        if let Poll::Ready(end) = this.poll_http(cx) {
+            return Poll::Ready(end);
+        }
+        if this.rest.poll_discard(cx).is_ready() && this.stream.phase() == Phase::Head {
+            // What came was no head: the client has as long for the next one as ever.
+            this.stream.stand_by(Phase::Idle);
         }
         if this.stream.connection.is_finishing() && !this.told_to_finish {
             // Only now, after a read: a request that had already arrived is served.
             this.told_to_finish = true;
-            Pin::new(&mut *http).graceful_shutdown();
-            return Pin::new(http).poll(cx).map(|_| ());
+            if let Some(http) = &mut this.http {
+                Pin::new(http).graceful_shutdown();
+            }
+            return this.poll_http(cx);
         }
         Poll::Pending
     }
@@ -97,13 +152,27 @@ where
     H: HttpService<Incoming, ResBody = ResponseBody>,
     H::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// Acts on a passed deadline; true if the connection is to be closed.
-    fn give_up(&mut self) -> bool {
+    /// Runs hyper's state machine.
+    fn poll_http(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Some(http) = &mut self.http else { return Poll::Ready(End::Closed) };
+        // An error here is the peer's: the request in flight, if any, has logged it.
+        Pin::new(http).poll(cx).map(|result| match result {
+            // The policy wants no answer.
+            Err(error) if error.is_user() => End::Closed,
+            // Such as a head that cannot be read, which hyper has answered.
+            Err(_) => End::Unread,
+            Ok(()) if !self.rest.is_read() => End::Unread,
+            Ok(()) => End::Complete,
+        })
+    }
+
+    /// Acts on a passed deadline: how the connection ends, if it is to.
+    fn give_up(&mut self) -> Option<End> {
         let stream = self.stream;
         match stream.phase() {
             // The request's own future looks at the deadline, and answers.
-            Phase::Waiting | Phase::Flushing | Phase::Serving | Phase::Unused | Phase::Tunnel => false,
-            Phase::Idle => stream.take_expired(),
+            Phase::Waiting | Phase::Flushing | Phase::Serving | Phase::Unused | Phase::Tunnel => None,
+            Phase::Idle => self.end_if(stream.take_expired()),
             Phase::Answering => {
                 let expired = stream.take_expired();
                 if expired {
@@ -113,21 +182,29 @@ where
                         Failure::UpstreamTimeout
                     });
                 }
-                expired
+                self.end_if(expired)
             }
-            Phase::Head => {
-                let expired = stream.take_expired();
-                if expired && let Some(http) = self.http.take() {
-                    let row = Failure::ClientTimeout.row();
-                    let answer = format!(
-                        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{}\n",
-                        row.text.len() + 1,
-                        row.text
-                    );
-                    http.into_parts().io.into_inner().last_word(answer.as_bytes());
-                }
-                expired
-            }
+            // It has its answer, and owed the rest of a body that nobody wants.
+            Phase::Head if !self.rest.is_read() => self.end_if(stream.take_expired()),
+            Phase::Head => stream.take_expired().then_some(End::Late),
         }
     }
+
+    /// Closes at once, if so.
+    fn end_if(&mut self, over: bool) -> Option<End> {
+        over.then(|| {
+            self.http = None;
+            End::Closed
+        })
+    }
+}
+
+/// What a client is told whose head has not come in time.
+fn too_late() -> String {
+    let row = Failure::ClientTimeout.row();
+    format!(
+        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{}\n",
+        row.text.len() + 1,
+        row.text
+    )
 }

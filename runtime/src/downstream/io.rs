@@ -26,12 +26,14 @@ pub struct ClientIo<S> {
     first: [u8; PREFACE.len()],
     /// Which of them wait to be given out.
     waiting: std::ops::Range<u8>,
+    /// The client has ended, or the connection broke.
+    ended: bool,
 }
 
 impl<S: ClientStream> ClientIo<S> {
     /// Wraps a connection.
     pub const fn new(stream: S, state: Rc<StreamState>) -> Self {
-        Self { stream, state, first: [0; PREFACE.len()], waiting: 0..0 }
+        Self { stream, state, first: [0; PREFACE.len()], waiting: 0..0, ended: false }
     }
 
     /// Whether the client begins with HTTP/2, by prior knowledge (RFC 9113, 3.3). Reads no further than it takes to
@@ -63,8 +65,18 @@ impl<S: ClientStream> ClientIo<S> {
         .await
     }
 
+    /// The state of the connection's own stream.
+    pub const fn state(&self) -> &Rc<StreamState> {
+        &self.state
+    }
+
+    /// Whether the client sends no more.
+    pub const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Writes what fits without waiting: a last word before the connection is closed.
-    pub fn last_word(mut self, bytes: &[u8]) {
+    pub fn last_word(&mut self, bytes: &[u8]) {
         let mut cx = Context::from_waker(Waker::noop());
         // Best effort: a client that cannot take even this gets the close alone.
         let _ = Pin::new(&mut self.stream).poll_write(&mut cx, bytes);
@@ -91,6 +103,8 @@ impl<S: ClientStream> AsyncRead for ClientIo<S> {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.state.note_read();
+        } else if result.is_ready() {
+            self.ended = true;
         }
         result
     }
