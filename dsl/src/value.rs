@@ -264,6 +264,16 @@ pub(crate) fn server(text: &str) -> Read<(String, u16)> {
     Ok((host.to_ascii_lowercase(), port))
 }
 
+/// The host of `HOST` or `HOST:PORT`; an address of IPv6 keeps its brackets. `None` if the port is none.
+pub(crate) fn host_of(text: &str) -> Option<&str> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => {
+            digits(port).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0).map(|_| host)
+        }
+        _ => Some(text),
+    }
+}
+
 /// Whether a text is the name of a host: labels of letters, digits, `-` and `_`.
 pub(crate) fn is_host_name(host: &str) -> bool {
     let label = |label: &str| {

@@ -306,10 +306,21 @@ fn explain_tells_people_why() {
         .otherwise("respond 200")
         .text()
         .replace("@port", "8080");
-    let output = Tool::new().file("p.gate", &policy).run(&["explain", "p.gate", "GET http://a/b"]);
+    let tool = Tool::new().file("p.gate", &policy);
+    let output = tool.run(&["explain", "p.gate", "GET http://a/b"]);
     assert_eq!(output.status, Some(0), "{}", output.stderr);
     let line = output.stdout.lines().find(|line| line.contains("rule admin")).unwrap_or_default();
     assert!(line.contains("when path under \"/admin\"") && line.contains("`/b`"), "{}", output.stdout);
+
+    // What is done to an answer, which is assumed where a server gives it.
+    let policy = "tidegate 1\nserver-group web { server 127.0.0.1:9000 }\nlistener http main { port 8080; rules site }\n\
+                  rules site { otherwise { forward web; on-response { when status is 5xx; set-header \"x-sorry\" \"yes\" } } }\n";
+    let tool = Tool::new().file("p.gate", policy);
+    let well = tool.run(&["explain", "p.gate", "GET http://a/b"]).stdout;
+    assert!(well.contains("if a server answers with 200") && well.contains("no: when status is"), "{well}");
+    let ill = tool.run(&["explain", "p.gate", "GET http://a/b", "--answer", "503"]).stdout;
+    assert!(ill.contains("if a server answers with 503") && ill.contains("`x-sorry: yes`"), "{ill}");
+    assert_eq!(tool.run(&["explain", "p.gate", "GET http://a/b", "--answer", "103"]).status, Some(2));
 }
 
 #[test]

@@ -46,6 +46,22 @@ fn an_unhealthy_server_gets_nothing_until_it_is_well() {
 }
 
 #[test]
+fn a_check_may_say_host_method_and_headers() {
+    let (one, other) = (Backend::text("one"), Backend::text("other"));
+    let check = "health-check http { host \"shop.example\"; method HEAD; header \"x-probe\" \"a\"; header \"user-agent\" \"edge\"; \
+                 path \"/up?deep=1\"; every 100ms; unhealthy 1 }";
+    let gateway = Gateway::start(&group(check, &[&one, &other]));
+    let asked = one.wait_request(1);
+    assert_eq!((asked.method.as_str(), asked.target.as_str()), ("HEAD", "/up?deep=1"));
+    assert_eq!(asked.header("host"), Some("shop.example"));
+    assert_eq!((asked.header("x-probe"), asked.header("user-agent")), (Some("a"), Some("edge")));
+    // With the next one the first is over: its answer, which has no body, was understood.
+    one.wait_request(2);
+    let answers = answers(&gateway);
+    assert!(answers.iter().any(|answer| answer == "one"), "{answers:?}");
+}
+
+#[test]
 fn if_none_is_healthy_all_are_tried() {
     let (one, other) = (Backend::start(unavailable()), Backend::start(unavailable()));
     let gateway = Gateway::start(&group(CHECK, &[&one, &other]));

@@ -31,6 +31,11 @@ fn what_fails_is_tried_again_as_the_policy_says() {
         let posted = client.post("/post", "once is enough");
         assert_ne!(posted.status, 200, "{on}: what has a body, or may not be repeated, is not sent twice");
 
+        // RFC 10008: asked twice, it does what it does once.
+        let mut client = retrying.client();
+        client.send("QUERY /asked HTTP/1.1\r\nhost: test\r\n\r\n");
+        assert_eq!(client.receive().text(), "good", "{on}");
+
         let plain = gateway("retries 1 on [connect-failure]", &bad, &good);
         assert_ne!(plain.get("/").status, 200, "{on}: nobody asked for it");
     }

@@ -16,7 +16,10 @@ use crate::{ModuleFacts, Need};
 struct Draft {
     extension: Extension,
     module: Option<Span>,
+    /// Where the word `module` stands.
+    module_head: Option<Span>,
     config: Option<Span>,
+    /// The whole line.
     allow: Option<Span>,
 }
 
@@ -34,7 +37,7 @@ impl<'t> Checker<'_, 't> {
     fn read_extension(&mut self, args: &mut Args<'_, 't>) -> Option<(Extension, Option<ModuleFacts>)> {
         let (name, name_span) = self.new_name(args, "a name for the extension")?;
         let block = self.block(args)?;
-        let mut draft = Draft { extension: defaults(name), module: None, config: None, allow: None };
+        let mut draft = Draft { extension: defaults(name), module: None, module_head: None, config: None, allow: None };
         let lines = self.lines(block, Place::Extension);
         let (whole, mut right) = (lines.whole, lines.whole);
         let lines = lines.all;
@@ -62,6 +65,7 @@ impl<'t> Checker<'_, 't> {
                 let path = self.not_empty(path, span)?;
                 extension.module = self.path(&path, span).to_string_lossy().into_owned();
                 draft.module = Some(span);
+                draft.module_head = Some(head);
             }
             "abi" => {
                 extension.abi = match self.choose(args, Place::Abi)?.name {
@@ -87,8 +91,8 @@ impl<'t> Checker<'_, 't> {
             }
             "on-error" => extension.on_error = self.on_error(args)?,
             _ => {
-                draft.allow = Some(head);
                 extension.allow = self.allow(args)?;
+                draft.allow = Some(head.to(args.last()));
             }
         }
         self.done(args)
@@ -185,7 +189,7 @@ impl<'t> Checker<'_, 't> {
                 .help("build it against the interfaces of this version"),
             );
         }
-        self.not_allowed(&facts.needs, &extension.allow, draft.allow.unwrap_or(name));
+        self.not_allowed(&facts.needs, draft, module, name);
         if let Some(why) = &facts.init_error {
             let span = draft.config.unwrap_or(name);
             self.report(
@@ -200,25 +204,30 @@ impl<'t> Checker<'_, 't> {
         Some(facts)
     }
 
-    /// One report for each word that is missing in `allow`, naming the first import that needs it.
-    fn not_allowed(&mut self, needs: &[Need], allow: &[Capability], span: Span) {
-        for capability in Capability::ALL.into_iter().filter(|capability| !allow.contains(capability)) {
-            let mut imports = needs.iter().filter(|need| need.capability == capability);
-            let Some(first) = imports.next() else { continue };
-            let others = match imports.count() {
-                0 => String::new(),
-                1 => " and one more".to_owned(),
-                count => format!(" and {count} more"),
-            };
-            self.report(
-                Diagnostic::new(
-                    codes::NOT_ALLOWED,
-                    span,
-                    format!("the module imports {}{others}, which is not allowed", quoted(&first.import)),
-                )
-                .help(format!("add `{}` to `allow`", capability.word())),
-            );
-        }
+    /// One report for all words that are missing in `allow`, naming the first import that needs one: it is one cause, and its
+    /// mend is one line.
+    fn not_allowed(&mut self, needs: &[Need], draft: &Draft, module: Span, name: Span) {
+        let allow = &draft.extension.allow;
+        let mut missing = needs.iter().filter(|need| !allow.contains(&need.capability));
+        let Some(first) = missing.next() else { return };
+        let (others, are) = match missing.count() {
+            0 => (String::new(), "is"),
+            1 => (" and one more".to_owned(), "are"),
+            count => (format!(" and {count} more"), "are"),
+        };
+        let needed = |word: &Capability| allow.contains(word) || needs.iter().any(|need| need.capability == *word);
+        let words: Vec<&str> = Capability::ALL.into_iter().filter(needed).map(Capability::word).collect();
+        let line = format!("allow [{}]", words.join(", "));
+        let message = format!("the module imports {}{others}, which {are} not allowed", quoted(&first.import));
+        let report = Diagnostic::new(codes::NOT_ALLOWED, draft.allow.map_or(name, |allow| allow.part(0, 5)), message)
+            .help(format!("write `{line}`, if it may do all of that"));
+        self.report(match draft.allow {
+            Some(allow) => report.edit(allow, line),
+            None => {
+                let before = self.line_break(draft.module_head.unwrap_or(module));
+                report.edit(module.after(), format!("{before}{line}"))
+            }
+        });
     }
 }
 

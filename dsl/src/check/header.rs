@@ -55,13 +55,19 @@ impl<'t> Checker<'_, 't> {
     /// The name of a header that is changed: not one of the gateway's own.
     pub(crate) fn writable_header(&mut self, args: &mut Args<'_, 't>, response: bool) -> Option<String> {
         let (name, span) = self.header_name(args)?;
-        if !RESERVED.contains(&name.as_str()) {
+        self.changeable_header(&name, span, response)?;
+        Some(name)
+    }
+
+    /// Reports a header that is one of the gateway's own, and warns of one that servers confuse.
+    pub(crate) fn changeable_header(&mut self, name: &str, span: Span, response: bool) -> Option<()> {
+        if !RESERVED.contains(&name) {
             if !response {
-                self.doubt_header_name(&name, span);
+                self.doubt_header_name(name, span);
             }
-            return Some(name);
+            return Some(());
         }
-        let help = match name.as_str() {
+        let help = match name {
             "host" if !response => "write `rewrite host \"…\"`",
             "host" => "`host` is a header of requests",
             "content-length" | "transfer-encoding" | "trailer" => "the gateway writes it to fit the body",
@@ -71,7 +77,7 @@ impl<'t> Checker<'_, 't> {
             Diagnostic::new(
                 codes::RESERVED_HEADER,
                 span,
-                format!("a policy does not change the header {}", quoted(&name)),
+                format!("a policy does not change the header {}", quoted(name)),
             )
             .help(help),
         );

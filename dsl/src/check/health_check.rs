@@ -1,17 +1,28 @@
 //! `health-check`: how the servers of a group are asked whether they work.
 
+use std::net::IpAddr;
+
 use super::Checker;
 use super::args::Args;
 use super::group::GOOD;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{HealthCheck, HttpProbe, Probe};
+use crate::plan::{HealthCheck, HttpProbe, Piece, Probe, Template};
 use crate::source::Span;
 use crate::value;
 use crate::vocabulary::{Place, Word};
 
 /// Bytes of a probe's path.
 const MAX_PATH: usize = 1024;
+
+/// Headers of a probe: far more than a server looks at.
+const MAX_HEADERS: usize = 32;
+
+/// Words of `health-check http` and `https` alone.
+const OF_HTTP: [&str; 5] = ["method", "path", "host", "header", "expect"];
+
+/// Methods of a probe: safe ones (RFC 9110, 9.2.1), so that asking changes nothing.
+const ASKING: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
 /// A health check while it is read.
 struct Draft {
@@ -34,7 +45,14 @@ impl<'t> Checker<'_, 't> {
         let count = |name: &str| place.default_number(name).and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
         let mut draft = Draft {
             kind,
-            http: HttpProbe { tls: kind == "https", path: "/".to_owned(), expect: vec![GOOD] },
+            http: HttpProbe {
+                tls: kind == "https",
+                method: "GET".to_owned(),
+                path: "/".to_owned(),
+                host: None,
+                headers: Vec::new(),
+                expect: vec![GOOD],
+            },
             check: HealthCheck {
                 probe: if kind == "grpc" { Probe::Grpc } else { Probe::Tcp },
                 port: None,
@@ -68,7 +86,7 @@ impl<'t> Checker<'_, 't> {
     }
 
     fn health_check_line(&mut self, word: &'static Word, args: &mut Args<'_, 't>, draft: &mut Draft) -> Option<()> {
-        if matches!(word.name, "path" | "expect") && !matches!(draft.kind, "http" | "https") {
+        if OF_HTTP.contains(&word.name) && !matches!(draft.kind, "http" | "https") {
             let message = format!("a `{}` check has no `{}`", draft.kind, word.name);
             self.report(
                 Diagnostic::new(codes::HEALTH_CHECK, args.head, message)
@@ -78,6 +96,16 @@ impl<'t> Checker<'_, 't> {
         }
         match word.name {
             "path" => draft.http.path = self.probe_path(args)?,
+            "method" => {
+                let (method, span) = self.bare(args, "a method")?;
+                self.check_choice(method, span, "a method that only asks", &ASKING)?;
+                draft.http.method = method.to_owned();
+            }
+            "host" => draft.http.host = Some(self.probe_host(args)?),
+            "header" => {
+                let header = self.probe_header(args, draft.http.headers.len())?;
+                draft.http.headers.push(header);
+            }
             "port" => draft.check.port = Some(u16::try_from(self.count(args, word)?).ok()?),
             "every" => {
                 draft.check.every = self.duration(args, word)?;
@@ -92,6 +120,43 @@ impl<'t> Checker<'_, 't> {
             _ => draft.check.unhealthy = self.count(args, word)?,
         }
         self.done(args)
+    }
+
+    /// A host, perhaps with a port, as it stands in `Host`.
+    fn probe_host(&mut self, args: &mut Args<'_, 't>) -> Option<String> {
+        let (host, span) = self.text(args, "a host")?;
+        let name = value::host_of(&host).unwrap_or_default();
+        if value::is_host_name(name) || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+            return Some(host.to_ascii_lowercase());
+        }
+        self.report(
+            Diagnostic::new(codes::BAD_TEXT, span, format!("{} is not a host", quoted(&host)))
+                .help("write a host, as `\"shop.example\"` or `\"shop.example:8080\"`: no scheme, no path"),
+        );
+        None
+    }
+
+    /// `header "NAME" "VALUE"`; `before` is how many there are.
+    fn probe_header(&mut self, args: &mut Args<'_, 't>, before: usize) -> Option<(String, String)> {
+        let (name, span) = self.header_name(args)?;
+        if name == "host" {
+            self.report(
+                Diagnostic::new(codes::RESERVED_HEADER, span, "the `Host` of a health check has a word of its own")
+                    .help("write `host \"…\"`"),
+            );
+            return None;
+        }
+        self.changeable_header(&name, span, false)?;
+        let (value, at) = self.text(args, "a value")?;
+        self.check_header_value(&Template(vec![Piece::Text(value.clone())]), at)?;
+        if before >= MAX_HEADERS {
+            self.report(
+                Diagnostic::new(codes::OUT_OF_RANGE, span, "this health check has too many headers")
+                    .help(format!("a health check has at most {MAX_HEADERS}")),
+            );
+            return None;
+        }
+        Some((name, value))
     }
 
     fn probe_path(&mut self, args: &mut Args<'_, 't>) -> Option<String> {

@@ -81,13 +81,21 @@ impl<'t> Checker<'_, 't> {
             Some((codes::NO_SERVERS, message, "write `server 127.0.0.1:8080`"))
         } else if useless(|server| server.stopped) {
             let message = format!("every server of `{name}` is stopped");
-            Some((codes::NO_SERVERS, message, "take `state stopped` from one of them"))
+            Some((
+                codes::NO_SERVERS,
+                message,
+                "take `state stopped` from one of them; where no server is to be asked, `respond 503` in a rule answers",
+            ))
         } else if useless(|server| server.backup) {
             let message = format!("every server of `{name}` is a backup, and there is none to stand in for");
             Some((codes::NO_SERVERS, message, "take `backup` from one of them"))
         } else if useless(|server| server.weight == 0) {
             let message = format!("every server of `{name}` has weight 0");
-            Some((codes::ZERO_WEIGHTS, message, "give one of them a weight above 0"))
+            Some((
+                codes::ZERO_WEIGHTS,
+                message,
+                "give one of them a weight above 0; where no server is to be asked, `respond 503` in a rule answers",
+            ))
         } else if useless(|server| server.stopped || server.weight == 0) {
             let message = format!("every server of `{name}` is stopped or has weight 0");
             Some((codes::NO_SERVERS, message, "let one of them run, with a weight above 0"))

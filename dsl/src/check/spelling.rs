@@ -5,8 +5,8 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
 use crate::source::Span;
 
-/// Methods that are written in capitals (RFC 9110, 9, and RFC 5789).
-const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+/// Methods that are written in capitals (RFC 9110, 9, RFC 5789 and RFC 10008).
+const METHODS: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
 
 impl Checker<'_, '_> {
     pub(super) fn check_host(&mut self, host: &str, span: Span) -> Option<()> {

@@ -91,7 +91,6 @@ fn group(change: &mut Change, old: &Plan, new: &Plan) {
     let before = find(old).and_then(|at| old.groups.get(at));
     let after = find(new).and_then(|at| new.groups.get(at));
     let Some(before) = before else { return };
-    let drain = after.map_or(before.drain, |after| after.drain);
     for server in &before.servers {
         if after.is_some_and(|after| has(after, server)) {
             continue;
@@ -100,9 +99,8 @@ fn group(change: &mut Change, old: &Plan, new: &Plan) {
             change.effects.push(format!("{} still serves another group", address(server)));
         } else {
             change.ends.push(format!(
-                "the connections to {}: idle ones at once, others when their request is done, at the latest after {}",
-                address(server),
-                show_duration(drain)
+                "the connections to {}: idle ones at once, others when their request is done",
+                address(server)
             ));
         }
     }

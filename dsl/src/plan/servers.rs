@@ -131,8 +131,14 @@ pub enum Probe {
 pub struct HttpProbe {
     /// Whether it goes over TLS.
     pub tls: bool,
-    /// What is asked for with `GET`.
+    /// The method.
+    pub method: String,
+    /// What is asked for.
     pub path: String,
+    /// What stands in `Host`; `None` is the name that the certificate must have, or the server's own address.
+    pub host: Option<String>,
+    /// Further fields, names in lower case, in the order written.
+    pub headers: Vec<(String, String)>,
     /// Statuses of a healthy server.
     pub expect: Vec<StatusRange>,
 }

@@ -148,7 +148,15 @@ fn write_health_check(w: &mut Writer<'_>, check: Option<&HealthCheck>) {
     };
     w.block(&format!("health-check {kind}"), |w| {
         if let Probe::Http(probe) = &check.probe {
+            w.line(&format!("method {}", probe.method));
             w.line(&format!("path {}", quote(&probe.path)));
+            match &probe.host {
+                Some(host) => w.line(&format!("host {}", quote(host))),
+                None => w.line("# host: the server's own"),
+            }
+            for (name, value) in &probe.headers {
+                w.line(&format!("header {} {}", quote(name), quote(value)));
+            }
         }
         match check.port {
             Some(port) => w.line(&format!("port {port}")),
@@ -169,7 +177,14 @@ fn probe_words(probe: &Probe) -> String {
         Probe::Http(probe) => {
             let scheme = if probe.tls { "https" } else { "http" };
             let expect = one_or_list(probe.expect.iter().map(status_range).collect());
-            format!("{scheme} for {} expecting {expect}", quote(&probe.path))
+            let host = probe.host.as_ref().map(|host| format!(" at {}", quote(host))).unwrap_or_default();
+            let headers = match probe.headers.len() {
+                0 => String::new(),
+                1 => " with 1 header".to_owned(),
+                more => format!(" with {more} headers"),
+            };
+            let method = if probe.method == "GET" { String::new() } else { format!(" {}", probe.method) };
+            format!("{scheme}{method} for {}{host}{headers} expecting {expect}", quote(&probe.path))
         }
         Probe::Tcp => "tcp".to_owned(),
         Probe::Grpc => "grpc".to_owned(),

@@ -136,8 +136,8 @@ pub(super) const RETRY_ON: &[Word] = &[
 ];
 
 pub(super) const PROBE: &[Word] = &[
-    Word::new("http", "{ … }", "a `GET` in clear text").example("health-check http { path \"/healthz\" }"),
-    Word::new("https", "{ … }", "a `GET` over TLS").example("health-check https { path \"/healthz\" }"),
+    Word::new("http", "{ … }", "a request in clear text").example("health-check http { path \"/healthz\" }"),
+    Word::new("https", "{ … }", "a request over TLS").example("health-check https { path \"/healthz\" }"),
     Word::new("tcp", "{ … }", "that a connection opens").example("health-check tcp { every 5s }"),
     Word::new("grpc", "{ … }", "`grpc.health.v1.Health/Check`, for the whole server").example("health-check grpc"),
     Word::new("off", "", "servers are not asked; all count as healthy").example("health-check off"),
@@ -148,6 +148,17 @@ pub(super) const HEALTH_CHECK: &[Word] =
         Word::new("path", "\"PATH\"", "what is asked for; `http` and `https` only")
             .example("path \"/healthz\"")
             .default("/"),
+        Word::new("method", "GET|HEAD|OPTIONS", "the method of the request; `http` and `https` only")
+            .example("method HEAD")
+            .default("GET"),
+        Word::new("host", "\"HOST\"", "the `Host` of the request; `http` and `https` only")
+            .more("A server that serves several hosts may know no other. Perhaps with a port.")
+            .example("host \"shop.example\"")
+            .default("the `server-name` where TLS is spoken, else the server's address"),
+        Word::new("header", "\"NAME\" \"VALUE\"", "a header of the request; `http` and `https` only")
+            .more("At most 32.")
+            .example("header \"x-probe\" \"edge\"")
+            .many(),
         Word::new("port", "N", "the port that is asked")
             .example("port 8081")
             .count(1, 65535, None)

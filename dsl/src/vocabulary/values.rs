@@ -11,7 +11,7 @@ const PATH: Word = Word::new("path", "", "the normalised path")
     .example("when path under \"/admin\"")
     .many();
 const METHOD: Word = Word::new("method", "", "the method")
-    .more("Methods have a case. Tests: `is`.")
+    .more("Methods have a case. `QUERY` (RFC 10008) is one that may be repeated, as `GET` is. Tests: `is`.")
     .example("when method is [GET, HEAD]")
     .many();
 const SCHEME: Word =

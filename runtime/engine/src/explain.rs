@@ -26,7 +26,7 @@ type CallHook<'h> = dyn FnMut(ExtensionId, Hook, Box<Exchange>) -> (Box<Exchange
 /// Takes one request through the walk that serves, and says what it did.
 ///
 /// An answer that is made here also takes the way back. A forwarded request ends where it would leave, for what a backend would
-/// answer is not known. Limits are asked and give away tokens: explain on an engine of your own.
+/// answer is not known; [`Engine::explain_answered`] takes an answer for granted. Limits are asked and give away tokens: explain on an engine of your own.
 pub fn explain(
     engine: &Engine,
     listener: ListenerId,
@@ -98,7 +98,10 @@ fn follow(
             let mut outcome = Ending::Forward { group, url: url(&exchange, false) };
             if let Some(answer) = answer {
                 engine.add_forwarded(listener, &mut exchange);
+                let from = notes.lines.len();
+                let status = answer.status.as_u16();
                 let (returned, ending, replaced) = way_back(engine, &mut walk, exchange, answer, &mut notes, hooks);
+                notes.way_back(from, status, true);
                 exchange = returned;
                 if replaced {
                     outcome = ending;
@@ -107,7 +110,10 @@ fn follow(
             outcome
         }
         Decision::Reply(reply) => {
+            let from = notes.lines.len();
+            let status = reply.status.as_u16();
             let (returned, outcome, _) = way_back(engine, &mut walk, exchange, reply, &mut notes, hooks);
+            notes.way_back(from, status, false);
             exchange = returned;
             outcome
         }
@@ -204,6 +210,13 @@ impl<'e> Notes<'e> {
         for<'w> Words<'w, T>: Display,
     {
         Words(of, self.engine.plan()).to_string()
+    }
+
+    /// Marks where the way back began, if anything was done there.
+    fn way_back(&mut self, from: usize, status: u16, backend: bool) {
+        if from < self.lines.len() {
+            self.lines.insert(from, Line::WayBack { status, backend });
+        }
     }
 
     /// How a `sticky` forward came to its group.

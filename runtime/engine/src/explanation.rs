@@ -66,6 +66,13 @@ pub enum Line {
         /// What came of it.
         result: String,
     },
+    /// The way back begins: what follows was done to the answer. It stands only where something was.
+    WayBack {
+        /// The status of the answer, before anything was done to it.
+        status: u16,
+        /// Whether a backend would have given the answer; else it was made here.
+        backend: bool,
+    },
     /// An `on-response` block was passed over.
     BlockPassedOver {
         /// The first condition that did not hold, in the words of the policy.
@@ -114,7 +121,7 @@ impl Display for Explanation {
         }
         let mut inside_rule = false;
         let rows = self.lines.iter().map(|line| {
-            inside_rule |= matches!(line, Line::Matched { .. });
+            inside_rule |= matches!(line, Line::Matched { .. } | Line::WayBack { .. });
             line.columns(inside_rule)
         });
         let rows: Vec<(String, String)> = rows.collect();
@@ -141,6 +148,12 @@ impl Line {
             Self::Matched { rule, outcome } => (format!("rule {rule}"), format!("yes: {outcome}")),
             Self::Hook { extension, hook, verdict } => (format!("{indent}run {extension} ({hook})"), verdict.clone()),
             Self::Step { step, result } => (format!("{indent}{step}"), result.clone()),
+            Self::WayBack { status, backend: true } => {
+                ("on the way back".to_owned(), format!("if a server answers with {status}"))
+            }
+            Self::WayBack { status, backend: false } => {
+                ("on the way back".to_owned(), format!("of the answer {status}, made here"))
+            }
             Self::BlockPassedOver { condition, found } => {
                 (format!("{indent}on-response"), format!("no: {condition} — {found}"))
             }

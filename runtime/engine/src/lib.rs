@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod exchange;
 pub mod hash;
 pub mod hook;
+pub mod method;
 pub mod normalise;
 pub mod servers;
 pub mod vars;

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use tidegate_dsl::ShownCertificate;
 use tidegate_dsl::plan::ListenerId;
-use tidegate_engine::explain as walk;
+use tidegate_engine::hook::Reply;
 
 use super::check::compile;
 use super::trial::{self, Client, Guests};
@@ -24,6 +25,8 @@ pub(super) struct Asked {
     pub from: IpAddr,
     /// The subject of the certificate that the client shows.
     pub client_cert: Option<String>,
+    /// The status that a server would answer with.
+    pub answer: StatusCode,
     /// A listener by name.
     pub listener: Option<String>,
     /// Write JSON.
@@ -51,9 +54,11 @@ pub(super) fn explain(file: &Path, asked: &Asked) -> Result<(), Failed> {
         Failed::Because(format!("the request is refused with {} before any rule: {}", row.status, row.text))
     })?;
     let mut guests = Guests::new(&snapshot);
-    let explanation = walk(&snapshot.engine, listener, exchange, trial::MOMENT, &mut |id, hook, exchange| {
-        guests.call(id, hook, exchange)
-    });
+    let answered = Reply { status: asked.answer, headers: HeaderMap::new(), body: Bytes::new() };
+    let explanation =
+        snapshot.engine.explain_answered(listener, exchange, trial::MOMENT, answered, &mut |id, hook, exchange| {
+            guests.call(id, hook, exchange)
+        });
     if asked.json {
         let json = serde_json::to_string_pretty(&explanation).map_err(|error| Failed::Because(error.to_string()))?;
         answer(&mask.text(&json))

@@ -104,6 +104,9 @@ enum Command {
         /// The subject of the certificate that the client shows, where the listener asks for one.
         #[arg(long, value_name = "SUBJECT")]
         client_cert: Option<String>,
+        /// The status that a server would answer with, for what is done on the way back
+        #[arg(long, value_name = "STATUS", default_value = "200", value_parser = answer_status)]
+        answer: http::StatusCode,
         /// The listener; else the one whose port the URL names, else the first of its scheme.
         #[arg(long)]
         listener: Option<String>,
@@ -249,8 +252,9 @@ pub fn main() -> ExitCode {
         Command::Plan { old, new, admin, format, show_env } => {
             plan::plan(&old, new.as_deref(), admin.as_deref(), format, show_env)
         }
-        Command::Explain { file, request, headers, from, client_cert, listener, json, show_env } => {
-            explain::explain(&file, &explain::Asked { request, headers, from, client_cert, listener, json, show_env })
+        Command::Explain { file, request, headers, from, client_cert, answer, listener, json, show_env } => {
+            let asked = explain::Asked { request, headers, from, client_cert, answer, listener, json, show_env };
+            explain::explain(&file, &asked)
         }
         Command::Test { files, show_env } => test::test(&files, show_env),
         Command::New { what: New::Extension { name } } => new::extension(&name),
@@ -308,4 +312,10 @@ pub(crate) fn host() -> Result<Host, Failed> {
     };
     let options = HostOptions { code: code_cache::folder(), ..HostOptions::new(Arc::new(log)) };
     Host::new(options).map_err(|error| Failed::Because(error.to_string()))
+}
+
+/// A status that ends a request (RFC 9110, 15).
+fn answer_status(text: &str) -> Result<http::StatusCode, String> {
+    let status = text.parse::<http::StatusCode>().ok().filter(|status| (200..600).contains(&status.as_u16()));
+    status.ok_or_else(|| "a status is a number from 200 to 599".to_owned())
 }

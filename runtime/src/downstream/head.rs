@@ -8,7 +8,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Version};
 use tidegate_dsl::plan::ListenerLimits;
 use tidegate_engine::exchange::Request;
-use tidegate_engine::normalise;
+use tidegate_engine::{method, normalise};
 
 use crate::failure::Failure;
 use crate::proxy::fields;
@@ -47,7 +47,7 @@ fn check(
     if parts.method == Method::TRACE || parts.method == Method::CONNECT {
         return Err(Failure::BadMethod);
     }
-    if parts.extensions.get::<InEarlyData>().is_some() && !parts.method.is_safe() {
+    if parts.extensions.get::<InEarlyData>().is_some() && !method::is_safe(&parts.method) {
         return Err(Failure::TooEarly);
     }
     if !fields::has_known_coding(&parts.headers) {

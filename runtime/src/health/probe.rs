@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use h2::client;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, TE, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -29,7 +29,10 @@ pub(super) async fn probe(health: &ServerHealth) -> Result<(), String> {
     let stream = dial(place).await.map_err(|(_, reason)| reason)?;
     match &health.check.probe {
         Probe::Tcp => Ok(()),
-        Probe::Http(http) => by_http(stream, http, &authority(health)).await,
+        Probe::Http(http) => match &http.host {
+            Some(host) => by_http(stream, http, host).await,
+            None => by_http(stream, http, &authority(health)).await,
+        },
         Probe::Grpc => by_grpc(stream, &authority(health)).await,
     }
 }
@@ -53,14 +56,7 @@ async fn by_http(stream: ServerIo, probe: &HttpProbe, authority: &str) -> Result
         .map_err(|error| error.to_string())?;
     // It ends with the answer's body, or when the sender is dropped.
     let driver = spawn_local(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = probe.path.parse().map_err(|_| "the path of the check cannot be asked for".to_owned())?;
-    let headers = request.headers_mut();
-    headers
-        .insert(HOST, HeaderValue::from_str(authority).map_err(|_| "the server's name cannot be a host".to_owned())?);
-    headers.insert(USER_AGENT, AGENT);
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    let answer = sender.send_request(request).await.map_err(|error| error.to_string());
+    let answer = sender.send_request(request(probe, authority)?).await.map_err(|error| error.to_string());
     driver.abort();
     if wire.is_flooded() {
         return Err("it sends bytes without end, and no answer".to_owned());
@@ -71,6 +67,23 @@ async fn by_http(stream: ServerIo, probe: &HttpProbe, authority: &str) -> Result
     } else {
         Err(format!("it answered {}", status.as_u16()))
     }
+}
+
+/// What is asked. A policy may say another user agent.
+fn request(probe: &HttpProbe, authority: &str) -> Result<Request<Empty<Bytes>>, String> {
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = Method::from_bytes(probe.method.as_bytes()).map_err(|error| error.to_string())?;
+    *request.uri_mut() = probe.path.parse().map_err(|_| "the path of the check cannot be asked for".to_owned())?;
+    let headers = request.headers_mut();
+    let field = |text: &str| HeaderValue::from_str(text);
+    headers.insert(HOST, field(authority).map_err(|_| "the server's name cannot be a host".to_owned())?);
+    for (name, value) in &probe.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+        headers.append(name, field(value).map_err(|_| format!("the value of its header `{value}` cannot be sent"))?);
+    }
+    headers.entry(USER_AGENT).or_insert(AGENT);
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(request)
 }
 
 /// A call of `grpc.health.v1.Health/Check` for the whole server.

@@ -10,6 +10,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body;
 use tidegate_dsl::plan::{GroupProtocol, Server};
+use tidegate_engine::method;
 use tidegate_engine::servers::Wish;
 use tracing::warn;
 
@@ -70,7 +71,7 @@ pub async fn send(
     let Outgoing { mut request, authority, upgrade, wish } = outgoing;
     let mut tried = Vec::new();
     let mut last = (Failure::NoServer, None);
-    let again_may_be = group.retries_seen() && !upgrade && request.method().is_idempotent();
+    let again_may_be = group.retries_seen() && !upgrade && method::is_idempotent(request.method());
     let again = again_may_be.then(|| Again::of(&request, kept)).flatten();
     while let Some((server, plan, pool)) = group.pick(wish, state.worker().random(), &tried) {
         state.set_busy(group.busy(server));
@@ -214,7 +215,7 @@ async fn exchange(
     state: &Rc<StreamState>,
 ) -> Result<Response<Incoming>, (Failure, Option<Box<Request<RequestBody>>>)> {
     let reused = lease.is_reused();
-    let again = (reused && request.method().is_idempotent()).then(|| Again::of(&request, kept)).flatten();
+    let again = (reused && method::is_idempotent(request.method())).then(|| Again::of(&request, kept)).flatten();
     let (sender, wire) = (&mut lease.sender, &lease.wire);
     wire.begin();
     let sent = pin!(async {

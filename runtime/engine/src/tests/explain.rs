@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tidegate_dsl::plan::{
     Condition, ExtensionId, HeaderStep, Insert, Limit, LimitKey, Outcome, Predicate, Respond, ResponseBlock,
     ResponseStep, Step, Subject, Test, UriPart,
@@ -13,7 +14,7 @@ use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::explain::explain;
 use crate::explanation::{Ending, Explanation};
-use crate::hook::Verdict;
+use crate::hook::{Reply, Verdict};
 use crate::testing::{exchange, insert, plan, rule, text, to, when};
 use crate::walk::Moment;
 
@@ -123,6 +124,7 @@ fn an_answered_request_takes_the_way_back() {
         "no: when path under \"/admin\" — the path was `/`",
         "the host was `other.example`; there was no cookie `plan`",
         "yes: respond 404 \"not here\\n\"",
+        "  on the way back           of the answer 404, made here",
         "on-response             no: when status is \"500\" — the status was `404`",
         "set-header \"x-by\" \"us\"  `x-by: us`",
         "run first (response)    next",
@@ -132,6 +134,26 @@ fn an_answered_request_takes_the_way_back() {
     let Ending::Reply { status, headers, body } = &explanation.outcome else { panic!("it is answered") };
     assert_eq!((*status, body.as_str()), (404, "not here\n"));
     assert!(headers.contains(&("x-by".into(), "us".into())));
+}
+
+#[test]
+fn a_forwarded_request_takes_the_way_back_of_an_answer_that_is_assumed() {
+    let mut rule = rule("web", vec![], vec![], to(0));
+    rule.on_response = vec![
+        ResponseBlock { conditions: vec![when(Subject::Status, Predicate::Is(vec!["500".into()]))], steps: vec![] },
+        ResponseBlock { conditions: vec![], steps: vec![ResponseStep::Header(HeaderStep::Remove("server".into()))] },
+    ];
+    let engine = engine(plan(vec![rule]));
+    let answer = Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() };
+    let exchange = exchange("GET", "shop.example", "/");
+    let explanation = engine.explain_answered(MAIN, exchange, Moment::default(), answer, &mut |_, _, exchange| {
+        (exchange, Ok(Verdict::Next))
+    });
+    let text = explanation.to_string();
+    let (before, after) = text.split_once("on the way back").unwrap();
+    assert!(before.contains("rule web") && after.contains("if a server answers with 200"), "{text}");
+    assert!(after.contains("on-response") && after.contains("remove-header \"server\""), "{text}");
+    assert!(matches!(explanation.outcome, Ending::Forward { .. }), "{text}");
 }
 
 #[test]
