@@ -66,6 +66,12 @@ pub const UPSTREAM_TALK_TICK: u32 = 20;
 /// What is read of it before others have their turn.
 pub const UPSTREAM_TALK_TURN: u32 = 2048;
 
+/// A piece of a body below this length, in bytes, costs more to hold than it has; those above are held as they are.
+pub const SMALL_PIECE: usize = 512;
+
+/// Small pieces on an HTTP/2 connection to a backend after which those that wait are put together: some 200 KB until then.
+pub const SMALL_PIECES: u32 = 1024;
+
 /// How often a request is sent again to a server that refused its stream: a connection that goes away is replaced, a
 /// server that is full is left alone.
 pub const REFUSED_TRIES: u32 = 2;

@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
+use tidegate_tests::frames::*;
 use tidegate_tests::{Client, Gateway, PATIENCE, Policy, RawServer};
 
 /// What a server does with an upload that it has answered.
@@ -166,4 +167,50 @@ fn the_answer_of_a_server_that_closes_at_once_is_passed_on() {
         let answer = client.receive();
         assert_eq!((answer.status, answer.text().as_str()), (413, "large"), "{round}");
     }
+}
+
+/// A server that speaks HTTP/2, and answers every request at its head. It tells of streams that are reset, and gives no more
+/// window than there is at first.
+fn hasty(resets: Sender<u32>) -> RawServer {
+    RawServer::start(move |socket, _| {
+        let mut stream = BufReader::new(socket);
+        let hello = [frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat();
+        if stream.read_exact(&mut [0; PREFACE.len()]).is_err() || stream.get_mut().write_all(&hello).is_err() {
+            return;
+        }
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).is_ok() {
+            let [a, b, c, kind, _, id @ ..] = head;
+            let mut payload = vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)];
+            if stream.read_exact(&mut payload).is_err() {
+                return;
+            }
+            let id = u32::from_be_bytes(id);
+            match kind {
+                // :status 200
+                HEADERS => {
+                    let _ = stream.get_mut().write_all(&frame(HEADERS, END_HEADERS | END_STREAM, id, &[0x88]));
+                }
+                RST_STREAM => {
+                    let _ = resets.send(id);
+                }
+                _ => {}
+            }
+        }
+    })
+}
+
+#[test]
+fn a_stream_whose_answer_has_ended_sends_no_more() {
+    let (resets, reset) = channel();
+    let server = hasty(resets);
+    let policy =
+        Policy::new().top("gateway { workers 1 }").group("web", &format!("protocol grpc; server {}", server.address()));
+    let gateway = Gateway::start(&policy);
+    for round in 0..3 {
+        assert_eq!(upload(&gateway, UPLOAD), 200, "{round}");
+        assert_eq!(reset.recv_timeout(PATIENCE), Ok(4 * round + 1), "the upload's stream is reset");
+        assert_eq!(gateway.get("/next").status, 200, "{round}");
+    }
+    assert_eq!(server.connections(), 1, "others go on");
 }

@@ -8,16 +8,16 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::h2::StreamLease;
+use super::inbound::Inbound;
 use super::pool::Lease;
 use crate::downstream::body::BodyError;
-use crate::http2;
 
 /// The body of a backend's answer. Dropping it before its end gives up the rest.
 pub enum UpstreamBody {
     /// HTTP/1: the connection carries nothing else meanwhile.
     Http1(Incoming, Option<Lease>),
     /// HTTP/2: one stream of many.
-    Http2(h2::RecvStream, Option<StreamLease>),
+    Http2(Inbound, Option<StreamLease>),
 }
 
 impl Body for UpstreamBody {
@@ -30,7 +30,7 @@ impl Body for UpstreamBody {
                 Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
             Self::Http2(stream, lease) => {
-                let polled = http2::poll_frame(stream, cx);
+                let polled = Pin::new(stream).poll_frame(cx);
                 if let (Poll::Ready(Some(Ok(frame))), Some(lease)) = (&polled, lease) {
                     lease.note(frame);
                 }
@@ -49,8 +49,7 @@ impl Body for UpstreamBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(incoming, _) => incoming.size_hint(),
-            // Its length, if it is known, stands in the head.
-            Self::Http2(..) => SizeHint::default(),
+            Self::Http2(stream, _) => stream.size_hint(),
         }
     }
 }

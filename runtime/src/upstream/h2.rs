@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::connect::{Address, Refused, dial};
+use super::inbound::{Inbound, Inbounds};
 use super::io::ServerIo;
 use super::talk::Talk;
 use crate::downstream::body::RequestBody;
@@ -38,6 +39,8 @@ struct Connection {
     sender: SendRequest<Bytes>,
     /// What the backend may still say on it, and the requests under way.
     talk: Rc<Talk>,
+    /// The answers under way.
+    inbounds: Rc<Inbounds>,
     /// When its last request ended.
     idle_since_ms: Cell<u64>,
     /// The backend said that it goes away, or the connection broke.
@@ -76,6 +79,11 @@ impl StreamLease {
     fn on(connection: &Rc<Connection>, now_ms: u64) -> Self {
         connection.talk.begin();
         Self { connection: Rc::clone(connection), body: None, now_ms }
+    }
+
+    /// The body of the answer, whose head has come.
+    pub fn body(&self, stream: RecvStream) -> Inbound {
+        Inbound::new(stream, &self.connection.inbounds)
     }
 
     /// A part of the answer's body, or its trailers, has come.
@@ -157,14 +165,30 @@ async fn open(address: Address<'_>, now_ms: u64) -> Result<Rc<Connection>, Refus
         .handshake(stream)
         .await
         .map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
-    let opened = Rc::new(Connection { sender, talk, idle_since_ms: Cell::new(now_ms), closed: Cell::new(false) });
+    let opened = Rc::new(Connection {
+        sender,
+        talk,
+        inbounds: Rc::default(),
+        idle_since_ms: Cell::new(now_ms),
+        closed: Cell::new(false),
+    });
     tokio::task::spawn_local(drive(connection, Rc::downgrade(&opened)));
     Ok(opened)
 }
 
 /// Its errors reach the requests that are on it.
-async fn drive(connection: client::Connection<ServerIo, Bytes>, opened: std::rc::Weak<Connection>) {
-    let _ = connection.await;
+async fn drive(mut connection: client::Connection<ServerIo, Bytes>, opened: std::rc::Weak<Connection>) {
+    let gathering = opened.upgrade().map(|opened| (Rc::clone(&opened.talk), Rc::clone(&opened.inbounds)));
+    poll_fn(|cx| {
+        let polled = Pin::new(&mut connection).poll(cx);
+        if let Some((talk, inbounds)) = &gathering
+            && talk.take_pieces()
+        {
+            inbounds.gather();
+        }
+        polled.map(drop)
+    })
+    .await;
     if let Some(opened) = opened.upgrade() {
         opened.closed.set(true);
     }

@@ -4,6 +4,7 @@ pub mod body;
 pub mod connect;
 pub mod group;
 pub mod h2;
+pub mod inbound;
 pub mod io;
 pub mod pool;
 pub mod send;

@@ -185,7 +185,9 @@ impl Target<'_> {
                 within_deadline(self.state, sending).await
             };
             match sent {
-                Ok(Ok(response)) => return Ok(response.map(|body| UpstreamBody::Http2(body, Some(lease)))),
+                Ok(Ok(response)) => {
+                    return Ok(response.map(|body| UpstreamBody::Http2(lease.body(body), Some(lease))));
+                }
                 Ok(Err(Unanswered { unseen, unsent, failure })) => {
                     let failure = self.state.ending().unwrap_or(failure);
                     let next = unsent.filter(|_| try_ <= limits::REFUSED_TRIES);

@@ -29,6 +29,8 @@ pub struct Talk {
     requests: Cell<usize>,
     /// It was too much.
     flooded: Cell<bool>,
+    /// Small pieces of bodies that have come since they were gathered.
+    pieces: Cell<u32>,
 }
 
 impl Talk {
@@ -39,6 +41,7 @@ impl Talk {
             turn: Cell::new(0),
             requests: Cell::new(0),
             flooded: Cell::new(false),
+            pieces: Cell::new(0),
         })
     }
 
@@ -82,9 +85,18 @@ impl Talk {
         self.flooded.get()
     }
 
+    /// Whether so many small pieces have come that those which wait are to be gathered; says so once.
+    pub(super) fn take_pieces(&self) -> bool {
+        let over = self.pieces.get() >= limits::SMALL_PIECES;
+        if over {
+            self.pieces.set(0);
+        }
+        over
+    }
+
     /// Whether others have their turn before more is read; says so once.
     pub(super) fn take_turn(&self) -> bool {
-        let over = self.turn.get() >= limits::UPSTREAM_TALK_TURN;
+        let over = self.turn.get() >= limits::UPSTREAM_TALK_TURN || self.pieces.get() >= limits::SMALL_PIECES;
         if over {
             self.turn.set(0);
         }
@@ -94,7 +106,12 @@ impl Talk {
     /// Counts a frame of this type and length. Data for a request is bounded by its window, and read at the client's pace.
     fn count(&self, kind: u8, length: usize) {
         let cost = match kind {
-            DATA if length > 0 && self.requests.get() > 0 => return,
+            DATA if length > 0 && self.requests.get() > 0 => {
+                if length < limits::SMALL_PIECE {
+                    self.pieces.set(self.pieces.get().saturating_add(1));
+                }
+                return;
+            }
             HEADERS | PUSH_PROMISE | CONTINUATION => limits::UPSTREAM_TALK_HEAD,
             _ => 1,
         };
@@ -217,6 +234,17 @@ mod tests {
         assert!((0..limits::UPSTREAM_TALK_TICK).all(|_| frames.count(&ping).is_ok()));
         talk.answered();
         assert!(frames.count(&frame(HEADERS, 20)).is_ok());
+    }
+
+    #[test]
+    fn small_pieces_are_gathered_in_time() {
+        let talk = Talk::new();
+        talk.begin();
+        (1..limits::SMALL_PIECES).for_each(|_| talk.count(DATA, limits::SMALL_PIECE - 1));
+        talk.count(DATA, limits::SMALL_PIECE);
+        assert!(!talk.take_pieces() && !talk.take_turn(), "below");
+        talk.count(DATA, 1);
+        assert!(talk.take_turn() && talk.take_pieces() && !talk.take_pieces(), "at");
     }
 
     #[test]
