@@ -79,7 +79,7 @@ fn frames(place: Place) -> &'static [&'static str] {
     match place {
         Place::File | Place::ListenerProtocol => &["@", "listener http a {\nport 80\nrules main\n}\n@"],
         Place::Gateway => &["gateway {\n@\n}"],
-        Place::AccessLog | Place::LogTarget | Place::LogFormat => &["access-log {\n@\n}"],
+        Place::AccessLog | Place::LogTarget | Place::LogFormat | Place::LogInsert => &["access-log {\n@\n}"],
         Place::Certificate => &["certificate a {\nchain \"a.pem\"\nkey \"a.key\"\n@\n}"],
         Place::Ca => &["ca a {\n@\n}"],
         Place::TlsPolicy | Place::TlsVersion | Place::KeyExchangeGroup => {

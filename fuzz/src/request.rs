@@ -83,6 +83,7 @@ impl Head {
             sni: Some(self.authority.host().to_owned()),
             version: "tls1.3",
             cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
+            group: Some("x25519"),
             client_cert: None,
         };
         let address = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);

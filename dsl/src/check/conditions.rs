@@ -206,6 +206,10 @@ impl<'t> Checker<'_, 't> {
                 Subject::Sni
             }
             "tls-version" => Subject::TlsVersion,
+            "tls-group" => {
+                self.ask(Wanted::Handshake, args.last());
+                Subject::TlsGroup
+            }
             "client-cert" => {
                 let span = args.last();
                 let field = self.client_cert_field(args)?;

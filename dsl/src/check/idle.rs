@@ -5,13 +5,12 @@ use std::collections::HashMap;
 
 use super::Checker;
 use super::args::Args;
-use super::template::Scope;
+use super::template::{Moment, Scope};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Predicate, Subject};
 use crate::source::Span;
 use crate::tree::List;
-use crate::vocabulary::Place;
 
 /// Lists in which a value that stands twice is an error, which is said by whoever reads them.
 const READ_ONCE: [&str; 4] = ["compression", "versions", "groups", "ciphers"];
@@ -111,7 +110,7 @@ impl<'t> Checker<'_, 't> {
 
 /// What says here what a variable of nginx says.
 fn insertion(name: &str, scope: Scope<'_>) -> Option<String> {
-    let place = if scope.response { Place::ResponseInsert } else { Place::Insert };
+    let place = scope.place();
     let dashed = |name: &str| name.replace('_', "-");
     let word = match name {
         "http_host" | "host" | "server_name" => "host".to_owned(),
@@ -122,7 +121,7 @@ fn insertion(name: &str, scope: Scope<'_>) -> Option<String> {
         "request_method" => "method".to_owned(),
         "server_port" => "port".to_owned(),
         "upstream_addr" => "server".to_owned(),
-        "upstream_status" if scope.response => "status".to_owned(),
+        "upstream_status" if scope.moment == Moment::Response => "status".to_owned(),
         name if name.bytes().all(|b| b.is_ascii_digit()) => {
             let index: usize = name.parse().ok()?;
             scope.matches.groups.filter(|groups| index <= *groups)?;

@@ -191,6 +191,12 @@ impl<'t> Checker<'_, 't> {
                     Some(())
                 })
                 .map(Predicate::Is),
+            Subject::TlsGroup => self
+                .words(args, "a group of the key exchange", |cx, word, span| {
+                    let groups: Vec<&str> = Place::KeyExchangeGroup.words().iter().map(|group| group.name).collect();
+                    cx.check_choice(word, span, "a group of the key exchange", &groups)
+                })
+                .map(Predicate::Is),
             Subject::ClientCert(ClientCertField::Fingerprint) => {
                 self.texts(args, "a fingerprint", Self::check_fingerprint).map(Predicate::Is)
             }
@@ -323,7 +329,8 @@ fn usual_test(value: &str, fitting: &[&'static str]) -> &'static str {
 fn fitting(subject: &Subject) -> &'static [&'static str] {
     match subject {
         Subject::Path => &["is", "like", "under", "matches"],
-        Subject::Method | Subject::Scheme | Subject::Protocol | Subject::Upgrade | Subject::TlsVersion => &["is"],
+        Subject::Method | Subject::Scheme | Subject::Protocol | Subject::Upgrade => &["is"],
+        Subject::TlsVersion | Subject::TlsGroup => &["is"],
         Subject::ClientIp | Subject::PeerIp => &["in", "is"],
         Subject::Status => &["is"],
         Subject::Host

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use super::Checker;
 use super::args::Args;
+use super::regex::Matches;
+use super::template::{Moment, Scope};
 use crate::LogProblem;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Plan, Tracing};
+use crate::plan::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Piece, Plan, Tracing};
 use crate::source::Span;
 use crate::value;
 use crate::vocabulary::{Place, Word};
@@ -58,11 +60,25 @@ impl<'t> Checker<'_, 't> {
             _ => {
                 log.format = match self.choose(args, Place::LogFormat)?.name {
                     "text" => LogFormat::Text,
+                    "template" => self.log_template(args)?,
                     _ => LogFormat::Json,
                 }
             }
         }
         self.done(args)
+    }
+
+    fn log_template(&mut self, args: &mut Args<'_, 't>) -> Option<LogFormat> {
+        let matches = Matches::default();
+        let scope = Scope { moment: Moment::Log, matches: &matches };
+        let (template, span) = self.template(args, "the layout of a line", scope)?;
+        let breaks = |piece: &Piece| matches!(piece, Piece::Text(text) if text.contains(['\n', '\r']));
+        if template.0.iter().any(breaks) {
+            let message = "a line of the access log is one line";
+            self.report(Diagnostic::new(codes::BAD_TEXT, span, message).help("leave `\\n` and `\\r` out"));
+            return None;
+        }
+        Some(LogFormat::Template(template))
     }
 
     fn log_target(&mut self, args: &mut Args<'_, 't>) -> Option<LogTarget> {

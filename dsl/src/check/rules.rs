@@ -6,7 +6,7 @@ use super::Checker;
 use super::args::{Args, Line};
 use super::proof::{MAX_VALUES, contradict};
 use super::regex::Matches;
-use super::template::Scope;
+use super::template::{Moment, Scope};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Condition, Mirror, OTHERWISE, Outcome, ResponseBlock, Rule, RuleSet, Step};
@@ -119,7 +119,11 @@ impl<'t> Checker<'_, 't> {
                         self.after_outcome(line.word, head, outcome);
                     }
                     draft.step_at = draft.step_at.or(Some(head));
-                    let step = self.step(line.word, &mut line.args, Scope { response: false, matches: &draft.matches });
+                    let step = self.step(
+                        line.word,
+                        &mut line.args,
+                        Scope { moment: Moment::Request, matches: &draft.matches },
+                    );
                     draft.right &= step.is_some();
                     draft.steps.extend(step.map(|step| (step, line.args.span())));
                 }
@@ -173,7 +177,7 @@ impl<'t> Checker<'_, 't> {
             self.after_outcome(word, args.head, first);
         }
         draft.outcome_at = draft.outcome_at.or(Some(args.head));
-        let outcome = self.outcome(word, args, Scope { response: false, matches: &draft.matches });
+        let outcome = self.outcome(word, args, Scope { moment: Moment::Request, matches: &draft.matches });
         draft.right &= outcome.is_some();
         draft.outcome = outcome;
     }
@@ -261,7 +265,7 @@ impl<'t> Checker<'_, 't> {
                 made.conditions.extend(condition);
             } else {
                 step_at = step_at.or(Some(head));
-                let scope = Scope { response: true, matches };
+                let scope = Scope { moment: Moment::Response, matches };
                 let step = self.response_step(line.word, &mut line.args, scope);
                 right &= step.is_some();
                 made.steps.extend(step);

@@ -3,7 +3,7 @@
 use super::Checker;
 use super::args::Args;
 use super::names::Kind;
-use super::template::Scope;
+use super::template::{Moment, Scope};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
@@ -56,17 +56,18 @@ impl<'t> Checker<'_, 't> {
 
     fn header_step(&mut self, word: &'static Word, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<HeaderStep> {
         let head = args.head;
-        let name = self.writable_header(args, scope.response)?;
-        if !scope.response {
+        let response = scope.moment == Moment::Response;
+        let name = self.writable_header(args, response)?;
+        if !response {
             self.take_own_header(word.name, &name, head.to(args.last()));
         }
         if word.name == "remove-header" {
-            self.doubt_response_field(&name, args, scope.response);
+            self.doubt_response_field(&name, args, scope.moment == Moment::Response);
             return Some(HeaderStep::Remove(name));
         }
         let (value, span) = self.template(args, "the value of the header", scope)?;
         self.check_header_value(&value, span)?;
-        self.doubt_response_field(&name, args, scope.response);
+        self.doubt_response_field(&name, args, scope.moment == Moment::Response);
         Some(if word.name == "add-header" { HeaderStep::Add(name, value) } else { HeaderStep::Set(name, value) })
     }
 

@@ -1,21 +1,45 @@
 //! Texts: escapes, and insertions by `${…}`.
 
+use std::borrow::Cow;
+
 use super::Checker;
 use super::args::{Args, Raw};
 use super::regex::Matches;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{Insert, Piece, Template};
+use crate::plan::{ClientCertPart, Insert, LogField, Piece, Template};
 use crate::source::Span;
 use crate::vocabulary::Place;
 
 /// What may be inserted at a place.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'m> {
-    /// Whether there is a response.
-    pub(crate) response: bool,
+    /// What is known by then.
+    pub(crate) moment: Moment,
     /// What the rule's `matches` found.
     pub(crate) matches: &'m Matches,
+}
+
+/// When a text is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// There is a request.
+    Request,
+    /// There is a response, too.
+    Response,
+    /// Everything is over, and a line is written for the access log.
+    Log,
+}
+
+impl Scope<'_> {
+    /// The words that may be inserted.
+    pub(crate) fn place(self) -> Place {
+        match self.moment {
+            Moment::Request => Place::Insert,
+            Moment::Response => Place::ResponseInsert,
+            Moment::Log => Place::LogInsert,
+        }
+    }
 }
 
 /// A part of a text, with its place between the quotes.
@@ -85,13 +109,17 @@ impl<'t> Checker<'_, 't> {
     fn read_template(&mut self, raw: &str, span: Span, scope: Scope<'_>) -> Option<Template> {
         let mut pieces = Vec::new();
         let mut text = String::new();
+        let mut right = true;
         for part in (Parts { raw, at: 0, templates: true }) {
             match part {
                 Part::Char(c) => text.push(c),
                 Part::BadEscape { from, to, c } => return self.bad_escape(span, from, to, c),
                 Part::Insert { from, to } => {
                     let name = raw.get(from..to).unwrap_or_default();
-                    let insert = self.insert(name, span.part(from + 1, to + 1), scope)?;
+                    let Some(insert) = self.insert(name, span.part(from + 1, to + 1), scope) else {
+                        right = false;
+                        continue;
+                    };
                     if !text.is_empty() {
                         pieces.push(Piece::Text(std::mem::take(&mut text)));
                     }
@@ -110,7 +138,7 @@ impl<'t> Checker<'_, 't> {
             pieces.push(Piece::Text(text));
         }
         self.doubt_variables(raw, span, scope);
-        Some(Template(pieces))
+        right.then_some(Template(pieces))
     }
 
     /// What stands between `${` and `}`.
@@ -119,7 +147,7 @@ impl<'t> Checker<'_, 't> {
             Some((word, name)) => (word, Some(name)),
             None => (written, None),
         };
-        if !scope.response && matches!(word, "status" | "response-header") {
+        if scope.moment == Moment::Request && matches!(word, "status" | "response-header") {
             self.report(
                 Diagnostic::new(
                     codes::INSERTION,
@@ -130,8 +158,31 @@ impl<'t> Checker<'_, 't> {
             );
             return None;
         }
-        let place = if scope.response { Place::ResponseInsert } else { Place::Insert };
-        let word = self.find_word(word, span.part(0, word.len()), place)?;
+        if scope.moment != Moment::Log && word != "status" && LogField::of_word(word).is_some() {
+            let message = format!("{} is not known before the access log is written", quoted(word));
+            self.report(
+                Diagnostic::new(codes::INSERTION, span, message)
+                    .help("it may be inserted in `access-log { format template \"…\" }`"),
+            );
+            return None;
+        }
+        if scope.moment == Moment::Log && word == "match" {
+            self.report(
+                Diagnostic::new(
+                    codes::INSERTION,
+                    span,
+                    "what a rule's `matches` found is gone when the line is written",
+                )
+                .help("keep it: `set-var \"NAME\" \"${match.1}\"` in the rule, and insert `${var.NAME}` here"),
+            );
+            return None;
+        }
+        let place = scope.place();
+        let field = scope.moment == Moment::Log && place.find(word).is_none();
+        // The fields of a JSON line are spelt with `_`.
+        let spelt = if field { Cow::Owned(word.replace('_', "-")) } else { Cow::Borrowed(word) };
+        let spelt = if place.find(&spelt).is_some() { &*spelt } else { word };
+        let word = self.find_word(spelt, span.part(0, word.len()), place)?;
         let named = |cx: &mut Self| {
             let lacking = quoted(word.name);
             cx.report(
@@ -141,7 +192,8 @@ impl<'t> Checker<'_, 't> {
             None
         };
         let Some(name) = name else {
-            return match plain_insert(word.name) {
+            let known = if scope.moment == Moment::Log { LogField::of_word(word.name) } else { None };
+            return match known.map(Insert::Log).or_else(|| plain_insert(word.name)) {
                 Some(insert) => Some(insert),
                 None => named(self),
             };
@@ -161,6 +213,7 @@ impl<'t> Checker<'_, 't> {
                     _ => Insert::Var(name.to_owned()),
                 })
             }
+            "client-cert" => self.client_cert_part(name, name_span).map(Insert::ClientCert),
             "match" => self.match_insert(name, span, scope.matches),
             other => {
                 self.report(
@@ -171,6 +224,16 @@ impl<'t> Checker<'_, 't> {
                 None
             }
         }
+    }
+
+    /// `${client-cert.PART}`.
+    fn client_cert_part(&mut self, name: &str, span: Span) -> Option<ClientCertPart> {
+        let part = ClientCertPart::of_word(name);
+        if part.is_none() {
+            let parts: Vec<&str> = ClientCertPart::ALL.iter().map(|part| part.word()).collect();
+            self.check_choice(name, span, "a part of a client's certificate", &parts)?;
+        }
+        part
     }
 
     /// `${match.N}` and `${match.NAME}`.
@@ -235,6 +298,12 @@ fn plain_insert(word: &str) -> Option<Insert> {
         "server" => Insert::Server,
         "request-id" => Insert::RequestId,
         "trace-id" => Insert::TraceId,
+        "tls-version" => Insert::TlsVersion,
+        "tls-cipher" => Insert::TlsCipher,
+        "tls-group" => Insert::TlsGroup,
+        "sni" => Insert::Sni,
+        "protocol" => Insert::Protocol,
+        "client-port" => Insert::ClientPort,
         "status" => Insert::Status,
         _ => return None,
     })

@@ -217,6 +217,7 @@ fn test(subjects: Place, tokens: &[Token]) -> Vec<Expected> {
         ("is", "protocol") => vec![Value(&["h1", "h2", "h3"])],
         ("is", "upgrade") => vec![Value(&["websocket"])],
         ("is", "tls-version") => vec![Words(Place::TlsVersion)],
+        ("is", "tls-group") => vec![Words(Place::KeyExchangeGroup)],
         _ => Vec::new(),
     }
 }

@@ -55,6 +55,8 @@ pub enum Subject {
     Sni,
     /// `tls1.2` or `tls1.3`.
     TlsVersion,
+    /// The group of the key exchange, as `groups` of a TLS policy writes it.
+    TlsGroup,
     /// What the certificate of the client says; nothing if it showed none that was accepted.
     ClientCert(ClientCertField),
     /// A variable of the request.

@@ -30,7 +30,7 @@ pub use servers::{
     Balance, GroupProtocol, HashKey, HealthCheck, HttpProbe, Probe, Retries, RetryOn, Server, ServerGroup, Sticky,
     Verify,
 };
-pub use template::{Insert, Piece, Template};
+pub use template::{ClientCertPart, Insert, LogField, Piece, Template};
 pub use tls::{Ca, Certificate, CipherSuite, KeyExchangeGroup, TlsPolicy, TlsVersion};
 
 /// A whole policy, ready for the engine.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Template;
+
 /// `gateway { … }`: settings of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Gateway {
@@ -34,13 +36,15 @@ pub enum LogTarget {
 }
 
 /// The layout of an access-log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
     /// One line of words for people.
     Text,
+    /// One line as the policy lays it out.
+    Template(Template),
 }
 
 /// `tracing otlp { … }`: where spans go.

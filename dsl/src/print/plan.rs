@@ -3,7 +3,7 @@
 use super::groups::group_lines;
 use super::listener::compression_words;
 use super::tls;
-use super::words::{Writer, name};
+use super::words::{Writer, name, template};
 use crate::plan::{
     Abi, AdminListen, Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Plan,
 };
@@ -47,9 +47,10 @@ fn process(w: &mut Writer<'_>) {
     let workers = plan.gateway.workers.map_or("one for each core".to_owned(), |count| count.to_string());
     w.line(&format!("workers: {workers}"));
     w.line(&format!("drain: {}", show_duration(plan.gateway.drain)));
-    let format = match plan.access_log.format {
-        LogFormat::Json => "json",
-        LogFormat::Text => "text",
+    let format = match &plan.access_log.format {
+        LogFormat::Json => "json".to_owned(),
+        LogFormat::Text => "text".to_owned(),
+        LogFormat::Template(line) => template(line),
     };
     match &plan.access_log.to {
         LogTarget::Stdout => w.line(&format!("access log: {format} to standard output")),

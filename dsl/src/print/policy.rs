@@ -3,7 +3,7 @@
 use super::groups::write_group;
 use super::listener::write_listener;
 use super::tls;
-use super::words::{Writer, quote};
+use super::words::{Writer, quote, template};
 use crate::check::config::Json;
 use crate::plan::{Abi, Extension, InstanceMode, List, LogFormat, LogTarget, OnError, Plan, RuleSet};
 use crate::value::{show_duration, show_network, show_size};
@@ -52,9 +52,10 @@ fn access_log(w: &mut Writer<'_>) {
             LogTarget::Stdout => w.line("to stdout"),
             LogTarget::File(path) => w.line(&format!("to file {}", quote(path))),
         }
-        w.line(match log.format {
-            LogFormat::Json => "format json",
-            LogFormat::Text => "format text",
+        w.line(&match &log.format {
+            LogFormat::Json => "format json".to_owned(),
+            LogFormat::Text => "format text".to_owned(),
+            LogFormat::Template(line) => format!("format template {}", template(line)),
         });
     });
     w.blank();

@@ -57,8 +57,8 @@ impl Writer<'_> {
     fn predicate(&self, subject: &Subject, predicate: &Predicate) -> String {
         let bare = matches!(subject, Subject::Method | Subject::Scheme | Subject::Protocol);
         match predicate {
-            Predicate::Is(versions) if *subject == Subject::TlsVersion => {
-                format!("is {}", one_or_list(versions.clone()))
+            Predicate::Is(words) if matches!(subject, Subject::TlsVersion | Subject::TlsGroup) => {
+                format!("is {}", one_or_list(words.clone()))
             }
             Predicate::Is(values) if bare && values.iter().all(|value| is_bare(value)) => {
                 format!("is {}", one_or_list(values.clone()))
@@ -163,6 +163,7 @@ fn subject_words(subject: &Subject) -> String {
         Subject::Upgrade => "upgrade".to_owned(),
         Subject::Sni => "sni".to_owned(),
         Subject::TlsVersion => "tls-version".to_owned(),
+        Subject::TlsGroup => "tls-group".to_owned(),
         Subject::ClientCert(field) => format!("client-cert {}", field.word()),
         Subject::Var(name) => format!("var {}", quote(name)),
         Subject::Status => "status".to_owned(),

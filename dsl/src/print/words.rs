@@ -1,6 +1,6 @@
 //! The words of a plan's pieces, as the language writes them.
 
-use crate::plan::{Insert, NetworkSet, Piece, Plan, StatusRange, Template};
+use crate::plan::{NetworkSet, Piece, Plan, StatusRange, Template};
 use crate::value::show_network;
 use crate::vocabulary::Place;
 
@@ -90,38 +90,9 @@ fn escape(text: &str) -> String {
 pub(super) fn template(template: &Template) -> String {
     let pieces = template.0.iter().map(|piece| match piece {
         Piece::Text(text) => escape(text).replace("${", "$${"),
-        Piece::Insert(insert) => format!("${{{}}}", insert_words(insert)),
+        Piece::Insert(insert) => format!("${{{}}}", escape(&insert.to_string())),
     });
     format!("\"{}\"", pieces.collect::<String>())
-}
-
-fn insert_words(insert: &Insert) -> String {
-    match insert {
-        Insert::Host => "host".to_owned(),
-        Insert::Port => "port".to_owned(),
-        Insert::Path => "path".to_owned(),
-        Insert::Query => "query".to_owned(),
-        Insert::Uri => "uri".to_owned(),
-        Insert::OriginalUri => "original-uri".to_owned(),
-        Insert::Scheme => "scheme".to_owned(),
-        Insert::Method => "method".to_owned(),
-        Insert::ClientIp => "client-ip".to_owned(),
-        Insert::PeerIp => "peer-ip".to_owned(),
-        Insert::Listener => "listener".to_owned(),
-        Insert::Rule => "rule".to_owned(),
-        Insert::Group => "group".to_owned(),
-        Insert::Server => "server".to_owned(),
-        Insert::RequestId => "request-id".to_owned(),
-        Insert::TraceId => "trace-id".to_owned(),
-        Insert::Header(name) => format!("header.{}", escape(name)),
-        Insert::QueryParam(name) => format!("query.{}", escape(name)),
-        Insert::Cookie(name) => format!("cookie.{}", escape(name)),
-        Insert::Var(name) => format!("var.{}", escape(name)),
-        Insert::MatchIndex(index) => format!("match.{index}"),
-        Insert::MatchName(name) => format!("match.{}", escape(name)),
-        Insert::Status => "status".to_owned(),
-        Insert::ResponseHeader(name) => format!("response-header.{}", escape(name)),
-    }
 }
 
 pub(super) fn texts(values: &[String]) -> String {

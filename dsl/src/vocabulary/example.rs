@@ -9,7 +9,9 @@ impl Place {
     pub fn example(self, word: &Word) -> String {
         let name = word.name;
         if !word.example.is_empty() {
-            return word.example.to_owned();
+            // What both may insert has the example of the header.
+            let of_log = word.example.replace("set-header \"x-info\"", "format template");
+            return if self == Self::LogInsert { of_log } else { word.example.to_owned() };
         }
         match self {
             Self::LogTarget => format!("to {name}"),
@@ -27,6 +29,7 @@ impl Place {
             Self::Allow => format!("allow [{name}]"),
             Self::ClientCertField => format!("when client-cert {name} present"),
             Self::LimitKey => format!("limit 10/s per {name}"),
+            Self::LogInsert => format!("format template \"${{{name}}}\""),
             Self::Insert | Self::ResponseInsert => format!("set-header \"x-info\" \"${{{name}}}\""),
             Self::Expect => format!("expect {name}"),
             // A word that takes nothing is a line by itself.

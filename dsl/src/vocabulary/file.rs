@@ -59,7 +59,7 @@ pub(super) const GATEWAY: &[Word] = &[
 
 pub(super) const ACCESS_LOG: &[Word] = &[
     Word::new("to", "stdout|file \"…\"", "where the lines go").example("to file \"logs/access.log\"").default("stdout"),
-    Word::new("format", "json|text", "how a line is written")
+    Word::new("format", "json|text|template \"…\"", "how a line is written")
         .example("format text")
         .one_of(Place::LogFormat)
         .default("json"),
@@ -72,8 +72,13 @@ pub(super) const LOG_TARGET: &[Word] = &[
         .example("to file \"logs/access.log\""),
 ];
 
-pub(super) const LOG_FORMAT: &[Word] =
-    &[Word::new("json", "", "one JSON object a line"), Word::new("text", "", "one line of words for people")];
+pub(super) const LOG_FORMAT: &[Word] = &[
+    Word::new("json", "", "one JSON object a line"),
+    Word::new("text", "", "one line of words for people"),
+    Word::new("template", "\"LINE\"", "one line as you lay it out")
+        .more("What is inserted is escaped so that it cannot end the line, nor, where no `\"` stands around it, its field; what is not there is `-`.")
+        .example("format template \"${time} ${client-ip} ${status} \\\"${user-agent}\\\"\""),
+];
 
 pub(super) const TRACING_KIND: &[Word] = &[Word::new("otlp", "{ … }", "the OpenTelemetry protocol")
     .example("tracing otlp { endpoint \"http://127.0.0.1:4317\" }")];

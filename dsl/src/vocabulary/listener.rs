@@ -97,7 +97,7 @@ pub(super) const LISTENER: &[Word] = &[
         .more("See [On the way back](#on-the-way-back).")
         .example("on-response { remove-header \"server\" }")
         .many(),
-    Word::new("label", "KEY \"VALUE\"", "a label for metrics and people")
+    Word::new("label", "KEY \"VALUE\"", "a label for people, in every line of the access log")
         .more("`KEY` is a name; a listener has at most 32.")
         .example("label team \"storefront\"")
         .many(),

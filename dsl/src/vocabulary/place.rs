@@ -127,11 +127,13 @@ pub enum Place {
     Insert,
     /// `${…}` in a text of `on-response`
     ResponseInsert,
+    /// `${…}` in the template of the access log
+    LogInsert,
 }
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -192,6 +194,7 @@ impl Place {
         Self::Cors,
         Self::Insert,
         Self::ResponseInsert,
+        Self::LogInsert,
     ];
 
     /// The blocks of the language, outermost first: where a word may be meant to stand.
@@ -280,6 +283,7 @@ impl Place {
             Self::Cors => rules::CORS,
             Self::Insert => values::INSERT,
             Self::ResponseInsert => values::RESPONSE_INSERT,
+            Self::LogInsert => values::LOG_INSERT,
         }
     }
 
@@ -374,7 +378,7 @@ impl Place {
             Self::Target => "after a group of `forward`",
             Self::Respond => "after the body of `respond`",
             Self::Cors => "in `cors`",
-            Self::Insert | Self::ResponseInsert => "in `${…}`",
+            Self::Insert | Self::ResponseInsert | Self::LogInsert => "in `${…}`",
         }
     }
 

@@ -50,6 +50,10 @@ const TLS_VERSION: Word = Word::new("tls-version", "", "`tls1.2` or `tls1.3`")
     .more("Tests: `is`.")
     .example("when tls-version is tls1.3")
     .many();
+const TLS_GROUP: Word = Word::new("tls-group", "", "the group of the key exchange")
+    .more("As `groups` of a `tls-policy` writes it. Tests: `is`.")
+    .example("when tls-group is x25519mlkem768")
+    .many();
 const CLIENT_CERT: Word = Word::new("client-cert", "subject|issuer|fingerprint", "what the client's certificate says")
     .more("Tests: as `header`.")
     .example("when client-cert subject like \"*O=Example*\"")
@@ -88,6 +92,7 @@ pub(super) const SUBJECT: &[Word] = &[
     UPGRADE,
     SNI,
     TLS_VERSION,
+    TLS_GROUP,
     CLIENT_CERT,
     VAR,
     ANY,
@@ -110,6 +115,7 @@ pub(super) const RESPONSE_SUBJECT: &[Word] = &[
     UPGRADE,
     SNI,
     TLS_VERSION,
+    TLS_GROUP,
     CLIENT_CERT,
     VAR,
     ANY,
@@ -132,7 +138,7 @@ pub(super) const PREDICATE: &[Word] = &[
     Word::new("absent", "", "there is none").example("when cookie \"session\" absent"),
 ];
 
-const INSERT_WORDS: [Word; 20] = [
+const INSERT_WORDS: [Word; 27] = [
     Word::new("host", "", "the host without port"),
     Word::new("port", "", "the port that the client asked for"),
     Word::new("path", "", "the path as it stands"),
@@ -150,6 +156,16 @@ const INSERT_WORDS: [Word; 20] = [
     Word::new("server", "", "the chosen server's address").more("Empty before the choice."),
     Word::new("request-id", "", "the request's id").more("32 hexadecimal digits; the access log has the same."),
     Word::new("trace-id", "", "the trace's id").more("Of the client's `traceparent`; empty without one."),
+    Word::new("protocol", "", "`h1`, `h2` or `h3`"),
+    Word::new("client-port", "", "the port of the TCP or QUIC peer"),
+    Word::new("sni", "", "the server name of the TLS handshake").more("Empty without one."),
+    Word::new("tls-version", "", "`tls1.2` or `tls1.3`").more("Empty without TLS."),
+    Word::new("tls-cipher", "", "the cipher suite, by its IANA name").more("Empty without TLS, and over QUIC."),
+    Word::new("tls-group", "", "the group of the key exchange")
+        .more("As `groups` of a `tls-policy` writes it; empty without TLS, and over QUIC."),
+    Word::new("client-cert", ".PART", "what the client's certificate says")
+        .more("`.subject`, `.issuer`, `.serial` and `.fingerprint` (SHA-256) are empty without one. `.verify` is `SUCCESS` or `NONE`. `.pem` is all of it, percent-encoded on one line.")
+        .example("set-header \"x-info\" \"${client-cert.serial}\""),
     Word::new("header", ".NAME", "every value of a request header, joined")
         .example("set-header \"x-info\" \"${header.user-agent}\""),
     Word::new("cookie", ".NAME", "the first value of a cookie").example("set-header \"x-info\" \"${cookie.session}\""),
@@ -174,5 +190,42 @@ pub(super) const RESPONSE_INSERT: &[Word] = &{
     }
     words[1] = Word::new("response-header", ".NAME", "every value of a response header, joined")
         .example("on-response { log \"${response-header.content-type}\" }");
+    words
+};
+
+/// What the access log knows beyond the insertions of a request: by [`crate::plan::LogField`].
+const LOG_WORDS: [Word; 17] = [
+    Word::new("time", "", "when the line was written").more("RFC 3339, UTC, with milliseconds."),
+    Word::new("status", "", "the status that the client got"),
+    Word::new("bytes", "", "bytes of the response's body that were sent"),
+    Word::new("bytes-in", "", "bytes of the request's body that came"),
+    Word::new("ms", "", "milliseconds from the head's arrival to the end of the response"),
+    Word::new("failure", "", "the way in which the request failed"),
+    Word::new("side", "", "whose fault the failure is"),
+    Word::new("peer", "", "the address and the port of the peer"),
+    Word::new("user-agent", "", "the `User-Agent` of the request"),
+    Word::new("span-id", "", "the span that the line belongs to").more("Of the client's `traceparent`."),
+    Word::new("upstream-status", "", "the status of the server's answer"),
+    Word::new("upstream-ms", "", "milliseconds from the choice of a server to the head of its answer"),
+    Word::new("retries", "", "tries beyond the first"),
+    Word::new("limited", "", "`true` if a `limit` refused the request"),
+    Word::new("vars", "", "the request's variables, as JSON"),
+    Word::new("labels", "", "the labels of the listener, as JSON"),
+    Word::new("generation", "", "the policy that served the request"),
+];
+
+pub(super) const LOG_INSERT: &[Word] = &{
+    // No rule's `matches` is at hand when a line is written: `match` comes last, and is left out.
+    const KEPT: usize = INSERT_WORDS.len() - 1;
+    let mut words = [LOG_WORDS[0]; LOG_WORDS.len() + KEPT];
+    let mut at = 0;
+    while at < LOG_WORDS.len() {
+        words[at] = LOG_WORDS[at];
+        at += 1;
+    }
+    while at < words.len() {
+        words[at] = INSERT_WORDS[at - LOG_WORDS.len()];
+        at += 1;
+    }
     words
 };

@@ -53,6 +53,7 @@ fn sentence(subject: &plan::Subject, exchange: &Exchange) -> String {
         plan::Subject::Upgrade => "upgrade".to_owned(),
         plan::Subject::Sni => "server name of the TLS handshake".to_owned(),
         plan::Subject::TlsVersion => "version of TLS".to_owned(),
+        plan::Subject::TlsGroup => "group of the key exchange".to_owned(),
         plan::Subject::ClientCert(field) => format!("{} of the client's certificate", field.word()),
         plan::Subject::Var(name) => format!("variable `{name}`"),
         plan::Subject::Status => "status".to_owned(),

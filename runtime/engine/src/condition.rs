@@ -49,6 +49,7 @@ pub(crate) enum Subject {
     Upgrade,
     Sni,
     TlsVersion,
+    TlsGroup,
     ClientCert(ClientCertField),
     Var(Box<str>),
     Status,
@@ -181,6 +182,7 @@ impl Subject {
             plan::Subject::Upgrade => Self::Upgrade,
             plan::Subject::Sni => Self::Sni,
             plan::Subject::TlsVersion => Self::TlsVersion,
+            plan::Subject::TlsGroup => Self::TlsGroup,
             plan::Subject::ClientCert(field) => Self::ClientCert(*field),
             plan::Subject::Var(name) => Self::Var(name.as_str().into()),
             plan::Subject::Status => Self::Status,
@@ -211,6 +213,7 @@ impl Subject {
             Self::Upgrade => request.websocket && meets("websocket"),
             Self::Sni => tls.and_then(|tls| tls.sni.as_deref()).is_some_and(meets),
             Self::TlsVersion => tls.is_some_and(|tls| meets(tls.version)),
+            Self::TlsGroup => tls.and_then(|tls| tls.group).is_some_and(meets),
             Self::ClientCert(field) => {
                 tls.and_then(|tls| tls.client_cert.as_ref()).is_some_and(|cert| meets(client_cert_field(cert, *field)))
             }
@@ -226,8 +229,8 @@ impl Subject {
     const fn cost(&self) -> u32 {
         match self {
             Self::Host | Self::Path | Self::Method | Self::Scheme | Self::Authority => 1,
-            Self::Protocol | Self::Upgrade => 1,
-            Self::ClientIp | Self::PeerIp | Self::Status | Self::Sni | Self::TlsVersion | Self::ClientCert(_) => 1,
+            Self::Protocol | Self::Upgrade | Self::Sni | Self::TlsVersion | Self::TlsGroup => 1,
+            Self::ClientIp | Self::PeerIp | Self::Status | Self::ClientCert(_) => 1,
             // A hash, and a search in a short table.
             Self::Header(_) | Self::ResponseHeader(_) | Self::Var(_) => 3,
             // A text is taken apart.

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
-use tidegate_dsl::plan::{self, ExtensionId, GroupId, ListenerAction, ListenerId, OnError, Plan};
+use tidegate_dsl::plan::{self, ExtensionId, GroupId, ListenerAction, ListenerId, LogFormat, OnError, Plan};
 
 use crate::build_error::{BuildError, Invalid};
 use crate::client_ip::ClientIp;
 use crate::exchange::Exchange;
 use crate::forwarded::Forwarded;
 use crate::limit_step::Limiters;
+use crate::log_line::LogLine;
 use crate::outcome::{Split, final_status};
 use crate::rule::{self, Builder, ResponseBlock, Rule, RuleSet};
 use crate::template::Slots;
@@ -28,6 +29,8 @@ pub struct Engine {
     /// By [`ExtensionId`].
     on_fault: Box<[OnFault]>,
     limiters: Limiters,
+    /// The layout of access-log lines, where the policy has one.
+    log_line: Option<LogLine>,
 }
 
 /// What a listener does with its requests.
@@ -82,6 +85,12 @@ impl Engine {
             on_fault: on_fault.collect::<Result<_, _>>()?,
             groups: groups.map(|(index, group)| (group.name.as_str().into(), GroupId(index))).collect(),
             group_names: plan.groups.iter().map(|group| group.name.as_str().into()).collect(),
+            log_line: match &plan.access_log.format {
+                LogFormat::Template(template) => {
+                    Some(LogLine::new(template).map_err(|error| error.at("`access-log`"))?)
+                }
+                LogFormat::Json | LogFormat::Text => None,
+            },
             rule_sets,
             limiters,
             plan,
@@ -91,6 +100,11 @@ impl Engine {
     /// The plan that it was built from.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The layout of access-log lines, where the policy has one.
+    pub fn log_line(&self) -> Option<&LogLine> {
+        self.log_line.as_ref()
     }
 
     /// The client's address as the listener derives it, in IPv4 form where it is an IPv4 address mapped into IPv6.

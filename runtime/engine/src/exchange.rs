@@ -35,8 +35,10 @@ pub struct Tls {
     pub sni: Option<String>,
     /// `tls1.2` or `tls1.3`.
     pub version: &'static str,
-    /// The suite, by its IANA name.
+    /// The suite, by its IANA name; empty where the handshake does not tell.
     pub cipher: String,
+    /// The group of the key exchange, as a TLS policy writes it; `None` where the handshake does not tell.
+    pub group: Option<&'static str>,
     /// The certificate that the client showed, if it was accepted.
     pub client_cert: Option<ClientCert>,
 }
@@ -50,6 +52,10 @@ pub struct ClientCert {
     pub issuer: String,
     /// SHA-256 of its DER form, in lower-case hexadecimal digits.
     pub fingerprint: String,
+    /// The serial number, in lower-case hexadecimal digits.
+    pub serial: String,
+    /// The certificate itself, in DER.
+    pub der: Arc<[u8]>,
 }
 
 /// The head of a request.

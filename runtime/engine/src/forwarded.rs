@@ -226,6 +226,7 @@ mod tests {
         connection.tls = Some(crate::exchange::Tls {
             sni: None,
             version: "tls1.3",
+            group: None,
             cipher: String::new(),
             client_cert: certificate,
         });
@@ -248,7 +249,13 @@ mod tests {
     #[test]
     fn nobody_speaks_of_a_certificate_but_the_gateway() {
         let certificate = || {
-            Some(ClientCert { subject: "CN=J\u{fc}rgen".into(), issuer: "CN=Root".into(), fingerprint: "ab".into() })
+            Some(ClientCert {
+                subject: "CN=J\u{fc}rgen".into(),
+                issuer: "CN=Root".into(),
+                fingerprint: "ab".into(),
+                serial: "0f".into(),
+                der: [].into(),
+            })
         };
         let all = ["clientverify: SUCCESS", "fingerprint: ab", "issuerdn: CN=Root", "subjectdn: CN=J\u{fc}rgen"];
         assert_eq!(about_cert(true, true, certificate()), all);

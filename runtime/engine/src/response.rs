@@ -8,6 +8,7 @@ use crate::effects;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Response};
 use crate::hook::{Hook, HookFault, HookFaultKind, Reply, Verdict};
+use crate::log_line::LogLine;
 use crate::observer::{Layer, Observer, StepResult};
 use crate::rule::{ResponseBlock, ResponseStep, Rule};
 use crate::template::Scope;
@@ -46,6 +47,11 @@ impl Engine {
             || walk.listener_started > 0
             || self.rule(walk.listener, walk.rule).is_some_and(|rule| blocks(&rule.on_response))
             || self.listeners.get(walk.listener.0).is_some_and(|listener| blocks(&listener.on_response))
+    }
+
+    /// Whether the head of the request is looked at after it was sent: on the way back, or by a line of the access log.
+    pub fn keeps_head(&self, walk: &Walk) -> bool {
+        self.log_line().is_some_and(LogLine::needs_head) || self.response_work(walk)
     }
 
     /// Begins the way back. The exchange holds the response: a backend's, or the head of the reply that the walk decided on.

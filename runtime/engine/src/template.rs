@@ -5,13 +5,12 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use tidegate_dsl::plan::{self, Insert, Piece};
+use tidegate_dsl::plan::{self, ClientCertPart, Insert, Piece};
 
 use crate::bounds::MAX_INSERTED_BYTES;
 use crate::build_error::Invalid;
 use crate::exchange::Exchange;
-use crate::fields;
-use crate::stack_text;
+use crate::{client_cert, condition, fields, stack_text, trace};
 
 /// A text with insertions.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ pub(crate) enum Group {
 }
 
 #[derive(Debug)]
-enum Part {
+pub(crate) enum Part {
     Text(Box<str>),
     Host,
     Port,
@@ -61,6 +60,13 @@ enum Part {
     Server,
     RequestId,
     TraceId,
+    TlsVersion,
+    TlsCipher,
+    TlsGroup,
+    Sni,
+    Protocol,
+    ClientPort,
+    ClientCert(ClientCertPart),
     /// `${header.host}`: host and port, which are no field of the header map.
     Authority,
     Header(HeaderName),
@@ -121,7 +127,7 @@ impl Slots {
 }
 
 impl Part {
-    fn new(piece: &Piece, slots: &mut Slots) -> Result<Self, Invalid> {
+    pub(crate) fn new(piece: &Piece, slots: &mut Slots) -> Result<Self, Invalid> {
         let insert = match piece {
             Piece::Text(text) => return Ok(Self::Text(text.as_str().into())),
             Piece::Insert(insert) => insert,
@@ -143,6 +149,13 @@ impl Part {
             Insert::Server => Self::Server,
             Insert::RequestId => Self::RequestId,
             Insert::TraceId => Self::TraceId,
+            Insert::TlsVersion => Self::TlsVersion,
+            Insert::TlsCipher => Self::TlsCipher,
+            Insert::TlsGroup => Self::TlsGroup,
+            Insert::Sni => Self::Sni,
+            Insert::Protocol => Self::Protocol,
+            Insert::ClientPort => Self::ClientPort,
+            Insert::ClientCert(part) => Self::ClientCert(*part),
             Insert::Header(name) => match header_name(name)? {
                 header::HOST => Self::Authority,
                 name => Self::Header(name),
@@ -154,12 +167,16 @@ impl Part {
             Insert::MatchName(name) => Self::Match(slots.slot(Group::Name(name.as_str().into()))),
             Insert::Status => Self::Status,
             Insert::ResponseHeader(name) => Self::ResponseHeader(header_name(name)?),
+            Insert::Log(field) => {
+                return Err(Invalid(format!("`${{{}}}` is known only to a line of the access log", field.word())));
+            }
         })
     }
 
-    fn write(&self, scope: Scope<'_>, out: &mut Output) {
+    pub(crate) fn write(&self, scope: Scope<'_>, out: &mut Output) {
         let exchange = scope.exchange;
         let request = &exchange.request;
+        let tls = exchange.connection.tls.as_ref();
         match self {
             Self::Text(text) => out.text.push_str(text),
             Self::Host => out.insert(request.host()),
@@ -177,7 +194,19 @@ impl Part {
             Self::Group => out.insert(exchange.group.as_deref().unwrap_or_default()),
             Self::Server => out.insert(exchange.server.as_deref().unwrap_or_default()),
             Self::RequestId => out.insert_display(format_args!("{:032x}", exchange.request_id)),
-            Self::TraceId => out.insert(trace_id(&request.headers).unwrap_or_default()),
+            Self::TraceId => {
+                let context = request.headers.get(trace::TRACEPARENT).and_then(trace::read);
+                out.insert(context.map(|context| context.trace_id).unwrap_or_default());
+            }
+            Self::TlsVersion => out.insert(tls.map(|tls| tls.version).unwrap_or_default()),
+            Self::TlsCipher => out.insert(tls.map(|tls| tls.cipher.as_str()).unwrap_or_default()),
+            Self::TlsGroup => out.insert(tls.and_then(|tls| tls.group).unwrap_or_default()),
+            Self::Sni => out.insert(tls.and_then(|tls| tls.sni.as_deref()).unwrap_or_default()),
+            Self::Protocol => out.insert(condition::protocol(request.version)),
+            Self::ClientPort => out.insert_display(exchange.connection.peer.port()),
+            Self::ClientCert(part) => {
+                out.insert(&client_cert::part(tls.and_then(|tls| tls.client_cert.as_ref()), *part));
+            }
             Self::Authority => out.insert(request.authority.as_str()),
             Self::Header(name) => out.insert_joined(&request.headers, name),
             Self::QueryParam(name) => {
@@ -207,9 +236,16 @@ impl Part {
 }
 
 /// A text that grows, and what insertions may still add to it.
-struct Output {
-    text: String,
-    left: usize,
+pub(crate) struct Output {
+    pub(crate) text: String,
+    pub(crate) left: usize,
+}
+
+impl Write for Output {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.insert(text);
+        Ok(())
+    }
 }
 
 impl Output {
@@ -241,18 +277,6 @@ impl Output {
 fn port(exchange: &Exchange) -> u16 {
     let asked = exchange.request.original_authority.port_u16();
     asked.unwrap_or(if exchange.connection.tls.is_some() { 443 } else { 80 })
-}
-
-/// The trace that the client's `traceparent` names (W3C Trace Context, 3.2.2); `None` if it is not well-formed.
-fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let mut fields = value.split('-');
-    let version = fields.next()?;
-    let id = fields.next()?;
-    let lower_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let named = id.bytes().any(|byte| byte != b'0');
-    let well_formed = version.len() == 2 && lower_hex(version) && id.len() == 32 && lower_hex(id);
-    (well_formed && named && version != "ff").then_some(id)
 }
 
 /// A header name of the policy.
@@ -303,8 +327,10 @@ pub(crate) fn header_value(text: Cow<'_, str>) -> HeaderValue {
 mod tests {
     use proptest::prelude::*;
 
+    use std::sync::Arc;
+
     use super::*;
-    use crate::exchange::Response;
+    use crate::exchange::{ClientCert, Response, Tls};
     use crate::testing;
 
     fn text(text: &str) -> Piece {
@@ -327,6 +353,19 @@ mod tests {
         headers
             .append("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
         exchange.vars.set("v", "value").unwrap();
+        Arc::make_mut(&mut exchange.connection).tls = Some(Tls {
+            sni: Some("shop.example".into()),
+            version: "tls1.3",
+            cipher: "TLS_AES_128_GCM_SHA256".into(),
+            group: Some("x25519"),
+            client_cert: Some(ClientCert {
+                subject: "CN=till".into(),
+                issuer: "CN=root".into(),
+                fingerprint: "ab".into(),
+                serial: "0f".into(),
+                der: Arc::from([]),
+            }),
+        });
         exchange.group = Some("web".into());
         exchange.server = Some("10.0.0.1:80".into());
         exchange.response = Some(Response {
@@ -340,7 +379,7 @@ mod tests {
             (Insert::Query, "q=x%20y&q=2"),
             (Insert::Uri, "/a/b?q=x%20y&q=2"),
             (Insert::OriginalUri, "/a/b?q=x%20y&q=2"),
-            (Insert::Scheme, "http"),
+            (Insert::Scheme, "https"),
             (Insert::Method, "GET"),
             (Insert::ClientIp, "203.0.113.9"),
             (Insert::PeerIp, "192.0.2.1"),
@@ -362,6 +401,14 @@ mod tests {
             (Insert::MatchName("n".into()), "found"),
             (Insert::Status, "404"),
             (Insert::ResponseHeader("server".into()), "backend"),
+            (Insert::TlsVersion, "tls1.3"),
+            (Insert::TlsCipher, "TLS_AES_128_GCM_SHA256"),
+            (Insert::TlsGroup, "x25519"),
+            (Insert::Sni, "shop.example"),
+            (Insert::Protocol, "h1"),
+            (Insert::ClientPort, "4711"),
+            (Insert::ClientCert(ClientCertPart::Subject), "CN=till"),
+            (Insert::ClientCert(ClientCertPart::Verify), "SUCCESS"),
         ] {
             let shown = format!("{insert:?}");
             let pieces = vec![text("<"), Piece::Insert(insert), text(">")];

@@ -112,6 +112,11 @@ impl Walk {
         engine.rule(self.listener, self.rule).map(|rule| &*rule.name)
     }
 
+    /// The listener that the request came on.
+    pub const fn listener(&self) -> ListenerId {
+        self.listener
+    }
+
     /// What a `timeout` step set in place of the listener's request timeout.
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout

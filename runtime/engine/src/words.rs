@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use tidegate_dsl::plan::{
-    Condition, Cors, CorsHeaders, CorsOrigins, HeaderStep, Insert, Limit, LimitKey, NetworkSet, Outcome, Piece, Plan,
+    Condition, Cors, CorsHeaders, CorsOrigins, HeaderStep, Limit, LimitKey, NetworkSet, Outcome, Piece, Plan,
     Predicate, ResponseStep, StatusRange, Step, Subject, Target, Template, Test, UriPart,
 };
 
@@ -54,6 +54,7 @@ impl Display for Words<'_, Subject> {
             Subject::Upgrade => out.write_str("upgrade"),
             Subject::Sni => out.write_str("sni"),
             Subject::TlsVersion => out.write_str("tls-version"),
+            Subject::TlsGroup => out.write_str("tls-group"),
             Subject::ClientCert(field) => write!(out, "client-cert {}", field.word()),
             Subject::Var(name) => write!(out, "var {}", Quoted(name)),
             Subject::Status => out.write_str("status"),
@@ -264,43 +265,10 @@ impl Display for Text<'_> {
         for piece in &self.0.0 {
             match piece {
                 Piece::Text(text) => write!(out, "{}", Escaped(&text.replace("${", "$${")))?,
-                Piece::Insert(insert) => write!(out, "${{{}}}", Inserted(insert))?,
+                Piece::Insert(insert) => write!(out, "${{{insert}}}")?,
             }
         }
         out.write_str("\"")
-    }
-}
-
-struct Inserted<'a>(&'a Insert);
-
-impl Display for Inserted<'_> {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        out.write_str(match self.0 {
-            Insert::Host => "host",
-            Insert::Port => "port",
-            Insert::Path => "path",
-            Insert::Query => "query",
-            Insert::Uri => "uri",
-            Insert::OriginalUri => "original-uri",
-            Insert::Scheme => "scheme",
-            Insert::Method => "method",
-            Insert::ClientIp => "client-ip",
-            Insert::PeerIp => "peer-ip",
-            Insert::Listener => "listener",
-            Insert::Rule => "rule",
-            Insert::Group => "group",
-            Insert::Server => "server",
-            Insert::RequestId => "request-id",
-            Insert::TraceId => "trace-id",
-            Insert::Status => "status",
-            Insert::Header(name) => return write!(out, "header.{name}"),
-            Insert::QueryParam(name) => return write!(out, "query.{name}"),
-            Insert::Cookie(name) => return write!(out, "cookie.{name}"),
-            Insert::Var(name) => return write!(out, "var.{name}"),
-            Insert::MatchIndex(index) => return write!(out, "match.{index}"),
-            Insert::MatchName(name) => return write!(out, "match.{name}"),
-            Insert::ResponseHeader(name) => return write!(out, "response-header.{name}"),
-        })
     }
 }
 
@@ -324,7 +292,7 @@ impl Display for Time {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
-    use tidegate_dsl::plan::{ExtensionId, Forward, GroupId, ListId};
+    use tidegate_dsl::plan::{ExtensionId, Forward, GroupId, Insert, ListId};
 
     use super::*;
     use crate::testing;

@@ -69,6 +69,7 @@ pub(super) fn exchange(
         sni: request.uri().host().filter(|host| !is_address(host)).map(str::to_ascii_lowercase),
         version: tls_version(snapshot.plan(), secured).word(),
         cipher: String::new(),
+        group: None,
         client_cert: certificate(secured, client),
     });
     let known = head::KnownHost::default();
@@ -113,7 +114,13 @@ fn tls_version(plan: &Plan, secured: &ListenerTls) -> TlsVersion {
 fn certificate(secured: &ListenerTls, client: &Client<'_>) -> Option<ClientCert> {
     let asked = secured.client_ca.as_ref()?;
     let shown = client.certificate.cloned().or_else(|| asked.required.then(ShownCertificate::default))?;
-    Some(ClientCert { subject: shown.subject, issuer: shown.issuer, fingerprint: shown.fingerprint })
+    Some(ClientCert {
+        subject: shown.subject,
+        issuer: shown.issuer,
+        fingerprint: shown.fingerprint,
+        serial: String::new(),
+        der: [].into(),
+    })
 }
 
 /// Server names are names alone (RFC 6066, 3).

@@ -125,6 +125,7 @@ impl RequestBody {
         match ready!(polled) {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
+                self.state.count_body(length);
                 match self.left.checked_sub(length) {
                     Some(left) => self.left = left,
                     None => return self.fail(Failure::BodyTooLarge),

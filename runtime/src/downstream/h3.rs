@@ -32,7 +32,7 @@ pub(super) type Resolver = RequestResolver<Transport, Bytes>;
 pub async fn serve(quic: quinn::Connection, slot: Rc<Slot>, worker: Rc<Worker>) {
     let Some(listener) = slot.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
     let quic = Rc::new(quic);
-    let tls = Tls { sni: server_name(&quic), version: "tls1.3", cipher: String::new(), client_cert: None };
+    let tls = Tls { sni: server_name(&quic), version: "tls1.3", cipher: String::new(), group: None, client_cert: None };
     let (peer, local) = (canonical(quic.remote_address()), canonical(local(&quic, slot.place.bind)));
     let info = Arc::new(Connection { peer, local, listener, tls: Some(tls) });
     let entry = Entry::new(Rc::new(ConnectionState::new(info, slot, worker)));

@@ -139,6 +139,10 @@ pub struct StreamState {
     ending: Cell<Option<Failure>>,
     /// What the connection becomes when the answer's head has been written.
     tunnel: RefCell<Option<Tunnel>>,
+    /// Bytes of the request's body that came.
+    bytes_in: Cell<u64>,
+    /// Tries of the request in flight beyond the first.
+    retries: Cell<u32>,
     /// The server that the request in flight keeps busy, if somebody counts.
     busy: RefCell<Option<Busy>>,
     task: Task,
@@ -163,6 +167,8 @@ impl StreamState {
             write_blocked: Cell::new(false),
             ending: Cell::new(None),
             tunnel: RefCell::new(None),
+            bytes_in: Cell::new(0),
+            retries: Cell::new(0),
             busy: RefCell::new(None),
             task: Task::default(),
             key: Cell::new(usize::MAX),
@@ -220,6 +226,8 @@ impl StreamState {
         self.request_timeout_ms.set(millis(timeout));
         self.body_due.set(false);
         self.ending.set(None);
+        self.bytes_in.set(0);
+        self.retries.set(0);
         self.end_ms.set(u64::MAX);
         self.set_phase(Phase::Waiting);
         self.connection.count_request()
@@ -314,6 +322,26 @@ impl StreamState {
     /// The server that it keeps busy, taken out to be set again.
     pub fn take_busy(&self) -> Option<Busy> {
         self.busy.take()
+    }
+
+    /// Bytes of the request's body came.
+    pub fn count_body(&self, bytes: u64) {
+        self.bytes_in.set(self.bytes_in.get().saturating_add(bytes));
+    }
+
+    /// Bytes of the request's body that came.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.get()
+    }
+
+    /// The request in flight is tried once more.
+    pub fn count_retry(&self) {
+        self.retries.set(self.retries.get().saturating_add(1));
+    }
+
+    /// Tries of the request in flight beyond the first.
+    pub fn retries(&self) -> u32 {
+        self.retries.get()
     }
 
     /// Why the request in flight is about to fail.

@@ -43,7 +43,7 @@ impl Call<'_> {
         let wish = group.wish(exchange);
         let outgoing = self.outgoing(walk, exchange, body, wish);
         let asked = record.clock();
-        let kept = self.view.snapshot.engine.response_work(walk).then_some(&exchange.request.headers);
+        let kept = self.view.snapshot.engine.keeps_head(walk).then_some(&exchange.request.headers);
         let sent = send(group, outgoing, kept, self.state).await;
         let server = match &sent {
             Ok(answer) => Some(answer.server),
@@ -97,7 +97,7 @@ impl Call<'_> {
         request.method_mut().clone_from(&exchange.request.method);
         *request.uri_mut() = Uri::from(exchange.request.target.clone());
         // What looks at the request on the way back needs it whole; otherwise it is given away.
-        *request.headers_mut() = if engine.response_work(walk) {
+        *request.headers_mut() = if engine.keeps_head(walk) {
             exchange.request.headers.clone()
         } else {
             std::mem::take(&mut exchange.request.headers)

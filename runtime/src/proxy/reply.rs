@@ -41,7 +41,7 @@ pub(super) fn take(exchange: &mut Exchange, reply: Reply) -> Source {
 pub(super) fn refuse(call: &Call<'_>, head: &Parts, failure: Failure) -> Response<ResponseBody> {
     let reply = of(failure);
     if call.listener.access_log {
-        access_log::write_refused(call.state, call.view, head, call.started, failure, reply.body.len());
+        access_log::write_refused(call.state, call.view, call.id, Some(head), call.started, failure, reply.body.len());
     }
     let Reply { mut status, mut headers, mut body } = reply;
     if head.version >= Version::HTTP_2 && grpc::is_call(&head.headers) {

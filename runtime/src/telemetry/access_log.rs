@@ -1,23 +1,25 @@
 //! The access log: one line a request, written when its answer has ended, however it ended.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::Write;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, Version};
-use serde::Serialize;
-use tidegate_dsl::plan::LogFormat;
-use tidegate_engine::Walk;
-use tidegate_engine::exchange::Exchange;
-use tidegate_engine::vars::Vars;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, StatusCode, Version};
+use tidegate_dsl::plan::{ListenerId, LogFormat};
+use tidegate_engine::exchange::{Exchange, Tls};
+use tidegate_engine::trace::{self, TRACEPARENT};
+use tidegate_engine::{Engine, Walk};
 
+use super::log_line::{Labels, Line, VarsOf, protocol};
 pub use super::writer::{LogSender, LogWriter};
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
 use crate::limits;
+use crate::policy::snapshot::Snapshot;
 use crate::proxy::hooks::warn_of;
 use crate::worker::View;
 
@@ -41,15 +43,17 @@ impl AccessLog {
         }
     }
 
-    fn write(&self, line: &Line<'_>, format: LogFormat) {
+    /// Writes a line; `exchange` is `None` for a request that was refused before it became one.
+    fn write(&self, line: &Line<'_>, exchange: Option<&Exchange>, engine: &Engine) {
         let mut batch = self.batch.borrow_mut();
         if batch.capacity() == 0 {
             batch.reserve(limits::LOG_BATCH + limits::LOG_BATCH / 4);
         }
         // Writing into memory cannot fail, and every field can be written as JSON.
-        let _ = match format {
-            LogFormat::Json => serde_json::to_writer(&mut *batch, line).map_err(std::io::Error::other),
-            LogFormat::Text => line.write_text(&mut batch),
+        let _ = match (engine.log_line(), &engine.plan().access_log.format) {
+            (Some(layout), _) => line.write_as(layout, exchange, &mut batch),
+            (None, LogFormat::Text) => line.write_text(&mut batch),
+            (None, _) => line.write_json(&mut batch),
         };
         batch.push(b'\n');
         if batch.len() >= limits::LOG_BATCH {
@@ -70,6 +74,7 @@ pub struct Record {
     view: Rc<View>,
     wanted: bool,
     user_agent: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
     exchange: Option<(Box<Exchange>, Walk)>,
 }
 
@@ -92,7 +97,7 @@ impl Upstream {
 impl Record {
     /// A request that has just been read.
     pub fn new(started: Instant, view: Rc<View>, wanted: bool, exchange: &Exchange) -> Self {
-        let user_agent = wanted.then(|| exchange.request.headers.get(USER_AGENT).cloned()).flatten();
+        let shown = |name| wanted.then(|| exchange.request.headers.get(name).cloned()).flatten();
         Self {
             failure: None,
             status: StatusCode::OK,
@@ -100,7 +105,8 @@ impl Record {
             started,
             view,
             wanted,
-            user_agent,
+            user_agent: shown(USER_AGENT),
+            traceparent: shown(HeaderName::from_static(TRACEPARENT)),
             exchange: None,
         }
     }
@@ -150,144 +156,112 @@ impl Record {
         let snapshot = &self.view.snapshot;
         let request = &exchange.request;
         let row = failure.map(Failure::row);
+        let tls = state.connection.info.tls.as_ref();
+        let trace = self.traceparent.as_ref().and_then(trace::read);
         let line = Line {
             time: now(),
             request_id: Some(format!("{:032x}", exchange.request_id)),
+            trace_id: trace.map(|trace| trace.trace_id),
+            span_id: trace.map(|trace| trace.parent_id),
             listener: &state.connection.info.listener,
             rule: walk.rule_name(&snapshot.engine),
             client_ip: exchange.client_ip,
             peer: state.connection.info.peer,
-            method: request.method.as_str(),
+            method: Some(request.method.as_str()),
             scheme: state.connection.info.scheme(),
-            host: Some(request.original_authority.as_str()),
-            uri: request.original_target.as_str(),
+            host: Some(Cow::Borrowed(request.original_authority.as_str())),
+            uri: Some(request.original_target.as_str()),
             protocol: protocol(request.version),
             status: self.status.as_u16(),
             bytes: sent,
+            bytes_in: state.bytes_in(),
             ms: millis(self.started.elapsed()),
             group: exchange.group.as_deref(),
             server: exchange.server.as_deref(),
             upstream_status: self.upstream.and_then(|upstream| upstream.status).map(|status| status.as_u16()),
             upstream_ms: self.upstream.map(|upstream| millis(upstream.time)),
+            retries: state.retries(),
             limited: walk.limited(),
             failure: row.map(|row| row.name),
             side: row.map(|row| row.side.name()),
-            user_agent: self.user_agent.as_ref().and_then(|value| value.to_str().ok()),
-            vars: (!exchange.vars.is_empty()).then_some(VarsLine(&exchange.vars)),
+            tls_version: tls.map(|tls| tls.version),
+            tls_cipher: tls.and_then(cipher),
+            tls_group: tls.and_then(|tls| tls.group),
+            sni: tls.and_then(|tls| tls.sni.as_deref()),
+            user_agent: self.user_agent.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes())),
+            vars: (!exchange.vars.is_empty()).then_some(VarsOf(&exchange.vars)),
+            labels: labels(snapshot, walk.listener()),
             generation: snapshot.generation,
         };
-        state.worker().access_log.write(&line, snapshot.plan().access_log.format);
+        state.worker().access_log.write(&line, Some(exchange), &snapshot.engine);
     }
 }
 
-/// Writes the line of a request that was refused before any rule saw it.
-pub fn write_refused(state: &StreamState, view: &View, head: &Parts, started: Instant, failure: Failure, bytes: usize) {
+/// Writes the line of a request that was refused before any rule saw it. `head` is what could be read of it.
+pub fn write_refused(
+    state: &StreamState,
+    view: &View,
+    id: ListenerId,
+    head: Option<&Parts>,
+    started: Instant,
+    failure: Failure,
+    bytes: usize,
+) {
+    let snapshot = &view.snapshot;
+    if !snapshot.plan().listeners.get(id.0).is_some_and(|listener| listener.access_log) {
+        return;
+    }
     let row = failure.row();
-    let host = head.uri.host().or_else(|| head.headers.get(HOST)?.to_str().ok());
+    let field = |name| head.and_then(|head| head.headers.get(name));
+    let lossy = |value: &'_ HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let host = head.and_then(|head| head.uri.host()).map(str::to_owned).or_else(|| field(HOST).map(lossy));
+    let trace = field(HeaderName::from_static(TRACEPARENT)).and_then(trace::read);
+    let info = &state.connection.info;
+    let tls = info.tls.as_ref();
     let line = Line {
         time: now(),
         request_id: None,
-        listener: &state.connection.info.listener,
+        trace_id: trace.map(|trace| trace.trace_id),
+        span_id: trace.map(|trace| trace.parent_id),
+        listener: &info.listener,
         rule: None,
-        client_ip: state.connection.info.peer.ip(),
-        peer: state.connection.info.peer,
-        method: head.method.as_str(),
-        scheme: state.connection.info.scheme(),
-        host,
-        uri: head.uri.path_and_query().map_or("", |target| target.as_str()),
-        protocol: protocol(head.version),
+        client_ip: info.peer.ip(),
+        peer: info.peer,
+        method: head.map(|head| head.method.as_str()),
+        scheme: info.scheme(),
+        host: host.map(Cow::Owned),
+        uri: head.and_then(|head| head.uri.path_and_query()).map(PathAndQuery::as_str),
+        protocol: protocol(head.map_or(Version::HTTP_11, |head| head.version)),
         status: row.status,
         bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        bytes_in: 0,
         ms: millis(started.elapsed()),
         group: None,
         server: None,
         upstream_status: None,
         upstream_ms: None,
+        retries: 0,
         limited: false,
         failure: Some(row.name),
         side: Some(row.side.name()),
-        user_agent: head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
+        tls_version: tls.map(|tls| tls.version),
+        tls_cipher: tls.and_then(cipher),
+        tls_group: tls.and_then(|tls| tls.group),
+        sni: tls.and_then(|tls| tls.sni.as_deref()),
+        user_agent: field(USER_AGENT).map(lossy).map(Cow::Owned),
         vars: None,
-        generation: view.snapshot.generation,
+        labels: labels(snapshot, id),
+        generation: snapshot.generation,
     };
-    state.worker().access_log.write(&line, view.snapshot.plan().access_log.format);
+    state.worker().access_log.write(&line, None, &snapshot.engine);
 }
 
-/// The fields of a line, in their order.
-#[derive(Serialize)]
-struct Line<'l> {
-    /// RFC 3339, UTC, milliseconds.
-    #[serde(serialize_with = "as_text")]
-    time: humantime::Rfc3339Timestamp,
-    request_id: Option<String>,
-    listener: &'l str,
-    rule: Option<&'l str>,
-    client_ip: std::net::IpAddr,
-    peer: std::net::SocketAddr,
-    method: &'l str,
-    scheme: &'l str,
-    host: Option<&'l str>,
-    /// As it came in.
-    uri: &'l str,
-    protocol: &'l str,
-    status: u16,
-    /// Of the body, as sent to the client.
-    bytes: u64,
-    /// Milliseconds from the head's arrival to the end of the answer.
-    ms: f64,
-    group: Option<&'l str>,
-    server: Option<&'l str>,
-    upstream_status: Option<u16>,
-    /// Milliseconds from the choice of a server to the head of its answer.
-    upstream_ms: Option<f64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    limited: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    side: Option<&'static str>,
-    user_agent: Option<&'l str>,
-    /// What rules and extensions noted about the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vars: Option<VarsLine<'l>>,
-    /// Which policy served it.
-    generation: u64,
+fn cipher(tls: &Tls) -> Option<&str> {
+    (!tls.cipher.is_empty()).then_some(tls.cipher.as_str())
 }
 
-/// Variables as a JSON object.
-struct VarsLine<'l>(&'l Vars);
-
-impl Serialize for VarsLine<'_> {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(self.0.iter())
-    }
-}
-
-impl Line<'_> {
-    fn write_text(&self, out: &mut Vec<u8>) -> std::io::Result<()> {
-        let dash = |text: Option<&str>| text.unwrap_or("-").escape_debug().to_string();
-        write!(
-            out,
-            "{} {} {} {} {} {} {} {} {} {}ms rule={} server={} upstream={}",
-            self.time,
-            self.client_ip,
-            self.listener,
-            self.method,
-            dash(self.host),
-            self.uri.escape_debug(),
-            self.protocol,
-            self.status,
-            self.bytes,
-            self.ms,
-            dash(self.rule),
-            dash(self.server),
-            self.upstream_status.map_or_else(|| "-".to_owned(), |status| status.to_string()),
-        )?;
-        match (self.failure, self.side) {
-            (Some(failure), Some(side)) => write!(out, " failure={failure} side={side}"),
-            _ => Ok(()),
-        }
-    }
+fn labels(snapshot: &Snapshot, id: ListenerId) -> Labels<'_> {
+    Labels(snapshot.plan().listeners.get(id.0).map_or(&[], |listener| &listener.labels))
 }
 
 fn now() -> humantime::Rfc3339Timestamp {
@@ -296,18 +270,4 @@ fn now() -> humantime::Rfc3339Timestamp {
 
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-const fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "http/0.9",
-        Version::HTTP_10 => "http/1.0",
-        Version::HTTP_2 => "h2",
-        Version::HTTP_3 => "h3",
-        _ => "http/1.1",
-    }
-}
-
-fn as_text<S: serde::Serializer>(time: &humantime::Rfc3339Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(time)
 }

@@ -3,5 +3,6 @@
 pub mod access_log;
 pub mod bounds;
 pub mod events;
+mod log_line;
 pub mod trouble;
 pub mod writer;

@@ -13,15 +13,21 @@ use x509_cert::name::Name;
 /// be let in.
 pub fn describe(certificate: &CertificateDer<'_>) -> Option<ClientCert> {
     let parsed = Certificate::from_der(certificate).ok()?;
-    let mut fingerprint = String::with_capacity(64);
-    for byte in digest(&SHA256, certificate).as_ref() {
-        write!(fingerprint, "{byte:02x}").ok()?;
-    }
     Some(ClientCert {
         subject: words(&parsed.tbs_certificate.subject)?,
         issuer: words(&parsed.tbs_certificate.issuer)?,
-        fingerprint,
+        fingerprint: hex(digest(&SHA256, certificate).as_ref())?,
+        serial: hex(parsed.tbs_certificate.serial_number.as_bytes())?,
+        der: certificate.as_ref().into(),
     })
+}
+
+fn hex(bytes: &[u8]) -> Option<String> {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(text, "{byte:02x}").ok()?;
+    }
+    Some(text)
 }
 
 /// A distinguished name as RFC 4514 writes it; control characters are escaped in it.

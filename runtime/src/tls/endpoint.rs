@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{NamedGroup, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use tidegate_dsl::plan::{CipherSuite, KeyExchangeGroup, Listener, ListenerTls, Plan, Protocol, TlsPolicy, TlsVersion};
 
 use super::Material;
@@ -162,6 +162,11 @@ fn group_of(group: KeyExchangeGroup) -> &'static dyn SupportedKxGroup {
         KeyExchangeGroup::Secp256r1 => all::SECP256R1,
         KeyExchangeGroup::Secp384r1 => all::SECP384R1,
     }
+}
+
+/// A group in the words of a TLS policy; `None` if no policy can have it.
+pub(super) fn word_of(name: NamedGroup) -> Option<&'static str> {
+    KeyExchangeGroup::ALL.iter().find(|group| group_of(**group).name() == name).map(|group| group.name())
 }
 
 #[cfg(test)]

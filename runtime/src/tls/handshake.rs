@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::client_cert;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, word_of};
 use crate::limits;
 
 /// A connection after its handshake.
@@ -167,6 +167,7 @@ fn described(connection: &ServerConnection) -> Result<(Tls, bool), Refused> {
             .and_then(|suite| suite.suite().as_str())
             .map(|name| name.replacen("TLS13_", "TLS_", 1))
             .unwrap_or_default(),
+        group: connection.negotiated_key_exchange_group().and_then(|group| word_of(group.name())),
         client_cert,
     };
     Ok((tls, connection.alpn_protocol() == Some(b"h2")))

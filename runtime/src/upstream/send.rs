@@ -75,6 +75,9 @@ pub async fn send(
     let again = again_may_be.then(|| Again::of(&request, kept)).flatten();
     while let Some((server, plan, pool)) = group.pick(wish, state.worker().random(), &tried) {
         state.set_busy(group.busy(server));
+        if !tried.is_empty() {
+            state.count_retry();
+        }
         let is_last = tried.len() + 1 >= group.tries();
         let once_more = || again.as_ref().filter(|_| !is_last).and_then(|again| again.request(kept, state));
         let target = Target { group, server: plan, pool, state };
@@ -146,7 +149,10 @@ impl Target<'_> {
             };
             match exchange(&mut lease, request, kept, self.state).await {
                 Ok(response) => return Ok(response.map(|body| UpstreamBody::Http1(body, Some(lease)))),
-                Err((_, Some(again))) => request = *again,
+                Err((_, Some(again))) => {
+                    self.state.count_retry();
+                    request = *again;
+                }
                 Err((failure, None)) => return Err(Unserved::Failed(failure)),
             }
         }
@@ -193,6 +199,7 @@ impl Target<'_> {
                     let next = unsent.filter(|_| try_ <= limits::REFUSED_TRIES);
                     let again = again.filter(|_| unseen).and_then(|again| again.request(kept, self.state));
                     request = *next.or(again).ok_or(Unserved::Failed(failure))?;
+                    self.state.count_retry();
                 }
                 Err(failure) => return Err(Unserved::Failed(failure)),
             }

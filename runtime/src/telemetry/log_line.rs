@@ -1,0 +1,255 @@
+//! A line of the access log: its fields, and how they are written.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use http::Version;
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter};
+use tidegate_dsl::plan::{ClientCertPart, Insert, LogField};
+use tidegate_engine::escape::{escape, is_hidden};
+use tidegate_engine::exchange::Exchange;
+use tidegate_engine::vars::Vars;
+use tidegate_engine::{LogLine, LogSource};
+
+/// The fields of a line, in their order.
+#[derive(Serialize)]
+pub(super) struct Line<'l> {
+    /// RFC 3339, UTC, milliseconds.
+    #[serde(serialize_with = "as_text")]
+    pub(super) time: humantime::Rfc3339Timestamp,
+    pub(super) request_id: Option<String>,
+    /// Of the client's `traceparent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trace_id: Option<&'l str>,
+    /// The span that the line belongs to: the client's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) span_id: Option<&'l str>,
+    pub(super) listener: &'l str,
+    pub(super) rule: Option<&'l str>,
+    pub(super) client_ip: IpAddr,
+    pub(super) peer: SocketAddr,
+    /// `None` for a head that could not be read.
+    pub(super) method: Option<&'l str>,
+    pub(super) scheme: &'l str,
+    pub(super) host: Option<Cow<'l, str>>,
+    /// As it came in; `None` for a head that could not be read.
+    pub(super) uri: Option<&'l str>,
+    pub(super) protocol: &'l str,
+    pub(super) status: u16,
+    /// Of the response's body, as sent to the client.
+    pub(super) bytes: u64,
+    /// Of the request's body, as it came.
+    pub(super) bytes_in: u64,
+    /// Milliseconds from the head's arrival to the end of the response.
+    pub(super) ms: f64,
+    pub(super) group: Option<&'l str>,
+    pub(super) server: Option<&'l str>,
+    pub(super) upstream_status: Option<u16>,
+    /// Milliseconds from the choice of a server to the head of its answer.
+    pub(super) upstream_ms: Option<f64>,
+    /// Tries beyond the first.
+    pub(super) retries: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) limited: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) side: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls_version: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls_cipher: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls_group: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sni: Option<&'l str>,
+    /// Bytes that are no UTF-8 are replaced.
+    pub(super) user_agent: Option<Cow<'l, str>>,
+    /// What rules and extensions noted about the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) vars: Option<VarsOf<'l>>,
+    /// The labels of the listener.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub(super) labels: Labels<'l>,
+    /// Which policy served it.
+    pub(super) generation: u64,
+}
+
+/// Variables as a JSON object.
+pub(super) struct VarsOf<'l>(pub(super) &'l Vars);
+
+impl Serialize for VarsOf<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter())
+    }
+}
+
+/// Labels as a JSON object.
+pub(super) struct Labels<'l>(pub(super) &'l [(String, String)]);
+
+impl Labels<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Labels<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl Line<'_> {
+    /// One JSON object.
+    pub(super) fn write_json(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        to_json(self, out)
+    }
+
+    /// Words for people. No value has a space, so that each stays in its place.
+    pub(super) fn write_text(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        write!(out, "{} {} ", self.time, self.client_ip)?;
+        let words = [Some(self.listener), self.method, self.host.as_deref(), self.uri, Some(self.protocol)];
+        for word in words {
+            escape(word.unwrap_or_default(), true, out);
+            out.push(b' ');
+        }
+        write!(out, "{} {} {}ms rule=", self.status, self.bytes, self.ms)?;
+        escape(self.rule.unwrap_or_default(), true, out);
+        out.extend_from_slice(b" server=");
+        escape(self.server.unwrap_or_default(), true, out);
+        match self.upstream_status {
+            Some(status) => write!(out, " upstream={status}")?,
+            None => out.extend_from_slice(b" upstream=-"),
+        }
+        match (self.failure, self.side) {
+            (Some(failure), Some(side)) => write!(out, " failure={failure} side={side}"),
+            _ => Ok(()),
+        }
+    }
+
+    /// As the policy lays it out; `exchange` is `None` for a request that was refused before it became one.
+    pub(super) fn write_as(&self, layout: &LogLine, exchange: Option<&Exchange>, out: &mut Vec<u8>) -> io::Result<()> {
+        layout.write(exchange, self.rule, self, out);
+        Ok(())
+    }
+}
+
+impl LogSource for Line<'_> {
+    fn field(&self, field: LogField, out: &mut dyn fmt::Write) -> fmt::Result {
+        match field {
+            LogField::Time => write!(out, "{}", self.time),
+            LogField::Status => write!(out, "{}", self.status),
+            LogField::Bytes => write!(out, "{}", self.bytes),
+            LogField::BytesIn => write!(out, "{}", self.bytes_in),
+            LogField::Ms => write!(out, "{}", self.ms),
+            LogField::Failure => out.write_str(self.failure.unwrap_or_default()),
+            LogField::Side => out.write_str(self.side.unwrap_or_default()),
+            LogField::Peer => write!(out, "{}", self.peer),
+            LogField::UserAgent => out.write_str(self.user_agent.as_deref().unwrap_or_default()),
+            LogField::SpanId => out.write_str(self.span_id.unwrap_or_default()),
+            LogField::UpstreamStatus => self.upstream_status.map_or(Ok(()), |status| write!(out, "{status}")),
+            LogField::UpstreamMs => self.upstream_ms.map_or(Ok(()), |ms| write!(out, "{ms}")),
+            LogField::Retries => write!(out, "{}", self.retries),
+            LogField::Limited => write!(out, "{}", self.limited),
+            LogField::Vars => self.vars.as_ref().map_or(Ok(()), |vars| json_into(vars, out)),
+            LogField::Labels if self.labels.is_empty() => Ok(()),
+            LogField::Labels => json_into(&self.labels, out),
+            LogField::Generation => write!(out, "{}", self.generation),
+        }
+    }
+
+    fn refused(&self, insert: &Insert, out: &mut dyn fmt::Write) -> fmt::Result {
+        let uri = self.uri.unwrap_or_default();
+        let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        let text = match insert {
+            Insert::Host => self.host.as_deref(),
+            Insert::Method => self.method,
+            Insert::Uri | Insert::OriginalUri => self.uri,
+            Insert::Path => Some(path),
+            Insert::Query => Some(query),
+            Insert::Scheme => Some(self.scheme),
+            Insert::Listener => Some(self.listener),
+            Insert::TlsVersion => self.tls_version,
+            Insert::TlsCipher => self.tls_cipher,
+            Insert::TlsGroup => self.tls_group,
+            Insert::Sni => self.sni,
+            Insert::TraceId => self.trace_id,
+            Insert::Protocol => Some(if self.protocol.starts_with("http/") { "h1" } else { self.protocol }),
+            Insert::ClientIp => return write!(out, "{}", self.client_ip),
+            Insert::PeerIp => return write!(out, "{}", self.peer.ip()),
+            Insert::ClientPort => return write!(out, "{}", self.peer.port()),
+            Insert::ClientCert(ClientCertPart::Verify) => None,
+            _ => None,
+        };
+        out.write_str(text.unwrap_or_default())
+    }
+}
+
+/// A value as JSON in which every hidden character is escaped: what reads the log on a terminal obeys some of them.
+fn to_json<T: Serialize>(value: &T, out: &mut Vec<u8>) -> io::Result<()> {
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(out, Visible(CompactFormatter)))
+        .map_err(io::Error::other)
+}
+
+fn json_into<T: Serialize>(value: &T, out: &mut dyn fmt::Write) -> fmt::Result {
+    let mut bytes = Vec::new();
+    to_json(value, &mut bytes).map_err(|_| fmt::Error)?;
+    out.write_str(&String::from_utf8_lossy(&bytes))
+}
+
+/// JSON without a hidden character.
+struct Visible(CompactFormatter);
+
+impl Formatter for Visible {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        // JSON itself escapes the ASCII ones, but for DEL.
+        while let Some(at) = (!rest.is_ascii() || rest.contains('\x7f')).then(|| rest.find(is_hidden)).flatten() {
+            let (before, from) = rest.split_at(at);
+            writer.write_all(before.as_bytes())?;
+            let mut chars = from.chars();
+            if let Some(c) = chars.next() {
+                // All of them are in the Basic Multilingual Plane: one escape says it (RFC 8259, 7).
+                write!(writer, "\\u{:04x}", u32::from(c))?;
+            }
+            rest = chars.as_str();
+        }
+        self.0.write_string_fragment(writer, rest)
+    }
+}
+
+/// The version of HTTP in the words of the log.
+pub(super) const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "http/0.9",
+        Version::HTTP_10 => "http/1.0",
+        Version::HTTP_2 => "h2",
+        Version::HTTP_3 => "h3",
+        _ => "http/1.1",
+    }
+}
+
+fn as_text<S: serde::Serializer>(time: &humantime::Rfc3339Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_hides_nothing() {
+        for text in ["plain", "caf\u{e9} \u{1f980}", "a\u{85}b\u{202e}c\x7f\u{9b}2J\u{2028}", "\n\"\\\u{2066}"] {
+            let mut out = Vec::new();
+            assert!(to_json(&text, &mut out).is_ok());
+            let json = String::from_utf8_lossy(&out);
+            assert!(!json.contains(is_hidden), "{json}");
+            let back: Option<String> = serde_json::from_str(&json).ok();
+            assert_eq!(back.as_deref(), Some(text));
+        }
+    }
+}
