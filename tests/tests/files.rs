@@ -42,7 +42,7 @@ fn a_pipe_in_any_place_is_refused_at_once() {
     make_pipe(&tool.path("pipe"));
     make_pipe(&tool.path("sites/b.gate"));
     for (root, text) in roles() {
-        let tool = if root == "pipe" { &tool } else { &write(&tool, root, &text) };
+        let tool = if root == "pipe" { &tool } else { write(&tool, root, &text) };
         let began = Instant::now();
         let said = tool.run(&["check", root]);
         assert_eq!(said.status, Some(1), "{text}");
@@ -103,7 +103,7 @@ fn keys_and_the_environment_are_not_shown() {
             .current_dir(tool.path(""))
             .env("KEY", "hunter22")
             .output()
-            .expect("the binary starts");
+            .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     };
     for command in [
