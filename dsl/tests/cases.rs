@@ -180,7 +180,7 @@ fn every_code_has_a_case() {
 fn an_unreadable_file_is_an_error_at_its_path() {
     let compilation = compile(Path::new("gone.gate"), &TestLoader::new(Path::new("other.gate"), ""));
     let said = render::human(&compilation.diagnostics, &compilation.sources, false);
-    assert!(said.starts_with("error[E0109]: the file cannot be read: no such file\n --> gone.gate\n\n"), "{said}");
+    assert!(said.starts_with("error[E0109]: the file cannot be read: no such file\n --> gone.gate:1:1\n\n"), "{said}");
     assert_eq!(compilation.inputs, [Path::new("gone.gate")]);
 }
 

@@ -19,7 +19,7 @@ use rcgen::PublicKeyData as _;
 use crate::base64;
 use crate::cli::{Failed, answer, host};
 use crate::downstream::client_body::Incoming;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, NotStarted};
 
 const POLICY: &str = include_str!("../../policies/quickstart.gate");
 const GUEST: &[u8] = include_bytes!(env!("TIDEGATE_CLIENT_HEADERS"));
@@ -63,7 +63,11 @@ pub(crate) fn run(port: Option<u16>) -> Result<(), Failed> {
     let policy = write_policy(&folder.0, port).map_err(unwritten)?;
     let fingerprint = write_certificate(&policy).map_err(unwritten)?;
     serve_backend(backend).map_err(|error| Failed::Because(format!("cannot start the demo's backend: {error}")))?;
-    let gateway = Gateway::start(policy.clone(), host()?).map_err(|_| Failed::Said)?;
+    let gateway = match Gateway::start(policy.clone(), host()?) {
+        Ok(gateway) => gateway,
+        Err(NotStarted::Stopped) => return Ok(()),
+        Err(NotStarted::Refused) => return Err(Failed::Said),
+    };
     answer(&welcome(port, &policy, &fingerprint))?;
     gateway.run();
     Ok(())

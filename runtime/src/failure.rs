@@ -63,6 +63,8 @@ pub enum Failure {
     NoServer,
     /// No server could be connected to.
     ConnectFailed,
+    /// The gateway has no file descriptor, or no memory, for a connection to a server.
+    NoDescriptor,
     /// Connecting took longer than `connect-timeout`.
     ConnectTimeout,
     /// A server was reached, but could not prove who it is, or speaks no TLS.
@@ -118,6 +120,9 @@ impl Failure {
             Self::ClientClosed => ("client-closed", Client, 499, "the client left"),
             Self::NoServer => ("no-server", Policy, 503, "no server takes requests"),
             Self::ConnectFailed => ("connect-failed", Upstream, 502, "no server could be reached"),
+            Self::NoDescriptor => {
+                ("no-descriptor", Gateway, 503, "the gateway has no room for a connection to a server")
+            }
             Self::ConnectTimeout => ("connect-timeout", Upstream, 504, "no server could be reached in time"),
             Self::UpstreamTls => ("upstream-tls", Upstream, 502, "no server could be reached securely"),
             Self::UpstreamClosed => ("upstream-closed", Upstream, 502, "the server closed without an answer"),

@@ -7,6 +7,7 @@
 mod base64;
 pub mod cli;
 pub mod demo;
+pub mod descriptors;
 pub mod downstream;
 pub mod failure;
 pub mod gateway;
@@ -18,6 +19,7 @@ pub mod plain;
 pub mod policy;
 pub mod proxy;
 pub mod quic;
+pub mod standstill;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -7,6 +7,14 @@ use std::time::Duration;
 /// How often a worker looks for connections that waited too long. A timeout is late by at most two of these.
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// A tick that comes later than this is no busy machine: the process was stopped, or the machine was. Deadlines move by as
+/// much, for what arrived meanwhile lies unread in the sockets.
+pub const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// Turns of a worker's loop between the tick that finds a deadline passed and its consequence: the bytes that lie in a
+/// socket are read in the first, and go through up to two tasks.
+pub const LAST_LOOKS: u32 = 4;
+
 /// Read and write buffer of one HTTP/1 connection, in bytes. It holds a request head (the largest head that a
 /// policy may allow is half of it) and bounds what a slow reader can make us hold.
 pub const CONNECTION_BUFFER: usize = 128 * 1024;
@@ -110,11 +118,24 @@ pub const ACCEPT_BACKLOG: i32 = 4096;
 /// Pause of a listener whose `accept` failed, mostly because descriptors ran out: time for some to be closed.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// One in so many file descriptors is kept from clients, so that those who are served have a server.
+pub const DESCRIPTORS_FOR_SERVERS: u64 = 4;
+
+/// Descriptors kept for files and sockets of a reload, if so many are a small part: a policy is read one file at a time, and
+/// a new listener takes one a worker.
+pub const DESCRIPTORS_FOR_FILES: u64 = 256;
+
 /// Access-log bytes that a worker gathers before it hands them on.
 pub const LOG_BATCH: usize = 32 * 1024;
 
 /// Batches waiting for a slow log target. Beyond it lines are dropped and counted: a full disk must not stop traffic.
 pub const LOG_QUEUE: usize = 256;
+
+/// How often lines are tried again on a log target that failed: a disk that was full, a folder that was not there.
+pub const LOG_RETRY: Duration = Duration::from_secs(1);
+
+/// How long the end of the process waits for the last lines: longer than a disk takes, shorter than a pipe that nobody reads.
+pub const LOG_LAST: Duration = Duration::from_secs(5);
 
 /// Lines a second that one kind of trouble may write to the gateway's own log, a worker; the rest is counted.
 pub const TROUBLE_LINES: u32 = 20;
@@ -130,6 +151,9 @@ pub const SETTLE_MAX: Duration = Duration::from_secs(1);
 
 /// How often files are compared with what was read, in case the kernel told us nothing (network file systems).
 pub const POLL: Duration = Duration::from_secs(2);
+
+/// The longest pause between two tries of a reload that failed though no file was at fault; they begin at [`POLL`].
+pub const RETRY_MAX: Duration = Duration::from_secs(16);
 
 /// Size of a policy file, in bytes.
 pub const POLICY_BYTES: u64 = 16 * 1024 * 1024;

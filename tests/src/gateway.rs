@@ -47,9 +47,37 @@ impl Gateway {
     /// # Panics
     /// It does not become ready.
     pub fn serve(folder: TempDir, path: &Path, port: u16) -> Self {
-        let mut child = Command::new(tidegate())
-            .arg("run")
-            .arg(path)
+        let gateway = Self::spawn(folder, Command::new(tidegate()).arg("run").arg(path), port);
+        gateway.wait_for(0, " ready generation=");
+        gateway
+    }
+
+    /// Starts from a shell that has done something first, such as `ulimit -n 256`.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub fn start_after(shell: &str, policy: &Policy) -> Self {
+        let gateway = Self::begin_after(shell, policy, |_| ());
+        gateway.wait_for(0, " ready generation=");
+        gateway
+    }
+
+    /// The same with more files, and without waiting until it is ready.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn begin_after(shell: &str, policy: &Policy, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        prepare(folder.path());
+        let port = free_port();
+        let path = folder.path().join("policy.gate");
+        fs::write(&path, policy.text().replace("@port", &port.to_string())).expect("a policy file");
+        let script = format!("{shell}; exec \"$0\" run \"$1\"");
+        Self::spawn(folder, Command::new("sh").arg("-c").arg(script).arg(tidegate()).arg(&path), port)
+    }
+
+    fn spawn(folder: TempDir, command: &mut Command, port: u16) -> Self {
+        let mut child = command
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -58,9 +86,7 @@ impl Gateway {
             .expect("the binary starts");
         let stdout = Lines::of(child.stdout.take().expect("a pipe"));
         let stderr = Lines::of(child.stderr.take().expect("a pipe"));
-        let gateway = Self { child, folder, port, stdout, stderr };
-        gateway.wait_for(0, " ready generation=");
-        gateway
+        Self { child, folder, port, stdout, stderr }
     }
 
     /// The port of the listener `main`.
@@ -153,6 +179,16 @@ impl Gateway {
         let mark = self.stderr.mark();
         self.write(policy);
         self.wait_for(mark, "reloaded generation=");
+    }
+
+    /// Changes a limit of the process: `nofile=64:`, in the words of `prlimit`.
+    ///
+    /// # Panics
+    /// `prlimit` fails.
+    pub fn limit(&self, limit: &str) {
+        let pid = self.pid().to_string();
+        let changed = Command::new("prlimit").args(["--pid", &pid, &format!("--{limit}")]).status();
+        assert!(changed.expect("`prlimit` starts").success(), "cannot set {limit}");
     }
 
     /// Sends a signal, by its name.

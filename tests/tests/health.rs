@@ -89,3 +89,21 @@ fn a_server_that_nobody_answers_for_is_unhealthy() {
         gateway.wait_for(0, reason);
     }
 }
+
+#[test]
+fn servers_that_get_no_requests_are_not_asked() {
+    let (one, light, off) = (Backend::text("one"), Backend::text("light"), Backend::text("off"));
+    let servers = format!(
+        "server {}; server {} weight 0; server {} state stopped",
+        one.address(),
+        light.address(),
+        off.address()
+    );
+    let gateway = Gateway::start(&Policy::new().group("web", &format!("{CHECK}; {servers}")));
+    one.wait_request(3);
+    assert_eq!((light.connections(), off.connections()), (0, 0));
+    // Once they are to get some, they are asked.
+    gateway.reload(&group(CHECK, &[&one, &light, &off]));
+    light.wait_request(1);
+    off.wait_request(1);
+}

@@ -109,6 +109,9 @@ fn sighup_reads_the_files_anew() {
     let gateway = Gateway::start(&version("one"));
     let mark = gateway.log().mark();
     gateway.signal("HUP");
+    gateway.wait_for(mark, "nothing has changed");
+    let mark = gateway.log().mark();
+    fs::write(gateway.file(), format!("# More words.\n{}", gateway.fill(&version("one").text()))).unwrap();
     gateway.wait_for(mark, "its meaning did not");
     let mark = gateway.log().mark();
     gateway.write(&version("two"));

@@ -43,11 +43,9 @@ impl Page<'_> {
         if let Some(source) = self.sources.get(first.span.source) {
             let arrow = self.paint.with(BLUE, "-->");
             let path = source.path.display().to_string();
-            if source.text.is_empty() {
-                // There is nothing to show: it could not be read, or nothing stands in it.
-                self.line(&format!("{:width$}{arrow} {}", "", plain(&path)));
-            } else {
-                self.line(&format!("{:width$}{arrow} {}:{}:{}", "", plain(&path), position.line, position.column));
+            self.line(&format!("{:width$}{arrow} {}:{}:{}", "", plain(&path), position.line, position.column));
+            // A file that could not be read, or that holds nothing, has nothing to show.
+            if !source.text.is_empty() {
                 self.margin(width, "|", "");
                 self.labels(&diagnostic.labels, source, width, color);
             }

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use super::{Failed, host};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, NotStarted};
 
 /// Serves until a signal.
 pub(super) fn run(file: PathBuf) -> Result<(), Failed> {
-    let gateway = Gateway::start(file, host()?).map_err(|_| Failed::Said)?;
-    gateway.run();
+    match Gateway::start(file, host()?) {
+        Ok(gateway) => gateway.run(),
+        Err(NotStarted::Stopped) => {}
+        Err(NotStarted::Refused) => return Err(Failed::Said),
+    }
     Ok(())
 }

@@ -10,6 +10,7 @@ use tracing::{debug, info};
 use super::connection::{self, Opened};
 use super::proxy_protocol::{self, Spoken};
 use crate::limits;
+use crate::standstill::within;
 use crate::tls::endpoint::Endpoint;
 use crate::tls::handshake::{self, Refused, RefusedKind, Secured};
 use crate::worker::{Slot, Worker};
@@ -26,7 +27,7 @@ pub async fn secured(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) 
     let _counted = Counted(Rc::clone(&slot));
     let Some((peer, local)) = addresses(&mut stream, &slot, &worker).await else { return };
     // In a box: its state is large, and gone when the connection is open.
-    let made = Box::pin(tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, handshake(stream, &slot, &worker))).await;
+    let made = Box::pin(within(limits::HANDSHAKE_TIMEOUT, handshake(stream, &slot, &worker))).await;
     let made = made.unwrap_or_else(|_| Err(Refused::new(RefusedKind::Timeout, "the handshake took too long")));
     match made {
         Ok(Secured { stream, tls, http2 }) => {
@@ -45,7 +46,7 @@ async fn addresses(stream: &mut TcpStream, slot: &Slot, worker: &Worker) -> Opti
     }
     drop(view);
     // In a box: few listeners have it, and every connection's task would be larger.
-    let read = Box::pin(tokio::time::timeout(limits::PROXY_HEADER_TIMEOUT, proxy_protocol::read(stream))).await;
+    let read = Box::pin(within(limits::PROXY_HEADER_TIMEOUT, proxy_protocol::read(stream))).await;
     let why = match read {
         Ok(Ok(Spoken::For { source, destination })) => return Some((source, destination)),
         Ok(Ok(Spoken::ForItself)) => return Some((peer, local)),

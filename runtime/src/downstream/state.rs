@@ -381,9 +381,14 @@ impl StreamState {
         self.write_blocked.get()
     }
 
+    /// Whether the deadline has passed.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        self.deadline_ms.get() <= now_ms
+    }
+
     /// Called by the worker's tick: wakes the stream's task if its time is up.
     pub fn expire(&self, now_ms: u64) {
-        if self.deadline_ms.get() <= now_ms {
+        if self.is_due(now_ms) {
             self.deadline_ms.set(u64::MAX);
             self.expired.set(true);
             self.task.wake();

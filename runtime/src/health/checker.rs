@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio::time::{MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
 use super::probe::probe;
 use super::{Health, ServerHealth, Streak};
 use crate::limits;
 use crate::policy::snapshot::address;
+use crate::standstill::within;
 
 /// Checks the servers of the policy in service.
 #[derive(Default)]
@@ -73,7 +74,7 @@ async fn watch(server: Arc<ServerHealth>, at: usize) {
     loop {
         ticks.tick().await;
         let late = || Err(format!("no answer within {:?}", server.check.timeout));
-        let answer = timeout(server.check.timeout, probe(&server)).await.unwrap_or_else(|_| late());
+        let answer = within(server.check.timeout, probe(&server)).await.unwrap_or_else(|_| late());
         if streak.note(answer.is_ok(), server.is_healthy(), &server.check) {
             server.healthy.store(answer.is_ok(), Ordering::Relaxed);
             let (group, address) = (&server.group, address(&server.server.host, server.server.port));

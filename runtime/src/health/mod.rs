@@ -18,6 +18,8 @@ use crate::tls::upstream::Secure;
 pub struct Health {
     /// Of each group, in the order of the plan; empty if its servers are not checked.
     groups: Vec<Vec<Arc<ServerHealth>>>,
+    /// Those that get requests: what becomes of the others is of no interest.
+    checked: Vec<Arc<ServerHealth>>,
 }
 
 /// What is known of one server of one group.
@@ -52,7 +54,11 @@ impl Health {
             });
             servers.collect()
         });
-        Self { groups: groups.collect() }
+        let groups: Vec<Vec<_>> = groups.collect();
+        let all = plan.groups.iter().zip(&groups).flat_map(|(group, health)| group.servers.iter().zip(health));
+        let checked = all.filter(|(server, _)| !server.stopped && server.weight > 0);
+        let checked = checked.map(|(_, health)| Arc::clone(health)).collect();
+        Self { groups, checked }
     }
 
     /// Of the servers of a group; empty if they are not checked.
@@ -62,7 +68,7 @@ impl Health {
 
     /// Of all servers that are checked.
     fn servers(&self) -> impl Iterator<Item = &Arc<ServerHealth>> {
-        self.groups.iter().flatten()
+        self.checked.iter()
     }
 }
 

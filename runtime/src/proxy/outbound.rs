@@ -16,6 +16,7 @@ use super::{Call, IfTheClientLeaves, Journey, fields};
 use crate::downstream::body::RequestBody;
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
+use crate::standstill::within;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::group::Group;
 use crate::upstream::send::{Outgoing, send};
@@ -114,7 +115,7 @@ async fn fetch(call: &Call<'_>, asked: OutboundCall) -> OutboundResult {
     // On the way back, the server of the answer is still busy.
     let busy = call.state.take_busy();
     let asking = Box::pin(ask(call, group, asked));
-    let answer = tokio::time::timeout(timeout, asking).await.unwrap_or(Err(OutboundFailure::Timeout));
+    let answer = within(timeout, asking).await.unwrap_or(Err(OutboundFailure::Timeout));
     call.state.set_busy(busy);
     // However it went, the request has made progress.
     call.state.note_upstream();

@@ -15,6 +15,7 @@ use super::socket::{Datagram, WorkerSocket};
 use crate::downstream::h3;
 use crate::downstream::open::Counted;
 use crate::limits;
+use crate::standstill::within;
 use crate::worker::{Slot, Worker};
 
 /// What a worker gets to serve a QUIC listener.
@@ -145,13 +146,13 @@ async fn connect(
         let held = connection.clone();
         tokio::task::spawn_local(async move {
             let _handshake = handshake;
-            if tokio::time::timeout(limits::QUIC_HANDSHAKE_TIME, complete).await.is_err() {
+            if within(limits::QUIC_HANDSHAKE_TIME, complete).await.is_err() {
                 held.close(quinn::VarInt::from_u32(0), b"the handshake took too long");
             }
         });
         connection
     } else {
-        let connected = tokio::time::timeout(limits::QUIC_HANDSHAKE_TIME, connecting).await;
+        let connected = within(limits::QUIC_HANDSHAKE_TIME, connecting).await;
         drop(handshake);
         let Ok(Ok(connection)) = connected else { return };
         connection

@@ -15,7 +15,7 @@ use tidegate_engine::trace::{self, TRACEPARENT};
 use tidegate_engine::{Engine, Walk};
 
 use super::log_line::{Labels, Line, VarsOf, protocol};
-pub use super::writer::{LogSender, LogWriter};
+pub use super::writer::{LogControl, LogSender, LogWriter};
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
 use crate::limits;

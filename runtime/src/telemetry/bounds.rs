@@ -42,6 +42,10 @@ bounds! {
     Unanswered = "unanswered",
     /// What a backend says over HTTP/2 that moves no request: [`crate::limits::UPSTREAM_TALK`].
     UpstreamTalk = "upstream-talk",
+    /// Access-log lines on their way to a slow target: [`crate::limits::LOG_QUEUE`].
+    LogQueue = "log-queue",
+    /// File descriptors kept for servers and reloads.
+    Descriptors = "descriptors",
 }
 
 impl Bound {

@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod bounds;
+pub mod carry;
 pub mod events;
 mod log_line;
 pub mod trouble;

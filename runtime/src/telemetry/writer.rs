@@ -1,17 +1,23 @@
 //! The thread that writes access-log lines, so that a slow disk or pipe never holds up a worker.
+//!
+//! A target that fails is kept and tried again; what it does not take meanwhile is counted. Nobody ever waits for it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use rustix::fs::OFlags;
 use tidegate_dsl::plan::LogTarget;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
+use super::bounds::Bound;
+use super::carry::{Carry, count};
 use crate::limits;
+use crate::policy::disk::{open, words};
 
 /// The workers' end.
 #[derive(Clone)]
@@ -22,14 +28,29 @@ pub struct LogSender {
 
 enum Message {
     Lines(Vec<u8>),
-    Target(LogTarget),
-    End,
+    /// There is something new in [`Orders`]; if the queue is full, the thread looks there all the same.
+    Look,
+}
+
+/// What the thread is told. It is not sent through the queue, which a slow target fills.
+#[derive(Default)]
+struct Orders {
+    target: Mutex<Option<LogTarget>>,
+    ends: AtomicBool,
+}
+
+/// What chooses the log's target.
+#[derive(Clone)]
+pub struct LogControl {
+    sender: LogSender,
+    orders: Arc<Orders>,
 }
 
 /// The gateway's end: ends the thread when everything is written.
 pub struct LogWriter {
-    sender: LogSender,
-    thread: JoinHandle<()>,
+    control: LogControl,
+    /// Ends when the thread does.
+    done: Receiver<()>,
 }
 
 impl LogWriter {
@@ -40,31 +61,47 @@ impl LogWriter {
     pub fn start(target: LogTarget) -> io::Result<Self> {
         let (queue, inbox) = sync_channel(limits::LOG_QUEUE);
         let sender = LogSender { queue, dropped: Arc::default() };
-        let dropped = Arc::clone(&sender.dropped);
-        let thread =
-            std::thread::Builder::new().name("access-log".to_owned()).spawn(move || run(&inbox, &dropped, target))?;
-        Ok(Self { sender, thread })
+        let control = LogControl { sender, orders: Arc::default() };
+        let (dropped, orders) = (Arc::clone(&control.sender.dropped), Arc::clone(&control.orders));
+        let (ended, done) = sync_channel(1);
+        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            run(&inbox, &dropped, &orders, target);
+            drop(ended);
+        })?;
+        Ok(Self { control, done })
     }
 
     /// A sender for a worker.
     pub fn sender(&self) -> LogSender {
-        self.sender.clone()
+        self.control.sender.clone()
     }
 
-    /// Writes to another target from here on; a file is opened anew, also if it is the same one, so that log rotation
-    /// needs no more than a reload.
-    pub fn set_target(&self, target: LogTarget) {
-        if self.sender.queue.send(Message::Target(target)).is_err() {
-            error!("the access log's thread is gone");
-        }
+    /// What chooses the target.
+    pub fn control(&self) -> LogControl {
+        self.control.clone()
     }
 
-    /// Writes what is queued, and ends.
+    /// Writes what is queued, and ends. A target that takes nothing is not waited for.
     pub fn finish(self) {
-        let _ = self.sender.queue.send(Message::End);
-        if self.thread.join().is_err() {
-            error!("the access log's thread panicked");
+        self.control.orders.ends.store(true, Ordering::Release);
+        self.control.look();
+        if self.done.recv_timeout(limits::LOG_LAST) == Err(RecvTimeoutError::Timeout) {
+            warn!("the last access-log lines are lost: the log's target takes none");
         }
+    }
+}
+
+impl LogControl {
+    /// Writes to another target from here on; a file is opened anew, also if it is the same one, so that log rotation
+    /// needs no more than a signal.
+    pub fn set_target(&self, target: LogTarget) {
+        *self.orders.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+        self.look();
+    }
+
+    fn look(&self) {
+        // A full queue has something to wake the thread with already.
+        let _ = self.sender.queue.try_send(Message::Look);
     }
 }
 
@@ -72,64 +109,137 @@ impl LogSender {
     /// Hands whole lines on. If the queue is full they are lost, and counted.
     pub fn send(&self, lines: Vec<u8>) {
         if let Err(TrySendError::Full(Message::Lines(lines))) = self.queue.try_send(Message::Lines(lines)) {
-            let count = lines.iter().filter(|byte| **byte == b'\n').count();
-            self.dropped.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.dropped.fetch_add(count(&lines), Ordering::Relaxed);
+            Bound::LogQueue.met();
         }
     }
 }
 
-fn run(inbox: &Receiver<Message>, dropped: &AtomicU64, target: LogTarget) {
+fn run(inbox: &Receiver<Message>, dropped: &AtomicU64, orders: &Orders, target: LogTarget) {
     let mut output = Output::open(target);
-    while let Ok(message) = inbox.recv() {
+    let mut ends = false;
+    while !ends {
+        let message = inbox.recv_timeout(limits::LOG_RETRY);
+        if let Some(target) = orders.target.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            output = output.succeed(target);
+        }
         match message {
-            Message::Lines(lines) => output.write(&lines),
-            Message::Target(target) => output = Output::open(target),
-            Message::End => break,
+            Ok(Message::Lines(lines)) => output.write(&lines),
+            Ok(Message::Look) => {}
+            Err(RecvTimeoutError::Timeout) => output.write(b""),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             warn!(lines = lost, "access-log lines were lost: the log's target is too slow");
         }
+        ends = orders.ends.load(Ordering::Acquire);
     }
+    // What was sent before the end.
+    while let Ok(message) = inbox.try_recv() {
+        if let Message::Lines(lines) = message {
+            output.write(&lines);
+        }
+    }
+    output.tell_lost();
 }
 
-enum Output {
-    Stdout,
-    File(File),
-    Nowhere,
-}
-
-/// Opens a file to add to, and makes it and its folder if they are not there.
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
-    }
-    OpenOptions::new().append(true).create(true).open(path)
+/// Where lines go, and how well that goes.
+struct Output {
+    target: LogTarget,
+    /// The file, if it is one and is open.
+    file: Option<File>,
+    carry: Carry,
+    /// The target failed: since when it is not to be tried again, and the lines that it did not take.
+    failed: Option<(Instant, u64)>,
 }
 
 impl Output {
     fn open(target: LogTarget) -> Self {
-        match target {
-            LogTarget::Stdout => Self::Stdout,
-            LogTarget::File(path) => match open(Path::new(&path)) {
-                Ok(file) => Self::File(file),
-                Err(error) => {
-                    error!(path, %error, "cannot open the access log; its lines are lost until the next reload");
-                    Self::Nowhere
-                }
-            },
+        let mut output = Self { target, file: None, carry: Carry::default(), failed: None };
+        if let Err(error) = output.reach() {
+            output.fail(&error, 0);
         }
+        output
+    }
+
+    /// Goes on with another target, or with a new file of the same name.
+    fn succeed(mut self, target: LogTarget) -> Self {
+        if self.carry.is_waiting() {
+            // The last chance for a line that is cut.
+            let _ = self.put(b"");
+        }
+        let lost = self.failed.map_or(0, |(_, lost)| lost);
+        let mut next = Self::open(target);
+        match &mut next.failed {
+            Some((_, before)) => *before += lost,
+            None if lost > 0 => told(lost),
+            None => {}
+        }
+        next
     }
 
     fn write(&mut self, lines: &[u8]) {
-        let written = match self {
-            Self::Stdout => io::stdout().lock().write_all(lines).and_then(|()| io::stdout().lock().flush()),
-            Self::File(file) => file.write_all(lines),
-            Self::Nowhere => Ok(()),
-        };
-        if let Err(error) = written {
-            error!(%error, "cannot write the access log; its lines are lost until the next reload");
-            *self = Self::Nowhere;
+        if let Some((since, lost)) = &mut self.failed
+            && since.elapsed() < limits::LOG_RETRY
+        {
+            *lost += count(lines);
+            return;
+        }
+        if lines.is_empty() && self.failed.is_none() {
+            return;
+        }
+        match self.put(lines) {
+            Ok(()) => self.tell_lost(),
+            Err((error, lost)) => self.fail(&error, lost),
         }
     }
+
+    fn put(&mut self, lines: &[u8]) -> Result<(), (io::Error, u64)> {
+        self.reach().map_err(|error| (error, count(lines)))?;
+        match &mut self.file {
+            Some(file) => self.carry.write(lines, |bytes| file.write(bytes)),
+            None => self.carry.write(lines, |bytes| Ok(rustix::io::write(rustix::stdio::stdout(), bytes)?)),
+        }
+    }
+
+    /// Opens a file to add to, and makes it and its folder if they are not there.
+    fn reach(&mut self) -> io::Result<()> {
+        let LogTarget::File(path) = &self.target else { return Ok(()) };
+        if self.file.is_none() {
+            let path = Path::new(path);
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder)?;
+            }
+            self.file = Some(open(path, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)?);
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &io::Error, lost: u64) {
+        let before = self.failed.map(|(_, before)| before);
+        if before.is_none() {
+            let (to, why) = (self.name(), words(error));
+            error!(to, why, "cannot write the access log; its lines are lost until it can be written again");
+        }
+        self.failed = Some((Instant::now(), before.unwrap_or(0) + lost));
+    }
+
+    /// All is well; what was lost is told once.
+    fn tell_lost(&mut self) {
+        if let Some((_, lost)) = self.failed.take() {
+            told(lost);
+        }
+    }
+
+    fn name(&self) -> &str {
+        match &self.target {
+            LogTarget::Stdout => "stdout",
+            LogTarget::File(path) => path,
+        }
+    }
+}
+
+fn told(lost: u64) {
+    info!(lost, "the access log is written again");
 }

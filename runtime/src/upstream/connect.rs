@@ -1,6 +1,7 @@
 //! Opens connections to backends.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use rustls::ClientConnection;
 use tidegate_dsl::plan::Server;
 use tokio::net::TcpStream;
@@ -18,13 +20,17 @@ use tokio_rustls::TlsConnector;
 
 use super::io::ServerIo;
 use super::wire::Wire;
+use crate::descriptors::Shares;
 use crate::downstream::body::RequestBody;
 use crate::failure::Failure;
 use crate::limits;
+use crate::policy::disk::words as words_of;
+use crate::standstill::within;
+use crate::telemetry::bounds::Bound;
 use crate::tls::upstream::{Secure, words};
 
-/// Why a connection could not be opened: [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`] or
-/// [`Failure::UpstreamTls`], and the words for it.
+/// Why a connection could not be opened: [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`],
+/// [`Failure::UpstreamTls`] or, by the gateway's own fault, [`Failure::NoDescriptor`], and the words for it.
 pub type Refused = (Failure, String);
 
 /// What carries the bytes of a connection that has switched protocols, and what was read from it beyond the answer's
@@ -103,8 +109,7 @@ async fn speak(
 /// [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`] or [`Failure::UpstreamTls`], and why.
 pub async fn dial(Address { server, secure, timeout }: Address<'_>) -> Result<ServerIo, Refused> {
     let opening = async {
-        let stream =
-            resolve(&server.host, server.port).await.map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
+        let stream = resolve(&server.host, server.port).await.and_then(spare).map_err(|error| unconnected(&error))?;
         // A socket that is gone already fails at the first write, which says more.
         let _ = stream.set_nodelay(true);
         match secure {
@@ -118,7 +123,24 @@ pub async fn dial(Address { server, secure, timeout }: Address<'_>) -> Result<Se
         }
     };
     let late = |_| Err((Failure::ConnectTimeout, format!("no connection within {timeout:?}")));
-    tokio::time::timeout(timeout, opening).await.unwrap_or_else(late)
+    within(timeout, opening).await.unwrap_or_else(late)
+}
+
+/// Leaves the last descriptors to what needs them more.
+fn spare(stream: TcpStream) -> std::io::Result<TcpStream> {
+    if Shares::now().serves(stream.as_raw_fd()) {
+        return Ok(stream);
+    }
+    Bound::Descriptors.met();
+    Err(Errno::MFILE.into())
+}
+
+/// Whose fault it is that a socket is not connected, and why.
+fn unconnected(error: &std::io::Error) -> Refused {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => (Failure::NoDescriptor, words_of(error)),
+        _ => (Failure::ConnectFailed, error.to_string()),
+    }
 }
 
 async fn resolve(host: &str, port: u16) -> std::io::Result<TcpStream> {

@@ -1,5 +1,6 @@
 //! Takes connections from a listener's socket.
 
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 use tidegate_dsl::plan::Protocol;
@@ -7,8 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
 
 use super::{Slot, Worker};
+use crate::descriptors::Shares;
 use crate::downstream;
 use crate::limits;
+use crate::telemetry::bounds::Bound;
 
 /// Accepts until the slot is closed; what the kernel had already taken is served, too.
 pub async fn run(listener: TcpListener, slot: Rc<Slot>, worker: Rc<Worker>) {
@@ -43,6 +46,14 @@ fn drain_backlog(listener: TcpListener, slot: &Rc<Slot>, worker: &Rc<Worker>) {
 }
 
 fn admit(stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) {
+    let listeners = slot.view(worker).0.snapshot.plan().listeners.len();
+    if !Shares::now().admits(stream.as_raw_fd(), slot.load.connections(), listeners) {
+        Bound::Descriptors.met();
+        if worker.trouble.may_write("descriptors") {
+            warn!(bind = ?slot.place.bind, "a connection was refused: file descriptors run out, and some are kept for servers");
+        }
+        return;
+    }
     let Some(limit) = slot.with_listener(worker, |listener, _| listener.limits.connections) else { return };
     if !slot.load.admit(limit) {
         if worker.trouble.may_write("connections") {

@@ -50,17 +50,17 @@ pub enum ListenerSocket {
 }
 
 /// The gateway's end of a worker.
+#[derive(Clone)]
 pub struct WorkerHandle {
     commands: UnboundedSender<(Command, mpsc::Sender<()>)>,
-    thread: JoinHandle<()>,
 }
 
 impl WorkerHandle {
-    /// Starts a worker's thread.
+    /// Starts a worker's thread, which ends with its last command.
     ///
     /// # Errors
     /// The system has no thread, or no event queue, to give.
-    pub fn start(index: u16, shared: Arc<Shared>) -> io::Result<Self> {
+    pub fn start(index: u16, shared: Arc<Shared>) -> io::Result<(Self, JoinHandle<()>)> {
         let (commands, inbox) = unbounded_channel();
         // The event loop stays on the thread that builds it; the first word from there says whether that worked.
         let (ready, started) = mpsc::channel();
@@ -80,7 +80,7 @@ impl WorkerHandle {
             }
         })?;
         started.recv().map_err(io::Error::other)??;
-        Ok(Self { commands, thread })
+        Ok((Self { commands }, thread))
     }
 
     /// Gives a command; the receiver hears when it was carried out.
@@ -90,13 +90,6 @@ impl WorkerHandle {
             error!("a worker is gone");
         }
         heard
-    }
-
-    /// Waits for the thread to end.
-    pub fn join(self) {
-        if self.thread.join().is_err() {
-            error!("a worker panicked");
-        }
     }
 }
 
@@ -109,7 +102,7 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let drain = loop {
         tokio::select! {
-            _ = tick.tick() => worker.tick(),
+            _ = tick.tick() => worker.tick().await,
             command = inbox.recv() => match command {
                 Some((Command::Drain(drain), _)) => break drain,
                 Some((command, done)) => {
@@ -191,7 +184,7 @@ async fn drain_all(worker: &Rc<Worker>, drain: Duration, tick: &mut tokio::time:
     worker.each_connection(|connection| connection.finish());
     while worker.has_connections() && tokio::time::Instant::now() < end {
         tokio::select! {
-            _ = tick.tick() => worker.tick(),
+            _ = tick.tick() => worker.tick().await,
             () = worker.emptied.notified() => {}
         }
     }

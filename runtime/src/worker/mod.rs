@@ -3,6 +3,7 @@
 //! Nothing on a request's way takes a lock or leaves the thread. What workers share is in [`Shared`].
 
 pub mod accept;
+pub mod clock;
 pub mod control;
 pub mod places;
 pub mod slot;
@@ -27,6 +28,7 @@ use crate::telemetry::trouble::Trouble;
 use crate::tls::crowd::Crowd;
 use crate::upstream::pool::Pools;
 
+use clock::Clock;
 pub use control::{Command, ListenerSocket, WorkerHandle};
 pub use places::Places;
 pub use slot::{ListenerLoad, Slot};
@@ -80,13 +82,14 @@ pub struct Worker {
     emptied: tokio::sync::Notify,
     /// Connections to backends.
     pub pools: Pools,
-    /// Milliseconds since [`Shared::started`], renewed every [`crate::limits::TICK`].
+    clock: Clock,
+    /// The time of `clock`, renewed every [`crate::limits::TICK`].
     now_ms: Cell<u64>,
     /// State of the random numbers that need not be secret.
     random: Cell<u64>,
     /// What tunnels move bytes with.
     tunnel_buffer: RefCell<Vec<u8>>,
-    /// A `Date` (RFC 9110, 6.6.1), and the second of [`Worker::now_ms`] that it was made in.
+    /// A `Date` (RFC 9110, 6.6.1), and the second of the process that it was made in.
     http_date: RefCell<(u64, HeaderValue)>,
     /// Lines on their way to the access log.
     pub access_log: AccessLog,
@@ -115,6 +118,7 @@ impl Worker {
             http_date: RefCell::new((u64::MAX, HeaderValue::from_static(""))),
             emptied: tokio::sync::Notify::new(),
             pools,
+            clock: Clock::default(),
             now_ms: Cell::new(0),
             random: Cell::new(seed | 1),
             outbound: Places::new(limits::OUTBOUND_CALLS),
@@ -133,7 +137,7 @@ impl Worker {
         Rc::clone(&view)
     }
 
-    /// Milliseconds since the process started, at most two ticks old. For timeouts.
+    /// Milliseconds since the process started, less those in which it stood still; at most two ticks old. For timeouts.
     pub fn now_ms(&self) -> u64 {
         self.now_ms.get()
     }
@@ -181,7 +185,7 @@ impl Worker {
 
     /// The time as HTTP writes it, to the second.
     pub fn http_date(&self) -> HeaderValue {
-        let second = self.now_ms() / 1000;
+        let second = self.clock.second();
         let mut known = self.http_date.borrow_mut();
         if known.0 != second
             && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now()))
@@ -204,9 +208,16 @@ impl Worker {
     }
 
     /// One turn of the clock: wakes the connections whose time is up, and closes what was idle for too long.
-    fn tick(&self) {
-        let now = u64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    async fn tick(&self) {
+        let now = self.clock.turn(u64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(u64::MAX));
         self.now_ms.set(now);
+        if self.streams.borrow().iter().any(|(_, stream)| stream.is_due(now)) {
+            // What lies in a socket wins over a deadline: each turn of the loop looks at the sockets, and lets the tasks work
+            // that wait for them.
+            for _ in 0..limits::LAST_LOOKS {
+                tokio::task::yield_now().await;
+            }
+        }
         for (_, stream) in self.streams.borrow().iter() {
             stream.expire(now);
         }

@@ -31,6 +31,11 @@ impl ListenerLoad {
         admitted
     }
 
+    /// How many connections there are.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// Counts a handshake that failed.
     pub fn count_refused(&self, kind: RefusedKind) {
         if let Some(count) = self.refused.get(kind as usize) {

@@ -1,0 +1,388 @@
+//! The thread that reads policies: at the start, when files change, and when it is told to.
+//!
+//! Everything that may block or fail happens here: a slow disk, a module that compiles for minutes, an `init` that never
+//! returns. The main thread goes on taking signals meanwhile.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use tidegate_dsl::render;
+use tidegate_dsl::{Diagnostic, Severity, Sources};
+use tidegate_wasm_host::Host;
+use tracing::{error, info, warn};
+
+use super::sockets::{self, Sockets};
+use super::{NotStarted, Serving};
+use crate::descriptors::Shares;
+use crate::health::Checker;
+use crate::limits;
+use crate::policy::files::Look;
+use crate::policy::prepare::{Prepared, prepare};
+use crate::policy::renew;
+use crate::policy::snapshot::Snapshot;
+use crate::policy::unbuilt;
+use crate::policy::watch::{Changed, Watch};
+use crate::telemetry::access_log::{LogControl, LogWriter};
+use crate::worker::{Command, Shared, WorkerHandle};
+
+/// What this thread waits for.
+pub enum Order {
+    /// Files may have changed.
+    Changed(Changed),
+    /// An operator wants the files to be read.
+    Read,
+}
+
+impl From<Changed> for Order {
+    fn from(changed: Changed) -> Self {
+        Self::Changed(changed)
+    }
+}
+
+/// What the main thread and this one tell each other without waiting.
+#[derive(Default)]
+pub struct Signs {
+    /// The files are being read.
+    pub busy: AtomicBool,
+    /// The gateway drains: nothing new is put in service.
+    pub ending: AtomicBool,
+}
+
+/// The policy in service, and what it was made of.
+pub struct Reloader {
+    root: PathBuf,
+    host: Arc<Host>,
+    shared: Arc<Shared>,
+    workers: Vec<WorkerHandle>,
+    sockets: Sockets,
+    log: LogControl,
+    checker: Checker,
+    watch: Watch,
+    signs: Arc<Signs>,
+    inputs: Vec<PathBuf>,
+    /// What the files looked like when they were last read.
+    seen: Look,
+    /// What the files say now is not what serves: they had a mistake when they were last read.
+    refused: bool,
+    again: Again,
+}
+
+/// A reload that failed for a reason that may pass: it is tried again, though no file has changed.
+#[derive(Default)]
+struct Again {
+    /// When, and how long it was waited for that.
+    at: Option<(Instant, Duration)>,
+    /// What was said of it last; it is not said twice.
+    said: String,
+}
+
+impl Reloader {
+    /// Compiles the policy, binds the sockets and starts the workers.
+    ///
+    /// # Errors
+    /// The policy has errors, a socket is taken, or the system lacks something.
+    pub fn start(
+        root: PathBuf,
+        host: Arc<Host>,
+        orders: Sender<Order>,
+        signs: Arc<Signs>,
+    ) -> Result<(Self, Serving), NotStarted> {
+        info!(file = %root.display(), "reading the policy");
+        let mut prepared = prepare(&root, &host, None, &[]);
+        unbuilt::refuse(&mut prepared);
+        report(&prepared.diagnostics, &prepared.sources, prepared.refusal.as_deref());
+        let snapshot = Arc::new(prepared.snapshot.ok_or(NotStarted::Refused)?);
+        let refuse = |reason: String| {
+            error!("{reason}");
+            NotStarted::Refused
+        };
+        let count = worker_count(snapshot.plan().gateway.workers);
+        stock(&snapshot, count).map_err(refuse)?;
+        let mut sockets = Sockets::default();
+        let opened = sockets.prepare(&snapshot, count).map_err(refuse)?;
+        let log = LogWriter::start(snapshot.plan().access_log.to.clone())
+            .map_err(|error| refuse(format!("cannot start the access log's thread: {error}")))?;
+        let mut checker = Checker::default();
+        checker.watch(&snapshot.health).map_err(|error| refuse(format!("cannot check servers: {error}")))?;
+        let shared = Arc::new(Shared::new(Arc::clone(&snapshot), log.sender()));
+        let started: Result<Vec<_>, _> = (0..count)
+            .map(|index| WorkerHandle::start(u16::try_from(index).unwrap_or(u16::MAX), Arc::clone(&shared)))
+            .collect();
+        let started = started.map_err(|error| refuse(format!("cannot start a worker: {error}")))?;
+        let (workers, threads): (Vec<_>, Vec<_>) = started.into_iter().unzip();
+        let mut watch = Watch::start(orders);
+        watch.set(&prepared.inputs);
+        sockets.commit(opened, &workers, snapshot.plan().gateway.drain);
+        for listener in &snapshot.plan().listeners {
+            info!(listener = listener.name, bind = %sockets::words(listener.bind), state = ?listener.state, "listener");
+        }
+        doubt(&snapshot);
+        info!(generation = snapshot.generation, workers = count, "ready");
+        let serving = Serving { shared: Arc::clone(&shared), workers: workers.clone(), threads, log };
+        let reloader = Self {
+            root,
+            host,
+            shared,
+            workers,
+            sockets,
+            log: serving.log.control(),
+            checker,
+            watch,
+            signs,
+            inputs: prepared.inputs,
+            seen: prepared.seen,
+            refused: false,
+            again: Again::default(),
+        };
+        Ok((reloader, serving))
+    }
+
+    /// Reloads when files change and when it is told to, until the gateway drains.
+    pub fn run(mut self, orders: &Receiver<Order>) {
+        while !self.signs.ending.load(Ordering::Acquire) {
+            let told = match orders.recv_timeout(limits::POLL) {
+                Ok(Order::Read) => true,
+                Ok(Order::Changed(changed)) => settle(orders, changed),
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            self.signs.busy.store(true, Ordering::Release);
+            if told {
+                self.reload(Cause::Told);
+            } else {
+                self.reload_if_changed();
+            }
+            self.signs.busy.store(false, Ordering::Release);
+        }
+    }
+
+    fn reload_if_changed(&mut self) {
+        let changed = self.seen.changed();
+        let certificates = renew::files(self.shared.snapshot().plan());
+        let (certificates, others): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|file| certificates.contains(file));
+        if !certificates.is_empty() {
+            self.renew();
+        }
+        if !others.is_empty() || (self.refused && !certificates.is_empty()) {
+            self.reload(Cause::Changed);
+        } else if self.again.is_due() {
+            self.reload(Cause::Again);
+        }
+    }
+
+    /// Reads the files of certificates anew, and serves those that are sound. The policy stays as it is.
+    fn renew(&mut self) {
+        let old = self.shared.snapshot();
+        let files = renew::files(old.plan());
+        self.seen.look_again(&files);
+        let renewed = renew::renew(&old);
+        if renewed.troubled {
+            self.again.wait();
+        }
+        for kept in renewed.kept {
+            error!("not renewed, the old one serves on: {kept}");
+        }
+        let Some(snapshot) = renewed.snapshot else { return };
+        let generation = snapshot.generation;
+        let snapshot = Arc::new(snapshot);
+        self.shared.commit(Arc::clone(&snapshot));
+        self.check_servers(&snapshot);
+        for worker in &self.workers {
+            worker.send(Command::Refresh);
+        }
+        info!(generation, names = renewed.names.join(","), "certificates renewed");
+    }
+
+    fn check_servers(&mut self, snapshot: &Snapshot) {
+        if let Err(error) = self.checker.watch(&snapshot.health) {
+            error!("servers are not checked, and count as healthy: {error}");
+        }
+    }
+
+    /// Reads the files anew, and puts the policy in service if it is sound. Nothing that can fail comes after the swap.
+    fn reload(&mut self, cause: Cause) {
+        let started = Instant::now();
+        let old = self.shared.snapshot();
+        let unchanged = cause != Cause::Changed && self.seen.changed().is_empty();
+        let mut prepared = prepare(&self.root, &self.host, Some(&old), &self.inputs);
+        unbuilt::refuse(&mut prepared);
+        let said = render::human(&prepared.diagnostics, &prepared.sources, false);
+        let Prepared { snapshot, mut inputs, seen, diagnostics, sources, refusal, troubled, .. } = prepared;
+        let is_new = cause != Cause::Again || self.again.said != said;
+        if is_new {
+            report(&diagnostics, &sources, refusal.as_deref());
+        }
+        if snapshot.is_none() {
+            // A broken file may have hidden others that the next version needs: watch those, too.
+            inputs.extend(self.inputs.iter().filter(|input| !inputs.contains(input)).cloned().collect::<Vec<_>>());
+        }
+        self.seen = seen.extend_to(&inputs);
+        self.watch.set(&inputs);
+        self.inputs = inputs;
+        self.refused = snapshot.is_none();
+        let Some(snapshot) = snapshot else {
+            if is_new {
+                error!(generation = old.generation, "the policy was not reloaded; the old one serves on");
+            }
+            if cause == Cause::Told {
+                // A rotated file is opened anew, whatever the policy says.
+                self.log.set_target(old.plan().access_log.to.clone());
+            }
+            if troubled {
+                self.again.later(said, is_new);
+            } else {
+                self.again = Again::default();
+            }
+            return;
+        };
+        // Also if it is the same: a rotated file is opened anew.
+        self.log.set_target(snapshot.plan().access_log.to.clone());
+        if *snapshot.plan() == *old.plan()
+            && same_extensions(&snapshot, &old)
+            && snapshot.tls.material.serves_the_same(&old.tls.material)
+        {
+            self.again = Again::default();
+            let files =
+                if unchanged { "nothing has changed" } else { "the policy's files changed, its meaning did not" };
+            info!(generation = old.generation, "{files}");
+            return;
+        }
+        let workers = self.workers.len();
+        if let Err(reason) = stock(&snapshot, workers) {
+            return self.refuse(&old, &reason);
+        }
+        match self.sockets.prepare(&snapshot, workers) {
+            Ok(opened) => self.commit(snapshot, &old, opened, started),
+            Err(reason) => {
+                let is_new = cause != Cause::Again || self.again.said != reason;
+                if is_new {
+                    self.refuse(&old, &reason);
+                }
+                self.refused = true;
+                // Whoever has the port may leave it; descriptors may come free.
+                self.again.later(reason, is_new);
+            }
+        }
+    }
+
+    fn refuse(&mut self, old: &Snapshot, reason: &str) {
+        self.refused = true;
+        self.again = Again::default();
+        error!(generation = old.generation, "the policy was not reloaded; the old one serves on: {reason}");
+    }
+
+    /// Puts a policy in service, unless the gateway drains.
+    fn commit(&mut self, snapshot: Snapshot, old: &Snapshot, opened: sockets::Opened, started: Instant) {
+        self.again = Again::default();
+        if self.signs.ending.load(Ordering::Acquire) {
+            return;
+        }
+        if snapshot.plan().gateway.workers != old.plan().gateway.workers {
+            warn!("a new number of workers counts from the next start");
+        }
+        doubt(&snapshot);
+        let snapshot = Arc::new(snapshot);
+        self.shared.commit(Arc::clone(&snapshot));
+        self.check_servers(&snapshot);
+        self.sockets.commit(opened, &self.workers, snapshot.plan().gateway.drain);
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info!(generation = snapshot.generation, ms, "reloaded");
+    }
+}
+
+/// Why the files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// They look otherwise.
+    Changed,
+    /// An operator wants it.
+    Told,
+    /// It failed for a reason that may pass.
+    Again,
+}
+
+impl Again {
+    fn is_due(&self) -> bool {
+        self.at.is_some_and(|(at, _)| at <= Instant::now())
+    }
+
+    /// At the next look, and ever later after that.
+    fn wait(&mut self) {
+        let pause = self.at.map_or(Duration::ZERO, |(_, pause)| (pause * 2).clamp(limits::POLL, limits::RETRY_MAX));
+        self.at = Some((Instant::now() + pause, pause));
+    }
+
+    fn later(&mut self, said: String, is_new: bool) {
+        self.wait();
+        if is_new {
+            warn!("the files are as they should be, and the system was not: the reload is tried again by itself");
+        }
+        self.said = said;
+    }
+}
+
+/// Waits for quiet after a change, so that half-written files are not read. Whether an operator wants them to be read.
+fn settle(orders: &Receiver<Order>, Changed(mut quiet): Changed) -> bool {
+    let latest = Instant::now() + limits::SETTLE_MAX;
+    loop {
+        let left = latest.saturating_duration_since(Instant::now());
+        match orders.recv_timeout(quiet.min(left)) {
+            // The last event decides: a rename ends what the writes before it began.
+            Ok(Order::Changed(Changed(last))) => quiet = last,
+            Ok(Order::Read) => return true,
+            Err(_) => return false,
+        }
+        if left.is_zero() {
+            return false;
+        }
+    }
+}
+
+fn same_extensions(new: &Snapshot, old: &Snapshot) -> bool {
+    new.extensions.len() == old.extensions.len()
+        && new.extensions.iter().zip(&old.extensions).all(|(new, old)| Arc::ptr_eq(new, old))
+}
+
+/// Warns of a policy that takes more clients than there is room for.
+fn doubt(snapshot: &Snapshot) {
+    if let Some(doubt) = Shares::now().doubt(snapshot.plan()) {
+        warn!("{doubt}");
+    }
+}
+
+/// Has each extension run `init` once for each worker.
+fn stock(snapshot: &Snapshot, workers: usize) -> Result<(), String> {
+    for extension in &snapshot.extensions {
+        let name = &extension.spec().name;
+        extension
+            .stock(workers)
+            .map_err(|error| format!("extension `{name}` is not ready on every worker: {error}"))?;
+    }
+    Ok(())
+}
+
+fn worker_count(wanted: Option<u32>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    wanted.map_or_else(cores, |wanted| usize::try_from(wanted).unwrap_or(1)).max(1)
+}
+
+/// Writes diagnostics to standard error.
+fn report(diagnostics: &[Diagnostic], sources: &Sources, refusal: Option<&str>) {
+    if !diagnostics.is_empty() {
+        let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        eprintln!("{}", render::human(diagnostics, sources, colour).trim_end());
+    }
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+    if errors > 0 {
+        error!(errors, "the policy has errors");
+    }
+    if let Some(refusal) = refusal {
+        for reason in refusal.lines() {
+            error!("the policy cannot be used: {reason}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Timeouts that do not count a time in which the process stood still.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::error::Elapsed;
+
+use crate::limits;
+
+/// Waits, but not longer than `limit`. If the process stood still when the time was up (it was stopped, or the machine was
+/// moved), what has arrived meanwhile was not looked at: the time begins anew.
+///
+/// # Errors
+/// The time is up.
+pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = std::pin::pin!(future);
+    loop {
+        let began = Instant::now();
+        let done = tokio::time::timeout(limit, future.as_mut()).await;
+        if done.is_ok() || began.elapsed() <= limit.saturating_add(limits::STANDSTILL) {
+            return done;
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn a_standstill_gives_the_time_anew() {
+        let limit = Duration::from_millis(100);
+        let done = run(within(limit, async {
+            // The whole thread stands, as it does when the process is stopped.
+            std::thread::sleep(limits::STANDSTILL + 2 * limit);
+            tokio::time::sleep(limit / 4).await;
+            "done"
+        }));
+        assert_eq!(done.ok(), Some("done"));
+    }
+
+    #[test]
+    fn time_that_passes_counts() {
+        assert!(run(within(Duration::from_millis(20), std::future::pending::<()>())).is_err());
+    }
+}

@@ -1,0 +1,215 @@
+//! The process and its system: signals, descriptors, disks, and time that passes without it.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, guest};
+
+/// A policy whose every answer says which version it is.
+fn version(name: &str) -> Policy {
+    Policy::new().otherwise(&format!("respond 200 \"{name}\""))
+}
+
+/// A policy with an extension whose `init` never returns, and may take very long.
+fn endless() -> Policy {
+    let module = "extension slow { module \"slow.wasm\"; limits { time 60s }; config { init \"loop\" }; allow [clock, log, \
+                  store, random, metrics, vars, body, respond, route, rewrite, read-request, write-request-headers, read-response, \
+                  write-response-headers] }";
+    version("never").top(module).listener("run slow")
+}
+
+fn put_slow(folder: &Path) {
+    fs::copy(guest("tidegate_hostile_guest"), folder.join("slow.wasm")).unwrap();
+}
+
+/// What the log says when a policy is not taken: a signal is answered before that.
+fn refusals(gateway: &Gateway) -> usize {
+    gateway.log().since(0).iter().filter(|line| line.contains("has errors") || line.contains("not reloaded")).count()
+}
+
+#[test]
+fn a_signal_ends_a_start_that_never_ends() {
+    let mut gateway = Gateway::begin_after(":", &endless(), put_slow);
+    gateway.wait_for(0, "reading the policy");
+    gateway.signal("TERM");
+    assert!(gateway.wait_end().success());
+    gateway.wait_for(0, "stopped before it was ready");
+    assert_eq!(refusals(&gateway), 0);
+}
+
+/// A gateway that serves, and reads a policy for ever.
+fn hung(policy: &Policy) -> Gateway {
+    let gateway = Gateway::start_with(policy, put_slow);
+    gateway.write(&endless());
+    eventually("it reads", || {
+        gateway.signal("HUP");
+        let seen = gateway.log().since(0).join("\n");
+        if seen.contains("the policy is being read") { Ok(()) } else { Err(seen) }
+    });
+    gateway
+}
+
+#[test]
+fn a_signal_drains_during_a_reload_that_never_ends() {
+    let mut gateway = hung(&version("one"));
+    assert_eq!(gateway.get("/").text(), "one");
+    gateway.signal("TERM");
+    assert!(gateway.wait_end().success());
+    assert_eq!(refusals(&gateway), 0);
+}
+
+#[test]
+fn a_second_signal_ends_at_once_during_a_reload_that_never_ends() {
+    let backend = Backend::start(Behaviour::StallBeforeHead);
+    let mut gateway = hung(&Policy::to(&backend));
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+    backend.wait_head(1);
+    gateway.signal("TERM");
+    gateway.wait_for(0, "draining");
+    assert!(!gateway.has_ended());
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait_end().code(), Some(1));
+    assert_eq!(refusals(&gateway), 0);
+}
+
+#[test]
+fn time_that_the_process_stood_still_does_not_count() {
+    let backend = Backend::start(Behaviour::StallBeforeHead);
+    let uploads = Backend::start(Behaviour::Swallow);
+    let policy = Policy::to(&backend)
+        .backend("uploads", &uploads)
+        .rule("upload", "when path is \"/upload\"\nforward uploads")
+        .listener("request-timeout 2s");
+    let gateway = Gateway::start(&policy);
+    let (mut waiting, mut sending) = (gateway.client(), gateway.client());
+    waiting.send("GET /answer HTTP/1.1\r\nhost: test\r\n\r\n");
+    backend.wait_head(1);
+    sending.send("POST /upload HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nhello");
+    uploads.wait_head(1);
+    gateway.signal("STOP");
+    backend.release();
+    sending.send("world");
+    // What is tested is time itself.
+    std::thread::sleep(Duration::from_secs(4));
+    gateway.signal("CONT");
+    assert_eq!(waiting.receive().status, 200);
+    assert_eq!(sending.receive().status, 200);
+    // After that it counts as before.
+    assert_eq!(waiting.get("/late").status, 504);
+}
+
+/// The lines of the access log in the gateway's folder; each is whole.
+fn lines(gateway: &Gateway, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(gateway.folder().join(name)).unwrap_or_default();
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let whole = whole.inspect(|line| assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}"));
+    whole.map(str::to_owned).collect()
+}
+
+fn wait_line(gateway: &Gateway, name: &str, uri: &str) {
+    eventually(uri, || {
+        let lines = lines(gateway, name);
+        if lines.iter().any(|line| line.contains(uri)) { Ok(()) } else { Err(lines) }
+    });
+}
+
+#[test]
+fn an_access_log_on_a_full_disk_goes_on_when_there_is_room() {
+    let policy = version("ok").top("access-log { to file \"access.log\" }");
+    let gateway = Gateway::start_after("trap '' XFSZ", &policy);
+    let mut client = gateway.client();
+    client.get("/first");
+    wait_line(&gateway, "access.log", "/first");
+    let held = fs::metadata(gateway.folder().join("access.log")).unwrap().len();
+    gateway.limit(&format!("fsize={}:", held + 100));
+    for number in 0..20 {
+        client.get(&format!("/lost{number}"));
+    }
+    gateway.wait_for(0, "cannot write the access log");
+    gateway.limit("fsize=unlimited:");
+    let told = gateway.wait_for(0, "the access log is written again");
+    client.get("/after");
+    wait_line(&gateway, "access.log", "/after");
+    let lost: usize = told.split("lost=").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!(lost > 0);
+    let lines = lines(&gateway, "access.log");
+    assert_eq!(lines.len() + lost, 22, "{told}\n{lines:?}");
+}
+
+#[test]
+fn sighup_opens_the_access_log_anew_whatever_the_policy_says() {
+    let policy = version("ok").top("access-log { to file \"logs/access.log\" }");
+    let gateway = Gateway::start(&policy);
+    let mut client = gateway.client();
+    client.get("/first");
+    wait_line(&gateway, "logs/access.log", "/first");
+    let mark = gateway.log().mark();
+    gateway.write_file("policy.gate", b"nonsense\n");
+    gateway.wait_for(mark, "the old one serves on");
+    // Moved away, as those do that rotate logs.
+    fs::rename(gateway.folder().join("logs/access.log"), gateway.folder().join("logs/old.log")).unwrap();
+    let mark = gateway.log().mark();
+    gateway.signal("HUP");
+    gateway.wait_for(mark, "the old one serves on");
+    client.get("/rotated");
+    wait_line(&gateway, "logs/access.log", "/rotated");
+    // Its folder goes.
+    fs::remove_dir_all(gateway.folder().join("logs")).unwrap();
+    let mark = gateway.log().mark();
+    gateway.signal("HUP");
+    gateway.wait_for(mark, "the old one serves on");
+    client.get("/anew");
+    wait_line(&gateway, "logs/access.log", "/anew");
+}
+
+#[test]
+fn a_reload_that_the_system_refused_is_tried_again() {
+    let gateway = Gateway::start(&version("one"));
+    let mut client = gateway.client();
+    assert_eq!(client.get("/").text(), "one");
+    gateway.limit("nofile=4:");
+    gateway.write(&version("two"));
+    gateway.wait_for(0, "the reload is tried again by itself");
+    assert_eq!(client.get("/").text(), "one");
+    gateway.limit("nofile=512:");
+    gateway.wait_for(0, "reloaded generation=2");
+    assert_eq!(client.get("/").text(), "two");
+}
+
+#[test]
+fn descriptors_that_run_out_starve_no_listener_and_no_server() {
+    let backend = Backend::echo();
+    let other = tidegate_tests::free_port();
+    let policy = Policy::to(&backend)
+        .top("gateway { workers 1 }")
+        .top(&format!("listener http other {{ address 127.0.0.1:{other}; rules main }}"));
+    let gateway = Gateway::start_after("ulimit -Sn 64; ulimit -Hn 200", &policy);
+    gateway.wait_for(0, "listeners may hold 20000 connections");
+    // The soft limit would be far too low for these.
+    let mut idle: Vec<Client> = (0..170).map(|_| gateway.client()).collect();
+    gateway.wait_for(0, "file descriptors run out");
+    let served = idle.iter_mut().filter_map(|client| client.try_get("/main").ok()).count();
+    assert!(
+        (100..150).contains(&served),
+        "{served} were served: three in four of 200 descriptors, less the gateway's own"
+    );
+    assert_eq!(Client::connect(other).get("/other").status, 200);
+    gateway.reload(&Policy::to(&backend).otherwise("respond 200 \"new\""));
+}
+
+#[test]
+fn a_server_that_no_descriptor_is_left_for_is_not_blamed() {
+    let backend = Backend::echo();
+    let gateway = Gateway::start(&Policy::to(&backend));
+    let mut client = gateway.client();
+    gateway.limit("nofile=4:");
+    assert_eq!(client.get("/none").status, 503);
+    let line = gateway.access("/none");
+    assert_eq!((line["failure"].as_str(), line["side"].as_str()), (Some("no-descriptor"), Some("gateway")));
+    gateway.limit("nofile=512:");
+    assert_eq!(client.get("/again").status, 200);
+}
