@@ -10,6 +10,37 @@ use crate::value;
 use crate::vocabulary::{Place, Role};
 
 impl<'t> Checker<'_, 't> {
+    /// A comma at the end of a line joins the next line to it; where that begins with a word of the place, the comma
+    /// is the mistake, and the two are read apart.
+    pub(super) fn split_at_swallowed<'n>(&mut self, node: &'n Node<'t>, place: Place) -> Vec<&'n [Item<'t>]> {
+        let mut parts = Vec::new();
+        let mut rest = node.items.as_slice();
+        let mut from = 0;
+        while let Some(at) =
+            rest.iter().skip(from).position(|item| matches!(&item.kind, ItemKind::Comma(comma) if comma.line_end))
+        {
+            let at = at + from;
+            let (comma, next) = (rest.get(at), rest.get(at + 1));
+            from = at + 1;
+            let (Some(comma), Some(Item { kind: ItemKind::Word(word), span })) = (comma, next) else { continue };
+            if place.find(word).is_none() {
+                continue;
+            }
+            self.report(
+                Diagnostic::new(codes::COMMA, comma.span, "this comma joins the next line to this one")
+                    .also(*span, format!("{} is meant to begin a line", quoted(word)))
+                    .help("remove the comma")
+                    .edit(comma.span, ""),
+            );
+            let (before, after) = rest.split_at(at);
+            parts.push(before);
+            rest = after.get(1..).unwrap_or_default();
+            from = 0;
+        }
+        parts.push(rest);
+        parts
+    }
+
     /// Reports a line that is meant as a comment: `// …`.
     pub(super) fn foreign_comment(&mut self, items: &[Item<'t>], block: Option<&Block<'t>>) -> bool {
         let Some(Item { kind: ItemKind::Word(word), span }) = items.first() else { return false };

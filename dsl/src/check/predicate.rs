@@ -1,10 +1,11 @@
 //! What a subject must meet: `is`, `like`, `under`, `matches`, `in`, `present`, `absent`.
 
 use super::Checker;
-use super::args::{Args, Raw};
+use super::args::Args;
 use super::conditions::Context;
 use super::reach_tls::Wanted;
 use super::regex::Groups;
+use super::texts::Raw;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
 use crate::plan::{ClientCertField, NetworkSet, Predicate, StatusRange, Subject, TlsVersion};

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::Checker;
-use super::args::{Args, Raw};
+use super::args::Args;
 use super::regex::Matches;
+use super::texts::Raw;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{ClientCertPart, Insert, LogField, Piece, Template};
