@@ -33,6 +33,10 @@ impl Side {
 /// A way in which a request can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
+    /// A head that is not HTTP (RFC 9112, 2.2).
+    BadHead,
+    /// A head in HTTP/1 with more bytes than `limits { header-bytes }`, or more fields than `limits { headers }`.
+    HeadTooLarge,
     /// No `Host`, several, or one that is no host (RFC 9112, 3.2).
     BadHost,
     /// A request target that cannot be normalised safely.
@@ -105,6 +109,8 @@ impl Failure {
     pub const fn row(self) -> Row {
         use Side::{Client, Gateway, Hook, Policy, Upstream};
         let (name, side, status, text) = match self {
+            Self::BadHead => ("bad-head", Client, 400, "the request is not valid HTTP"),
+            Self::HeadTooLarge => ("head-too-large", Client, 431, "the request's head is too large"),
             Self::BadHost => ("bad-host", Client, 400, "the request needs one valid Host"),
             Self::BadTarget => ("bad-target", Client, 400, "the request target is not a safe path"),
             Self::BadMethod => ("bad-method", Client, 405, "this method is not carried here"),

@@ -126,3 +126,36 @@ fn a_handshake_can_be_inserted_tested_and_logged() {
     let (mut client, _) = secure().connect(gateway.port(), "shop.test").unwrap();
     assert_eq!(client.get("/without").echo().header("x-cert"), Some("|||NONE"));
 }
+
+#[test]
+fn a_head_that_cannot_be_read_has_a_line() {
+    let policy = Policy::new()
+        .listener("request-timeout 1s")
+        .listener("limits { header-bytes 4KiB; headers 20 }")
+        .otherwise("respond 200");
+    let gateway = Gateway::start(&policy);
+    let long = "x".repeat(8192);
+    let many = "a: b\r\n".repeat(30);
+    for (head, status, failure) in [
+        ("no http at all\r\n\r\n", 400, "bad-head"),
+        (&*format!("GET / HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"), 431, "head-too-large"),
+        (&*format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n"), 431, "head-too-large"),
+        ("GET / HTTP/1.1\r\nhost: a\r\n", 408, "client-timeout"),
+    ] {
+        let mark = gateway.access_log().mark();
+        assert_eq!(gateway.client().send(head).receive_head().unwrap().status, status, "{failure}");
+        let line =
+            gateway.access_log().wait(mark, |line| serde_json::from_str::<serde_json::Value>(line).ok()).unwrap();
+        assert_eq!((line["status"].as_u64(), &line["failure"]), (Some(status.into()), &failure.into()), "{line}");
+        assert!(line["method"].is_null() && line["uri"].is_null() && line["rule"].is_null(), "{line}");
+    }
+    // A client that leaves between two requests has sent no bad head.
+    let mut client = gateway.client();
+    client.get("/fine");
+    drop(client);
+    gateway.access("/fine");
+    let mark = gateway.access_log().mark();
+    gateway.get("/next");
+    gateway.access("/next");
+    assert_eq!(gateway.access_log().since(mark - 1).iter().filter(|line| line.contains("bad-head")).count(), 0);
+}

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{CONNECTION, EXPECT};
@@ -20,6 +21,7 @@ use super::state::{Phase, StreamState};
 use crate::failure::Failure;
 use crate::limits;
 use crate::proxy;
+use crate::telemetry::access_log;
 
 /// Serves a connection to its end, and as a tunnel beyond its last request if that was an upgrade.
 pub async fn serve<S>(io: ClientIo<S>, stream: &Rc<StreamState>)
@@ -68,6 +70,8 @@ where
         (_, Some(tunnel)) => Box::pin(tunnel.run(io, parts.read_buf, stream)).await,
         (End::Closed, None) => {}
         (End::Late, None) => {
+            let row = Failure::ClientTimeout.row();
+            access_log::write_unread(stream, stream.patience(), Failure::ClientTimeout, row.text.len() + 1);
             io.last_word(too_late().as_bytes());
             Box::pin(linger(io, stream)).await;
         }
@@ -160,7 +164,12 @@ where
             // The policy wants no answer.
             Err(error) if error.is_user() => End::Closed,
             // Such as a head that cannot be read, which hyper has answered.
-            Err(_) => End::Unread,
+            Err(error) => {
+                if let Some(failure) = refused(&error).filter(|_| self.stream.is_between_requests()) {
+                    access_log::write_unread(self.stream, Duration::ZERO, failure, 0);
+                }
+                End::Unread
+            }
             Ok(()) if !self.rest.is_read() => End::Unread,
             Ok(()) => End::Complete,
         })
@@ -197,6 +206,15 @@ where
             End::Closed
         })
     }
+}
+
+/// Why hyper has refused a head, with the status that it gave.
+fn refused(error: &hyper::Error) -> Option<Failure> {
+    if error.is_parse_too_large() {
+        let target = error.to_string().contains("URI");
+        return Some(if target { Failure::UriTooLong } else { Failure::HeadTooLarge });
+    }
+    error.is_parse().then_some(Failure::BadHead)
 }
 
 /// What a client is told whose head has not come in time.

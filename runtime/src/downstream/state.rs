@@ -204,6 +204,11 @@ impl StreamState {
         self.phase.get()
     }
 
+    /// Whether no request is in flight: at most, a head is arriving.
+    pub fn is_between_requests(&self) -> bool {
+        matches!(self.phase.get(), Phase::Idle | Phase::Head)
+    }
+
     fn set_phase(&self, phase: Phase) {
         self.phase.set(phase);
         self.patience_ms.set(match phase {

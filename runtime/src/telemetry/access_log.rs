@@ -256,6 +256,13 @@ pub fn write_refused(
     state.worker().access_log.write(&line, None, &snapshot.engine);
 }
 
+/// Writes the line of a head that could not be read, or did not arrive, after so long.
+pub fn write_unread(state: &StreamState, took: Duration, failure: Failure, bytes: usize) {
+    let (view, id) = state.connection.slot.view(state.worker());
+    let now = Instant::now();
+    write_refused(state, &view, id, None, now.checked_sub(took).unwrap_or(now), failure, bytes);
+}
+
 fn cipher(tls: &Tls) -> Option<&str> {
     (!tls.cipher.is_empty()).then_some(tls.cipher.as_str())
 }
