@@ -235,14 +235,38 @@ pub const HEALTH_ANSWER: usize = 64;
 /// Bodies up to this length, in bytes, are not compressed: the gain would not pay for it.
 pub const COMPRESSED_FROM: u64 = 1024;
 
+/// How long the head of an answer of unknown length waits for the first [`COMPRESSED_FROM`] bytes of its body, or its end: a server
+/// that writes head and body one after the other needs a fraction of it. An event stream does not wait.
+pub const COMPRESSION_WAIT: Duration = Duration::from_millis(20);
+
+/// What encoders may hold, in bytes, over all workers. An encoder is held for as long as its client takes to read; beyond this,
+/// answers go as they are.
+pub const ENCODERS_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a Brotli encoder holds, in bytes, as measured with `brotli` 9 at [`BROTLI_QUALITY`] and [`BROTLI_WINDOW`].
+pub const BROTLI_BYTES: usize = 1400 * 1024;
+
+/// What a gzip encoder holds, in bytes, as measured with `flate2` 1.1 and `zlib-rs`.
+pub const GZIP_BYTES: usize = 416 * 1024;
+
 /// Of 11: beyond, each step costs much time for little gain.
 pub const BROTLI_QUALITY: u32 = 4;
 
-/// The window that a client has to hold, and we too, for each response: 2 to the power of it, in bytes.
-pub const BROTLI_WINDOW: u32 = 18;
+/// The largest window that a client has to hold, and we too, for each response: 2 to the power of it, in bytes. A shorter body has a
+/// smaller one.
+pub const BROTLI_WINDOW: u32 = 17;
+
+/// The window of a body whose length nobody knows: most of them are short, or streams that stay open.
+pub const BROTLI_STREAM_WINDOW: u32 = 16;
+
+/// The smallest window that the format has (RFC 7932, 9.1).
+pub const BROTLI_LEAST_WINDOW: u32 = 10;
 
 /// Bytes that gather before they are compressed.
 pub const BROTLI_BUFFER: usize = 16 * 1024;
+
+/// After so many bytes of a body, what an encoder made of them leaves: it would hold several megabytes otherwise.
+pub const ENCODER_BLOCK: usize = 32 * 1024;
 
 /// Of 9: see [`BROTLI_QUALITY`].
 pub const GZIP_LEVEL: u32 = 4;

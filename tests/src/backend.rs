@@ -49,6 +49,9 @@ pub enum Behaviour {
     Swallow,
     /// Answers with so many bytes, as fast as they are taken.
     Stream(u64),
+    /// Announces so many digits in no order, which compress to some half, sends only so many, and waits for
+    /// [`Backend::release`].
+    Digits(u64, u64),
 }
 
 /// A server on a port of its own. It stops when it is dropped.
@@ -333,6 +336,12 @@ impl Conversation<'_> {
             }
             Behaviour::Swallow => self.write(&response("text/plain", request.length.to_string().as_bytes()))?,
             Behaviour::Stream(length) => self.write_stream(length)?,
+            Behaviour::Digits(length, sent) => {
+                self.write(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").as_bytes())?;
+                self.write(&digits(sent))?;
+                self.stall()?;
+                return Ok(Then::Close);
+            }
         }
         Ok(Then::Keep)
     }
@@ -413,6 +422,17 @@ impl Conversation<'_> {
             }
         }
     }
+}
+
+fn digits(count: u64) -> Vec<u8> {
+    let mut x = 1_u64;
+    let mut next = || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        b'0' + (x % 10) as u8
+    };
+    (0..count).map(|_| next()).collect()
 }
 
 fn response(media_type: &str, body: &[u8]) -> Vec<u8> {

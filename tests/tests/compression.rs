@@ -104,3 +104,60 @@ fn answers_of_the_policy_are_compressed_too() {
     let Some((head, got, size)) = curl(&gateway, "accept-encoding: gzip") else { return };
     assert!(got == body && head.contains("content-encoding: gzip") && size < 500, "{size} {head}");
 }
+
+#[test]
+fn what_is_short_stays_as_it_is_however_its_end_is_told() {
+    let backend = Backend::start(Behaviour::Chunks(vec!["he", "llo"]));
+    let gateway = Gateway::start(&Policy::to(&backend).listener("compression [br, gzip]"));
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        let answer = client.get_with("/", "accept-encoding: br\r\n");
+        assert_eq!((answer.text().as_str(), answer.header("content-encoding")), ("hello", None));
+        assert_eq!(answer.header("content-length"), Some("5"), "its end has come before its head has left");
+    }
+    assert_eq!(backend.connections(), 1, "the connection to the server is used again");
+    let trailers =
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 7\r\n\r\n";
+    backend.behave(Behaviour::Raw(trailers.to_owned()));
+    let answer = client.get_with("/", "te: trailers\r\naccept-encoding: br\r\n");
+    assert_eq!((answer.text().as_str(), answer.header("content-encoding")), ("hi", None));
+    assert_eq!(answer.trailers, [("x-sum".to_owned(), "7".to_owned())]);
+    backend.behave(Behaviour::CloseInChunk);
+    assert_eq!(client.get_with("/", "accept-encoding: br\r\n").status, 502, "nothing has left yet");
+}
+
+#[test]
+fn an_event_stream_begins_at_once() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let backend = Backend::start(Behaviour::Raw(head.to_owned()));
+    let gateway = Gateway::start(&Policy::to(&backend).listener("compression [br, gzip]"));
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\naccept-encoding: gzip\r\n\r\n");
+    let head = client.receive_head().unwrap();
+    assert_eq!((head.status, head.header("content-encoding")), (200, Some("gzip")));
+}
+
+#[test]
+fn caches_can_tell_answers_apart() {
+    let fields = "content-type: text/css\r\netag: \"1\"\r\n";
+    let (backend, gateway) = gateway(fields, &WORDS.repeat(100));
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\naccept-encoding: gzip, br\r\n\r\n");
+    let get = client.receive_head().unwrap();
+    let tag = get.header("etag").unwrap();
+    assert_eq!(tag, "W/\"1\"");
+    let whole = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 4100\r\n\r\n");
+    backend.behave(Behaviour::Raw(whole));
+    let mut client = gateway.client();
+    client.send("HEAD / HTTP/1.1\r\nhost: test\r\naccept-encoding: gzip, br\r\n\r\n");
+    let head = client.receive_head().unwrap();
+    for name in ["content-encoding", "vary", "etag", "content-length"] {
+        assert_eq!(head.header(name), get.header(name), "{name}");
+    }
+    assert_eq!(gateway.access("/")["failure"], serde_json::Value::Null);
+    backend.behave(Behaviour::Raw("HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\n\r\n".to_owned()));
+    let lines = format!("accept-encoding: gzip, br\r\nif-none-match: {tag}\r\n");
+    let unchanged = gateway.client().get_with("/", &lines);
+    assert_eq!((unchanged.status, unchanged.header("etag")), (304, Some(tag)));
+    assert_eq!(unchanged.header("vary"), get.header("vary"));
+}

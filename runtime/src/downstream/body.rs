@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::client_body::ClientBody;
@@ -144,6 +145,8 @@ impl RequestBody {
 pub struct ResponseBody {
     /// What was read ahead.
     prefix: Option<Bytes>,
+    /// Trailers that were read ahead.
+    trailers: Option<Box<HeaderMap>>,
     source: Source,
     filter: Option<Box<Filter>>,
     state: Rc<StreamState>,
@@ -173,17 +176,26 @@ impl ResponseBody {
     }
 
     fn new(source: Source, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
-        Self { prefix: None, source, filter: None, state, record, sent: 0, done: false, unread: false }
+        Self { prefix: None, trailers: None, source, filter: None, state, record, sent: 0, done: false, unread: false }
     }
 
     /// Only its head will be sent, as in an answer to HEAD (RFC 9110, 9.3.2): that nobody reads it is no failure.
     pub fn expect_unread(&mut self) {
-        self.unread = matches!(self.source, Source::Ours(_));
+        self.unread = match &self.source {
+            Source::Ours(_) => true,
+            Source::Upstream(body) => body.is_end_stream(),
+        };
     }
 
     /// Puts back what was read ahead.
     pub fn put_back(&mut self, data: Bytes) {
         self.prefix = (!data.is_empty()).then_some(data);
+    }
+
+    /// Puts back what was read ahead to the end of the body.
+    pub fn put_back_all(&mut self, data: Bytes, trailers: Option<HeaderMap>) {
+        self.put_back(data);
+        self.trailers = trailers.map(Box::new);
     }
 
     /// Shows what passes to somebody, after those who look already. It is done before the first frame.
@@ -197,6 +209,9 @@ impl ResponseBody {
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(data) = self.prefix.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
         match &mut self.source {
             Source::Ours(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -271,6 +286,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         self.prefix.is_none()
+            && self.trailers.is_none()
             && self.filter.as_ref().is_none_or(|_| self.done)
             && match &self.source {
                 Source::Ours(bytes) => bytes.is_none(),
@@ -279,7 +295,7 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.filter.is_some() || self.prefix.is_some() {
+        if self.filter.is_some() || self.prefix.is_some() || self.trailers.is_some() {
             return SizeHint::default();
         }
         match &self.source {

@@ -345,7 +345,9 @@ pub(super) fn ended(journey: &mut Journey, ended: Ended) -> Option<Source> {
 
 /// Gives a response's body what was read ahead of it, and those who look at it.
 pub(super) fn put(body: &mut ResponseBody, ahead: Bytes, watchers: Vec<Box<dyn Pieces>>) {
-    body.put_back(ahead);
+    if !ahead.is_empty() {
+        body.put_back(ahead);
+    }
     for watcher in watchers {
         body.stack(watcher);
     }

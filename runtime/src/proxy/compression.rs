@@ -1,28 +1,38 @@
 //! `compression`: which responses are compressed for a client, and how (RFC 9110, 8.4 and 12.5.3).
 
-use std::io::{self, Write};
-
-use brotli::CompressorWriter;
-use bytes::Bytes;
-use flate2::write::GzEncoder;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    VARY,
+    IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tidegate_dsl::plan::Compression;
 
+use super::encoder::{self, AsItIs};
 use crate::downstream::pieces::Pieces;
-use crate::failure::Failure;
 use crate::limits;
+use crate::telemetry::bounds::Bound;
+use crate::worker::Room;
 
 /// What a listener offers and a client takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Accepted {
     /// The listener compresses at all.
     offered: bool,
+    /// The listener offers Brotli, which is for every type of content.
+    offers_br: bool,
     br: bool,
     gzip: bool,
+    /// The answer has no body, and the head that `GET` would get (RFC 9110, 9.3.2).
+    head_only: bool,
+    /// The entity tags that the client has (RFC 9110, 13.1.2).
+    known_tags: Option<HeaderValue>,
+}
+
+/// A coding for a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Br,
+    Gzip,
 }
 
 impl Accepted {
@@ -31,48 +41,103 @@ impl Accepted {
         if offered.is_empty() {
             return Self::default();
         }
-        let takes = |coding: Compression, name: &str| {
-            offered.contains(&coding) && *method != Method::HEAD && accepts(headers, name)
-        };
-        Self { offered: true, br: takes(Compression::Br, "br"), gzip: takes(Compression::Gzip, "gzip") }
+        let takes = |coding: Compression, name: &str| offered.contains(&coding) && accepts(headers, name);
+        Self {
+            offered: true,
+            offers_br: offered.contains(&Compression::Br),
+            br: takes(Compression::Br, "br"),
+            gzip: takes(Compression::Gzip, "gzip"),
+            head_only: *method == Method::HEAD,
+            known_tags: headers.get(IF_NONE_MATCH).cloned(),
+        }
+    }
+
+    /// Whether the listener compresses at all.
+    pub(super) const fn are_offered(&self) -> bool {
+        self.offered
+    }
+
+    /// Whether what to do depends on the length of a body that the head does not tell.
+    pub(super) fn depends_on_length(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        self.offered
+            && !self.head_only
+            && is_whole(status, headers)
+            && can_be_coded(headers)
+            && self.coding(is_text(headers)).is_some()
+    }
+
+    /// What a body of this kind is compressed with.
+    const fn coding(&self, text: bool) -> Option<Coding> {
+        if self.br {
+            Some(Coding::Br)
+        } else if self.gzip && text {
+            Some(Coding::Gzip)
+        } else {
+            None
+        }
     }
 
     /// Changes the head of a response that is to be compressed, and gives what compresses its body. `known` is the length
-    /// of the body, if it is known.
+    /// of the body, if it is known; `room` is for the encoder.
     pub(super) fn apply(
-        self,
+        &self,
         status: StatusCode,
         headers: &mut HeaderMap,
         known: Option<u64>,
+        room: &Room,
     ) -> Option<Box<dyn Pieces>> {
         if !self.offered
-            || !can_be_compressed(status, headers)
+            || matches!(status, StatusCode::NO_CONTENT)
+            || status.is_informational()
+            || !can_be_coded(headers)
             || known.is_some_and(|length| length <= limits::COMPRESSED_FROM)
         {
             return None;
         }
         let text = is_text(headers);
-        if self.br || text {
+        let unchanged = status == StatusCode::NOT_MODIFIED;
+        // It need not say what it is of, and then it may be of text.
+        let perhaps_text = text || (unchanged && !headers.contains_key(CONTENT_TYPE));
+        if self.offers_br || perhaps_text {
             // What another client gets may differ, also where this one gets it as it is.
             add_vary(headers);
         }
-        // A body whose length nobody knows may be an event stream: what came so far leaves at once.
-        let flush = known.is_none();
-        let (coding, encoder): (_, Box<dyn Pieces>) = if self.br {
-            let writer =
-                CompressorWriter::new(Vec::new(), limits::BROTLI_BUFFER, limits::BROTLI_QUALITY, limits::BROTLI_WINDOW);
-            ("br", Box::new(Encoder { writer: Some(writer), flush }))
-        } else if self.gzip && text {
-            let writer = GzEncoder::new(Vec::new(), flate2::Compression::new(limits::GZIP_LEVEL));
-            ("gzip", Box::new(Encoder { writer: Some(writer), flush }))
+        if unchanged && self.coding(perhaps_text).is_some() {
+            self.name_what_is_known(headers);
+        }
+        if !is_whole(status, headers) {
+            return None;
+        }
+        let coding = self.coding(text)?;
+        let pieces: Box<dyn Pieces> = if self.head_only {
+            Box::new(AsItIs)
+        } else if let Some(encoder) = encoder::new(coding, known, room) {
+            encoder
         } else {
+            Bound::Encoders.met();
             return None;
         };
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        let name = match coding {
+            Coding::Br => "br",
+            Coding::Gzip => "gzip",
+        };
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
         headers.remove(CONTENT_LENGTH);
         headers.remove(ACCEPT_RANGES);
         weaken(headers);
-        Some(encoder)
+        Some(pieces)
+    }
+
+    /// Gives a 304 the tag of the 200 that it stands for (RFC 9110, 15.4.5). Whether that was compressed depends on a length that the
+    /// 304 does not tell; the client names the tag that it got.
+    fn name_what_is_known(&self, headers: &mut HeaderMap) {
+        let (Some(tag), Some(known)) = (headers.get(ETAG), &self.known_tags) else { return weaken(headers) };
+        let mut known = known.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let has_strong = known.clone().any(|known| known == tag.as_bytes());
+        let has_weak = known.any(|known| known.strip_prefix(b"W/") == Some(tag.as_bytes()));
+        if has_weak || !has_strong {
+            weaken(headers);
+        }
     }
 }
 
@@ -101,8 +166,15 @@ fn accepts(headers: &HeaderMap, coding: &str) -> bool {
     any
 }
 
-/// Whether a response may be changed, and has a whole body that is not coded yet.
-fn can_be_compressed(status: StatusCode, headers: &HeaderMap) -> bool {
+/// Whether a response has a body, and the whole of it.
+fn is_whole(status: StatusCode, headers: &HeaderMap) -> bool {
+    !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT)
+        && !headers.contains_key(CONTENT_RANGE)
+}
+
+/// Whether a response may be changed, and is not coded yet.
+fn can_be_coded(headers: &HeaderMap) -> bool {
     const DIGESTS: [HeaderName; 3] = [
         HeaderName::from_static("content-digest"),
         HeaderName::from_static("repr-digest"),
@@ -112,13 +184,10 @@ fn can_be_compressed(status: StatusCode, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
         values.any(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("no-transform")))
     };
-    let is_whole = !status.is_informational()
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT)
-        && !headers.contains_key(CONTENT_RANGE);
     let is_grpc = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     // A digest is of the bytes as they are (RFC 9530).
     let is_digested = || DIGESTS.iter().any(|name| headers.contains_key(name));
-    is_whole && !headers.contains_key(CONTENT_ENCODING) && !is_grpc && !is_digested() && !told_not_to()
+    !headers.contains_key(CONTENT_ENCODING) && !is_grpc && !is_digested() && !told_not_to()
 }
 
 /// Whether the content is text, or as good as.
@@ -152,68 +221,9 @@ fn weaken(headers: &mut HeaderMap) {
     }
 }
 
-/// Compresses a body piece by piece.
-struct Encoder<W> {
-    /// `None` after the end.
-    writer: Option<W>,
-    /// Each piece leaves as it comes.
-    flush: bool,
-}
-
-/// Writes into memory what it makes of what is written to it.
-trait Coding: Write {
-    fn made(&mut self) -> &mut Vec<u8>;
-    fn end(self) -> io::Result<Vec<u8>>;
-}
-
-impl Coding for GzEncoder<Vec<u8>> {
-    fn made(&mut self) -> &mut Vec<u8> {
-        self.get_mut()
-    }
-
-    fn end(self) -> io::Result<Vec<u8>> {
-        self.finish()
-    }
-}
-
-impl Coding for CompressorWriter<Vec<u8>> {
-    fn made(&mut self) -> &mut Vec<u8> {
-        self.get_mut()
-    }
-
-    fn end(self) -> io::Result<Vec<u8>> {
-        Ok(self.into_inner())
-    }
-}
-
-impl<W: Coding> Encoder<W> {
-    fn code(&mut self, data: &[u8], last: bool) -> io::Result<Vec<u8>> {
-        let Some(mut writer) = self.writer.take() else { return Ok(Vec::new()) };
-        writer.write_all(data)?;
-        if last {
-            return writer.end();
-        }
-        if self.flush {
-            writer.flush()?;
-        }
-        let made = std::mem::take(writer.made());
-        self.writer = Some(writer);
-        Ok(made)
-    }
-}
-
-impl<W: Coding> Pieces for Encoder<W> {
-    fn piece(&mut self, data: Bytes, last: bool) -> Result<Bytes, Failure> {
-        // Memory takes every byte: this cannot fail.
-        self.code(&data, last).map(Bytes::from).map_err(|_| Failure::Extension)
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -226,11 +236,15 @@ mod tests {
         Accepted::of(BOTH, &Method::GET, &map(&[("accept-encoding", value)]))
     }
 
+    fn room() -> Room {
+        Room::new(limits::ENCODERS_BYTES)
+    }
+
     /// The coding of a response of some length.
-    fn coding(accepted: Accepted, status: u16, fields: &[(&'static str, &'static str)]) -> Option<String> {
+    fn coding(accepted: &Accepted, status: u16, fields: &[(&'static str, &'static str)]) -> Option<String> {
         let mut headers = map(fields);
         let length = crate::proxy::fields::content_length(&headers);
-        accepted.apply(StatusCode::from_u16(status).unwrap(), &mut headers, length)?;
+        accepted.apply(StatusCode::from_u16(status).unwrap(), &mut headers, length, &room())?;
         Some(headers[CONTENT_ENCODING].to_str().unwrap().to_owned())
     }
 
@@ -246,24 +260,23 @@ mod tests {
             ("x-gzip", false, true),
             ("", false, false),
         ] {
-            assert_eq!(accepted(value), Accepted { offered: true, br, gzip }, "{value}");
+            let accepted = accepted(value);
+            assert_eq!((accepted.br, accepted.gzip), (br, gzip), "{value}");
         }
-        assert_eq!(
-            Accepted::of(BOTH, &Method::GET, &HeaderMap::new()),
-            Accepted { offered: true, br: false, gzip: false }
-        );
+        let silent = Accepted::of(BOTH, &Method::GET, &HeaderMap::new());
+        assert!(silent.offered && !silent.br && !silent.gzip);
         assert_eq!(Accepted::of(&[], &Method::GET, &map(&[("accept-encoding", "br")])), Accepted::default());
     }
 
     #[test]
     fn what_is_compressed() {
         let json = [("content-type", "application/json; charset=utf-8"), ("content-length", "1025")];
-        assert_eq!(coding(accepted("gzip, br"), 200, &json).as_deref(), Some("br"));
-        assert_eq!(coding(accepted("gzip"), 404, &json).as_deref(), Some("gzip"));
+        assert_eq!(coding(&accepted("gzip, br"), 200, &json).as_deref(), Some("br"));
+        assert_eq!(coding(&accepted("gzip"), 404, &json).as_deref(), Some("gzip"));
         let image = [("content-type", "image/png"), ("content-length", "5000")];
-        assert_eq!(coding(accepted("gzip"), 200, &image), None);
-        assert_eq!(coding(accepted("br"), 200, &image).as_deref(), Some("br"));
-        assert_eq!(coding(accepted("gzip"), 200, &[("content-type", "text/event-stream")]).as_deref(), Some("gzip"));
+        assert_eq!(coding(&accepted("gzip"), 200, &image), None);
+        assert_eq!(coding(&accepted("br"), 200, &image).as_deref(), Some("br"));
+        assert_eq!(coding(&accepted("gzip"), 200, &[("content-type", "text/event-stream")]).as_deref(), Some("gzip"));
         for (status, field) in [
             (200, ("content-length", "1024")),
             (200, ("content-encoding", "gzip")),
@@ -273,7 +286,7 @@ mod tests {
             (206, ("content-range", "bytes 0-1/2")),
             (304, ("x-a", "1")),
         ] {
-            assert_eq!(coding(accepted("br, gzip"), status, &[field]), None, "{field:?}");
+            assert_eq!(coding(&accepted("br, gzip"), status, &[field]), None, "{field:?}");
         }
     }
 
@@ -285,35 +298,88 @@ mod tests {
             ("etag", "\"a\""),
             ("accept-ranges", "bytes"),
         ]);
-        assert!(accepted("gzip").apply(StatusCode::OK, &mut headers, Some(2000)).is_some());
+        assert!(accepted("gzip").apply(StatusCode::OK, &mut headers, Some(2000), &room()).is_some());
         assert_eq!(headers[ETAG], "W/\"a\"");
         assert_eq!(headers[VARY], "accept-encoding");
         assert!(!headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(ACCEPT_RANGES));
         let mut headers = map(&[("content-type", "text/css"), ("content-length", "2000"), ("vary", "Accept-Encoding")]);
-        assert!(accepted("identity").apply(StatusCode::OK, &mut headers, Some(2000)).is_none());
+        assert!(accepted("identity").apply(StatusCode::OK, &mut headers, Some(2000), &room()).is_none());
         assert_eq!(headers.get_all(VARY).iter().count(), 1, "a cache has to know, but once is enough");
         assert_eq!(headers[CONTENT_LENGTH], "2000");
     }
 
     #[test]
-    fn what_comes_out_is_what_went_in() {
-        let text: Vec<u8> = (0..200_000_u32).flat_map(|at| (at / 7).to_le_bytes()).collect();
-        for (accept, known) in [("br", None), ("br", Some(800_000)), ("gzip", None), ("gzip", Some(800_000))] {
-            let mut headers = map(&[("content-type", "text/plain")]);
-            let mut encoder = accepted(accept).apply(StatusCode::OK, &mut headers, known).unwrap();
-            let mut coded = Vec::new();
-            for piece in text.chunks(70_000) {
-                let out = encoder.piece(Bytes::copy_from_slice(piece), false).unwrap();
-                assert!(known.is_some() || !out.is_empty(), "{accept}: each piece leaves at once");
-                coded.extend(out);
-            }
-            coded.extend(encoder.piece(Bytes::new(), true).unwrap());
-            let mut decoded = Vec::new();
-            match accept {
-                "br" => brotli::Decompressor::new(&coded[..], 4096).read_to_end(&mut decoded).unwrap(),
-                _ => flate2::read::GzDecoder::new(&coded[..]).read_to_end(&mut decoded).unwrap(),
-            };
-            assert!(decoded == text && coded.len() < text.len() / 2, "{accept} {known:?} {}", coded.len());
+    fn caches_know_wherever_another_client_may_get_something_else() {
+        let png = ("content-type", "image/png");
+        let css = ("content-type", "text/css");
+        let long = ("content-length", "5000");
+        for (offered, accept, status, fields, vary) in [
+            (BOTH, "gzip", 200, &[png, long][..], true),
+            (BOTH, "identity", 200, &[png, long], true),
+            (&[Compression::Gzip], "gzip", 200, &[png, long], false),
+            (&[Compression::Gzip], "identity", 200, &[css, long], true),
+            (BOTH, "br", 206, &[css, ("content-range", "bytes 0-1/5000")], true),
+            (BOTH, "br", 304, &[], true),
+            (&[Compression::Gzip], "gzip", 304, &[], true),
+            (&[Compression::Gzip], "gzip", 304, &[png], false),
+            (BOTH, "br", 204, &[], false),
+            (BOTH, "br", 200, &[css, ("content-length", "1024")], false),
+            (BOTH, "br", 200, &[css, long, ("content-encoding", "br")], false),
+            (&[], "br", 200, &[css, long], false),
+        ] {
+            let request = map(&[("accept-encoding", accept)]);
+            let mut headers = map(fields);
+            let known = crate::proxy::fields::content_length(&headers);
+            let status = StatusCode::from_u16(status).unwrap();
+            Accepted::of(offered, &Method::GET, &request).apply(status, &mut headers, known, &room());
+            assert_eq!(headers.contains_key(VARY), vary, "{offered:?} {accept} {status} {fields:?}");
         }
+    }
+
+    #[test]
+    fn head_gets_the_head_that_get_gets() {
+        let fields = [("content-type", "text/css"), ("content-length", "2000"), ("etag", "\"a\"")];
+        for accept in ["br", "gzip", "identity"] {
+            let [get, head] = [Method::GET, Method::HEAD].map(|method| {
+                let mut headers = map(&fields);
+                let accepted = Accepted::of(BOTH, &method, &map(&[("accept-encoding", accept)]));
+                accepted.apply(StatusCode::OK, &mut headers, Some(2000), &room());
+                headers
+            });
+            assert_eq!(get, head, "{accept}");
+        }
+        let accepted = Accepted::of(BOTH, &Method::HEAD, &map(&[("accept-encoding", "br")]));
+        let none = Room::new(0);
+        assert!(accepted.apply(StatusCode::OK, &mut map(&fields), Some(2000), &none).is_some(), "it needs no encoder");
+    }
+
+    #[test]
+    fn a_304_has_the_tag_of_the_200_that_it_stands_for() {
+        for (accept, known, tag) in [
+            ("br", "W/\"a\"", "W/\"a\""),
+            ("gzip", "\"b\", W/\"a\"", "W/\"a\""),
+            // It was too short to be compressed, or another client's.
+            ("br", "\"a\"", "\"a\""),
+            ("br", "\"a\", W/\"a\"", "W/\"a\""),
+            ("br", "*", "W/\"a\""),
+            ("identity", "W/\"a\"", "\"a\""),
+        ] {
+            let request = map(&[("accept-encoding", accept), ("if-none-match", known)]);
+            let mut headers = map(&[("etag", "\"a\"")]);
+            let accepted = Accepted::of(BOTH, &Method::GET, &request);
+            assert!(accepted.apply(StatusCode::NOT_MODIFIED, &mut headers, None, &room()).is_none());
+            assert_eq!(headers[ETAG], tag, "{accept} {known}");
+        }
+    }
+
+    #[test]
+    fn without_room_an_answer_goes_as_it_is() {
+        let fields = [("content-type", "text/css"), ("content-length", "2000"), ("etag", "\"a\"")];
+        let mut headers = map(&fields);
+        let before = Bound::Encoders.count();
+        assert!(accepted("br").apply(StatusCode::OK, &mut headers, Some(2000), &Room::new(0)).is_none());
+        assert!(Bound::Encoders.count() > before);
+        headers.remove(VARY).unwrap();
+        assert_eq!(headers, map(&fields));
     }
 }

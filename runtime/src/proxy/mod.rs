@@ -1,7 +1,9 @@
 //! The life of a request: read, decide, forward or answer, and the way back.
 
+mod beginning;
 mod body_hooks;
 mod compression;
+mod encoder;
 pub(crate) mod fields;
 mod forward;
 pub(crate) mod grpc;
@@ -34,6 +36,7 @@ use crate::telemetry::access_log::Record;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::connect::Switched;
 use crate::worker::View;
+use beginning::Beginning;
 use compression::Accepted;
 use hooks::Reached;
 use upgrade::Upgrade;
@@ -274,6 +277,16 @@ impl Call<'_> {
             }
             Journey { exchange, walk, record } = journey;
         }
+        let mut beginning = Beginning::default();
+        if ahead.is_empty() && self.accepted.are_offered() {
+            let begun;
+            (Journey { exchange, walk, record }, begun) =
+                Box::pin(beginning::read(self, Journey { exchange, walk, record }, source)).await;
+            (source, beginning) = begun.unwrap_or_else(|failure| {
+                record.failure = Some(failure);
+                (reply::take(&mut exchange, reply::of(failure)), Beginning::default())
+            });
+        }
         hooks::write_log_lines(self, &mut exchange);
         let kept = self.view.wants_log(&walk, &exchange).then(|| exchange.response.as_ref().map(body_hooks::copy));
         let head = exchange.response.take();
@@ -299,10 +312,11 @@ impl Call<'_> {
         }
         let length = match &source {
             Source::Ours(bytes) => u64::try_from(bytes.len()).ok(),
-            Source::Upstream(_) | Source::Tunnel(..) => fields::content_length(&headers),
+            Source::Upstream(_) | Source::Tunnel(..) => fields::content_length(&headers).or_else(|| beginning.length()),
         };
         if !matches!(source, Source::Tunnel(..)) {
-            watchers.extend(self.accepted.apply(status, &mut headers, length));
+            let room = &self.state.worker().shared.encoders;
+            watchers.extend(self.accepted.apply(status, &mut headers, length, room));
         }
         record.status = status;
         let head_only = exchange.request.method == Method::HEAD
@@ -317,6 +331,7 @@ impl Call<'_> {
                 ResponseBody::ours(bytes::Bytes::new(), Rc::clone(self.state), None)
             }
         };
+        beginning.put_back(&mut body);
         body_hooks::put(&mut body, ahead, watchers);
         if head_only {
             body.expect_unread();

@@ -46,6 +46,8 @@ bounds! {
     LogQueue = "log-queue",
     /// File descriptors kept for servers and reloads.
     Descriptors = "descriptors",
+    /// Memory for compressing answers: [`crate::limits::ENCODERS_BYTES`].
+    Encoders = "encoders",
 }
 
 impl Bound {

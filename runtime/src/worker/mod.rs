@@ -6,6 +6,7 @@ pub mod accept;
 pub mod clock;
 pub mod control;
 pub mod places;
+pub mod room;
 pub mod slot;
 pub mod view;
 
@@ -31,6 +32,7 @@ use crate::upstream::pool::Pools;
 use clock::Clock;
 pub use control::{Command, ListenerSocket, WorkerHandle};
 pub use places::Places;
+pub use room::Room;
 pub use slot::{ListenerLoad, Slot};
 pub use view::View;
 
@@ -44,13 +46,16 @@ pub struct Shared {
     pub log: LogSender,
     /// When this process started: the zero of [`Worker::now_ms`].
     pub started: Instant,
+    /// Memory for compressing answers.
+    pub encoders: Room,
 }
 
 impl Shared {
     /// Starts with this policy.
     pub fn new(snapshot: Arc<Snapshot>, log: LogSender) -> Self {
         let generation = AtomicU64::new(snapshot.generation);
-        Self { current: ArcSwap::new(snapshot), generation, log, started: Instant::now() }
+        let encoders = Room::new(limits::ENCODERS_BYTES);
+        Self { current: ArcSwap::new(snapshot), generation, log, started: Instant::now(), encoders }
     }
 
     /// Puts a policy in service: the next request of every worker sees it.

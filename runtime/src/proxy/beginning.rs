@@ -1,0 +1,112 @@
+//! The first bytes of a server's answer, where its head depends on how long it is.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Call, IfTheClientLeaves, Journey, Source, fields};
+use crate::downstream::body::{BodyError, ResponseBody};
+use crate::downstream::state::StreamState;
+use crate::failure::Failure;
+use crate::limits;
+use crate::upstream::body::UpstreamBody;
+
+/// What was read of a body before its head left.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    data: Bytes,
+    trailers: Option<HeaderMap>,
+    /// That is all of it.
+    whole: bool,
+}
+
+impl Beginning {
+    /// The length of the whole body, if it is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.whole.then(|| u64::try_from(self.data.len()).ok()).flatten()
+    }
+
+    /// Puts it back before the rest of the body.
+    pub(super) fn put_back(self, body: &mut ResponseBody) {
+        if !self.data.is_empty() || self.trailers.is_some() {
+            body.put_back_all(self.data, self.trailers);
+        }
+    }
+}
+
+/// Reads so much of an answer without a known length that it is clear whether it is worth compressing.
+pub(super) async fn read(
+    call: &Call<'_>,
+    journey: Journey,
+    source: Source,
+) -> (Journey, Result<(Source, Beginning), Failure>) {
+    let (status, headers) = match &journey.exchange.response {
+        Some(response) => (response.status, &response.headers),
+        None => return (journey, Ok((source, Beginning::default()))),
+    };
+    let Source::Upstream(mut body) = source else { return (journey, Ok((source, Beginning::default()))) };
+    if fields::content_length(headers).is_some() || !call.accepted.depends_on_length(status, headers) {
+        return (journey, Ok((Source::Upstream(body), Beginning::default())));
+    }
+    // Who waits for events is to know at once that there will be some.
+    let waits = !headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let mut left = IfTheClientLeaves { journey: Some(journey), state: call.state };
+    let begun = Box::pin(begin(&mut body, waits, call.state)).await;
+    #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
+    let journey = left.journey.take().expect("the journey of this request");
+    let beginning = match begun {
+        Ok(beginning) => beginning,
+        Err(_) => return (journey, Err(Failure::UpstreamBody)),
+    };
+    if beginning.whole && beginning.trailers.is_none() {
+        body.finish(true, call.state.worker().now_ms());
+        return (journey, Ok((Source::Ours(beginning.data), Beginning::default())));
+    }
+    (journey, Ok((Source::Upstream(body), beginning)))
+}
+
+async fn begin(body: &mut UpstreamBody, waits: bool, state: &StreamState) -> Result<Beginning, BodyError> {
+    let mut beginning = Beginning::default();
+    let until = Instant::now() + limits::COMPRESSION_WAIT;
+    while u64::try_from(beginning.data.len()).is_ok_and(|length| length <= limits::COMPRESSED_FROM) {
+        let Some(next) = next(body, waits, until).await else { break };
+        state.note_upstream();
+        match next.transpose()?.map(Frame::into_data) {
+            Some(Ok(data)) if beginning.data.is_empty() => beginning.data = data,
+            Some(Ok(data)) => {
+                let mut both = BytesMut::from(beginning.data);
+                both.extend_from_slice(&data);
+                beginning.data = both.freeze();
+            }
+            Some(Err(trailers)) => {
+                beginning.trailers = trailers.into_trailers().ok();
+                beginning.whole = true;
+                break;
+            }
+            None => {
+                beginning.whole = true;
+                break;
+            }
+        }
+    }
+    Ok(beginning)
+}
+
+/// What comes next; `None` if it takes too long.
+async fn next(body: &mut UpstreamBody, waits: bool, until: Instant) -> Option<Option<Result<Frame<Bytes>, BodyError>>> {
+    if waits {
+        return timeout_at(until, body.frame()).await.ok();
+    }
+    poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Ready(next) => Poll::Ready(Some(next)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
