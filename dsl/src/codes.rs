@@ -283,6 +283,8 @@ codes! {
 
     /// the access log cannot be written here
     LOG_LOCKED = "W0960";
+    /// a regular expression makes so much work that texts can be too long for it
+    COSTLY_REGEX = "W0965";
     /// a `*` stands in a text that is compared exactly
     EXACT_GLOB = "W0975";
     /// a value stands twice in a list

@@ -14,6 +14,7 @@ pub mod codes;
 mod diagnostic;
 pub mod diff;
 pub mod editor;
+pub mod effort;
 mod format;
 mod include;
 mod parse;

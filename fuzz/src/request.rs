@@ -113,6 +113,7 @@ impl Head {
             server: None,
             rule: None,
             log_lines: Vec::new(),
+            parsed: tidegate_engine::parsed::Parsed::default(),
         })
     }
 }

@@ -55,6 +55,8 @@ pub enum Failure {
     TooManyHeaders,
     /// The request target is over `limits { uri-bytes }`.
     UriTooLong,
+    /// A test of the policy could not be decided within its bounds: too many values, or too long a text for an expression.
+    TooLongToTest,
     /// The body is over `limits { body-bytes }`.
     BodyTooLarge,
     /// The client was silent in the middle of its request.
@@ -63,6 +65,8 @@ pub enum Failure {
     ClientBody,
     /// The client left before the answer was complete.
     ClientClosed,
+    /// Extensions hold as many bodies whole as there is room for, on this connection or on its worker.
+    NoRoom,
     /// The group has no server with a weight above 0.
     NoServer,
     /// No server could be connected to.
@@ -120,10 +124,12 @@ impl Failure {
             Self::BadUpgrade => ("bad-upgrade", Upstream, 502, "the server did not switch protocols"),
             Self::TooManyHeaders => ("too-many-headers", Client, 431, "the request has too many header fields"),
             Self::UriTooLong => ("uri-too-long", Client, 414, "the request target is too long"),
+            Self::TooLongToTest => ("too-long-to-test", Client, 400, "the request takes too long to test"),
             Self::BodyTooLarge => ("body-too-large", Client, 413, "the request body is too large"),
             Self::ClientTimeout => ("client-timeout", Client, 408, "the request did not arrive in time"),
             Self::ClientBody => ("client-body", Client, 400, "the request body broke off or is malformed"),
             Self::ClientClosed => ("client-closed", Client, 499, "the client left"),
+            Self::NoRoom => ("no-room", Gateway, 503, "there is no room for another body now"),
             Self::NoServer => ("no-server", Policy, 503, "no server takes requests"),
             Self::ConnectFailed => ("connect-failed", Upstream, 502, "no server could be reached"),
             Self::NoDescriptor => {
@@ -150,7 +156,15 @@ impl Failure {
 
     /// Whether what arrives next on the connection could be taken for a request, although it belongs to this one.
     pub const fn poisons_connection(self) -> bool {
-        matches!(self, Self::BodyTooLarge | Self::ClientTimeout | Self::ClientBody | Self::BadHost | Self::BadCoding)
+        matches!(
+            self,
+            Self::BodyTooLarge
+                | Self::NoRoom
+                | Self::ClientTimeout
+                | Self::ClientBody
+                | Self::BadHost
+                | Self::BadCoding
+        )
     }
 }
 

@@ -29,6 +29,16 @@ pub const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 /// Bytes of one HTTP/2 stream that wait for the socket or for the peer's window. A body is read on only below it.
 pub const STREAM_SEND_BUFFER: usize = 64 * 1024;
 
+/// A piece of a body that is shorter, in bytes, costs a library of HTTP/2 or QUIC as much again to keep, or far more.
+pub const SMALL_PIECE: usize = 1024;
+
+/// Such pieces of one stream under way at once. Beyond it they are gathered; a stream that waits for its acknowledgements has so many
+/// a round trip that do not wait.
+pub const SMALL_PIECES: usize = 32;
+
+/// Bytes of small pieces that are gathered for one that is not.
+pub const GATHERED_PIECES: usize = 16 * 1024;
+
 /// Requests that a client may give up on an HTTP/2 connection beyond those that it lets finish. More is an attack
 /// ("rapid reset"), and ends the connection.
 pub const RESET_REQUESTS: u32 = 100;
@@ -231,6 +241,13 @@ pub const HEALTH_SPREAD_OVER: usize = 100;
 
 /// Bytes of a gRPC health check's answer; a good one has seven.
 pub const HEALTH_ANSWER: usize = 64;
+
+/// Bodies of one connection's requests that are held whole for extensions, in bytes: eight of the longest at once. A request whose
+/// body would go beyond is refused at once; waiting for others to end could be waiting for a client that ends none.
+pub const GATHERED_BYTES_CONNECTION: usize = 8 * 1024 * 1024;
+
+/// The same for all connections of a worker.
+pub const GATHERED_BYTES_WORKER: usize = 64 * 1024 * 1024;
 
 /// Bodies up to this length, in bytes, are not compressed: the gain would not pay for it.
 pub const COMPRESSED_FROM: u64 = 1024;

@@ -4,6 +4,9 @@
 
 use std::fs;
 
+use bytes::Bytes;
+use tidegate_tests::http2::Http2;
+use tidegate_tests::http3::run;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, guest};
 
 /// A gateway whose hostile guest sees both bodies in this mode.
@@ -134,4 +137,38 @@ fn the_end_of_a_request_is_told_before_its_line_is_written() {
     let gateway = gateway(&backend, "buffer 1024", "on-error deny");
     assert_eq!(gateway.get("/told").status, 200);
     assert_eq!(gateway.access("/told")["vars"]["logged"], "GET 200");
+}
+
+#[test]
+fn bodies_that_never_end_are_held_within_bounds() {
+    const MIB: u64 = 1024 * 1024;
+    const HALF: usize = 512 * 1024;
+    let backend = Backend::echo();
+    let gateway = gateway(&backend, "buffer 1048576", "on-error deny");
+    assert_eq!(gateway.client().post("/", "warm").status, 200);
+    let before = gateway.usage().resident;
+    run(async {
+        let mut client = Http2::connect(gateway.port()).await;
+        let mut open = Vec::new();
+        for _ in 0..60 {
+            let request = client.request("POST", "/", &[]);
+            let (answer, mut stream) = client.begin(request, false).await.unwrap();
+            // What is refused is reset.
+            let _ = tidegate_tests::http2::send_all(&mut stream, Bytes::from(vec![b'x'; HALF]), false).await;
+            open.push((tokio::spawn(tidegate_tests::http2::read(answer)), stream));
+        }
+        assert_eq!(gateway.client().post("/other", "small").status, 200, "others are served at once");
+        let grown = gateway.usage().resident.saturating_sub(before);
+        assert!(grown < 40 * MIB, "grew by {} MiB", grown / MIB);
+        let mut refused = 0;
+        for (answer, _) in open.iter_mut().filter(|(answer, _)| answer.is_finished()) {
+            assert_eq!(answer.await.unwrap().unwrap().status, 503);
+            refused += 1;
+        }
+        assert!((40..60).contains(&refused), "{refused}: at most 8 MiB are held");
+        // Another connection has room of its own.
+        assert_eq!(gateway.client().post("/", &"x".repeat(HALF)).status, 200);
+        let line = gateway.access("/");
+        assert!(line["status"] == 200 || line["failure"] == "no-room", "{line}");
+    });
 }

@@ -7,6 +7,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use super::Checker;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
+use crate::effort;
 use crate::source::Span;
 
 /// Bytes of an expression as written.
@@ -83,9 +84,21 @@ impl Checker<'_, '_> {
         if weight(&hir) > MAX_WEIGHT {
             return self.too_large(span, "repeat less: `{n,m}` copies what it repeats");
         }
+        self.doubt_effort(effort::of_hir(&hir), span);
         let mut names = Vec::new();
         collect_names(&hir, &mut names);
         Some(Groups { count: hir.properties().explicit_captures_len(), names })
+    }
+
+    /// Warns of an expression that makes much work of a text.
+    fn doubt_effort(&mut self, effort: u64, span: Span) {
+        if effort <= effort::COSTLY {
+            return;
+        }
+        let longest = effort::longest_text(effort);
+        let what = "this expression makes much work of a text";
+        let help = format!("repeat less; a request whose text is longer than {longest} bytes is refused");
+        self.report(Diagnostic::new(codes::COSTLY_REGEX, span, what).help(help));
     }
 
     fn too_large(&mut self, span: Span, help: &str) -> Option<Groups> {

@@ -28,3 +28,17 @@ pub const MAX_BUCKETS_PER_SHARD: usize = 1024;
 /// A key shorter than this, in bytes, is stored in full. A longer one is stored as its beginning and a keyed hash
 /// of the whole, so that a client cannot fill the memory with long keys.
 pub const MAX_LIMIT_KEY_BYTES: usize = 128;
+
+/// Values of one query parameter or cookie that a test looks at. Forms have a few of one name; where there are more, the request is
+/// refused: a value could hide behind others, and a thousand rules look at each.
+pub const MAX_VALUES: usize = 256;
+
+/// A query, or the cookies, up to this length in bytes are searched where they are. Longer ones are taken apart once for all rules.
+pub const FEW_PAIR_BYTES: usize = 128;
+
+/// What a regular expression and its copies may take when it is compiled, in bytes.
+pub const MAX_REGEX_BYTES: usize = 10 * 1024 * 1024;
+
+/// What the states that a regular expression meets in texts may take, in bytes, for each thread that searches. A text can make it
+/// meet as many as fit.
+pub const MAX_REGEX_STATES_BYTES: usize = 512 * 1024;

@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use http::{HeaderName, Version, header};
-use regex::{Captures, Regex};
+use regex::{Captures, Regex, RegexBuilder};
+use tidegate_dsl::effort;
 use tidegate_dsl::plan::{self, ClientCertField, Plan, StatusRange};
 
+use crate::bounds::{MAX_REGEX_BYTES, MAX_REGEX_STATES_BYTES, MAX_VALUES};
 use crate::build_error::Invalid;
 use crate::exchange::{ClientCert, Exchange};
 use crate::fields;
@@ -62,11 +64,19 @@ pub(crate) enum Predicate {
     Is(Words),
     Like(Box<[Glob]>),
     Under(Box<[Box<str>]>),
-    Matches(Box<[Regex]>),
+    Matches(Box<[Pattern]>),
     In(Networks),
     Status(Box<[StatusRange]>),
     Present,
     Absent,
+}
+
+/// A regular expression, with the work that it makes.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    regex: Regex,
+    /// For each byte of a text: see [`effort::of`].
+    effort: u64,
 }
 
 /// Words of which one is wanted.
@@ -150,8 +160,11 @@ impl Test {
                 }
             }
             Self::Is(subject, Predicate::Matches(patterns)) => {
+                let mut left = effort::MAX_EFFORT;
                 subject.any(exchange, |value| {
-                    let captures = patterns.iter().find_map(|pattern| pattern.captures(value));
+                    let can_be_tested = |pattern: &&Pattern| pattern.takes(value, &mut left);
+                    let mut tested = patterns.iter().take_while(can_be_tested);
+                    let captures = tested.find_map(|pattern| pattern.regex.captures(value));
                     if let Some(captures) = &captures {
                         found(captures, outside_any);
                     }
@@ -195,18 +208,18 @@ impl Subject {
         let request = &exchange.request;
         let response = exchange.response.as_ref();
         let tls = exchange.connection.tls.as_ref();
-        let mut meets_cow = |value: Cow<'_, str>| meets(&value);
         match self {
             Self::Host => meets(request.host()),
             Self::Path => meets(request.target.path()),
             Self::Method => meets(request.method.as_str()),
             Self::Scheme => meets(exchange.connection.scheme()),
             Self::Authority => meets(request.authority.as_str()),
-            Self::Header(name) => fields::header(&request.headers, name).any(meets_cow),
+            Self::Header(name) => fields::header(&request.headers, name).any(|value: Cow<'_, str>| meets(&value)),
             Self::Query(name) => {
-                request.target.query().is_some_and(|query| fields::query(query, name).any(&mut meets_cow))
+                let parsed = &exchange.parsed;
+                parsed.query(&request.target, name, at_most(MAX_VALUES, exchange, meets))
             }
-            Self::Cookie(name) => fields::cookie(&request.headers, name).any(meets_cow),
+            Self::Cookie(name) => exchange.parsed.cookie(&request.headers, name, at_most(MAX_VALUES, exchange, meets)),
             Self::ClientIp => meets(stack_text::address(exchange.client_ip).as_str()),
             Self::PeerIp => meets(stack_text::address(exchange.connection.peer.ip()).as_str()),
             Self::Protocol => meets(protocol(request.version)),
@@ -220,7 +233,7 @@ impl Subject {
             Self::Var(name) => exchange.vars.get(name).is_some_and(meets),
             Self::Status => response.is_some_and(|response| meets(response.status.as_str())),
             Self::ResponseHeader(name) => {
-                response.is_some_and(|response| fields::header(&response.headers, name).any(&mut meets_cow))
+                response.is_some_and(|response| fields::header(&response.headers, name).any(|value| meets(&value)))
             }
         }
     }
@@ -276,7 +289,7 @@ impl Predicate {
                 Self::Under(prefixes.iter().map(|prefix| spelt(prefix, subject)).collect())
             }
             plan::Predicate::Matches(patterns) => {
-                Self::Matches(patterns.iter().map(|pattern| regex(pattern)).collect::<Result<_, _>>()?)
+                Self::Matches(patterns.iter().map(|pattern| Pattern::new(pattern)).collect::<Result<_, _>>()?)
             }
             plan::Predicate::In(set) => Self::In(Networks::of(set, plan)),
             plan::Predicate::Status(ranges) => Self::Status(ranges.as_slice().into()),
@@ -304,7 +317,16 @@ impl Predicate {
             Self::Like(globs) => subject.any(exchange, |value| globs.iter().any(|glob| glob.matches(value))),
             Self::Under(prefixes) => subject.any(exchange, |value| prefixes.iter().any(|prefix| under(value, prefix))),
             Self::Matches(patterns) => {
-                subject.any(exchange, |value| patterns.iter().any(|pattern| pattern.is_match(value)))
+                let mut left = effort::MAX_EFFORT;
+                subject.any(exchange, |value| {
+                    patterns.iter().any(|pattern| {
+                        let takes = pattern.takes(value, &mut left);
+                        if !takes {
+                            exchange.parsed.give_up();
+                        }
+                        takes && pattern.regex.is_match(value)
+                    })
+                })
             }
             Self::In(networks) => match subject.address(exchange) {
                 Some(address) => networks.contains(address),
@@ -371,13 +393,49 @@ fn under(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
-fn regex(pattern: &str) -> Result<Regex, Invalid> {
-    Regex::new(pattern).map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            Invalid(format!("the regular expression `{pattern}` is too large; make its repetitions smaller"))
+/// Looks at so many values with `meets`, and gives up if there are more.
+fn at_most<'m>(
+    most: usize,
+    exchange: &'m Exchange,
+    mut meets: impl FnMut(&str) -> bool + 'm,
+) -> impl FnMut(&str) -> bool + 'm {
+    let mut left = most;
+    move |value| {
+        match left.checked_sub(1) {
+            Some(fewer) => left = fewer,
+            None => exchange.parsed.give_up(),
         }
-        _ => Invalid(format!("`{pattern}` is no regular expression")),
-    })
+        !exchange.parsed.gave_up() && meets(value)
+    }
+}
+
+impl Pattern {
+    fn new(pattern: &str) -> Result<Self, Invalid> {
+        let regex = RegexBuilder::new(pattern)
+            .size_limit(MAX_REGEX_BYTES)
+            .dfa_size_limit(MAX_REGEX_STATES_BYTES)
+            .build()
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(_) => {
+                    Invalid(format!("the regular expression `{pattern}` is too large; make its repetitions smaller"))
+                }
+                _ => Invalid(format!("`{pattern}` is no regular expression")),
+            })?;
+        Ok(Self { regex, effort: effort::of(pattern) })
+    }
+
+    /// The expression as it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        self.regex.as_str()
+    }
+
+    /// Whether a text can be tested with the effort that is left; takes it from there.
+    fn takes(&self, text: &str, left: &mut u64) -> bool {
+        let effort = self.effort.saturating_mul(u64::try_from(text.len()).unwrap_or(u64::MAX));
+        let rest = left.checked_sub(effort);
+        *left = rest.unwrap_or(0);
+        rest.is_some()
+    }
 }
 
 #[cfg(test)]

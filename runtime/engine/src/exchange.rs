@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, StatusCode, Version};
 
+use crate::parsed::Parsed;
 use crate::vars::Vars;
 
 /// The connection that a request came on; shared by all its requests.
@@ -127,6 +128,8 @@ pub struct Exchange {
     pub rule: Option<Arc<str>>,
     /// Lines that `log` steps wrote, for the gateway's log.
     pub log_lines: Vec<String>,
+    /// What tests found out about it and others need again.
+    pub parsed: Parsed,
 }
 
 #[cfg(test)]

@@ -275,6 +275,14 @@ impl Observer for Notes<'_> {
         self.lines.push(Line::Matched { rule: rule.name.clone(), outcome: self.words(&rule.outcome) });
     }
 
+    fn gave_up(&mut self, rule: usize, _: &Exchange) {
+        let Some(rule) = self.rule(rule) else { return };
+        self.lines.push(Line::GaveUp {
+            rule: rule.name.clone(),
+            why: "a test would look at too many values, or at too long a text for its expression",
+        });
+    }
+
     fn stepped(&mut self, step: usize, result: &StepResult, exchange: &Exchange) {
         let Some(step) = self.rule.and_then(|rule| rule.steps.get(step)) else { return };
         self.lines.push(Line::Step { step: self.words(step), result: step_result(step, result, exchange) });

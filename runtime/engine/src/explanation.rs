@@ -50,6 +50,13 @@ pub enum Line {
         /// Its outcome, in the words of the policy.
         outcome: String,
     },
+    /// A test of a rule could not be decided.
+    GaveUp {
+        /// The rule's name.
+        rule: String,
+        /// What it would have taken.
+        why: &'static str,
+    },
     /// An extension was called.
     Hook {
         /// Its name.
@@ -146,6 +153,7 @@ impl Line {
                 (format!("rule {rule}"), format!("no: {condition} — {found}"))
             }
             Self::Matched { rule, outcome } => (format!("rule {rule}"), format!("yes: {outcome}")),
+            Self::GaveUp { rule, why } => (format!("rule {rule}"), format!("gave up: {why}")),
             Self::Hook { extension, hook, verdict } => (format!("{indent}run {extension} ({hook})"), verdict.clone()),
             Self::Step { step, result } => (format!("{indent}{step}"), result.clone()),
             Self::WayBack { status, backend: true } => {

@@ -11,9 +11,17 @@ use percent_encoding::percent_decode_str;
 pub(crate) fn query<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, str>> {
     query.split('&').filter_map(move |pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let same = key == name || (needs_decoding(key) && form_decoded(key) == name);
+        let same = if needs_decoding(key) { form_decoded(key) == name } else { key == name };
         // `&&` is no parameter without a name.
         (same && !pair.is_empty()).then(|| form_decoded(value))
+    })
+}
+
+/// All query parameters as [`query`] reads them, in the order they came.
+pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (form_decoded(key), form_decoded(value))
     })
 }
 
@@ -49,6 +57,18 @@ pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<It
             }
             let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
             Some(String::from_utf8_lossy(unquoted(value)))
+        })
+    })
+}
+
+/// All cookies as [`cookie`] reads them, in the order they came. Names that are no UTF-8 are none that a policy can ask for.
+pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    headers.get_all(header::COOKIE).into_iter().flat_map(|line| {
+        line.as_bytes().split(|byte| *byte == b';').filter_map(|pair| {
+            let (key, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len()));
+            let key = std::str::from_utf8(key.trim_ascii()).ok().filter(|key| !key.is_empty())?;
+            let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
+            Some((key, String::from_utf8_lossy(unquoted(value))))
         })
     })
 }

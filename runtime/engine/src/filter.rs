@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aho_corasick::AhoCorasick;
 use regex_syntax::hir::{Hir, HirKind};
 
-use crate::condition::{Condition, Predicate};
+use crate::condition::{Condition, Pattern, Predicate};
 use crate::keys::{self, Part};
 
 /// Finds rules by texts that their regular expressions and globs cannot match without.
@@ -94,7 +94,7 @@ fn of_predicate(predicate: &Predicate, _: Part) -> Option<Vec<Vec<u8>>> {
     let texts: Vec<Vec<u8>> = match predicate {
         Predicate::Like(globs) => globs.iter().map(|glob| glob.longest_piece().as_bytes().to_vec()).collect(),
         Predicate::Matches(patterns) => {
-            let needs = |pattern: &regex::Regex| of_regex(&regex_syntax::parse(pattern.as_str()).ok()?);
+            let needs = |pattern: &Pattern| of_regex(&regex_syntax::parse(pattern.as_str()).ok()?);
             patterns.iter().map(needs).collect::<Option<Vec<_>>>()?.concat()
         }
         _ => return None,

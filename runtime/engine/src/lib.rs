@@ -41,6 +41,7 @@ mod log_line;
 mod networks;
 mod observer;
 mod outcome;
+pub mod parsed;
 mod radix;
 mod response;
 mod rewrite;

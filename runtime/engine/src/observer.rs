@@ -27,6 +27,11 @@ pub trait Observer {
         let _ = (rule, exchange);
     }
 
+    /// A test of the rule could not be decided within its bounds, and the request is refused for it.
+    fn gave_up(&mut self, rule: usize, exchange: &Exchange) {
+        let _ = (rule, exchange);
+    }
+
     /// A step of the rule was done. `run` comes as [`Observer::asked`].
     fn stepped(&mut self, step: usize, result: &StepResult, exchange: &Exchange) {
         let _ = (step, result, exchange);

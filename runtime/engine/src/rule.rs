@@ -250,7 +250,9 @@ pub(crate) fn response_blocks(
 impl ResponseBlock {
     /// The position of the first condition that does not hold.
     pub(crate) fn first_failure(&self, exchange: &Exchange) -> Option<usize> {
-        self.conditions.iter().position(|condition| !condition.holds(exchange))
+        // A test that gives up is not met, whichever way it is asked.
+        let fails = |condition: &Condition| !condition.holds(exchange) || exchange.parsed.take_gave_up();
+        self.conditions.iter().position(fails)
     }
 }
 

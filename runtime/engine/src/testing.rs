@@ -40,6 +40,7 @@ pub(crate) fn exchange(method: &str, authority: &str, target: &str) -> Box<Excha
         server: None,
         rule: None,
         log_lines: Vec::new(),
+        parsed: crate::parsed::Parsed::default(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use tidegate_dsl::plan::{ExtensionId, GroupId, ListenerId, Mirror};
 
 use crate::affinity::Kept;
@@ -37,6 +38,7 @@ pub struct Walk {
     pub(crate) rule_started: usize,
     timeout: Option<Duration>,
     limited: bool,
+    gave_up: bool,
     fault: Option<Box<(ExtensionId, HookFault)>>,
     /// What the rule's `matches` found, by slot.
     pub(crate) captures: Vec<Option<Box<str>>>,
@@ -137,6 +139,11 @@ impl Walk {
         self.fault.take().map(|fault| *fault)
     }
 
+    /// Whether the request was refused because a test could not be decided within its bounds.
+    pub const fn gave_up(&self) -> bool {
+        self.gave_up
+    }
+
     /// Whether a `limit` refused the request.
     pub const fn limited(&self) -> bool {
         self.limited
@@ -156,6 +163,7 @@ impl Engine {
             rule_started: 0,
             timeout: None,
             limited: false,
+            gave_up: false,
             fault: None,
             captures: Vec::new(),
             back: Back::Over,
@@ -272,6 +280,13 @@ impl Engine {
             return self.end(walk, exchange, End::Close);
         };
         let found = first_match(rules, exchange, observer);
+        exchange.parsed.forget();
+        if exchange.parsed.take_gave_up() {
+            walk.gave_up = true;
+            observer.gave_up(found, exchange);
+            let reply = outcome::plain(StatusCode::BAD_REQUEST, Bytes::from_static(GAVE_UP));
+            return self.end(walk, exchange, End::Reply(Box::new(reply)));
+        }
         observer.matched(found, exchange);
         walk.captures = rules.rule(found).captures(exchange);
         walk.rule = Some(found);
@@ -390,19 +405,28 @@ impl End {
     }
 }
 
-/// The position of the first rule, in the order written, whose conditions all hold.
+/// What a client is told whose request takes too long to test.
+const GAVE_UP: &[u8] = b"400 Bad Request: the request takes too long to test\n";
+
+/// The position of the first rule, in the order written, whose conditions all hold, or one of whose tests gave up.
 pub(crate) fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut impl Observer) -> usize {
     let found = if observer.wants_every_rule() {
-        let takes = |(index, rule): (usize, &Rule)| match rule.first_failure(exchange) {
-            None => Some(index),
-            Some(condition) => {
-                observer.passed_over(index, condition, exchange);
-                None
+        let mut candidates = rules.candidates(&exchange.request).map(|(index, _)| index).peekable();
+        let takes = |(index, rule): (usize, &Rule)| {
+            let is_candidate = candidates.next_if_eq(&index).is_some();
+            if is_candidate && (rule.takes(exchange) || exchange.parsed.gave_up()) {
+                return Some(index);
             }
+            let failed = rule.first_failure(exchange);
+            // In another order than that of the walk that serves.
+            exchange.parsed.take_gave_up();
+            observer.passed_over(index, failed.unwrap_or_default(), exchange);
+            None
         };
         rules.all().find_map(takes)
     } else {
-        let takes = |(index, rule): (usize, &Rule)| rule.takes(exchange).then_some(index);
+        let takes =
+            |(index, rule): (usize, &Rule)| (rule.takes(exchange) || exchange.parsed.gave_up()).then_some(index);
         rules.candidates(&exchange.request).find_map(takes)
     };
     found.unwrap_or(rules.last())

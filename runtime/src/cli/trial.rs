@@ -92,6 +92,7 @@ pub(super) fn exchange(
         server: None,
         rule: None,
         log_lines: Vec::new(),
+        parsed: tidegate_engine::parsed::Parsed::default(),
     }))
 }
 

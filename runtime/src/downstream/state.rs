@@ -7,7 +7,7 @@
 //! time between requests. An HTTP/2 connection has one for itself, like stream 0 (RFC 9113, 5.1.1), and one more for
 //! each request in flight.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -20,7 +20,7 @@ use super::tunnel::Tunnel;
 use crate::failure::Failure;
 use crate::limits;
 use crate::upstream::group::Busy;
-use crate::worker::{Slot, Worker};
+use crate::worker::{Room, Slot, Worker};
 
 /// What all requests of a client connection share.
 pub struct ConnectionState {
@@ -38,6 +38,8 @@ pub struct ConnectionState {
     aborted: Cell<bool>,
     /// Requests so far.
     requests: Cell<u32>,
+    /// Bodies of its requests that are held whole, once there was one.
+    gathered: OnceCell<Room>,
     task: Task,
 }
 
@@ -53,8 +55,14 @@ impl ConnectionState {
             finishing,
             aborted: Cell::new(false),
             requests: Cell::new(0),
+            gathered: OnceCell::new(),
             task: Task::default(),
         }
+    }
+
+    /// Room for bodies of its requests that are held whole.
+    pub fn gathered(&self) -> &Room {
+        self.gathered.get_or_init(|| Room::new(limits::GATHERED_BYTES_CONNECTION))
     }
 
     /// Counts a request; returns its number on this connection, from 1.

@@ -61,10 +61,7 @@ pub(super) async fn read(
     let begun = Box::pin(begin(&mut body, waits, call.state)).await;
     #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
     let journey = left.journey.take().expect("the journey of this request");
-    let beginning = match begun {
-        Ok(beginning) => beginning,
-        Err(_) => return (journey, Err(Failure::UpstreamBody)),
-    };
+    let Ok(beginning) = begun else { return (journey, Err(Failure::UpstreamBody)) };
     if beginning.whole && beginning.trailers.is_none() {
         body.finish(true, call.state.worker().now_ms());
         return (journey, Ok((Source::Ours(beginning.data), Beginning::default())));

@@ -15,6 +15,7 @@ use tidegate_engine::exchange::{Exchange, Request, Response};
 use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
 use tidegate_wasm_host::BodyMode;
 
+use super::gathered::{self, Gathered, NoRoom};
 use super::{Call, IfTheClientLeaves, Journey, Source, hooks, reply};
 use crate::downstream::body::{RequestBody, ResponseBody};
 use crate::downstream::client_body::ClientBody;
@@ -64,9 +65,13 @@ pub(super) async fn request(
     if let Some(most) = most(&wanting) {
         let gathered;
         (journey, gathered) = gather(call, journey, &mut body, most).await;
-        let Ok((data, whole)) = gathered else {
-            let failure = call.state.ending().unwrap_or(Failure::ClientBody);
-            return (journey, Err(Ended::Failed(failure)));
+        let (data, whole) = match gathered {
+            Ok(gathered) => gathered,
+            Err(Unread::NoRoom) => return (journey, Err(Ended::Failed(Failure::NoRoom))),
+            Err(Unread::Broken) => {
+                let failure = call.state.ending().unwrap_or(Failure::ClientBody);
+                return (journey, Err(Ended::Failed(failure)));
+            }
         };
         let data = match show(call, &mut journey, Hook::RequestBody, &wanting, data, whole) {
             Ok(data) => data,
@@ -116,7 +121,8 @@ pub(super) async fn response(
                         (Source::Ours(Bytes::new()), data, true)
                     }
                     Ok((data, false)) => (Source::Upstream(body), data, false),
-                    Err(_) => return (journey, Err(Ended::Failed(Failure::UpstreamBody))),
+                    Err(Unread::NoRoom) => return (journey, Err(Ended::Failed(Failure::NoRoom))),
+                    Err(Unread::Broken) => return (journey, Err(Ended::Failed(Failure::UpstreamBody))),
                 }
             }
             source @ Source::Tunnel(..) => (source, Bytes::new(), false),
@@ -149,10 +155,18 @@ pub(super) async fn response(
 }
 
 /// What a body gave, and whether that is all.
-type Gathered<E> = Result<(Bytes, bool), E>;
+type Read = Result<(Bytes, bool), Unread>;
+
+/// Why a body was not read.
+pub(super) enum Unread {
+    /// It failed.
+    Broken,
+    /// It would have to be held, and there is no room.
+    NoRoom,
+}
 
 /// Reads a body to its end, or until it is longer than `most`.
-async fn gather<B>(call: &Call<'_>, journey: Journey, body: &mut B, most: usize) -> (Journey, Gathered<B::Error>)
+async fn gather<B>(call: &Call<'_>, journey: Journey, body: &mut B, most: usize) -> (Journey, Read)
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -163,22 +177,22 @@ where
     (journey, gathered)
 }
 
-pub(super) async fn read<B>(state: &StreamState, body: &mut B, most: usize) -> Gathered<B::Error>
+pub(super) async fn read<B>(state: &StreamState, body: &mut B, most: usize) -> Read
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut data = BytesMut::new();
+    let mut data = Gathered::new(state);
     while let Some(frame) = body.frame().await {
         state.note_upstream();
         // Trailers of a body that somebody wanted whole end here (RFC 9110, 6.5.1, lets them).
-        if let Ok(more) = frame?.into_data() {
-            data.extend_from_slice(&more);
+        if let Ok(more) = frame.map_err(|_| Unread::Broken)?.into_data() {
+            data.add(&more).map_err(|NoRoom| Unread::NoRoom)?;
             if data.len() > most {
-                return Ok((data.freeze(), false));
+                return Ok((data.bytes(), false));
             }
         }
     }
-    Ok((data.freeze(), true))
+    Ok((data.bytes(), true))
 }
 
 /// Shows a body to those who want the whole; what goes on.
@@ -202,7 +216,9 @@ fn show(
         };
         match verdict {
             Ok(BodyVerdict::Next) => {}
-            Ok(BodyVerdict::Replace(other)) => data = other,
+            Ok(BodyVerdict::Replace(other)) => {
+                data = gathered::counted(other, call.state).map_err(|NoRoom| Ended::Failed(Failure::NoRoom))?;
+            }
             Ok(BodyVerdict::Respond(reply)) => return Err(Ended::Reply(Box::new(reply))),
             Ok(BodyVerdict::Close) => return Err(Ended::Close),
             Err(fault) => {
@@ -240,6 +256,7 @@ pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
         server: None,
         rule: None,
         log_lines: Vec::new(),
+        parsed: tidegate_engine::parsed::Parsed::default(),
     })
 }
 

@@ -6,6 +6,7 @@ mod compression;
 mod encoder;
 pub(crate) mod fields;
 mod forward;
+mod gathered;
 pub(crate) mod grpc;
 pub(crate) mod hooks;
 mod outbound;
@@ -33,6 +34,7 @@ use crate::downstream::state::StreamState;
 use crate::downstream::tunnel::Tunnel;
 use crate::failure::Failure;
 use crate::telemetry::access_log::Record;
+use crate::telemetry::bounds::Bound;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::connect::Switched;
 use crate::worker::View;
@@ -164,6 +166,7 @@ impl Call<'_> {
             server: None,
             rule: None,
             log_lines: Vec::new(),
+            parsed: tidegate_engine::parsed::Parsed::default(),
         });
         let mut record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
         let mut walk = engine.start(self.id);
@@ -177,6 +180,10 @@ impl Call<'_> {
                 decision
             }
         };
+        if journey.walk.gave_up() {
+            Bound::Tests.met();
+            journey.record.failure = Some(Failure::TooLongToTest);
+        }
         let Journey { exchange, walk, .. } = &journey;
         if let Some(timeout) = walk.timeout() {
             self.state.set_request_timeout(timeout);

@@ -11,7 +11,7 @@ use tidegate_engine::servers::Wish;
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
 use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
 
-use super::body_hooks::{blank, read};
+use super::body_hooks::{Unread, blank, read};
 use super::{Call, IfTheClientLeaves, Journey, fields};
 use crate::downstream::body::RequestBody;
 use crate::downstream::state::StreamState;
@@ -156,7 +156,8 @@ async fn whole(call: &Call<'_>, body: &mut UpstreamBody) -> Result<bytes::Bytes,
             Ok(data)
         }
         Ok((_, false)) => Err(OutboundFailure::TooLarge),
-        Err(_) => Err(OutboundFailure::Broken),
+        Err(Unread::NoRoom) => Err(OutboundFailure::Busy),
+        Err(Unread::Broken) => Err(OutboundFailure::Broken),
     }
 }
 

@@ -46,6 +46,10 @@ bounds! {
     LogQueue = "log-queue",
     /// File descriptors kept for servers and reloads.
     Descriptors = "descriptors",
+    /// Values and work of one test: [`tidegate_engine::bounds::MAX_VALUES`], [`tidegate_dsl::effort::MAX_EFFORT`].
+    Tests = "tests",
+    /// Bodies that are held whole: [`crate::limits::GATHERED_BYTES_CONNECTION`], [`crate::limits::GATHERED_BYTES_WORKER`].
+    Gathered = "gathered",
     /// Memory for compressing answers: [`crate::limits::ENCODERS_BYTES`].
     Encoders = "encoders",
 }

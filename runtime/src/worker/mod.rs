@@ -100,6 +100,8 @@ pub struct Worker {
     pub access_log: AccessLog,
     /// Calls of extensions to other servers.
     pub outbound: Places,
+    /// Bodies that are held whole for extensions.
+    pub gathered: Room,
     /// TLS handshakes under way.
     pub handshakes: Crowd,
     /// Keeps the gateway's own log readable when one kind of trouble repeats.
@@ -127,6 +129,7 @@ impl Worker {
             now_ms: Cell::new(0),
             random: Cell::new(seed | 1),
             outbound: Places::new(limits::OUTBOUND_CALLS),
+            gathered: Room::new(limits::GATHERED_BYTES_WORKER),
             handshakes: Crowd::default(),
             trouble: Trouble::default(),
             shared,

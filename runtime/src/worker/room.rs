@@ -22,8 +22,13 @@ impl Room {
 
     /// Takes so many bytes, if they are free.
     pub fn take(&self, bytes: usize) -> Option<Share> {
-        let mut share = Share { room: self.clone(), bytes: 0 };
+        let mut share = self.share();
         share.grow_to(bytes).then_some(share)
+    }
+
+    /// None of the bytes yet.
+    pub fn share(&self) -> Share {
+        Share { room: self.clone(), bytes: 0 }
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 mod explain;
+mod hostile;
 mod index;
 mod random;
 mod request;

@@ -238,6 +238,7 @@ fn exchange() -> Box<Exchange> {
         group: None,
         server: None,
         log_lines: Vec::new(),
+        parsed: tidegate_engine::parsed::Parsed::default(),
     })
 }
 

@@ -121,6 +121,7 @@ pub fn exchange(headers: &[(&'static str, &'static str)]) -> Box<Exchange> {
         server: None,
         rule: None,
         log_lines: Vec::new(),
+        parsed: tidegate_engine::parsed::Parsed::default(),
     })
 }
 

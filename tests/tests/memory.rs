@@ -1,4 +1,4 @@
-//! What compressing holds in memory for clients that do not read.
+//! What peers make the gateway hold that do not read, or do not end what they send.
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
@@ -111,4 +111,29 @@ fn event_streams_without_events() {
     let mut client = gateway.client();
     client.send("GET / HTTP/1.1\r\nhost: test\r\naccept-encoding: br\r\n\r\n");
     assert_eq!(client.receive_head().unwrap().header("content-encoding"), Some("br"));
+}
+
+#[test]
+fn small_pieces_that_nobody_reads() {
+    const CHUNKS: usize = 60_000;
+    let (backend, gateway) = gateway(Behaviour::Text("warm"));
+    let before = warm_up(&gateway);
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    backend.behave(Behaviour::Raw(format!("{head}{}0\r\n\r\n", "1\r\nx\r\n".repeat(CHUNKS))));
+    run(async {
+        let mut client = Http2::connect(gateway.port()).await;
+        let mut unread = Vec::new();
+        for _ in 0..10 {
+            let request = client.request("GET", "/", &[]);
+            unread.push(client.begin(request, true).await.unwrap().0);
+        }
+        for answer in &mut unread {
+            let answer = tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap();
+            assert_eq!(answer.status(), 200);
+            // The window is open, and the socket is not read: this thread waits.
+            std::mem::forget(answer);
+        }
+        let grown = settled(&gateway, before);
+        assert!(grown < 32 * MIB, "grew by {} MiB", grown / MIB);
+    });
 }

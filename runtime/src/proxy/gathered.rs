@@ -1,0 +1,86 @@
+//! Bodies that are held whole, because an extension wants to see them so.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::downstream::state::StreamState;
+use crate::telemetry::bounds::Bound;
+use crate::worker::room::Share;
+
+/// A body that grows. What it takes is counted for its connection and its worker until the last of its bytes has left.
+pub(super) struct Gathered {
+    data: BytesMut,
+    room: Held,
+}
+
+/// The room that a body takes.
+struct Held {
+    of_connection: Share,
+    of_worker: Share,
+}
+
+/// There is no room for more.
+#[derive(Debug)]
+pub(super) struct NoRoom;
+
+/// Bytes that are counted as long as somebody has a part of them.
+struct Counted {
+    data: Bytes,
+    _room: Held,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Gathered {
+    /// Nothing yet.
+    pub(super) fn new(state: &StreamState) -> Self {
+        Self { data: BytesMut::new(), room: Held::of(state) }
+    }
+
+    /// How many bytes there are.
+    pub(super) fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Takes more, if there is room.
+    pub(super) fn add(&mut self, more: &[u8]) -> Result<(), NoRoom> {
+        self.data.reserve(more.len());
+        self.room.grow_to(self.data.capacity())?;
+        self.data.extend_from_slice(more);
+        Ok(())
+    }
+
+    /// All of it.
+    pub(super) fn bytes(self) -> Bytes {
+        self.room.over(self.data.freeze())
+    }
+}
+
+/// Counts what an extension put in place of a body.
+pub(super) fn counted(data: Bytes, state: &StreamState) -> Result<Bytes, NoRoom> {
+    let mut room = Held::of(state);
+    room.grow_to(data.len())?;
+    Ok(room.over(data))
+}
+
+impl Held {
+    fn of(state: &StreamState) -> Self {
+        let (connection, worker) = (state.connection.gathered(), &state.worker().gathered);
+        Self { of_connection: connection.share(), of_worker: worker.share() }
+    }
+
+    fn grow_to(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        if self.of_connection.grow_to(bytes) && self.of_worker.grow_to(bytes) {
+            return Ok(());
+        }
+        Bound::Gathered.met();
+        Err(NoRoom)
+    }
+
+    fn over(self, data: Bytes) -> Bytes {
+        if data.is_empty() { Bytes::new() } else { Bytes::from_owner(Counted { data, _room: self }) }
+    }
+}
