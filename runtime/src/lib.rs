@@ -10,6 +10,7 @@ pub mod demo;
 pub mod descriptors;
 pub mod downstream;
 pub mod failure;
+pub mod flight;
 pub mod gateway;
 pub mod health;
 pub mod http2;

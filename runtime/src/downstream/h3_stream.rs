@@ -21,6 +21,7 @@ use super::head::InEarlyData;
 use super::state::{Phase, StreamState};
 use super::tunnel::Tunnel;
 use crate::failure::Failure;
+use crate::flight::{Flight, Gathering};
 use crate::proxy::{self, Closed, fields, grpc};
 use crate::quic::section;
 use crate::quic::streams::Send;
@@ -48,7 +49,8 @@ pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, a
         return Ended::GivenUp;
     };
     let (sender, receiver) = both.split();
-    let mut answer = Answer { stream: Some(sender), ends: Some(Code::H3_REQUEST_CANCELLED) };
+    let flight = notes.flight.clone();
+    let mut answer = Answer { stream: Some(sender), ends: Some(Code::H3_REQUEST_CANCELLED), flight };
     let (mut head, ()) = request.into_parts();
     let mut body = Http3Body::new(receiver, fields::content_length(&head.headers), waits(&head.headers));
     if poll_fn(|cx| Poll::Ready(body.look(cx))).await.is_err() || has_connection_fields(&head.headers) {
@@ -115,6 +117,8 @@ struct Answer {
     stream: Option<RequestStream<Send, Bytes>>,
     /// How the stream ends, if not well.
     ends: Option<Code>,
+    /// Small pieces that the client has not acknowledged.
+    flight: Flight,
 }
 
 impl Drop for Answer {
@@ -180,7 +184,7 @@ async fn respond(
     sender.send_response(Response::from_parts(head, ())).await?;
     if !lengthless
         && !head_only
-        && let Err((failure, code)) = send_body(body, stream, sender).await?
+        && let Err((failure, code)) = send_body(Gathering::by(body, answer.flight.clone()), stream, sender).await?
     {
         if !grpc || failure == Failure::ClientTimeout {
             answer.ends = Some(code);
@@ -200,7 +204,7 @@ async fn respond(
 /// # Errors
 /// The client wants no more of it, or the connection is gone.
 async fn send_body(
-    body: ResponseBody,
+    body: Gathering<ResponseBody>,
     stream: &Rc<StreamState>,
     sender: &mut RequestStream<Send, Bytes>,
 ) -> Result<Result<(), (Failure, Code)>, StreamError> {

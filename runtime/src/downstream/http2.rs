@@ -23,6 +23,7 @@ use super::requests::{InFlight, Requests};
 use super::state::{Phase, StreamState};
 use super::stream_io::StreamIo;
 use crate::failure::Failure;
+use crate::flight::Gathering;
 use crate::http2::{Broken, Sending};
 use crate::limits;
 use crate::proxy::{self, Closed, grpc};
@@ -259,7 +260,7 @@ async fn send(
         return true;
     }
     let mut sending = Sending::new(sender);
-    let mut body = pin!(body);
+    let mut body = pin!(Gathering::new(body));
     let sent = poll_fn(|cx| {
         stream.register(cx.waker());
         if stream.take_expired() {

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::flight::Flight;
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,12 +15,13 @@ pub struct StreamIo {
     receiver: RecvStream,
     /// Received, and not yet read.
     left: Bytes,
+    flight: Flight,
 }
 
 impl StreamIo {
     /// The bytes of a stream whose heads have been exchanged.
-    pub const fn new(sender: SendStream<Bytes>, receiver: RecvStream) -> Self {
-        Self { sender, receiver, left: Bytes::new() }
+    pub fn new(sender: SendStream<Bytes>, receiver: RecvStream) -> Self {
+        Self { sender, receiver, left: Bytes::new(), flight: Flight::default() }
     }
 }
 
@@ -50,6 +52,8 @@ impl AsyncWrite for StreamIo {
         if let Poll::Ready(reset) = self.sender.poll_reset(cx) {
             return Poll::Ready(Err(broken(reset.map_or_else(|error| error, h2::Error::from))));
         }
+        // What waits meanwhile comes as one piece.
+        ready!(self.flight.poll_room(cx));
         self.sender.reserve_capacity(buf.len());
         let room = match self.sender.capacity() {
             0 => match ready!(self.sender.poll_capacity(cx)) {
@@ -59,7 +63,8 @@ impl AsyncWrite for StreamIo {
             room => room,
         };
         let piece = buf.get(..room.min(buf.len())).unwrap_or_default();
-        self.sender.send_data(Bytes::copy_from_slice(piece), false).map_err(broken)?;
+        let counted = self.flight.piece(Bytes::copy_from_slice(piece));
+        self.sender.send_data(counted, false).map_err(broken)?;
         Poll::Ready(Ok(piece.len()))
     }
 

@@ -13,6 +13,7 @@ use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 use super::frames::{Broken, Frames};
 use super::section::Wrong;
 use super::transport::{of_connection, var_int};
+use crate::flight::Flight;
 
 /// What both directions of a request's stream, and who serves it, know of it.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub struct Notes {
     pub ends: Cell<Option<Code>>,
     /// The head names a protocol to switch to; it is in [`PROTOCOL`](super::section::PROTOCOL).
     pub names_protocol: Cell<bool>,
+    /// Small pieces of the answer that the client has not acknowledged.
+    pub flight: Flight,
 }
 
 /// A request's stream.
@@ -166,6 +169,8 @@ impl quic::RecvStream for Receive {
 pub struct Send {
     stream: quinn::SendStream,
     writing: Option<WriteBuf<Bytes>>,
+    /// A small frame that is written as one piece.
+    small: Bytes,
     notes: Rc<Notes>,
     finished: bool,
 }
@@ -173,7 +178,7 @@ pub struct Send {
 impl Send {
     /// A stream of which nothing was sent.
     pub const fn new(stream: quinn::SendStream, notes: Rc<Notes>) -> Self {
-        Self { stream, writing: None, notes, finished: false }
+        Self { stream, writing: None, small: Bytes::new(), notes, finished: false }
     }
 }
 
@@ -188,6 +193,16 @@ impl Drop for Send {
 impl quic::SendStream<Bytes> for Send {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
         if let Some(writing) = &mut self.writing {
+            let length = writing.remaining();
+            if length > 0 && Flight::is_small(length) {
+                ready!(self.notes.flight.poll_room(cx));
+                self.small = self.notes.flight.piece(writing.copy_to_bytes(length));
+            }
+            while !self.small.is_empty() {
+                // Where the writing stands is in the piece, so that the future need not be kept.
+                let writing = pin!(self.stream.write_chunks(std::slice::from_mut(&mut self.small)));
+                ready!(writing.poll(cx)).map_err(of_write)?;
+            }
             while writing.has_remaining() {
                 let stream = Pin::new(&mut self.stream);
                 let written = ready!(stream.poll_write(cx, writing.chunk())).map_err(of_write)?;

@@ -21,6 +21,7 @@ use super::io::ServerIo;
 use super::talk::Talk;
 use crate::downstream::body::RequestBody;
 use crate::failure::Failure;
+use crate::flight::Gathering;
 use crate::http2::{Broken, Sending};
 use crate::limits;
 
@@ -278,7 +279,7 @@ fn head(mut parts: http::request::Parts, authority: Authority) -> Request<()> {
 }
 
 async fn send_body(body: RequestBody, mut stream: Sending, talk: Rc<Talk>) {
-    let mut body = pin!(body);
+    let mut body = pin!(Gathering::new(body));
     let sent = poll_fn(|cx| stream.poll(body.as_mut(), cx, |_| talk.moved())).await;
     if let Err(Broken::Body) = sent {
         // The request's state has the reason; the backend learns that the rest will not come.
