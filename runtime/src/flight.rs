@@ -51,12 +51,12 @@ impl Drop for Piece {
 impl Flight {
     /// Whether a piece of this length is counted.
     pub const fn is_small(length: usize) -> bool {
-        length < limits::SMALL_PIECE
+        length < limits::UNSENT_PIECE
     }
 
     /// Ready when another small piece may leave.
     pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.0.pieces.load(Ordering::Relaxed) < limits::SMALL_PIECES {
+        if self.0.pieces.load(Ordering::Relaxed) < limits::UNSENT_PIECES {
             return Poll::Ready(());
         }
         *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
@@ -215,7 +215,7 @@ mod tests {
     fn what_is_read_leaves_as_it_comes() {
         let script = Script::default();
         let mut body = Gathering::new(script.clone());
-        for _ in 0..3 * limits::SMALL_PIECES {
+        for _ in 0..3 * limits::UNSENT_PIECES {
             script.data("x");
             assert_eq!(data(poll(&mut body)).unwrap(), "x", "it is dropped at once");
         }
@@ -227,7 +227,7 @@ mod tests {
         let script = Script::default();
         let mut body = Gathering::new(script.clone());
         let mut under_way = Vec::new();
-        for _ in 0..limits::SMALL_PIECES {
+        for _ in 0..limits::UNSENT_PIECES {
             script.data("x");
             under_way.push(data(poll(&mut body)).unwrap());
         }
@@ -264,12 +264,12 @@ mod tests {
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let waker = Waker::from(Arc::clone(&woken));
         let flight = Flight::default();
-        let pieces: Vec<_> = (0..limits::SMALL_PIECES).map(|_| flight.piece(Bytes::from_static(b"x"))).collect();
+        let pieces: Vec<_> = (0..limits::UNSENT_PIECES).map(|_| flight.piece(Bytes::from_static(b"x"))).collect();
         assert!(flight.poll_room(&Context::from_waker(&waker)).is_pending());
         drop(pieces);
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert!(flight.poll_room(&Context::from_waker(&waker)).is_ready());
-        let large = flight.piece(Bytes::from(vec![0; limits::SMALL_PIECE]));
+        let large = flight.piece(Bytes::from(vec![0; limits::UNSENT_PIECE]));
         assert!(flight.0.pieces.load(Ordering::Relaxed) == 0, "{} bytes count as bytes", large.len());
     }
 }

@@ -30,11 +30,11 @@ pub const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 pub const STREAM_SEND_BUFFER: usize = 64 * 1024;
 
 /// A piece of a body that is shorter, in bytes, costs a library of HTTP/2 or QUIC as much again to keep, or far more.
-pub const SMALL_PIECE: usize = 1024;
+pub const UNSENT_PIECE: usize = 1024;
 
 /// Such pieces of one stream under way at once. Beyond it they are gathered; a stream that waits for its acknowledgements has so many
 /// a round trip that do not wait.
-pub const SMALL_PIECES: usize = 32;
+pub const UNSENT_PIECES: usize = 32;
 
 /// Bytes of small pieces that are gathered for one that is not.
 pub const GATHERED_PIECES: usize = 16 * 1024;
