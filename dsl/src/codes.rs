@@ -190,6 +190,15 @@ codes! {
     /// a listener is traced, and nothing says where spans go
     TRACING = "E0533";
 
+    /// a location has a scheme and no host
+    LOCATION = "E0545";
+    /// `prefix` stands where nothing counts by address
+    PREFIX = "E0546";
+    /// a listener that asks for certificates can be gone round
+    WAY_ROUND = "E0547";
+    /// a certificate has no attribute of that name
+    ATTRIBUTE = "E0548";
+
     /// a file holds certificates or keys where a policy belongs
     PEM = "E0555";
     /// the access log is no file
@@ -281,6 +290,16 @@ codes! {
     /// other machines may reach the admin API
     OPEN_ADMIN = "W0934";
 
+    /// a client has a say in the host of a location
+    OPEN_LOCATION = "W0945";
+    /// clients without a certificate reach what a listener asks one for
+    WAY_BESIDE = "W0946";
+    /// `on-response` changes what clients are told of HTTP/3
+    OWN_ALT_SVC = "W0947";
+    /// a whole name is searched for one of its attributes
+    WHOLE_NAME = "W0948";
+    /// a listener lets nobody in
+    NOBODY = "W0949";
     /// the access log cannot be written here
     LOG_LOCKED = "W0960";
     /// a regular expression makes so much work that texts can be too long for it

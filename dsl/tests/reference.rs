@@ -106,6 +106,7 @@ fn frames(place: Place) -> &'static [&'static str] {
         | Place::ForwardedFor
         | Place::ClientCa
         | Place::Compression
+        | Place::QuicUpgrade
         | Place::PredefinedPolicy
         | Place::State => &[
             "listener http a {\nport 80\nrules main\n@\n}",

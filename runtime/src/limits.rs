@@ -336,3 +336,7 @@ pub const QUIC_LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// Calls of extensions to other servers that a worker has under way at once: each holds a connection and a body.
 pub const OUTBOUND_CALLS: usize = 256;
+
+/// Open connections that a worker holds against a new policy before it looks after others again. One costs a search in a
+/// list of networks, and a certificate whose authorities changed two or three signatures, so that others wait a few milliseconds at most.
+pub const READMISSIONS: usize = 16;

@@ -65,6 +65,33 @@ fn it_is_not_offered_where_nothing_ever_was() {
 }
 
 #[test]
+fn another_port_and_time_are_told_where_the_policy_says_so() {
+    let backend = Backend::start(Behaviour::Echo);
+    let quic = "listener quic fast {\n    address 127.0.0.1:@port\n    certificate main\n    rules main\n}";
+    let with = |upgrade: &str| Policy::to(&backend).https_from("site.pem", "site.key").top(quic).listener(upgrade);
+    let (gateway, authority, _) = start(&with("quic-upgrade fast port 443 max-age 1h"));
+    assert_eq!(told(&gateway, &authority).as_deref(), Some("h3=\":443\"; ma=3600"));
+    gateway.reload(&with("quic-upgrade fast max-age 90s"));
+    assert_eq!(told(&gateway, &authority), Some(gateway.fill("h3=\":@port\"; ma=90")));
+}
+
+#[test]
+fn what_the_policy_says_itself_wins_where_it_is_taken() {
+    let backend = Backend::start(Behaviour::Echo);
+    let own = |block: &str| policy(&backend, "").listener(&format!("on-response {{ {block} }}"));
+    let (gateway, authority, _) = start(&own("set-header \"alt-svc\" \"h3=\\\":1\\\"\""));
+    assert_eq!(told(&gateway, &authority).as_deref(), Some("h3=\":1\""));
+    gateway.reload(&own("remove-header \"alt-svc\""));
+    assert_eq!(told(&gateway, &authority), None);
+    // A block that is passed over says nothing.
+    gateway.reload(&own("when status is 404; remove-header \"alt-svc\""));
+    assert_eq!(told(&gateway, &authority), Some(gateway.fill(OFFER)));
+    let rule = "when path is \"/\"\nforward web\non-response { add-header \"alt-svc\" \"clear\" }";
+    gateway.reload(&policy(&backend, "").rule("own", rule));
+    assert_eq!(told(&gateway, &authority).as_deref(), Some("clear"));
+}
+
+#[test]
 fn clients_of_http2_are_told_and_those_of_http3_are_not() {
     let backend = Backend::start(Behaviour::Echo);
     let (gateway, authority, _) = start(&policy(&backend, ""));

@@ -213,8 +213,28 @@ impl<'t> Checker<'_, 't> {
             "client-cert" => {
                 let span = args.last();
                 let field = self.client_cert_field(args)?;
+                if field == ClientCertField::Fingerprint
+                    && matches!(
+                        args.rest(),
+                        [Item { kind: ItemKind::Text(_), .. }, Item { kind: ItemKind::Word(_), .. }, ..]
+                    )
+                {
+                    let span = args.next().map_or(span, |item| item.span);
+                    self.report(
+                        Diagnostic::new(codes::ATTRIBUTE, span, "a fingerprint has no attributes")
+                            .help("name whose attribute is meant: `subject` or `issuer`"),
+                    );
+                    return None;
+                }
+                let attribute = match args.peek().map(|item| &item.kind) {
+                    Some(ItemKind::Text(_)) if field != ClientCertField::Fingerprint => Some(self.attribute(args)?),
+                    _ => None,
+                };
                 self.ask(Wanted::ClientCertificate, span.to(args.last()));
-                Subject::ClientCert(field)
+                match attribute {
+                    Some(name) => Subject::ClientCertAttribute(field, name),
+                    None => Subject::ClientCert(field),
+                }
             }
             _ => Subject::Status,
         })

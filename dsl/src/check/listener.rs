@@ -14,7 +14,8 @@ use super::regex::Matches;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
-    Bind, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerState, Protocol, RuleSetId,
+    Bind, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerState, Peers, Protocol,
+    RuleSetId,
 };
 use crate::source::Span;
 use crate::value;
@@ -33,6 +34,7 @@ struct Draft {
     action: Option<(Span, &'static str)>,
     forwarded_for: Option<(ForwardedFor, Span)>,
     label_spans: HashMap<String, Span>,
+    denied_at: Option<Span>,
     tls: TlsDraft,
 }
 
@@ -62,6 +64,7 @@ impl<'t> Checker<'_, 't> {
             action: None,
             forwarded_for: None,
             label_spans: HashMap::new(),
+            denied_at: None,
             tls: TlsDraft::new((protocol, protocol_at)),
         };
         let lines = self.lines(block, Place::Listener);
@@ -71,6 +74,9 @@ impl<'t> Checker<'_, 't> {
         }
         if whole {
             right &= self.listener_whole(args, &draft).is_some();
+        }
+        if let Some(span) = draft.denied_at {
+            self.doubt_peers(&draft.listener.peers, span);
         }
         let Draft { mut listener, bind, forwarded_for, tls, .. } = draft;
         listener.quic_upgrade = tls.upgrade;
@@ -102,6 +108,8 @@ impl<'t> Checker<'_, 't> {
             }
             "tunnel-timeout" => listener.tunnel_timeout = self.duration(args, word)?,
             "compression" => listener.compression = self.compression(args)?,
+            "allow-from" => listener.peers.allow = Some(self.network_set(args)?),
+            "deny-from" => listener.peers.deny = Some(self.peers_denied(args, &mut draft.denied_at)?),
             "client-ip" => listener.client_ip = self.client_ip(args, speaks)?,
             "forwarded" => self.forwarded(args, &mut listener.forwarded, speaks)?,
             "forwarded-for" => {
@@ -282,6 +290,7 @@ fn defaults(name: String, protocol: Protocol) -> Listener {
         protocol,
         bind: Bind::Address(std::net::SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 0)),
         tls: None,
+        peers: Peers::default(),
         quic_upgrade: None,
         idle_timeout: place.default_duration("idle-timeout"),
         request_timeout: place.default_duration("request-timeout"),

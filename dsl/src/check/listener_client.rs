@@ -1,13 +1,15 @@
 //! Who the client is, and what a backend is told about it: `client-ip`, `forwarded`, `forwarded-for`.
 
+use ipnet::IpNet;
+
 use super::Checker;
 use super::args::Args;
 use super::listener_tls::Speaks;
 use super::names::Kind;
-use super::networks::holds_everybody;
+use super::networks::{canonical, hold_everybody};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::plan::{ClientIp, Forwarded, ForwardedFor, LimitKey, ListenerAction, NetworkSet, Plan, Step};
+use crate::plan::{ClientIp, Forwarded, ForwardedFor, LimitKey, ListenerAction, NetworkSet, Peers, Plan, Step};
 use crate::source::Span;
 use crate::vocabulary::Place;
 
@@ -53,9 +55,39 @@ impl<'t> Checker<'_, 't> {
         ClientIp::ProxyProtocol(set)
     }
 
+    /// `deny-from LIST`, and where it stands.
+    pub(crate) fn peers_denied(&mut self, args: &mut Args<'_, 't>, at: &mut Option<Span>) -> Option<NetworkSet> {
+        let set = self.network_set(args)?;
+        *at = Some(args.span());
+        Some(set)
+    }
+
+    /// Warns of a listener whose `deny-from` leaves nobody over.
+    pub(crate) fn doubt_peers(&mut self, peers: &Peers, span: Span) {
+        let Some(deny) = &peers.deny else { return };
+        let denied = IpNet::aggregate(&self.networks_of(deny));
+        let nobody = match &peers.allow {
+            Some(allow) => {
+                self.networks_of(allow).iter().all(|network| denied.iter().any(|denied| denied.contains(network)))
+            }
+            None => denied.iter().filter(|network| network.prefix_len() == 0).count() == 2,
+        };
+        if nobody {
+            self.report(
+                Diagnostic::new(codes::NOBODY, span, "this leaves nobody who may connect")
+                    .help("`deny-from` counts before `allow-from`: name fewer, or write `state stopped`"),
+            );
+        }
+    }
+
+    /// The networks of a set and of its lists.
+    fn networks_of(&self, set: &NetworkSet) -> Vec<IpNet> {
+        let listed = set.lists.iter().filter_map(|list| self.listed.get(list.0)).flatten();
+        listed.chain(&set.networks).copied().map(canonical).collect()
+    }
+
     fn trusts_everybody(&self, set: &NetworkSet) -> bool {
-        let listed = set.lists.iter().any(|list| self.lists_everybody.get(list.0).copied().unwrap_or_default());
-        listed || holds_everybody(&set.networks)
+        hold_everybody(&self.networks_of(set))
     }
 
     fn forgeable(&mut self, span: Span, why: &str) {
@@ -121,7 +153,8 @@ impl<'t> Checker<'_, 't> {
             if listener.client_ip != ClientIp::XForwardedForLeftmost {
                 continue;
             }
-            let by_client = |step: &Step| matches!(step, Step::Limit(limit) if limit.per == LimitKey::ClientIp);
+            let by_client =
+                |step: &Step| matches!(step, Step::Limit(limit) if matches!(limit.per, LimitKey::ClientIp(_)));
             let rules = plan.rule_sets.get(rules.0).map(|set| set.rules.as_slice()).unwrap_or_default();
             if let Some(rule) = rules.iter().find(|rule| rule.steps.iter().any(by_client)) {
                 let message = format!(

@@ -4,9 +4,12 @@ use super::Checker;
 use super::args::Args;
 use super::names::Kind;
 use super::tls_policy::{predefined, predefined_policy};
+use super::way_round::way_round;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{CaId, CertificateId, ClientCa, Listener, ListenerId, ListenerTls, Protocol, TlsPolicy, TlsPolicyId};
+use crate::plan::{
+    CaId, CertificateId, ClientCa, Listener, ListenerId, ListenerTls, Protocol, QuicUpgrade, TlsPolicy, TlsPolicyId,
+};
 use crate::source::Span;
 use crate::vocabulary::{DEFAULT_POLICY, Fit, Place, Word, fit};
 
@@ -24,9 +27,10 @@ pub(crate) struct TlsDraft {
     named: bool,
     policy: Option<(TlsPolicyId, Span)>,
     client_ca: Option<ClientCa>,
+    client_ca_at: Option<Span>,
     http2: Option<(bool, Span)>,
     early_data: Option<(bool, Span)>,
-    pub(crate) upgrade: Option<ListenerId>,
+    pub(crate) upgrade: Option<QuicUpgrade>,
     upgrade_at: Option<Span>,
 }
 
@@ -38,6 +42,7 @@ impl TlsDraft {
             named: false,
             policy: None,
             client_ca: None,
+            client_ca_at: None,
             http2: None,
             early_data: None,
             upgrade: None,
@@ -55,6 +60,7 @@ pub(crate) struct Spots {
     pub(crate) http2: Option<Span>,
     pub(crate) early_data: Option<Span>,
     pub(crate) upgrade: Option<Span>,
+    pub(crate) client_ca: Option<Span>,
 }
 
 impl<'t> Checker<'_, 't> {
@@ -96,16 +102,33 @@ impl<'t> Checker<'_, 't> {
                 let (ca, _) = self.reference(args, Kind::Ca)?;
                 let required = args.peek().is_none() || self.choose(args, Place::ClientCa)?.name == "required";
                 draft.client_ca = Some(ClientCa { ca: CaId(ca), required });
+                draft.client_ca_at = Some(head.to(args.last()));
             }
             "tls-policy" => draft.policy = Some(self.policy_reference(args)?),
             "http2" => draft.http2 = Some((self.switch(args)?, head)),
             "early-data" => draft.early_data = Some((self.switch(args)?, head)),
             _ => {
                 let (id, span) = self.reference(args, Kind::Listener)?;
-                (draft.upgrade, draft.upgrade_at) = (Some(ListenerId(id)), Some(span));
+                let upgrade = self.quic_upgrade(args, ListenerId(id))?;
+                (draft.upgrade, draft.upgrade_at) = (Some(upgrade), Some(span));
             }
         }
         Some(())
+    }
+
+    /// `[port N] [max-age D]` behind the listener.
+    fn quic_upgrade(&mut self, args: &mut Args<'_, 't>, listener: ListenerId) -> Option<QuicUpgrade> {
+        let max_age = Place::QuicUpgrade.default_duration("max-age");
+        let mut upgrade = QuicUpgrade { listener, port: None, max_age };
+        let mut seen = Vec::new();
+        while args.peek().is_some() {
+            let option = self.option(args, Place::QuicUpgrade, &mut seen)?;
+            match option.name {
+                "port" => upgrade.port = Some(u16::try_from(self.count(args, option)?).ok()?),
+                _ => upgrade.max_age = self.duration(args, option)?,
+            }
+        }
+        Some(upgrade)
     }
 
     /// A listener of TLS or QUIC has a certificate.
@@ -132,6 +155,7 @@ impl<'t> Checker<'_, 't> {
         spots.http2 = draft.http2.map(|(_, span)| span);
         spots.early_data = draft.early_data.map(|(_, span)| span);
         spots.upgrade = draft.upgrade_at;
+        spots.client_ca = draft.client_ca_at;
         let (certificates, certificate_spots) = draft.certificates.into_iter().unzip();
         spots.certificates = certificate_spots;
         if protocol == Protocol::Http {
@@ -154,7 +178,7 @@ impl<'t> Checker<'_, 't> {
     pub(crate) fn check_upgrades(&mut self, listeners: &[(Listener, Span)]) {
         let mut taken: Vec<(ListenerId, Span)> = Vec::new();
         for (at, (listener, _)) in listeners.iter().enumerate() {
-            let Some(id) = listener.quic_upgrade else { continue };
+            let Some(QuicUpgrade { listener: id, .. }) = listener.quic_upgrade else { continue };
             let spot = |at: usize| self.gathered.spots.get(at);
             let Some(span) = spot(at).and_then(|spots| spots.upgrade) else { continue };
             let Some((target, _)) = listeners.get(id.0) else { continue };
@@ -174,7 +198,10 @@ impl<'t> Checker<'_, 't> {
                 .help("give each `https` listener a QUIC listener of its own")
             } else {
                 taken.push((id, span));
-                continue;
+                let asks = listener.tls.as_ref().and_then(|tls| tls.client_ca);
+                let Some(client_ca) = asks else { continue };
+                let at = spot(at).and_then(|spots| spots.client_ca).unwrap_or(span);
+                way_round(client_ca, span, at, &name)
             };
             self.report(report);
         }

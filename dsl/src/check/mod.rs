@@ -9,6 +9,7 @@ mod cipher_suites;
 mod conditions;
 pub(crate) mod config;
 mod cors;
+mod distinguished_name;
 mod doubt;
 mod extension;
 mod foreign;
@@ -21,6 +22,7 @@ mod listener;
 mod listener_client;
 mod listener_limits;
 mod listener_tls;
+mod location;
 mod loops;
 mod misread;
 mod names;
@@ -46,14 +48,16 @@ mod steps;
 mod template;
 mod texts;
 mod tls_policy;
+mod way_round;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
 use self::args::{Args, Line};
 use self::listener_tls::place_policies;
 use self::names::Names;
-use self::networks::holds_everybody;
 use self::reach_tls::{Gathered, Owner};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
@@ -119,8 +123,8 @@ pub(crate) struct Checker<'a, 't> {
     names: Names<'t>,
     /// What is known of the module of each extension, in the order declared.
     facts: Vec<Option<ModuleFacts>>,
-    /// Whether each list holds every address of a family, in the order declared.
-    lists_everybody: Vec<bool>,
+    /// The networks of each list, in the order declared.
+    listed: Vec<Vec<IpNet>>,
     /// Where the address of each server of each group stands, in the order declared.
     server_spans: Vec<Vec<Span>>,
     /// Where each rule of each rule list begins, in the order declared.
@@ -139,7 +143,7 @@ impl<'a, 't> Checker<'a, 't> {
             inputs,
             names,
             facts: Vec::new(),
-            lists_everybody: Vec::new(),
+            listed: Vec::new(),
             server_spans: Vec::new(),
             rule_spans: Vec::new(),
             gathered: Gathered::default(),
@@ -283,8 +287,7 @@ impl<'t> Checker<'_, 't> {
                 "extension" => extensions.push(self.extension(&mut line.args)),
                 "list" => {
                     let list = self.list(&mut line.args);
-                    let everybody = list.as_ref().is_some_and(|list| holds_everybody(&list.networks));
-                    self.lists_everybody.push(everybody);
+                    self.listed.push(list.as_ref().map(|list| list.networks.clone()).unwrap_or_default());
                     lists.push(list);
                 }
                 "certificate" => certificates.push(self.certificate(&mut line.args)),
@@ -350,6 +353,7 @@ impl<'t> Checker<'_, 't> {
             self.check_loops(&plan, &binds);
             self.doubt_redirects(&plan, &binds);
             self.check_tls(&plan);
+            self.check_ways_round(&plan);
             self.check_tracing(&plan, tracing_at);
         }
         Some(plan)

@@ -1,6 +1,8 @@
 //! Lists of networks, and networks where a list may stand.
 
-use ipnet::IpNet;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
 
 use super::Checker;
 use super::args::Args;
@@ -93,12 +95,63 @@ impl<'t> Checker<'_, 't> {
     }
 }
 
-/// Whether networks hold every address of a family.
-pub(crate) fn holds_everybody(networks: &[IpNet]) -> bool {
-    networks.iter().any(|network| network.prefix_len() == 0)
+/// Whether networks together hold every address of a family that a client can come from. They are [`canonical`].
+pub(crate) fn hold_everybody(networks: &[IpNet]) -> bool {
+    let nobody = NOBODY.iter().filter_map(|network| network.parse().ok());
+    let all: Vec<IpNet> = networks.iter().copied().chain(nobody).collect();
+    IpNet::aggregate(&all).iter().any(|network| network.prefix_len() == 0)
+}
+
+/// Where no client comes from: "this network", loopback, multicast and reserved IPv4 addresses (RFC 6890), and all but the
+/// global unicast addresses of IPv6 (RFC 4291, 2.4).
+const NOBODY: [&str; 6] = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/3", "4000::/2", "8000::/1"];
+
+/// IPv4 networks that are mapped into IPv6 (RFC 4291, 2.5.5.2) are IPv4 networks.
+pub(crate) fn canonical(network: IpNet) -> IpNet {
+    let mapped = network.prefix_len().checked_sub(96).zip(match network.network().to_canonical() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    match (network, mapped) {
+        (IpNet::V6(_), Some((prefix, address))) => Ipv4Net::new(address, prefix).map_or(network, IpNet::V4),
+        _ => network,
+    }
 }
 
 /// Names begin with a letter and hold no `:`, `.` or `/`; addresses hold one of these.
 fn is_list_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_alphabetic()) && !word.contains([':', '/', '.'])
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_is_held_by_unions_too() {
+        for (networks, everybody) in [
+            ("0.0.0.0/0", true),
+            ("::/0", true),
+            ("0.0.0.0/1 128.0.0.0/1", true),
+            ("0.0.0.0/2 64.0.0.0/2 128.0.0.0/2 192.0.0.0/2", true),
+            ("1.0.0.0/8 2.0.0.0/7 4.0.0.0/6 8.0.0.0/5 16.0.0.0/4 32.0.0.0/3 64.0.0.0/2 128.0.0.0/2 192.0.0.0/3", true),
+            ("::ffff:0:0/96", true),
+            ("::ffff:0.0.0.0/97 128.0.0.0/1", true),
+            ("::/1 8000::/1", true),
+            ("2000::/3", true),
+            ("2000::/4 3000::/4", true),
+            ("", false),
+            ("0.0.0.0/1", false),
+            ("0.0.0.0/1 128.0.0.0/2", false),
+            ("0.0.0.0/1 ::/3 8000::/1", false),
+            ("10.0.0.0/8 192.168.0.0/16 fc00::/7 ::1/128", false),
+            ("::/1", true),
+            ("2000::/4", false),
+        ] {
+            let networks = networks.split_whitespace().map(|network| canonical(network.parse().unwrap()));
+            let networks: Vec<IpNet> = networks.collect();
+            assert_eq!(hold_everybody(&networks), everybody, "{networks:?}");
+        }
+    }
 }

@@ -71,6 +71,9 @@ impl Checker<'_, '_> {
 
     /// A glob of `like`; of `header "host"`, also a text of `is`.
     pub(super) fn check_glob(&mut self, subject: &Subject, glob: &str, span: Span) -> Option<()> {
+        if let Subject::ClientCert(field) = subject {
+            self.doubt_name_glob(*field, glob, span);
+        }
         let Some(kind) = Kind::of(subject) else { return Some(()) };
         let report = match kind {
             Kind::Path => match path_glob(glob) {

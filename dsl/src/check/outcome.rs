@@ -144,6 +144,7 @@ impl<'t> Checker<'_, 't> {
             return None;
         }
         self.check_header_value(&location, span)?;
+        self.check_location(&location, scope, span)?;
         Some(Outcome::Redirect(status, location))
     }
 

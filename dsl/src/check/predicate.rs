@@ -298,6 +298,7 @@ impl<'t> Checker<'_, 't> {
         }
         if let Some(matches) = context.found.as_deref_mut() {
             matches.take(groups, context.in_any);
+            matches.elsewhere |= *subject != Subject::Host;
         }
         right.then_some(Predicate::Matches(texts))
     }
@@ -337,6 +338,7 @@ fn fitting(subject: &Subject) -> &'static [&'static str] {
         Subject::Host
         | Subject::Sni
         | Subject::ClientCert(_)
+        | Subject::ClientCertAttribute(..)
         | Subject::Header(_)
         | Subject::Query(_)
         | Subject::Cookie(_)

@@ -134,6 +134,7 @@ fn predicates_disjoint(subject: &Subject, a: &Predicate, b: &Predicate) -> bool 
             | Subject::Cookie(_)
             | Subject::ResponseHeader(_)
             | Subject::ClientCert(_)
+            | Subject::ClientCertAttribute(..)
     ) {
         return false;
     }

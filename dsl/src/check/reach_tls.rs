@@ -26,6 +26,8 @@ pub(crate) struct Gathered {
     pub(crate) asked: Vec<Asked>,
     /// Steps that change a header which a listener may write itself.
     pub(crate) own_headers: Vec<OwnHeader>,
+    /// Steps of `on-response` that change `Alt-Svc`.
+    pub(crate) alt_svc: Vec<(Span, Option<Owner>)>,
     /// Whether there is a `tracing` declaration.
     pub(crate) tracing_declared: bool,
 }
@@ -76,6 +78,28 @@ impl Checker<'_, '_> {
             self.check_grpc(plan, at, listener);
         }
         self.check_asked(plan);
+        self.check_alt_svc(plan);
+    }
+
+    /// Warns of steps that overrule what `quic-upgrade` tells clients.
+    fn check_alt_svc(&mut self, plan: &Plan) {
+        for (span, owner) in std::mem::take(&mut self.gathered.alt_svc) {
+            let of = |(at, listener): &(usize, &Listener)| match owner {
+                Some(Owner::Listener(id)) => id.0 == *at,
+                Some(Owner::Rules(id)) => listener.action == ListenerAction::Rules(id),
+                None => false,
+            };
+            let upgrades = |(_, listener): &(usize, &Listener)| listener.quic_upgrade.is_some();
+            let Some((at, listener)) = plan.listeners.iter().enumerate().filter(of).find(upgrades) else { continue };
+            let name = quoted(&listener.name);
+            let message = format!("this overrules what `quic-upgrade` of the listener {name} tells clients");
+            let mut report = Diagnostic::new(codes::OWN_ALT_SVC, span, message)
+                .help("remove one of the two; for another port or time write `quic-upgrade NAME port N max-age D`");
+            if let Some(upgrade) = self.spot(at, |spots| spots.upgrade) {
+                report = report.also(upgrade, "HTTP/3 is offered here");
+            }
+            self.report(report);
+        }
     }
 
     fn spot(&self, at: usize, of: fn(&Spots) -> Option<Span>) -> Option<Span> {
@@ -183,6 +207,9 @@ impl Checker<'_, '_> {
     /// The tests that were read since `from` belong to this.
     pub(crate) fn own_asked(&mut self, from: usize, owner: Owner) {
         self.gathered.asked.iter_mut().skip(from).for_each(|asked| asked.owner = Some(owner));
+        for (_, nobody) in &mut self.gathered.alt_svc {
+            nobody.get_or_insert(owner);
+        }
     }
 
     /// A test asks something of the connection.

@@ -48,7 +48,13 @@ impl<'t> Checker<'_, 't> {
                 ResponseStep::SetVar(name, value)
             }
             "log" => ResponseStep::Log(self.template(args, "the text of the line", scope)?.0),
-            _ => ResponseStep::Header(self.header_step(word, args, scope)?),
+            _ => {
+                let step = self.header_step(word, args, scope)?;
+                if step.name() == "alt-svc" {
+                    self.gathered.alt_svc.push((args.span(), None));
+                }
+                ResponseStep::Header(step)
+            }
         };
         self.done(args)?;
         Some(step)
@@ -164,7 +170,7 @@ impl<'t> Checker<'_, 't> {
         None
     }
 
-    /// `limit RATE [per KEY] [burst N] [status N]`
+    /// `limit RATE [per KEY] [prefix N] [burst N] [status N]`
     fn limit(&mut self, args: &mut Args<'_, 't>) -> Option<Limit> {
         let ((requests, interval), _) = self.value(args, "a rate", value::rate)?;
         let mut limit = Limit {
@@ -174,13 +180,32 @@ impl<'t> Checker<'_, 't> {
             burst: requests,
             status: Place::Limit.default_number("status").and_then(|n| u16::try_from(n).ok()).unwrap_or(503),
         };
-        let mut seen = Vec::new();
+        let (mut seen, mut prefix) = (Vec::new(), None);
         while args.peek().is_some() {
             let option = self.option(args, Place::Limit, &mut seen)?;
             match option.name {
                 "per" => limit.per = self.limit_key(args)?,
+                "prefix" => {
+                    let head = args.last();
+                    prefix = Some((u8::try_from(self.count(args, option)?).ok()?, head.to(args.last())));
+                }
                 "burst" => limit.burst = self.count(args, option)?,
                 _ => limit.status = u16::try_from(self.count(args, option)?).ok()?,
+            }
+        }
+        match (&mut limit.per, prefix) {
+            (_, None) => {}
+            (LimitKey::ClientIp(at), Some((prefix, _))) => *at = prefix,
+            (_, Some((_, span))) => {
+                self.report(
+                    Diagnostic::new(
+                        codes::PREFIX,
+                        span,
+                        "`prefix` is about addresses, and this does not count by them",
+                    )
+                    .help("write `per client-ip` as well, or remove it"),
+                );
+                return None;
             }
         }
         Some(limit)
@@ -188,7 +213,7 @@ impl<'t> Checker<'_, 't> {
 
     fn limit_key(&mut self, args: &mut Args<'_, 't>) -> Option<LimitKey> {
         Some(match self.choose(args, Place::LimitKey)?.name {
-            "client-ip" => LimitKey::ClientIp,
+            "client-ip" => LimitKey::ClientIp(LimitKey::CLIENT_PREFIX),
             "header" => LimitKey::Header(self.header_name(args)?.0),
             "cookie" => LimitKey::Cookie(self.plain_name(args, "a cookie")?),
             _ => LimitKey::Host,

@@ -1,6 +1,6 @@
 //! What a change means for a running gateway.
 
-use super::{Change, How};
+use super::{Change, How, open_connections};
 use crate::plan::{Bind, Listener, ListenerState, OTHERWISE, Plan, Rule, Server, ServerGroup, Step};
 use crate::value::show_duration;
 
@@ -13,8 +13,10 @@ pub(super) fn tell(change: &mut Change, old: &Plan, new: &Plan) {
         "extension" if change.how == How::Change => {
             change.effects.push("it gets new instances; requests in flight keep theirs".to_owned());
         }
+        "list" if change.how == How::Change => open_connections::tell_of_used(change, old, new),
         "certificate" | "ca" | "tls-policy" if change.how == How::Change => {
             change.effects.push("it counts for new handshakes".to_owned());
+            open_connections::tell_of_used(change, old, new);
         }
         "gateway" if old.gateway.workers != new.gateway.workers => {
             change.effects.push("the number of workers counts from the next start".to_owned());
@@ -39,8 +41,8 @@ fn listener(change: &mut Change, old: &Plan, new: &Plan) {
         (Some(_), Some(_)) if serves(before) && !serves(after) => change.how = How::Stop,
         (Some(_), Some(_)) if !serves(before) && serves(after) => change.how = How::Start,
         (Some(_), Some(_)) => {
-            if serves(after) {
-                change.effects.push("its connections stay, and their next request sees the change".to_owned());
+            if let (Some(before), Some(after)) = (before, after.filter(|after| serves(Some(after)))) {
+                open_connections::tell(change, (before, old), (after, new));
             }
             return;
         }
@@ -71,9 +73,9 @@ fn listener(change: &mut Change, old: &Plan, new: &Plan) {
 }
 
 /// What connections come in by; HTTP/3 has ports of its own.
-type Place = crate::plan::Protocol;
+pub(super) type Place = crate::plan::Protocol;
 
-const fn socket(listener: &Listener) -> (Place, Bind) {
+pub(super) const fn socket(listener: &Listener) -> (Place, Bind) {
     (listener.protocol, listener.bind)
 }
 

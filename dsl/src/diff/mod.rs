@@ -6,6 +6,7 @@
 mod declarations;
 mod effects;
 mod lines;
+mod open_connections;
 mod order;
 
 use std::collections::HashMap;

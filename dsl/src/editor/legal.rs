@@ -142,6 +142,10 @@ fn listener(word: &str, arguments: &[Token]) -> Vec<Expected> {
         ("client-ca", [_]) => vec![Value(&["required", "optional"])],
         ("tls-policy", []) => vec![Name(Kind::TlsPolicy), Words(Place::PredefinedPolicy)],
         ("quic-upgrade", []) => vec![Name(Kind::Listener)],
+        ("quic-upgrade", [.., last]) if last.is("port") || last.is("max-age") => Vec::new(),
+        ("quic-upgrade", [_, ..]) => vec![Words(Place::QuicUpgrade)],
+        ("allow-from" | "deny-from", []) => vec![Name(Kind::List)],
+        ("allow-from" | "deny-from", list) if in_list(list) => vec![Name(Kind::List)],
         ("client-ip", []) => vec![Words(Place::ClientIp)],
         ("client-ip", [from]) if !from.is("peer") => vec![Words(Place::Trusted)],
         ("client-ip", [_, _]) => vec![Name(Kind::List), Value(&["leftmost"])],
@@ -175,7 +179,7 @@ fn rule(word: &str, arguments: &[Token]) -> Vec<Expected> {
     match (word, arguments) {
         ("when" | "unless", _) => test(Place::Subject, arguments),
         ("limit", [.., last]) if last.is("per") => vec![Words(Place::LimitKey)],
-        ("limit", [.., last]) if last.is("burst") || last.is("status") => Vec::new(),
+        ("limit", [.., last]) if last.is("burst") || last.is("status") || last.is("prefix") => Vec::new(),
         ("limit", [_, ..]) => vec![Words(Place::Limit)],
         ("rewrite", []) => vec![Words(Place::Rewrite)],
         ("run", []) => vec![Name(Kind::Extension)],
@@ -201,7 +205,7 @@ fn test(subjects: Place, tokens: &[Token]) -> Vec<Expected> {
     let rest = match (subject.as_str(), rest) {
         ("any" | "all", _) => return Vec::new(),
         ("client-cert", []) => return vec![Words(Place::ClientCertField)],
-        ("client-cert", [_, rest @ ..]) => rest,
+        ("client-cert", [_, Token::Text(_), rest @ ..] | [_, rest @ ..]) => rest,
         ("header" | "query" | "cookie" | "var" | "response-header", []) => return Vec::new(),
         ("header" | "query" | "cookie" | "var" | "response-header", [_, rest @ ..]) => rest,
         _ => rest,

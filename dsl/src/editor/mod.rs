@@ -76,7 +76,9 @@ impl Cursor<'_> {
         // Of `header.user-agent` in an insertion the word is `header`.
         let name = self.written.split('.').next().unwrap_or_default();
         self.expected.iter().find_map(|expected| match expected {
-            Expected::Word(place @ (Place::Insert | Place::ResponseInsert)) => Some((*place, place.find(name)?)),
+            Expected::Word(place @ (Place::Insert | Place::ResponseInsert | Place::LogInsert)) => {
+                Some((*place, place.find(name)?))
+            }
             Expected::Word(place) => Some((*place, place.find(self.written)?)),
             _ => None,
         })
@@ -91,6 +93,7 @@ fn in_text<'t>(place: Option<Place>, before: &'t str, quoted: &str, behind: &'t 
     let begins = |mark: &str| before[..start].ends_with(mark) && start >= offset - quoted.len() + mark.len();
     let insert = match place {
         Some(Place::OnResponse | Place::ResponseSubject) => Place::ResponseInsert,
+        Some(Place::AccessLog) => Place::LogInsert,
         _ => Place::Insert,
     };
     if !begins("${") || begins("$${") {

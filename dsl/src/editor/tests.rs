@@ -66,6 +66,7 @@ fn insertions_are_expected_in_texts_and_nothing_else_is() {
     assert_eq!(rule("log \"a ${|"), [Expected::Word(Place::Insert)]);
     assert_eq!(rule("log \"a ${cli|ent-ip}\""), [Expected::Word(Place::Insert)]);
     assert_eq!(rule("on-response { log \"a ${sta|"), [Expected::Word(Place::ResponseInsert)]);
+    assert_eq!(expected("access-log { format template \"${sta|"), [Expected::Word(Place::LogInsert)]);
     for nothing in ["log \"a |", "log \"a $${|", "log \"a ${host} |", "log \"a\"|", "# forward |", "when path is \"|"] {
         assert_eq!(rule(nothing), [], "{nothing}");
     }

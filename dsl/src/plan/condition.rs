@@ -59,6 +59,8 @@ pub enum Subject {
     TlsGroup,
     /// What the certificate of the client says; nothing if it showed none that was accepted.
     ClientCert(ClientCertField),
+    /// Every value of an attribute of the subject's or the issuer's name, by its name in RFC 4514.
+    ClientCertAttribute(ClientCertField, String),
     /// A variable of the request.
     Var(String),
     /// The response's status; in `on-response` only.

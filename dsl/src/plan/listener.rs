@@ -18,8 +18,10 @@ pub struct Listener {
     pub bind: Bind,
     /// How connections are secured; `None` only for [`Protocol::Http`].
     pub tls: Option<ListenerTls>,
+    /// Whose connections are taken.
+    pub peers: Peers,
     /// The QUIC listener that clients are told of while it accepts.
-    pub quic_upgrade: Option<ListenerId>,
+    pub quic_upgrade: Option<QuicUpgrade>,
     /// How long a kept-alive connection may stay without a request.
     pub idle_timeout: Duration,
     /// How long a peer may stay silent within a request: a backend gets 504, a client 408.
@@ -99,6 +101,27 @@ impl Bind {
             Self::Address(address) => address.port(),
         }
     }
+}
+
+/// `allow-from LIST` and `deny-from LIST`: whose connections are taken, by the address of the peer, or of whom the PROXY
+/// protocol names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct Peers {
+    /// Only these; `None` is everybody.
+    pub allow: Option<NetworkSet>,
+    /// Never these, even if `allow` names them.
+    pub deny: Option<NetworkSet>,
+}
+
+/// `quic-upgrade LISTENER [port N] [max-age D]`: what clients are told of HTTP/3 (RFC 7838).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct QuicUpgrade {
+    /// The QUIC listener.
+    pub listener: ListenerId,
+    /// The port that clients see, where it is not the listener's own.
+    pub port: Option<u16>,
+    /// How long a client may remember it.
+    pub max_age: Duration,
 }
 
 /// `client-ip …`: where the client's address comes from.

@@ -19,7 +19,7 @@ pub use condition::{ClientCertField, Condition, Predicate, StatusRange, Subject,
 pub use extension::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError};
 pub use listener::{
     Bind, ClientCa, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerLimits,
-    ListenerState, ListenerTls, Protocol,
+    ListenerState, ListenerTls, Peers, Protocol, QuicUpgrade,
 };
 pub use process::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Tracing};
 pub use rules::{

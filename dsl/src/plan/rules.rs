@@ -69,6 +69,15 @@ pub enum HeaderStep {
     Remove(String),
 }
 
+impl HeaderStep {
+    /// The name of the header, in lower case.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set(name, _) | Self::Add(name, _) | Self::Remove(name) => name,
+        }
+    }
+}
+
 /// A part of the request target that `rewrite` replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -102,14 +111,19 @@ pub struct Limit {
 pub enum LimitKey {
     /// One bucket for the rule.
     All,
-    /// One bucket a client address.
-    ClientIp,
+    /// One bucket a client: an IPv4 address, or an IPv6 network with a prefix of this length.
+    ClientIp(u8),
     /// One bucket for each first value of a header.
     Header(String),
     /// One bucket for each first value of a cookie.
     Cookie(String),
     /// One bucket a host.
     Host,
+}
+
+impl LimitKey {
+    /// The prefix of [`LimitKey::ClientIp`] where none is written: what one household or one machine has (RFC 6177).
+    pub const CLIENT_PREFIX: u8 = 64;
 }
 
 /// How a rule ends.

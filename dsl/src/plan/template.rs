@@ -18,6 +18,28 @@ pub enum Piece {
     Insert(Insert),
 }
 
+impl Piece {
+    /// Whether the policy says it, or the gateway: written text, and insertions that can hold nothing but names, numbers and the
+    /// host that was asked, which has only the characters of hosts.
+    pub fn is_own(&self) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Insert(Insert::Header(name)) => name == "host",
+            Self::Insert(insert) => matches!(
+                insert,
+                Insert::Host
+                    | Insert::Port
+                    | Insert::Scheme
+                    | Insert::Listener
+                    | Insert::Rule
+                    | Insert::Group
+                    | Insert::Server
+                    | Insert::RequestId
+            ),
+        }
+    }
+}
+
 /// What `${…}` names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -17,6 +17,12 @@ pub(super) fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
         w.line(&format!("request-timeout {}", show_duration(listener.request_timeout)));
         w.line(&format!("tunnel-timeout {}", show_duration(listener.tunnel_timeout)));
         w.line(&format!("compression {}", compression_words(&listener.compression)));
+        if let Some(allow) = &listener.peers.allow {
+            w.line(&format!("allow-from {}", w.networks(allow)));
+        }
+        if let Some(deny) = &listener.peers.deny {
+            w.line(&format!("deny-from {}", w.networks(deny)));
+        }
         let client_ip = match &listener.client_ip {
             ClientIp::Peer => "peer".to_owned(),
             ClientIp::XForwardedFor(set) => format!("x-forwarded-for trusted {}", w.networks(set)),
@@ -98,9 +104,10 @@ fn write_tls(w: &mut Writer<'_>, listener: &Listener) {
             w.line(&format!("tls-policy {policy}"));
         }
         w.line(&format!("http2 {}", on(tls.http2)));
-        if let Some(id) = listener.quic_upgrade {
-            let upgrade = name(&w.plan.listeners, id.0, |listener| &listener.name);
-            w.line(&format!("quic-upgrade {upgrade}"));
+        if let Some(upgrade) = listener.quic_upgrade {
+            let target = name(&w.plan.listeners, upgrade.listener.0, |listener| &listener.name);
+            let port = upgrade.port.map(|port| format!(" port {port}")).unwrap_or_default();
+            w.line(&format!("quic-upgrade {target}{port} max-age {}", show_duration(upgrade.max_age)));
         }
     }
     w.line(&format!("early-data {}", on(tls.early_data)));

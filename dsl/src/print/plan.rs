@@ -85,6 +85,12 @@ fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
             show_duration(listener.tunnel_timeout)
         ));
         write_limits(w, listener);
+        if let Some(deny) = &listener.peers.deny {
+            w.line(&format!("connections never from {}", w.networks(deny)));
+        }
+        if let Some(allow) = &listener.peers.allow {
+            w.line(&format!("connections only from {}", w.networks(allow)));
+        }
         let client = match &listener.client_ip {
             ClientIp::Peer => "the peer".to_owned(),
             ClientIp::XForwardedFor(set) => format!("x-forwarded-for, trusting {}", w.networks(set)),
@@ -129,9 +135,11 @@ fn write_tls(w: &mut Writer<'_>, listener: &Listener) {
     if tls.early_data {
         w.line("0-RTT data: taken for safe methods");
     }
-    if let Some(id) = listener.quic_upgrade {
-        let upgrade = name(&w.plan.listeners, id.0, |listener| &listener.name);
-        w.line(&format!("upgrade: to HTTP/3 at {upgrade}, while it accepts"));
+    if let Some(upgrade) = listener.quic_upgrade {
+        let target = w.plan.listeners.get(upgrade.listener.0);
+        let port = upgrade.port.or(target.map(|target| target.bind.port())).unwrap_or_default();
+        let (target, age) = (target.map_or("", |target| &target.name), show_duration(upgrade.max_age));
+        w.line(&format!("upgrade: to HTTP/3 at {target}, port {port}, remembered for {age}, while it accepts"));
     }
 }
 

@@ -165,6 +165,7 @@ fn subject_words(subject: &Subject) -> String {
         Subject::TlsVersion => "tls-version".to_owned(),
         Subject::TlsGroup => "tls-group".to_owned(),
         Subject::ClientCert(field) => format!("client-cert {}", field.word()),
+        Subject::ClientCertAttribute(field, name) => format!("client-cert {} {}", field.word(), quote(name)),
         Subject::Var(name) => format!("var {}", quote(name)),
         Subject::Status => "status".to_owned(),
         Subject::ResponseHeader(name) => format!("response-header {}", quote(name)),
@@ -174,7 +175,7 @@ fn subject_words(subject: &Subject) -> String {
 fn limit_words(limit: &Limit) -> String {
     let per = match &limit.per {
         LimitKey::All => String::new(),
-        LimitKey::ClientIp => " per client-ip".to_owned(),
+        LimitKey::ClientIp(prefix) => format!(" per client-ip prefix {prefix}"),
         LimitKey::Header(name) => format!(" per header {}", quote(name)),
         LimitKey::Cookie(name) => format!(" per cookie {}", quote(name)),
         LimitKey::Host => " per host".to_owned(),

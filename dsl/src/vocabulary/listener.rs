@@ -38,12 +38,14 @@ pub(super) const LISTENER: &[Word] = &[
         .more("For `https` alone. A listener that forwards to a group of gRPC needs it.")
         .example("http2 off")
         .switch(true),
-    Word::new("quic-upgrade", "LISTENER", "the QUIC listener that clients are told of")
+    Word::new("quic-upgrade", "LISTENER [port N] [max-age D]", "the QUIC listener that clients are told of")
         .more(
             "For `https` alone. Responses name it in `Alt-Svc` (RFC 7838) while it accepts. A QUIC listener belongs to one \
-             `https` listener at most; the ports may differ.",
+             `https` listener at most; the ports may differ. An `on-response` that sets or removes `alt-svc` wins, with a \
+             warning. Beside `client-ca … required` it is an error, beside `optional` a warning: QUIC listeners ask for no \
+             certificate.",
         )
-        .example("quic-upgrade fast"),
+        .example("quic-upgrade fast port 443"),
     Word::new("idle-timeout", "D", "how long a kept-alive connection may stay without a request")
         .example("idle-timeout 30s")
         .duration(secs(1), secs(3600), Some(secs(15))),
@@ -66,6 +68,14 @@ pub(super) const LISTENER: &[Word] = &[
         )
         .example("compression [br, gzip]")
         .default("off"),
+    Word::new("allow-from", "LIST", "whose connections are taken")
+        .more("See [Who may connect](#who-may-connect).")
+        .example("allow-from office")
+        .default("everybody's"),
+    Word::new("deny-from", "LIST", "whose connections are not taken")
+        .more("See [Who may connect](#who-may-connect).")
+        .example("deny-from [192.0.2.0/24, 2001:db8::/32]")
+        .default("nobody's"),
     Word::new(
         "client-ip",
         "peer|x-forwarded-for trusted LIST|leftmost|proxy-protocol trusted LIST",
@@ -165,6 +175,17 @@ pub(super) const COMPRESSION: &[Word] = &[
     Word::new("br", "", "Brotli (RFC 7932), for every type of content").example("compression [br]"),
     Word::new("gzip", "", "gzip (RFC 1952), for text and its kin").example("compression [gzip]"),
 ];
+
+pub(super) const QUIC_UPGRADE: &[Word] =
+    &[
+        Word::new("port", "N", "the port that clients see, where it is mapped")
+            .example("quic-upgrade fast port 443")
+            .count(1, 65535, None)
+            .default("the listener's"),
+        Word::new("max-age", "D", "how long a client may remember it")
+            .example("quic-upgrade fast max-age 1h")
+            .duration(secs(1), secs(400 * 24 * 3600), Some(secs(24 * 3600))),
+    ];
 
 pub(super) const TRUSTED: &[Word] = &[Word::new("trusted", "LIST|leftmost", "whose word is taken").more("A list, a network, or several of them in brackets. `leftmost` takes the leftmost address, with a warning, because a client can write it.").example("client-ip x-forwarded-for trusted [office, 203.0.113.7]")];
 

@@ -53,6 +53,8 @@ pub enum Place {
     ClientCa,
     /// `compression …`
     Compression,
+    /// Options of `quic-upgrade LISTENER`
+    QuicUpgrade,
     /// Predefined names of `tls-policy NAME`
     PredefinedPolicy,
     /// `versions [ … ]` of a TLS policy
@@ -133,7 +135,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 62] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -157,6 +159,7 @@ impl Place {
         Self::State,
         Self::ClientCa,
         Self::Compression,
+        Self::QuicUpgrade,
         Self::PredefinedPolicy,
         Self::TlsVersion,
         Self::KeyExchangeGroup,
@@ -246,6 +249,7 @@ impl Place {
             Self::State => listener::STATE,
             Self::ClientCa => listener::CLIENT_CA,
             Self::Compression => listener::COMPRESSION,
+            Self::QuicUpgrade => listener::QUIC_UPGRADE,
             Self::PredefinedPolicy => tls::PREDEFINED,
             Self::TlsVersion => tls::VERSION,
             Self::KeyExchangeGroup => tls::GROUP,
@@ -344,6 +348,7 @@ impl Place {
             Self::State => "after `state`",
             Self::ClientCa => "after the name of a `client-ca`",
             Self::Compression => "in `compression`",
+            Self::QuicUpgrade => "behind the listener of `quic-upgrade`",
             Self::PredefinedPolicy => "after `tls-policy`",
             Self::TlsVersion => "in `versions`",
             Self::KeyExchangeGroup => "in `groups`",

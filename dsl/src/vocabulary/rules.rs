@@ -2,6 +2,7 @@
 
 use super::Role::{Condition, Outcome, Step, WayBack};
 use super::{Word, ms, secs};
+use crate::plan::LimitKey;
 
 pub(super) const RULES: &[Word] = &[
     Word::new("rule", "NAME { … }", "is taken if its conditions hold")
@@ -24,7 +25,7 @@ pub(super) const RULE: &[Word] = &[
         .role(Condition),
     Word::new(
         "limit",
-        "RATE [per client-ip|header \"n\"|cookie \"n\"|host] [burst N] [status N]",
+        "RATE [per client-ip [prefix N]|header \"n\"|cookie \"n\"|host] [burst N] [status N]",
         "refuses what is over a rate",
     )
     .more("See [`limit`](#limit).")
@@ -84,7 +85,10 @@ pub(super) const RULE: &[Word] = &[
         .many()
         .role(Outcome),
     Word::new("redirect", "STATUS \"LOCATION\"", "sends the client elsewhere")
-        .more("The status is 301, 302, 303, 307 or 308.")
+        .more(
+            "The status is 301, 302, 303, 307 or 308. It leads to the host that its own text names, or else stays on this one: \
+             see [Texts](#texts).",
+        )
         .example("redirect 308 \"https://${host}${uri}\"")
         .many()
         .role(Outcome),
@@ -140,9 +144,13 @@ pub(super) const REWRITE: &[Word] = &[
 ];
 
 pub(super) const LIMIT: &[Word] = &[
-    Word::new("per", "client-ip|header \"n\"|cookie \"n\"|host", "counts each value on its own")
+    Word::new("per", "client-ip [prefix N]|header \"n\"|cookie \"n\"|host", "counts each value on its own")
         .example("limit 20/s per header \"authorization\"")
         .default("all requests together"),
+    Word::new("prefix", "N", "how much of an IPv6 address is one client, for `per client-ip`")
+        .more("A network of 64 bits is what one household or one machine has, so that all its addresses are one client. IPv4 counts by address.")
+        .example("limit 20/s per client-ip prefix 56")
+        .count(32, 128, Some(LimitKey::CLIENT_PREFIX as u64)),
     Word::new("burst", "N", "requests that may come at once")
         .example("limit 20/s burst 100")
         .count(1, 1_000_000_000, None)
@@ -151,7 +159,8 @@ pub(super) const LIMIT: &[Word] = &[
 ];
 
 pub(super) const LIMIT_KEY: &[Word] = &[
-    Word::new("client-ip", "", "the address of the client"),
+    Word::new("client-ip", "[prefix N]", "the address of the client; of an IPv6 address, its network")
+        .example("limit 20/s per client-ip"),
     Word::new("header", "\"NAME\"", "the first value of a header").example("limit 20/s per header \"authorization\""),
     Word::new("cookie", "\"NAME\"", "the first value of a cookie").example("limit 20/s per cookie \"session\""),
     Word::new("host", "", "the host"),

@@ -54,10 +54,11 @@ const TLS_GROUP: Word = Word::new("tls-group", "", "the group of the key exchang
     .more("As `groups` of a `tls-policy` writes it. Tests: `is`.")
     .example("when tls-group is x25519mlkem768")
     .many();
-const CLIENT_CERT: Word = Word::new("client-cert", "subject|issuer|fingerprint", "what the client's certificate says")
-    .more("Tests: as `header`.")
-    .example("when client-cert subject like \"*O=Example*\"")
-    .many();
+const CLIENT_CERT: Word =
+    Word::new("client-cert", "subject|issuer [\"ATTRIBUTE\"]|fingerprint", "what the client's certificate says")
+        .more("Tests: as `header`. See [Names of certificates](#names-of-certificates).")
+        .example("when client-cert subject \"O\" is \"Example\"")
+        .many();
 const VAR: Word = Word::new("var", "\"NAME\"", "a variable of the request")
     .more("Tests: as `header`.")
     .example("when var \"tier\" is \"gold\"")

@@ -55,6 +55,9 @@ fn sentence(subject: &plan::Subject, exchange: &Exchange) -> String {
         plan::Subject::TlsVersion => "version of TLS".to_owned(),
         plan::Subject::TlsGroup => "group of the key exchange".to_owned(),
         plan::Subject::ClientCert(field) => format!("{} of the client's certificate", field.word()),
+        plan::Subject::ClientCertAttribute(field, name) => {
+            format!("attribute `{name}` of the {} of the client's certificate", field.word())
+        }
         plan::Subject::Var(name) => format!("variable `{name}`"),
         plan::Subject::Status => "status".to_owned(),
         plan::Subject::ResponseHeader(name) => format!("response header `{name}`"),

@@ -11,6 +11,7 @@ use tidegate_dsl::plan::{self, ClientCertField, Plan, StatusRange};
 
 use crate::bounds::{MAX_REGEX_BYTES, MAX_REGEX_STATES_BYTES, MAX_VALUES};
 use crate::build_error::Invalid;
+use crate::distinguished_name;
 use crate::exchange::{ClientCert, Exchange};
 use crate::fields;
 use crate::glob::Glob;
@@ -53,6 +54,7 @@ pub(crate) enum Subject {
     TlsVersion,
     TlsGroup,
     ClientCert(ClientCertField),
+    ClientCertAttribute(ClientCertField, Box<str>),
     Var(Box<str>),
     Status,
     ResponseHeader(HeaderName),
@@ -197,6 +199,7 @@ impl Subject {
             plan::Subject::TlsVersion => Self::TlsVersion,
             plan::Subject::TlsGroup => Self::TlsGroup,
             plan::Subject::ClientCert(field) => Self::ClientCert(*field),
+            plan::Subject::ClientCertAttribute(field, name) => Self::ClientCertAttribute(*field, name.as_str().into()),
             plan::Subject::Var(name) => Self::Var(name.as_str().into()),
             plan::Subject::Status => Self::Status,
             plan::Subject::ResponseHeader(name) => Self::ResponseHeader(header_name(name)?),
@@ -230,6 +233,11 @@ impl Subject {
             Self::ClientCert(field) => {
                 tls.and_then(|tls| tls.client_cert.as_ref()).is_some_and(|cert| meets(client_cert_field(cert, *field)))
             }
+            Self::ClientCertAttribute(field, name) => {
+                tls.and_then(|tls| tls.client_cert.as_ref()).is_some_and(|cert| {
+                    distinguished_name::values(client_cert_field(cert, *field), name).any(|value| meets(&value))
+                })
+            }
             Self::Var(name) => exchange.vars.get(name).is_some_and(meets),
             Self::Status => response.is_some_and(|response| meets(response.status.as_str())),
             Self::ResponseHeader(name) => {
@@ -247,7 +255,7 @@ impl Subject {
             // A hash, and a search in a short table.
             Self::Header(_) | Self::ResponseHeader(_) | Self::Var(_) => 3,
             // A text is taken apart.
-            Self::Query(_) | Self::Cookie(_) => 6,
+            Self::Query(_) | Self::Cookie(_) | Self::ClientCertAttribute(..) => 6,
         }
     }
 

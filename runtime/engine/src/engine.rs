@@ -14,6 +14,7 @@ use crate::forwarded::Forwarded;
 use crate::limit_step::Limiters;
 use crate::log_line::LogLine;
 use crate::outcome::{Split, final_status};
+use crate::peers::Peers;
 use crate::rule::{self, Builder, ResponseBlock, Rule, RuleSet};
 use crate::template::Slots;
 
@@ -36,6 +37,7 @@ pub struct Engine {
 /// What a listener does with its requests.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    pub(crate) peers: Peers,
     client_ip: ClientIp,
     forwarded: Forwarded,
     /// Extensions before the rules.
@@ -115,6 +117,11 @@ impl Engine {
         }
     }
 
+    /// Whether the listener takes connections of this client: the peer, or whom the PROXY protocol names.
+    pub fn takes(&self, listener: ListenerId, peer: IpAddr) -> bool {
+        self.listeners.get(listener.0).is_some_and(|listener| listener.peers.take(peer))
+    }
+
     /// Whether a connection of this TCP peer has to begin with a header of the PROXY protocol, which names the client.
     pub fn expects_proxy_header(&self, listener: ListenerId, peer: IpAddr) -> bool {
         self.listeners.get(listener.0).is_some_and(|listener| listener.client_ip.expects_proxy_header(peer))
@@ -156,6 +163,7 @@ impl Listener {
         // A listener has no `matches`: `${match.…}` is empty in its blocks.
         let mut slots = Slots::default();
         Ok(Self {
+            peers: Peers::new(&listener.peers, plan),
             client_ip: ClientIp::new(&listener.client_ip, plan),
             forwarded: Forwarded::new(listener),
             run: run.collect::<Result<_, _>>()?,

@@ -1,6 +1,7 @@
 //! One request through the plan, rule by rule, by the walk that serves.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use http::HeaderMap;
 use tidegate_dsl::plan::{
@@ -16,6 +17,7 @@ use crate::exchange::{Exchange, Response};
 use crate::explanation::{Ending, Explanation, Line};
 use crate::hook::{Hook, HookFault, Reply, Verdict};
 use crate::observer::{Layer, Observer, StepResult};
+use crate::peers::Refusal;
 use crate::response::ResponseDecision;
 use crate::walk::{Decision, Moment, Progress, Walk};
 use crate::words::{Time, Words};
@@ -78,7 +80,11 @@ fn follow(
     let client_ip = exchange.client_ip;
     let mut notes = Notes::new(engine, listener);
     let mut walk = engine.start(listener);
+    let kept_out = notes.kept_out(listener, exchange.connection.peer.ip());
     let decision = loop {
+        if kept_out {
+            break Decision::Close;
+        }
         match engine.advance(&mut walk, &mut exchange, moment, &mut notes) {
             Progress::Done(decision) => break decision,
             Progress::Run(extension) => {
@@ -194,6 +200,22 @@ impl<'e> Notes<'e> {
         Self { engine, listener, set, rule: None, lines: Vec::new() }
     }
 
+    /// Whether `allow-from` and `deny-from` keep the connection out, and by which of them.
+    fn kept_out(&mut self, listener: ListenerId, peer: IpAddr) -> bool {
+        let (Some(built), Some(plan)) = (self.engine.listeners.get(listener.0), self.listener) else { return false };
+        let (word, set, result) = match built.peers.refusal(peer) {
+            None => return false,
+            Some(Refusal::Denied) => ("deny-from", &plan.peers.deny, "keeps it out"),
+            Some(Refusal::NotAllowed) => ("allow-from", &plan.peers.allow, "does not let it in"),
+        };
+        let set = set.as_ref().map(|set| self.words(set)).unwrap_or_default();
+        self.lines.push(Line::Step {
+            step: format!("{word} {set}"),
+            result: format!("{result}: the connection came from {peer}"),
+        });
+        true
+    }
+
     fn rule(&self, index: usize) -> Option<&'e Rule> {
         self.set.and_then(|set| set.rules.get(index))
     }
@@ -286,6 +308,11 @@ impl Observer for Notes<'_> {
     fn stepped(&mut self, step: usize, result: &StepResult, exchange: &Exchange) {
         let Some(step) = self.rule.and_then(|rule| rule.steps.get(step)) else { return };
         self.lines.push(Line::Step { step: self.words(step), result: step_result(step, result, exchange) });
+    }
+
+    fn refused(&mut self, why: &'static str) {
+        let Some(rule) = self.rule else { return };
+        self.lines.push(Line::Step { step: self.words(&rule.outcome), result: format!("refused: {why}") });
     }
 
     fn block_passed_over(&mut self, layer: Layer, block: usize, condition: usize, exchange: &Exchange) {

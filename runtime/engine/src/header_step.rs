@@ -30,6 +30,13 @@ impl HeaderStep {
         })
     }
 
+    /// The name of the field.
+    pub(crate) const fn name(&self) -> &HeaderName {
+        match self {
+            Self::Set(name, _) | Self::Add(name, _) | Self::Remove(name) => name,
+        }
+    }
+
     /// The change, with its value made.
     pub(crate) fn change(&self, scope: Scope<'_>) -> Change<'_> {
         match self {

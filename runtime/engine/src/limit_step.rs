@@ -1,6 +1,7 @@
 //! The `limit` step: which bucket a request takes from, and how it is refused.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ pub(crate) struct Limit {
 #[derive(Debug)]
 enum Per {
     All,
-    ClientIp,
+    /// By IPv4 address, or by IPv6 network with a prefix of this length.
+    ClientIp(u8),
     Header(HeaderName),
     Cookie(Box<str>),
     Host,
@@ -55,7 +57,7 @@ impl Limit {
             limiter,
             per: match &limit.per {
                 LimitKey::All => Per::All,
-                LimitKey::ClientIp => Per::ClientIp,
+                LimitKey::ClientIp(prefix) => Per::ClientIp(*prefix),
                 LimitKey::Header(name) => match header_name(name)? {
                     header::HOST => Per::Host,
                     name => Per::Header(name),
@@ -76,7 +78,7 @@ impl Limit {
     pub(crate) fn take(&self, exchange: &Exchange, now: u64) -> Result<(), Duration> {
         match &self.per {
             Per::All => self.limiter.take(Key::All, now),
-            Per::ClientIp => self.limiter.take(Key::Address(exchange.client_ip), now),
+            Per::ClientIp(prefix) => self.limiter.take(Key::Address(network(exchange.client_ip, *prefix)), now),
             Per::Header(name) => {
                 let value = exchange.request.headers.get(name);
                 let value = value.map_or(&b""[..], HeaderValue::as_bytes);
@@ -100,5 +102,43 @@ impl Limit {
         reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         reply.headers.insert("tidegate-limited", self.rule.clone());
         reply
+    }
+}
+
+/// The client that an address stands for: an IPv4 address itself, mapped into IPv6 (RFC 4291, 2.5.5.2) or not; of an IPv6
+/// address the network, for whoever has one of its addresses has them all.
+fn network(address: IpAddr, prefix: u8) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(u32::from(prefix))).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_an_ipv6_network() {
+        for (address, prefix, client) in [
+            ("203.0.113.9", 64, "203.0.113.9"),
+            ("::ffff:203.0.113.9", 32, "203.0.113.9"),
+            ("2001:db8:1:2:3:4:5:6", 64, "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", 64, "2001:db8:1:2::"),
+            ("2001:db8:1:3::", 64, "2001:db8:1:3::"),
+            ("2001:db8:1:2:3:4:5:6", 128, "2001:db8:1:2:3:4:5:6"),
+            ("2001:db8:1:2:3:4:5:6", 127, "2001:db8:1:2:3:4:5:6"),
+            ("2001:db8:1:2:3:4:5:7", 127, "2001:db8:1:2:3:4:5:6"),
+            ("2001:db8:1:2:3:4:5:6", 56, "2001:db8:1::"),
+            ("2001:db8:1:2:3:4:5:6", 32, "2001:db8::"),
+            ("2001:db8:1:2:3:4:5:6", 0, "::"),
+        ] {
+            let client: IpAddr = client.parse().unwrap();
+            assert_eq!(network(address.parse().unwrap(), prefix), client, "{address}/{prefix}");
+        }
     }
 }

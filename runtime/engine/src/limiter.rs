@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn each_key_has_its_bucket() {
-        let limiter = Limiter::new(&limit(1, Duration::from_secs(60), 1, LimitKey::ClientIp));
+        let limiter = Limiter::new(&limit(1, Duration::from_secs(60), 1, LimitKey::ClientIp(64)));
         let take = |address: &str| limiter.take(Key::Address(address.parse().unwrap()), SECOND);
         assert!(take("10.0.0.1").is_ok());
         assert!(take("10.0.0.1").is_err());

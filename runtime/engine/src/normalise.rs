@@ -247,6 +247,27 @@ fn decode(path: &str) -> Result<String, TargetError> {
     Ok(out)
 }
 
+/// Escapes what is not `allowed`, and a `%` that begins no escape.
+pub(crate) fn escaped(text: &str, allowed: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        if allowed(byte) && (byte != b'%' || is_escape(text, at)) {
+            out.push(char::from(byte));
+        } else {
+            push_escaped(&mut out, byte);
+        }
+    }
+    out
+}
+
+/// Whether the `%` at `at` has two hexadecimal digits after it.
+pub(crate) fn is_escape(text: &str, at: usize) -> bool {
+    matches!(
+        text.as_bytes().get(at + 1..at + 3),
+        Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()
+    )
+}
+
 /// Writes `byte` as an escape, in upper case (RFC 3986, 2.1).
 pub(crate) fn push_escaped(out: &mut String, byte: u8) {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];

@@ -37,6 +37,11 @@ pub trait Observer {
         let _ = (step, result, exchange);
     }
 
+    /// The rule's outcome does not hold for this request, for this reason.
+    fn refused(&mut self, why: &'static str) {
+        let _ = why;
+    }
+
     /// An extension is about to be called.
     fn asked(&mut self, extension: ExtensionId, hook: Hook, exchange: &Exchange) {
         let _ = (extension, hook, exchange);

@@ -9,7 +9,7 @@ use crate::balance;
 use crate::build_error::Invalid;
 use crate::exchange::Exchange;
 use crate::hook::Reply;
-use crate::rewrite;
+use crate::location::{self, Part, Refused};
 use crate::template::{Scope, Slots, Template, header_value};
 
 /// How a rule ends.
@@ -35,7 +35,8 @@ pub(crate) struct Redirect {
 #[derive(Debug)]
 enum Location {
     Fixed(HeaderValue),
-    Made(Template),
+    /// With which of its pieces are the policy's own.
+    Made(Template, Box<[bool]>),
 }
 
 /// An answer of our own.
@@ -105,26 +106,37 @@ impl Split {
 
 impl Redirect {
     fn new(status: u16, location: &plan::Template, slots: &mut Slots) -> Result<Self, Invalid> {
+        let own = location.0.iter().map(plan::Piece::is_own).collect();
         let location = Template::new(location, slots)?;
         Ok(Self {
             status: final_status(status)?,
             location: match location.fixed() {
-                Some(text) => Location::Fixed(header_value(rewrite::location(text, false).into())),
-                None => Location::Made(location),
+                Some(text) => Location::Fixed(header_value(location::fixed(text).into())),
+                None => Location::Made(location, own),
             },
         })
     }
 
-    pub(crate) fn reply(&self, scope: Scope<'_>) -> Reply {
+    /// The redirection, or why there is none.
+    pub(crate) fn reply(&self, scope: Scope<'_>) -> Result<Reply, Refused> {
         let location = match &self.location {
             Location::Fixed(value) => value.clone(),
-            Location::Made(template) => {
-                let inserted = template.begins_with_insert();
-                header_value(rewrite::location(&template.render(scope), inserted).into())
+            Location::Made(template, own) => {
+                let (text, ends) = template.render_apart(scope);
+                let starts = std::iter::once(0).chain(ends.iter().copied());
+                let ranges = starts.zip(ends.iter().copied()).map(|(start, end)| start..end);
+                let parts: Vec<_> = ranges.zip(own).map(|(range, own)| Part { range, own: *own }).collect();
+                header_value(location::made(&text, &parts)?.into())
             }
         };
-        Reply { status: self.status, headers: HeaderMap::from_iter([(header::LOCATION, location)]), body: Bytes::new() }
+        let headers = HeaderMap::from_iter([(header::LOCATION, location)]);
+        Ok(Reply { status: self.status, headers, body: Bytes::new() })
     }
+}
+
+/// The answer where a redirection would lead away (RFC 9110, 15.5.1): what was inserted is the client's.
+pub(crate) fn refused_redirect() -> Reply {
+    plain(StatusCode::BAD_REQUEST, Bytes::from_static(b"the redirection was refused\n"))
 }
 
 impl Respond {

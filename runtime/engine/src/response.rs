@@ -1,7 +1,7 @@
 //! The way back: the rule first, then the listener; in each the response hooks of the extensions that were started, the last
 //! started first, then its `on-response` blocks in the order written.
 
-use http::header::SET_COOKIE;
+use http::header::{ALT_SVC, SET_COOKIE};
 
 use crate::affinity::Kept;
 use crate::effects;
@@ -81,14 +81,16 @@ impl Engine {
                 Back::RuleBlocks => {
                     mark(walk, exchange);
                     if let Some(rule) = rule {
-                        run_blocks(&rule.on_response, Layer::Rule, rule_scope(rule, walk), exchange, observer);
+                        walk.own_alt_svc |=
+                            run_blocks(&rule.on_response, Layer::Rule, rule_scope(rule, walk), exchange, observer);
                     }
                     walk.back = Back::ListenerHooks(walk.listener_started);
                     continue;
                 }
                 Back::ListenerBlocks => {
                     let name = rule.map(|rule| &*rule.name).unwrap_or_default();
-                    run_blocks(&listener.on_response, Layer::Listener, (name, &[]), exchange, observer);
+                    walk.own_alt_svc |=
+                        run_blocks(&listener.on_response, Layer::Listener, (name, &[]), exchange, observer);
                     walk.back = Back::Over;
                     continue;
                 }
@@ -153,13 +155,15 @@ fn rule_scope<'a>(rule: &'a Rule, walk: &'a Walk) -> Names<'a> {
     (&rule.name, &walk.captures)
 }
 
+/// Does what the blocks say; returns whether that changed `Alt-Svc`.
 fn run_blocks(
     blocks: &[ResponseBlock],
     layer: Layer,
     (rule, captures): Names<'_>,
     exchange: &mut Exchange,
     observer: &mut impl Observer,
-) {
+) -> bool {
+    let mut own_alt_svc = false;
     for (index, block) in blocks.iter().enumerate() {
         if let Some(condition) = block.first_failure(exchange) {
             observer.block_passed_over(layer, index, condition, exchange);
@@ -169,6 +173,7 @@ fn run_blocks(
             let scope = Scope { exchange: &*exchange, rule, captures };
             let result = match step {
                 ResponseStep::Header(step) => {
+                    own_alt_svc |= *step.name() == ALT_SVC;
                     let change = step.change(scope);
                     if let Some(response) = &mut exchange.response {
                         change.apply(&mut response.headers);
@@ -187,6 +192,7 @@ fn run_blocks(
             observer.response_stepped(layer, index, position, &result, exchange);
         }
     }
+    own_alt_svc
 }
 
 /// Writes what `cors` and `sticky` have for the client. It comes after the rule's extensions, whose answers get it, too, and

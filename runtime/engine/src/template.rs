@@ -97,21 +97,31 @@ impl Template {
         }
     }
 
-    /// Whether it begins with an insertion.
-    pub(crate) fn begins_with_insert(&self) -> bool {
-        !matches!(&*self.parts, [] | [Part::Text(_), ..])
-    }
-
     /// The text. What is inserted is cut where it would pass [`MAX_INSERTED_BYTES`].
     pub(crate) fn render(&self, scope: Scope<'_>) -> Cow<'_, str> {
         if let Some(text) = self.fixed() {
             return Cow::Borrowed(text);
         }
-        let mut out = Output { text: String::with_capacity(self.own + 48), left: MAX_INSERTED_BYTES };
+        let mut out = self.output();
         for part in &self.parts {
             part.write(scope, &mut out);
         }
         Cow::Owned(out.text)
+    }
+
+    /// The text, and where each piece of it ends.
+    pub(crate) fn render_apart(&self, scope: Scope<'_>) -> (String, Vec<usize>) {
+        let mut out = self.output();
+        let ends = self.parts.iter().map(|part| {
+            part.write(scope, &mut out);
+            out.text.len()
+        });
+        let ends = ends.collect();
+        (out.text, ends)
+    }
+
+    fn output(&self) -> Output {
+        Output { text: String::with_capacity(self.own + 48), left: MAX_INSERTED_BYTES }
     }
 }
 

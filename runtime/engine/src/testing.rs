@@ -126,6 +126,7 @@ fn listener() -> Listener {
         protocol: Protocol::Http,
         bind: Bind::Port(8080),
         tls: None,
+        peers: Peers::default(),
         quic_upgrade: None,
         idle_timeout: Duration::from_secs(15),
         request_timeout: Duration::from_secs(60),

@@ -43,6 +43,8 @@ pub struct Walk {
     /// What the rule's `matches` found, by slot.
     pub(crate) captures: Vec<Option<Box<str>>>,
     pub(crate) back: Back,
+    /// Whether an `on-response` block set or removed `Alt-Svc`.
+    pub(crate) own_alt_svc: bool,
     /// What few rules need.
     pub(crate) extra: Option<Box<Extra>>,
     /// The body of an answer that replaced the response on its way back.
@@ -167,6 +169,7 @@ impl Engine {
             fault: None,
             captures: Vec::new(),
             back: Back::Over,
+            own_alt_svc: false,
             extra: None,
             replacement: None,
         }
@@ -304,7 +307,7 @@ impl Engine {
         observer: &mut impl Observer,
     ) -> Option<ExtensionId> {
         let Some(step) = rule.steps.get(next) else {
-            let end = ending(rule, walk, exchange, moment);
+            let end = ending(rule, walk, exchange, moment, observer);
             self.end(walk, exchange, end);
             return None;
         };
@@ -378,6 +381,11 @@ impl Engine {
 }
 
 impl Walk {
+    /// Whether an `on-response` block set or removed `Alt-Svc` (RFC 7838): what it says counts, and nobody else's word.
+    pub const fn has_own_alt_svc(&self) -> bool {
+        self.own_alt_svc
+    }
+
     fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }
@@ -433,7 +441,7 @@ pub(crate) fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut i
 }
 
 /// What the rule's outcome makes of a request.
-fn ending(rule: &Rule, walk: &mut Walk, exchange: &Exchange, moment: Moment) -> End {
+fn ending(rule: &Rule, walk: &mut Walk, exchange: &Exchange, moment: Moment, observer: &mut impl Observer) -> End {
     let scope = Scope { exchange, rule: &rule.name, captures: &walk.captures };
     match &rule.outcome {
         Outcome::Forward(split, None) => split.choose(moment.random).map_or(End::Close, End::Forward),
@@ -444,7 +452,13 @@ fn ending(rule: &Rule, walk: &mut Walk, exchange: &Exchange, moment: Moment) -> 
             }
             None => End::Close,
         },
-        Outcome::Redirect(redirect) => End::Reply(Box::new(redirect.reply(scope))),
+        Outcome::Redirect(redirect) => {
+            let reply = redirect.reply(scope).unwrap_or_else(|why| {
+                observer.refused(why.words());
+                outcome::refused_redirect()
+            });
+            End::Reply(Box::new(reply))
+        }
         Outcome::Respond(respond) => End::Reply(Box::new(respond.reply(scope))),
         Outcome::Close => End::Close,
     }

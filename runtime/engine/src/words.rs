@@ -56,6 +56,7 @@ impl Display for Words<'_, Subject> {
             Subject::TlsVersion => out.write_str("tls-version"),
             Subject::TlsGroup => out.write_str("tls-group"),
             Subject::ClientCert(field) => write!(out, "client-cert {}", field.word()),
+            Subject::ClientCertAttribute(field, name) => write!(out, "client-cert {} {}", field.word(), Quoted(name)),
             Subject::Var(name) => write!(out, "var {}", Quoted(name)),
             Subject::Status => out.write_str("status"),
             Subject::ResponseHeader(name) => write!(out, "response-header {}", Quoted(name)),
@@ -200,7 +201,8 @@ fn limit_words(limit: &Limit, out: &mut Formatter<'_>) -> fmt::Result {
     write!(out, "limit {}/{unit}", limit.requests)?;
     match &limit.per {
         LimitKey::All => Ok(()),
-        LimitKey::ClientIp => out.write_str(" per client-ip"),
+        LimitKey::ClientIp(LimitKey::CLIENT_PREFIX) => out.write_str(" per client-ip"),
+        LimitKey::ClientIp(prefix) => write!(out, " per client-ip prefix {prefix}"),
         LimitKey::Host => out.write_str(" per host"),
         LimitKey::Header(name) => write!(out, " per header {}", Quoted(name)),
         LimitKey::Cookie(name) => write!(out, " per cookie {}", Quoted(name)),
@@ -318,8 +320,13 @@ mod tests {
         assert_eq!(Words(&status(404, 404), &plan).to_string(), "is 404");
         assert_eq!(Words(&status(500, 599), &plan).to_string(), "is 5xx");
         assert_eq!(Words(&status(200, 206), &plan).to_string(), "is 200..206");
-        let limit =
-            Limit { requests: 20, interval: Duration::from_secs(1), per: LimitKey::ClientIp, burst: 40, status: 503 };
+        let limit = Limit {
+            requests: 20,
+            interval: Duration::from_secs(1),
+            per: LimitKey::ClientIp(64),
+            burst: 40,
+            status: 503,
+        };
         let host = Template(vec![Piece::Text("a${\n".into()), Piece::Insert(Insert::Header("x".into()))]);
         for (step, expected) in [
             (Step::Limit(limit), "limit 20/s per client-ip burst 40"),

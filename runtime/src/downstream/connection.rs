@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use tidegate_engine::exchange::{Connection as ConnectionInfo, Tls};
 
+use super::admission::Admission;
 use super::io::{ClientIo, ClientStream};
 use super::state::{ConnectionState, StreamState};
 use super::{http1, http2};
@@ -24,6 +25,8 @@ pub struct Opened {
     pub tls: Option<Tls>,
     /// Whether client and gateway agreed on HTTP/2 in it.
     pub http2: bool,
+    /// What it was let in by.
+    pub admission: Admission,
 }
 
 /// Serves HTTP on an open connection, to its end.
@@ -31,10 +34,14 @@ pub struct Opened {
 /// The version is what the handshake agreed on. In clear text it is HTTP/2 if the client begins with its preface.
 pub async fn serve<S: ClientStream>(stream: S, opened: Opened, slot: Rc<Slot>, worker: Rc<Worker>) {
     let Some(listener) = slot.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
-    let Opened { peer, local, tls, http2: agreed } = opened;
+    let Opened { peer, local, tls, http2: agreed, admission } = opened;
     let clear = tls.is_none();
     let info = Arc::new(ConnectionInfo { peer: canonical(peer), local: canonical(local), listener, tls });
-    let entry = Entry::new(Rc::new(ConnectionState::new(info, slot, worker)));
+    if !admission.holds(&info, &slot, &worker) {
+        // A reload came between.
+        return;
+    }
+    let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, slot, worker)));
     let mut io = ClientIo::new(stream, Rc::clone(&entry.stream));
     let http2 = if clear { unless_over(&entry.stream, io.begins_http2()).await } else { Some(agreed) };
     match http2 {

@@ -16,6 +16,7 @@ use quinn::crypto::rustls::HandshakeData;
 use tidegate_dsl::plan::Bind;
 use tidegate_engine::exchange::{Connection, Tls};
 
+use super::admission::Admission;
 use super::connection::{Entry, canonical};
 use super::h3_quiet::Quiet;
 use super::h3_stream::{Ended, serve_stream};
@@ -35,7 +36,12 @@ pub async fn serve(quic: quinn::Connection, slot: Rc<Slot>, worker: Rc<Worker>) 
     let tls = Tls { sni: server_name(&quic), version: "tls1.3", cipher: String::new(), group: None, client_cert: None };
     let (peer, local) = (canonical(quic.remote_address()), canonical(local(&quic, slot.place.bind)));
     let info = Arc::new(Connection { peer, local, listener, tls: Some(tls) });
-    let entry = Entry::new(Rc::new(ConnectionState::new(info, slot, worker)));
+    let admission = Admission::quic(peer.ip());
+    if !admission.holds(&info, &slot, &worker) {
+        // A reload came between.
+        return close(&quic, Code::H3_NO_ERROR, b"");
+    }
+    let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, slot, worker)));
     run(&quic, &entry.stream).await;
     close(&quic, Code::H3_NO_ERROR, b"");
 }

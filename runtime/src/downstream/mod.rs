@@ -1,5 +1,6 @@
 //! The client's side: connections, request heads and bodies.
 
+pub mod admission;
 pub mod body;
 pub mod client_body;
 pub mod connection;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
+use super::admission::Admission;
 use super::connection::{self, Opened};
 use super::proxy_protocol::{self, Spoken};
 use crate::limits;
@@ -18,33 +19,54 @@ use crate::worker::{Slot, Worker};
 /// Serves a connection in clear text that was counted in, and counts it out at the end.
 pub async fn plain(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) {
     let _counted = Counted(Rc::clone(&slot));
-    let Some((peer, local)) = addresses(&mut stream, &slot, &worker).await else { return };
-    connection::serve(stream, Opened { peer, local, tls: None, http2: false }, slot, worker).await;
+    let Some((peer, local, admission)) = addresses(&mut stream, &slot, &worker).await else { return };
+    connection::serve(stream, Opened { peer, local, tls: None, http2: false, admission }, slot, worker).await;
 }
 
 /// Serves a connection with TLS that was counted in, and counts it out at the end.
 pub async fn secured(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) {
     let _counted = Counted(Rc::clone(&slot));
-    let Some((peer, local)) = addresses(&mut stream, &slot, &worker).await else { return };
+    let Some((peer, local, admission)) = addresses(&mut stream, &slot, &worker).await else { return };
     // In a box: its state is large, and gone when the connection is open.
     let made = Box::pin(within(limits::HANDSHAKE_TIMEOUT, handshake(stream, &slot, &worker))).await;
     let made = made.unwrap_or_else(|_| Err(Refused::new(RefusedKind::Timeout, "the handshake took too long")));
     match made {
-        Ok(Secured { stream, tls, http2 }) => {
-            connection::serve(stream, Opened { peer, local, tls: Some(tls), http2 }, slot, worker).await;
+        Ok(Secured { stream, tls, http2, terms }) => {
+            let admission = admission.with_terms(terms);
+            connection::serve(stream, Opened { peer, local, tls: Some(tls), http2, admission }, slot, worker).await;
         }
         Err(refused) => report(&refused, peer, &slot, &worker),
     }
 }
 
-/// The client, and where it connected to: what the socket says, or what a trusted peer says first of all.
-async fn addresses(stream: &mut TcpStream, slot: &Slot, worker: &Worker) -> Option<(SocketAddr, SocketAddr)> {
+/// The client, where it connected to, and what lets it in: what the socket says, or what a trusted peer says first of all.
+/// Nothing for those whom `allow-from` and `deny-from` keep out.
+async fn addresses(
+    stream: &mut TcpStream,
+    slot: &Slot,
+    worker: &Worker,
+) -> Option<(SocketAddr, SocketAddr, Admission)> {
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return None };
     let (view, id) = slot.view(worker);
-    if !view.snapshot.engine.expects_proxy_header(id, peer.ip()) {
-        return Some((peer, local));
-    }
+    let proxied = view.snapshot.engine.expects_proxy_header(id, peer.ip());
     drop(view);
+    let (source, destination) =
+        if proxied { spoken_for(stream, (peer, local), slot, worker).await? } else { (peer, local) };
+    if !slot.takes(worker, source.ip()) {
+        debug!(%peer, client = %source, bind = ?slot.place.bind, "a connection was refused: `allow-from` or `deny-from`");
+        return None;
+    }
+    Some((source, destination, Admission::tcp(peer.ip(), proxied)))
+}
+
+/// The client and where it connected to, as a trusted peer says.
+async fn spoken_for(
+    stream: &mut TcpStream,
+    own: (SocketAddr, SocketAddr),
+    slot: &Slot,
+    worker: &Worker,
+) -> Option<(SocketAddr, SocketAddr)> {
+    let (peer, local) = own;
     // In a box: few listeners have it, and every connection's task would be larger.
     let read = Box::pin(within(limits::PROXY_HEADER_TIMEOUT, proxy_protocol::read(stream))).await;
     let why = match read {

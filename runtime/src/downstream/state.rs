@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tidegate_engine::exchange::Connection;
 
+use super::admission::Admission;
 use super::head::KnownHost;
 use super::tunnel::Tunnel;
 use crate::failure::Failure;
@@ -26,6 +27,8 @@ use crate::worker::{Room, Slot, Worker};
 pub struct ConnectionState {
     /// What rules and hooks see of it.
     pub info: Arc<Connection>,
+    /// What it was let in by.
+    admission: Admission,
     /// Its listener on this worker.
     pub slot: Rc<Slot>,
     /// Its worker.
@@ -45,10 +48,11 @@ pub struct ConnectionState {
 
 impl ConnectionState {
     /// A connection that has just been accepted.
-    pub fn new(info: Arc<Connection>, slot: Rc<Slot>, worker: Rc<Worker>) -> Self {
+    pub fn new(info: Arc<Connection>, admission: Admission, slot: Rc<Slot>, worker: Rc<Worker>) -> Self {
         let finishing = Cell::new(slot.is_closed());
         Self {
             info,
+            admission,
             slot,
             worker,
             host: KnownHost::default(),
@@ -63,6 +67,11 @@ impl ConnectionState {
     /// Room for bodies of its requests that are held whole.
     pub fn gathered(&self) -> &Room {
         self.gathered.get_or_init(|| Room::new(limits::GATHERED_BYTES_CONNECTION))
+    }
+
+    /// Whether the policy in service would have let it in.
+    pub fn is_admitted(&self) -> bool {
+        self.admission.holds(&self.info, &self.slot, &self.worker)
     }
 
     /// Counts a request; returns its number on this connection, from 1.

@@ -7,17 +7,14 @@ use tidegate_dsl::plan::{Listener, ListenerId, ListenerState, Plan};
 
 use super::snapshot::Place;
 
-/// How long a client may remember what it was told, and so how long it has to be told that it no longer holds.
-const MEMORY: Duration = Duration::from_secs(86_400);
-
 /// `Alt-Svc` of each listener.
 #[derive(Debug, Default)]
 pub struct Alternatives(Vec<Option<Alternative>>);
 
 #[derive(Debug, Clone)]
 enum Alternative {
-    /// HTTP/3 is spoken at a port.
-    Offered(HeaderValue),
+    /// HTTP/3 is spoken at a port, and a client may remember that for so long.
+    Offered(HeaderValue, Duration),
     /// It was, and clients may remember it until then.
     Withdrawn(Instant),
 }
@@ -27,15 +24,17 @@ impl Alternatives {
     /// before the plan came into service.
     pub fn of(plan: &Plan, previous: Option<(&Plan, &Self)>, now: Instant) -> Self {
         let of = |listener: &Listener| {
-            let target = listener.quic_upgrade.and_then(|id| plan.listeners.get(id.0));
-            if let Some(target) = target.filter(|target| target.state == ListenerState::Running) {
-                let value = format!("h3=\":{}\"; ma={}", target.bind.port(), MEMORY.as_secs());
-                return HeaderValue::try_from(value).ok().map(Alternative::Offered);
+            let upgrade = listener.quic_upgrade;
+            let target = upgrade.and_then(|upgrade| Some((upgrade, plan.listeners.get(upgrade.listener.0)?)));
+            if let Some((upgrade, target)) = target.filter(|(_, target)| target.state == ListenerState::Running) {
+                let port = upgrade.port.unwrap_or(target.bind.port());
+                let value = format!("h3=\":{port}\"; ma={}", upgrade.max_age.as_secs());
+                return HeaderValue::try_from(value).ok().map(|value| Alternative::Offered(value, upgrade.max_age));
             }
             let (old, alternatives) = previous?;
             let at = old.listeners.iter().position(|other| Place::of(other) == Place::of(listener))?;
             match alternatives.0.get(at)?.as_ref()? {
-                Alternative::Offered(_) => Some(Alternative::Withdrawn(now + MEMORY)),
+                Alternative::Offered(_, memory) => Some(Alternative::Withdrawn(now + *memory)),
                 Alternative::Withdrawn(until) => (*until > now).then_some(Alternative::Withdrawn(*until)),
             }
         };
@@ -45,7 +44,7 @@ impl Alternatives {
     /// The field's value in a listener's answers.
     pub fn value(&self, id: ListenerId, now: Instant) -> Option<HeaderValue> {
         match self.0.get(id.0)?.as_ref()? {
-            Alternative::Offered(value) => Some(value.clone()),
+            Alternative::Offered(value, _) => Some(value.clone()),
             Alternative::Withdrawn(until) => (*until > now).then(|| HeaderValue::from_static("clear")),
         }
     }

@@ -85,7 +85,9 @@ pub async fn serve(state: Rc<StreamState>, request: Request<ClientBody>) -> Resu
     } else if last {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(alternative) = view.snapshot.alternatives.value(id, served.started) {
+    if let Some(alternative) = view.snapshot.alternatives.value(id, served.started)
+        && response.extensions().get::<OwnAltSvc>().is_none()
+    {
         response.headers_mut().insert(ALT_SVC, alternative);
     }
     state.begin_answer();
@@ -106,6 +108,10 @@ struct Call<'c> {
     /// How the response may be compressed.
     accepted: Accepted,
 }
+
+/// Marks a response whose `Alt-Svc`, or the lack of one, is the policy's own word.
+#[derive(Debug, Clone, Copy)]
+struct OwnAltSvc;
 
 /// A request under way.
 struct Journey {
@@ -328,6 +334,7 @@ impl Call<'_> {
         record.status = status;
         let head_only = exchange.request.method == Method::HEAD
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let own_alt_svc = walk.has_own_alt_svc();
         let record = record.keep(exchange, walk);
         let mut body = match source {
             Source::Ours(bytes) => ResponseBody::ours(bytes, Rc::clone(self.state), record),
@@ -348,6 +355,9 @@ impl Call<'_> {
         *response.headers_mut() = headers;
         if self.grpc {
             response.extensions_mut().insert(grpc::Answer);
+        }
+        if own_alt_svc {
+            response.extensions_mut().insert(OwnAltSvc);
         }
         if poisoned {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -103,6 +103,10 @@ async fn run(listener: Rc<QuicListener>, slot: Rc<Slot>, worker: Rc<Worker>) {
 
 /// Decides on a client's first packet, before it costs more than itself.
 fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worker: &Rc<Worker>) {
+    if !slot.takes(worker, incoming.remote_address().ip()) {
+        // No answer: whoever has no business here is told nothing, and an address may be forged.
+        return incoming.ignore();
+    }
     let under_way = listener.handshakes.get();
     if under_way >= limits::QUIC_RETRY_FROM && incoming.may_retry() {
         // Its address may be forged: it is to show that it gets what is sent there (RFC 9000, 8.1.2). Nothing is kept.

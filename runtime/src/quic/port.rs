@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use quinn::crypto::ServerConfig as Crypto;
 use quinn::{EndpointConfig, ServerConfig, ValidationTokenConfig};
-use tidegate_dsl::plan::Listener;
+use tidegate_dsl::plan::{Listener, Peers};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::cid::{self, CidKeys, WorkerCids};
@@ -93,6 +93,8 @@ impl Port {
     pub fn server_config(&self, listener: &Listener, crypto: Arc<dyn Crypto>) -> ServerConfig {
         let mut server = self.server.clone();
         server.crypto = crypto;
+        // Who comes from an allowed address is not to go on from another one.
+        server.migration(listener.peers == Peers::default());
         server.transport = Arc::new(config::transport(listener));
         server.max_incoming(limits::QUIC_INCOMING);
         server.incoming_buffer_size(limits::QUIC_INCOMING_BYTES);

@@ -32,6 +32,10 @@ macro_rules! bounds {
 bounds! {
     /// Connections of a listener: `limits { connections }`.
     Connections = "connections",
+    /// Connections that `allow-from` and `deny-from` keep out.
+    Peers = "peers",
+    /// Open connections that a reload ended: the new policy would not have taken them.
+    Dismissed = "dismissed",
     /// TLS handshakes under way on a worker: [`crate::limits::HANDSHAKES`].
     Handshakes = "handshakes",
     /// Used address tokens of a QUIC listener: [`crate::limits::QUIC_TOKENS_USED`].

@@ -30,10 +30,22 @@ fn hex(bytes: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// A distinguished name as RFC 4514 writes it; control characters are escaped in it.
+/// A distinguished name as RFC 4514 writes it, the last attribute first. Control characters are escaped in it, and so is `=` in
+/// values, so that no value looks like an attribute.
 fn words(name: &Name) -> Option<String> {
     let mut text = String::new();
-    write!(text, "{name}").ok()?;
+    for (at, names) in name.0.iter().rev().enumerate() {
+        for (beside, attribute) in names.0.iter().enumerate() {
+            let between = match (at, beside) {
+                (0, 0) => "",
+                (_, 0) => ",",
+                _ => "+",
+            };
+            let written = attribute.to_string();
+            let (kind, value) = written.split_once('=')?;
+            write!(text, "{between}{kind}={}", value.replace('=', "\\=")).ok()?;
+        }
+    }
     Some(text)
 }
 
@@ -58,10 +70,10 @@ mod tests {
         let mut authority = params(&[(DnType::OrganizationName, "Partners, Inc."), (DnType::CommonName, "Root")]);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = Issuer::new(authority, KeyPair::generate().unwrap());
-        let names = [(DnType::CountryName, "DE"), (DnType::CommonName, "J\u{fc}rgen+1\r\nx: y")];
+        let names = [(DnType::CountryName, "DE"), (DnType::CommonName, "J\u{fc}rgen+1\r\nx: y,O=Acme")];
         let certificate = params(&names).signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
         let described = describe(certificate.der()).unwrap();
-        assert_eq!(described.subject, "CN=J\u{fc}rgen\\+1\\0d\\0ax: y,C=DE");
+        assert_eq!(described.subject, "CN=J\u{fc}rgen\\+1\\0d\\0ax: y\\,O\\=Acme,C=DE");
         assert_eq!(described.issuer, "CN=Root,O=Partners\\, Inc.");
         assert_eq!(described.fingerprint.len(), 64);
         assert!(http::HeaderValue::from_bytes(described.subject.as_bytes()).is_ok());

@@ -91,6 +91,11 @@ impl Endpoint {
         }
         Ok(Self { config: Arc::new(config), resolver, clients, trust })
     }
+
+    /// Whom `clients` trusts.
+    pub fn roots(&self) -> Option<&Arc<RootCertStore>> {
+        self.trust.as_ref().map(|(roots, _)| roots)
+    }
 }
 
 /// Keys that are replaced every six hours, and known for six more (RFC 5077, 5.5).

@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::client_cert;
 use super::endpoint::{Endpoint, word_of};
+use super::terms::Terms;
 use crate::limits;
 
 /// A connection after its handshake.
@@ -25,6 +26,8 @@ pub struct Secured {
     pub tls: Tls,
     /// Whether both sides agreed on HTTP/2 (RFC 9113, 3.2).
     pub http2: bool,
+    /// What they agreed on, as far as a policy decides about it.
+    pub terms: Terms,
 }
 
 /// Why there is no connection.
@@ -133,7 +136,8 @@ pub async fn finish(stream: TcpStream, endpoint: &Endpoint) -> Result<Secured, R
         return Err(refused);
     }
     let (tls, http2) = described(connection)?;
-    Ok(Secured { stream, tls, http2 })
+    let terms = Terms::of(connection, endpoint);
+    Ok(Secured { stream, tls, http2, terms })
 }
 
 /// A resumed session brings the certificate of its first handshake along, which may have expired meanwhile.

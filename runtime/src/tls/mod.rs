@@ -6,6 +6,7 @@ pub mod endpoint;
 pub mod files;
 pub mod handshake;
 pub mod resolver;
+pub mod terms;
 pub mod upstream;
 
 use std::sync::Arc;

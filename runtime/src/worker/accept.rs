@@ -1,5 +1,6 @@
 //! Takes connections from a listener's socket.
 
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
@@ -21,7 +22,7 @@ pub async fn run(listener: TcpListener, slot: Rc<Slot>, worker: Rc<Worker>) {
             () = slot.closing.notified() => break,
         };
         match accepted {
-            Ok((stream, _)) => admit(stream, &slot, &worker),
+            Ok((stream, peer)) => admit(stream, peer.ip(), &slot, &worker),
             Err(error) => {
                 if worker.trouble.may_write("accept") {
                     warn!(bind = ?slot.place.bind, %error, "cannot accept connections; trying again");
@@ -36,16 +37,20 @@ pub async fn run(listener: TcpListener, slot: Rc<Slot>, worker: Rc<Worker>) {
 /// Serves the connections that the kernel completed before the socket closes, which would reset them.
 fn drain_backlog(listener: TcpListener, slot: &Rc<Slot>, worker: &Rc<Worker>) {
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, _)) = listener.accept() {
+    while let Ok((stream, peer)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
-            admit(stream, slot, worker);
+            admit(stream, peer.ip(), slot, worker);
         }
     }
 }
 
-fn admit(stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) {
+fn admit(stream: TcpStream, peer: IpAddr, slot: &Rc<Slot>, worker: &Rc<Worker>) {
+    if !slot.speaks_for_others(worker, peer) && !slot.takes(worker, peer) {
+        // Before it takes a place among the connections.
+        return;
+    }
     let listeners = slot.view(worker).0.snapshot.plan().listeners.len();
     if !Shares::now().admits(stream.as_raw_fd(), slot.load.connections(), listeners) {
         Bound::Descriptors.met();

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -16,6 +16,7 @@ use super::{ListenerLoad, Shared, Slot, Worker, accept};
 use crate::limits;
 use crate::policy::snapshot::Place;
 use crate::quic::accept::{QuicListener, Seat};
+use crate::telemetry::bounds::Bound;
 
 /// What a worker is told. The gateway alone sends these, a few at each reload, so the queue needs no bound.
 pub enum Command {
@@ -146,6 +147,7 @@ fn obey(command: Command, listening: &Listening, worker: &Rc<Worker>) {
                 }
             }
             worker.pools.retain_used();
+            tokio::task::spawn_local(dismiss(Rc::clone(worker)));
         }
     }
 }
@@ -176,6 +178,26 @@ async fn drain_slot(slot: Rc<Slot>, worker: Rc<Worker>, drain: Duration) {
             connection.abort();
         }
     });
+}
+
+/// Lets the connections that the policy in service would not have let in finish their requests, then ends those that are left.
+async fn dismiss(worker: Rc<Worker>) {
+    let mut dismissed = Vec::new();
+    for (at, connection) in worker.open_connections().into_iter().enumerate() {
+        if at % limits::READMISSIONS == limits::READMISSIONS - 1 {
+            tokio::task::yield_now().await;
+        }
+        if !connection.is_finishing() && !connection.is_admitted() {
+            Bound::Dismissed.met();
+            connection.finish();
+            dismissed.push(Rc::downgrade(&connection));
+        }
+    }
+    if dismissed.is_empty() {
+        return;
+    }
+    tokio::time::sleep(worker.view().snapshot.plan().gateway.drain).await;
+    dismissed.iter().filter_map(Weak::upgrade).for_each(|connection| connection.abort());
 }
 
 /// Lets every connection finish its requests, then ends those that are left.

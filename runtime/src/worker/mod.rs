@@ -208,6 +208,11 @@ impl Worker {
         !self.connections.borrow().is_empty() || !self.handshakes.is_empty()
     }
 
+    /// Every open connection.
+    fn open_connections(&self) -> Vec<Rc<ConnectionState>> {
+        self.connections.borrow().iter().map(|(_, connection)| Rc::clone(connection)).collect()
+    }
+
     /// Does something to every open connection.
     fn each_connection(&self, act: impl Fn(&ConnectionState)) {
         for (_, connection) in self.connections.borrow().iter() {

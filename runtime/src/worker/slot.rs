@@ -1,6 +1,7 @@
 //! A listener's place on a worker: it outlives reloads as long as something listens there.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -87,6 +88,22 @@ impl Slot {
             *current = (newest, listener);
         }
         (Rc::clone(&current.0), current.1)
+    }
+
+    /// Whether this TCP peer has to say first for whom it speaks.
+    pub fn speaks_for_others(&self, worker: &Worker, peer: IpAddr) -> bool {
+        let (view, id) = self.view(worker);
+        view.snapshot.engine.expects_proxy_header(id, peer)
+    }
+
+    /// Whether `allow-from` and `deny-from` take a connection of this client; counts one that they do not.
+    pub fn takes(&self, worker: &Worker, client: IpAddr) -> bool {
+        let (view, id) = self.view(worker);
+        let takes = view.snapshot.engine.takes(id, client);
+        if !takes {
+            Bound::Peers.met();
+        }
+        takes
     }
 
     /// What the policy in service says of this listener.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tidegate_dsl::plan::{
-    Condition, ExtensionId, HeaderStep, Insert, Limit, LimitKey, Outcome, Predicate, Respond, ResponseBlock,
-    ResponseStep, Step, Subject, Test, UriPart,
+    Condition, ExtensionId, HeaderStep, Insert, Limit, LimitKey, ListId, NetworkSet, Outcome, Peers, Piece, Predicate,
+    Respond, ResponseBlock, ResponseStep, Step, Subject, Template, Test, UriPart,
 };
 
 use super::{MAIN, engine, trap};
@@ -20,7 +20,8 @@ use crate::walk::Moment;
 
 fn shop() -> Engine {
     let host = |host: &str| Test::Is(Subject::Host, Predicate::Is(vec![host.into()]));
-    let limit = Limit { requests: 1, interval: Duration::from_secs(1), per: LimitKey::ClientIp, burst: 1, status: 503 };
+    let limit =
+        Limit { requests: 1, interval: Duration::from_secs(1), per: LimitKey::ClientIp(64), burst: 1, status: 503 };
     let admin = rule(
         "admin",
         vec![
@@ -180,4 +181,33 @@ fn it_is_what_serving_does() {
             }
         }
     }
+}
+
+#[test]
+fn a_connection_that_is_kept_out() {
+    let office = NetworkSet { lists: vec![ListId(0)], networks: Vec::new() };
+    let peers = "192.0.2.0/24".parse().map(|network| NetworkSet { lists: Vec::new(), networks: vec![network] });
+    for (allow, deny, said) in [
+        (None, peers.ok(), "deny-from 192.0.2.0/24  keeps it out: the connection came from 192.0.2.1"),
+        (Some(office), None, "allow-from office  does not let it in: the connection came from 192.0.2.1"),
+    ] {
+        let mut plan = plan(vec![rule("otherwise", vec![], vec![], to(0))]);
+        plan.listeners[0].peers = Peers { allow, deny };
+        let explanation = explained(&engine(plan), exchange("GET", "shop.example", "/"));
+        assert!(explanation.to_string().contains(said), "{explanation}");
+        assert_eq!((explanation.rule, explanation.outcome), (None, Ending::Close));
+    }
+}
+
+#[test]
+fn a_redirection_that_is_refused() {
+    let to = Template(vec![Piece::Insert(Insert::QueryParam("to".into()))]);
+    let engine = engine(plan(vec![rule("otherwise", vec![], vec![], Outcome::Redirect(302, to))]));
+    let explanation = explained(&engine, exchange("GET", "shop.example", "/?to=https://evil.example/"));
+    let said = "refused: what is inserted would name another scheme, and the location names no host";
+    assert!(explanation.to_string().contains(said), "{explanation}");
+    assert!(matches!(explanation.outcome, Ending::Reply { status: 400, .. }));
+    let explanation = explained(&engine, exchange("GET", "shop.example", "/?to=//evil.example/"));
+    let Ending::Reply { status: 302, headers, .. } = explanation.outcome else { panic!("{:?}", explanation.outcome) };
+    assert_eq!(headers, [("location".to_owned(), "/evil.example/".to_owned())]);
 }

@@ -130,7 +130,7 @@ impl Dice<'_> {
                     let name = self.name();
                     self.pick(&[
                         LimitKey::All,
-                        LimitKey::ClientIp,
+                        LimitKey::ClientIp(64),
                         LimitKey::Host,
                         LimitKey::Header(name.clone()),
                         LimitKey::Cookie(name),

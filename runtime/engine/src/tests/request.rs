@@ -196,8 +196,12 @@ fn limited(requests: u32, per: LimitKey) -> Step {
 
 #[test]
 fn a_limit_refuses_and_says_when_to_come_again() {
-    let engine =
-        engine(plan(vec![rule("api", vec![], vec![limited(2, LimitKey::ClientIp), set("x-after", text("1"))], to(0))]));
+    let engine = engine(plan(vec![rule(
+        "api",
+        vec![],
+        vec![limited(2, LimitKey::ClientIp(64)), set("x-after", text("1"))],
+        to(0),
+    )]));
     let at = |millis: u64| Moment { nanos: millis * 1_000_000, random: 0 };
     for (millis, expected) in [(0, "web"), (400, "reply 503"), (500, "web")] {
         let mut exchange = exchange("GET", "a", "/");

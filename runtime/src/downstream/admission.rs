@@ -1,0 +1,50 @@
+//! What a connection was let in by, and whether the policy in service would let it in, too.
+
+use std::net::IpAddr;
+
+use tidegate_dsl::plan::ListenerId;
+use tidegate_engine::exchange::Connection;
+
+use crate::tls::terms::Terms;
+use crate::worker::{Slot, View, Worker};
+
+/// What a connection was let in by.
+#[derive(Debug)]
+pub struct Admission {
+    /// The TCP or UDP peer.
+    peer: IpAddr,
+    /// Whether it had to say for whom it speaks: a header of the PROXY protocol.
+    proxied: bool,
+    /// What the handshake agreed on, where a policy decides about that.
+    terms: Option<Terms>,
+}
+
+impl Admission {
+    /// Of a connection over TCP, whose handshake is still to come, or never does.
+    pub const fn tcp(peer: IpAddr, proxied: bool) -> Self {
+        Self { peer, proxied, terms: None }
+    }
+
+    /// Of a connection over QUIC, which has all of TLS 1.3, and asks for no certificate.
+    pub const fn quic(peer: IpAddr) -> Self {
+        Self { peer, proxied: false, terms: None }
+    }
+
+    /// With what the handshake agreed on.
+    pub fn with_terms(self, terms: Terms) -> Self {
+        Self { terms: Some(terms), ..self }
+    }
+
+    /// Whether the policy in service would let it in, too.
+    pub fn holds(&self, info: &Connection, slot: &Slot, worker: &Worker) -> bool {
+        let (view, id) = slot.view(worker);
+        let engine = &view.snapshot.engine;
+        engine.takes(id, info.peer.ip())
+            && engine.expects_proxy_header(id, self.peer) == self.proxied
+            && self.terms.as_ref().is_none_or(|terms| suits(terms, &view, id))
+    }
+}
+
+fn suits(terms: &Terms, view: &View, id: ListenerId) -> bool {
+    view.snapshot.tls.endpoint(id).is_some_and(|endpoint| terms.suit(endpoint))
+}

@@ -1,0 +1,51 @@
+//! What a handshake agreed on, held against a policy that came later.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CipherSuite, NamedGroup, RootCertStore, ServerConnection};
+
+use super::endpoint::Endpoint;
+
+/// What a handshake agreed on, as far as a policy decides about it.
+#[derive(Debug)]
+pub struct Terms {
+    suite: Option<CipherSuite>,
+    group: Option<NamedGroup>,
+    /// HTTP/2 (RFC 9113, 3.2).
+    http2: bool,
+    /// The certificate of the client with its issuers; empty if it showed none.
+    shown: Box<[CertificateDer<'static>]>,
+    /// Whom that was verified against.
+    roots: Option<Arc<RootCertStore>>,
+}
+
+impl Terms {
+    /// Of a finished handshake.
+    pub fn of(connection: &ServerConnection, endpoint: &Endpoint) -> Self {
+        Self {
+            suite: connection.negotiated_cipher_suite().map(|suite| suite.suite()),
+            group: connection.negotiated_key_exchange_group().map(|group| group.name()),
+            http2: connection.alpn_protocol() == Some(b"h2"),
+            shown: connection.peer_certificates().unwrap_or_default().into(),
+            roots: endpoint.roots().cloned(),
+        }
+    }
+
+    /// Whether this endpoint would have agreed to it, too.
+    pub fn suit(&self, endpoint: &Endpoint) -> bool {
+        let offered = endpoint.config.crypto_provider();
+        let suite = self.suite.is_none_or(|of| offered.cipher_suites.iter().any(|suite| suite.suite() == of));
+        let group = self.group.is_none_or(|of| offered.kx_groups.iter().any(|group| group.name() == of));
+        let http2 = !self.http2 || endpoint.config.alpn_protocols.iter().any(|protocol| protocol == b"h2");
+        suite && group && http2 && self.client_suits(endpoint)
+    }
+
+    /// Whether it lets in the client, who shows what it showed.
+    fn client_suits(&self, endpoint: &Endpoint) -> bool {
+        let Some(clients) = &endpoint.clients else { return true };
+        let Some((own, issuers)) = self.shown.split_first() else { return !clients.client_auth_mandatory() };
+        let same = self.roots.as_ref().zip(endpoint.roots()).is_some_and(|(old, new)| old.roots == new.roots);
+        same || clients.verify_client_cert(own, issuers, UnixTime::now()).is_ok()
+    }
+}
