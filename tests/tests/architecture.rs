@@ -47,6 +47,7 @@ const TABLE: &[Row] = &[
         ours: &["tidegate-dsl"],
         others: Some(&[
             "aho-corasick",
+            "base64",
             "bytes",
             "http",
             "ipnet",
