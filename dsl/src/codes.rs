@@ -203,6 +203,8 @@ codes! {
     PEM = "E0555";
     /// the access log is no file
     LOG_TARGET = "E0556";
+    /// a secret cannot be used
+    SECRET = "E0567";
     /// a comment begins with another sign than `#`
     FOREIGN_COMMENT = "E0573";
     /// a sign stands between a word and its value

@@ -74,6 +74,14 @@ pub trait Loader {
     /// Why they cannot be used, as a sentence for the user.
     fn authority(&self, authority: &plan::Ca) -> Result<AuthorityFacts, String>;
 
+    /// Reads a secret, and says how many bytes it has, without a line end behind it. What it is stays with the loader.
+    ///
+    /// # Errors
+    /// Why it cannot be read, as a sentence for the user.
+    fn secret(&self, _: &plan::Secret) -> Result<usize, String> {
+        Err("there are no secrets here".to_owned())
+    }
+
     /// Whether a file can be the access log. It need not be there, and is not made. A loader without files has nothing to
     /// say.
     ///

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tidegate_dsl::plan::{Ca, Certificate, Extension};
+use tidegate_dsl::plan::{Ca, Certificate, Extension, Secret};
 use tidegate_dsl::{
     AuthorityFacts, CertificateFacts, CertificateProblem, Compilation, KeyAlgorithm, Loader, ModuleFacts, ModuleHook,
     diff, format, print, render,
@@ -73,6 +73,10 @@ impl Loader for OneText<'_> {
             gap: None,
             staple_seconds_left: None,
         })
+    }
+
+    fn secret(&self, _: &Secret) -> Result<usize, String> {
+        Ok(32)
     }
 
     fn authority(&self, _: &Ca) -> Result<AuthorityFacts, String> {

@@ -20,6 +20,7 @@ pub mod plain;
 pub mod policy;
 pub mod proxy;
 pub mod quic;
+pub mod secret;
 pub mod standstill;
 pub mod telemetry;
 pub mod tls;

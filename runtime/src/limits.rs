@@ -307,6 +307,12 @@ pub const QUIC_SEND_WINDOW: u64 = 2 * 1024 * 1024;
 /// Not a single packet for this much longer than the longest of the listener's timeouts: the client is gone without a word.
 pub const QUIC_SILENCE_MARGIN: Duration = Duration::from_secs(5);
 
+/// Bytes of a file with a secret; 44 are usual.
+pub const SECRET_BYTES: u64 = 4096;
+
+/// How long keys of session tickets that are derived from a secret make them; they are known for as long again.
+pub const TICKET_PERIOD: Duration = Duration::from_secs(6 * 3600);
+
 /// How often a QUIC connection without a request is looked at whose last answers have not arrived: fine enough that it ends
 /// soon after the client takes no more, and seldom enough to cost nothing.
 pub const QUIC_LOOK: Duration = Duration::from_millis(100);

@@ -49,6 +49,7 @@ const TABLE: &[Row] = &[
             "aho-corasick",
             "base64",
             "bytes",
+            "hmac-sha256",
             "http",
             "ipnet",
             "percent-encoding",

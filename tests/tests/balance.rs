@@ -70,3 +70,34 @@ fn a_cookie_keeps_a_client_on_its_server_until_it_is_gone() {
     assert_ne!(answer.text(), first.text());
     assert!(answer.header("set-cookie").is_some_and(|new| new.starts_with("SRV=") && !new.starts_with(&cookie)));
 }
+
+#[test]
+fn with_a_secret_a_cookie_holds_in_every_gateway_that_has_it() {
+    let (one, other) = (Backend::text("one"), Backend::text("other"));
+    let policy = |secret: &str| {
+        let body = format!("sticky cookie \"SRV\"; server {}; server {}", one.address(), other.address());
+        Policy::new().top(&format!("gateway {{ workers 1; secret {secret} }}")).group("web", &body)
+    };
+    let start = |secret: &str| {
+        Gateway::start_with(&policy(secret), |folder| {
+            for name in ["old", "new"] {
+                let text = format!("{}\n", name.repeat(20));
+                assert!(std::fs::write(folder.join(name), text).is_ok());
+            }
+        })
+    };
+    let first = start("file \"old\"").get("/");
+    let cookie = first.header("set-cookie").and_then(|cookie| cookie.split(';').next()).unwrap_or_default().to_owned();
+    let lines = format!("cookie: {cookie}\r\n");
+    let again = start("file \"old\"");
+    for _ in 0..4 {
+        let answer = again.client().get_with("/", &lines);
+        assert_eq!((answer.text(), answer.header("set-cookie")), (first.text(), None));
+    }
+    again.reload(&policy("[file \"new\", file \"old\"]"));
+    let answer = again.client().get_with("/", &lines);
+    assert_eq!(answer.text(), first.text(), "the old secret is accepted");
+    assert!(answer.header("set-cookie").is_some_and(|new| !new.starts_with(&cookie)), "and the new one makes");
+    again.reload(&policy("file \"new\""));
+    assert!(again.client().get_with("/", &lines).header("set-cookie").is_some(), "the old secret is gone");
+}

@@ -61,7 +61,7 @@ use self::names::Names;
 use self::reach_tls::{Gathered, Owner};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
-use crate::plan::{Gateway, Listener, ListenerId, Plan, RuleSetId};
+use crate::plan::{Listener, ListenerId, Plan, RuleSetId};
 use crate::policy_test::PolicyTest;
 use crate::source::{Sources, Span};
 use crate::tree::{Block, Item, ItemKind, Node, Tree};
@@ -272,7 +272,7 @@ impl<'t> Checker<'_, 't> {
 
     /// Checks every declaration. References go from the names that were collected before.
     fn file(&mut self, lines: Vec<Line<'_, 't>>) -> Option<Plan> {
-        let mut gateway = Some(Gateway { workers: None, drain: Place::Gateway.default_duration("drain") });
+        let mut gateway = Some(process::default_gateway());
         let mut access_log = Some(process::default_access_log());
         let (mut lists, mut extensions, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         let mut rule_sets = Vec::new();

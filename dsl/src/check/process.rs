@@ -9,10 +9,23 @@ use super::template::{Moment, Scope};
 use crate::LogProblem;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Piece, Plan, Tracing};
+use crate::plan::{
+    AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Piece, Plan, Secret, Tracing,
+};
 use crate::source::Span;
 use crate::value;
 use crate::vocabulary::{Place, Word};
+
+/// Bytes that a secret has at least: as many as the keys that are derived from it.
+const SECRET_BYTES: usize = 32;
+
+/// Secrets that a list has at most: a cookie or a ticket is tried with each.
+const SECRETS: usize = 8;
+
+/// What holds without a `gateway` block.
+pub(crate) fn default_gateway() -> Gateway {
+    Gateway { workers: None, drain: Place::Gateway.default_duration("drain"), secrets: Vec::new() }
+}
 
 /// What holds without an `access-log` block.
 pub(crate) fn default_access_log() -> AccessLog {
@@ -24,7 +37,7 @@ impl<'t> Checker<'_, 't> {
     pub(crate) fn gateway(&mut self, args: &mut Args<'_, 't>) -> Option<Gateway> {
         let block = self.block(args)?;
         self.warn_if_empty(args.of.name, block);
-        let mut gateway = Gateway { workers: None, drain: Place::Gateway.default_duration("drain") };
+        let mut gateway = default_gateway();
         let lines = self.lines(block, Place::Gateway);
         let mut right = lines.whole;
         for mut line in lines.all {
@@ -36,9 +49,59 @@ impl<'t> Checker<'_, 't> {
     fn gateway_line(&mut self, word: &'static Word, args: &mut Args<'_, 't>, gateway: &mut Gateway) -> Option<()> {
         match word.name {
             "workers" => gateway.workers = Some(self.count(args, word)?),
+            "secret" => gateway.secrets = self.secrets(args)?,
             _ => gateway.drain = self.duration(args, word)?,
         }
         self.done(args)
+    }
+
+    /// `secret env "X"`, `secret file "F"`, or a list of both.
+    fn secrets(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<Secret>> {
+        let span = args.peek().map_or(args.head, |item| item.span);
+        let written = self.alternatives(args, "`env \"NAME\"` or `file \"FILE\"`")?;
+        if written.len() > SECRETS {
+            let message = format!("there are {} secrets, which is more than {SECRETS}", written.len());
+            let help = "keep the one that makes, and those that are still in cookies and tickets";
+            self.report(Diagnostic::new(codes::SECRET, span, message).help(help));
+            return None;
+        }
+        let secrets: Vec<_> = written.into_iter().map(|mut one| self.secret(&mut one)).collect();
+        secrets.into_iter().collect()
+    }
+
+    fn secret(&mut self, args: &mut Args<'_, 't>) -> Option<Secret> {
+        let (secret, span) = if args.eat("env") {
+            let (name, span) = self.text(args, "the name of the variable")?;
+            (Secret::Env(self.not_empty(name, span)?), span)
+        } else if args.eat("file") {
+            let (path, span) = self.file_path(args)?;
+            self.inputs.push((&path).into());
+            (Secret::File(path), span)
+        } else {
+            let span = self.item(args, "`env` or `file`")?.span;
+            self.report(
+                Diagnostic::new(codes::SECRET, span, "a secret does not stand in a policy")
+                    .help("write `env \"NAME\"`, or `file \"FILE\"`: where it is"),
+            );
+            return None;
+        };
+        self.element_done(args)?;
+        let (message, help) = match self.loader.secret(&secret) {
+            Ok(length) if length >= SECRET_BYTES => return Some(secret),
+            Ok(length) => (
+                format!("this secret has {length} bytes, which is less than {SECRET_BYTES}"),
+                "make one with `openssl rand -base64 32`",
+            ),
+            Err(reason) => (
+                format!("the secret cannot be used: {reason}"),
+                match secret {
+                    Secret::Env(_) => "set the variable for the gateway and for `tidegate check`",
+                    Secret::File(_) => "make one with `openssl rand -base64 32`; its path is relative to this file",
+                },
+            ),
+        };
+        self.report(Diagnostic::new(codes::SECRET, span, message).help(help));
+        None
     }
 
     /// `access-log { … }`

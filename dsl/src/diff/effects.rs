@@ -18,8 +18,15 @@ pub(super) fn tell(change: &mut Change, old: &Plan, new: &Plan) {
             change.effects.push("it counts for new handshakes".to_owned());
             open_connections::tell_of_used(change, old, new);
         }
-        "gateway" if old.gateway.workers != new.gateway.workers => {
-            change.effects.push("the number of workers counts from the next start".to_owned());
+        "gateway" => {
+            if old.gateway.workers != new.gateway.workers {
+                change.effects.push("the number of workers counts from the next start".to_owned());
+            }
+            if old.gateway.secrets.iter().any(|secret| !new.gateway.secrets.contains(secret)) {
+                change
+                    .effects
+                    .push("cookies and tickets of a secret that is gone are not accepted any more".to_owned());
+            }
         }
         _ => {}
     }

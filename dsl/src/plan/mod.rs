@@ -21,7 +21,7 @@ pub use listener::{
     Bind, ClientCa, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerLimits,
     ListenerState, ListenerTls, Peers, Protocol, QuicUpgrade,
 };
-pub use process::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Tracing};
+pub use process::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Secret, Tracing};
 pub use rules::{
     Cors, CorsHeaders, CorsOrigins, Forward, HeaderStep, Limit, LimitKey, Mirror, OTHERWISE, Outcome, Respond,
     ResponseBlock, ResponseStep, Rule, RuleSet, Step, Target, UriPart,

@@ -14,6 +14,18 @@ pub struct Gateway {
     pub workers: Option<u32>,
     /// How long requests in flight may take to finish when the gateway or a listener ends.
     pub drain: Duration,
+    /// What keys are derived from: the first makes, all are accepted. Empty is chance.
+    pub secrets: Vec<Secret>,
+}
+
+/// Where a secret comes from. What it is stays outside of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Secret {
+    /// A variable of the environment.
+    Env(String),
+    /// A file; the path is already relative to the process, not to the policy.
+    File(String),
 }
 
 /// `access-log { … }`.

@@ -47,6 +47,10 @@ fn process(w: &mut Writer<'_>) {
     let workers = plan.gateway.workers.map_or("one for each core".to_owned(), |count| count.to_string());
     w.line(&format!("workers: {workers}"));
     w.line(&format!("drain: {}", show_duration(plan.gateway.drain)));
+    if !plan.gateway.secrets.is_empty() {
+        let secrets: Vec<_> = plan.gateway.secrets.iter().map(super::policy::show_secret).collect();
+        w.line(&format!("keys: derived from {}", secrets.join(", accepted also those from ")));
+    }
     let format = match &plan.access_log.format {
         LogFormat::Json => "json".to_owned(),
         LogFormat::Text => "text".to_owned(),

@@ -5,7 +5,7 @@ use super::listener::write_listener;
 use super::tls;
 use super::words::{Writer, quote, template};
 use crate::check::config::Json;
-use crate::plan::{Abi, Extension, InstanceMode, List, LogFormat, LogTarget, OnError, Plan, RuleSet};
+use crate::plan::{Abi, Extension, InstanceMode, List, LogFormat, LogTarget, OnError, Plan, RuleSet, Secret};
 use crate::value::{show_duration, show_network, show_size};
 
 /// A policy that compiles to an equal plan, in the one layout. Paths in it are relative to the process, so it compiles
@@ -41,8 +41,23 @@ fn gateway(w: &mut Writer<'_>) {
             None => w.line("# workers: one for each core"),
         }
         w.line(&format!("drain {}", show_duration(gateway.drain)));
+        match gateway.secrets.as_slice() {
+            [] => w.line("# secret: chance; it ends with the process"),
+            [secret] => w.line(&format!("secret {}", show_secret(secret))),
+            secrets => {
+                w.line(&format!("secret [{}]", secrets.iter().map(show_secret).collect::<Vec<_>>().join(", ")));
+            }
+        }
     });
     w.blank();
+}
+
+/// Where a secret comes from.
+pub(super) fn show_secret(secret: &Secret) -> String {
+    match secret {
+        Secret::Env(name) => format!("env {}", quote(name)),
+        Secret::File(path) => format!("file {}", quote(path)),
+    }
 }
 
 fn access_log(w: &mut Writer<'_>) {

@@ -55,6 +55,14 @@ pub(super) const GATEWAY: &[Word] = &[
         .more("That goes for a listener, too.")
         .example("drain 10s")
         .duration(super::ms(1), secs(3600), Some(secs(30))),
+    Word::new("secret", "env \"X\"|file \"F\", or a list", "what keys are derived from")
+        .more(
+            "Those of `sticky` cookies, TLS tickets and QUIC tokens: they hold over restarts, and on all gateways that have \
+             the same secret. At least 32 bytes, as `openssl rand -base64 32` makes them. A list changes it: the first makes, \
+             all are accepted.",
+        )
+        .example("secret file \"gateway.secret\"")
+        .default("chance; it ends with the process"),
 ];
 
 pub(super) const ACCESS_LOG: &[Word] = &[

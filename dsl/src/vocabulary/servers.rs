@@ -21,7 +21,7 @@ pub(super) const SERVER_GROUP: &[Word] = &[
         .default("off"),
     Word::new("sticky", "cookie \"NAME\" [ttl D], or off", "keeps a client on its server")
         .more(
-            "The gateway sets the cookie with the first answer; it names the server by a hash of its address. A client \
+            "The gateway sets the cookie with the first answer; it names the server by a keyed hash (see `secret`). A client \
              whose server is gone, stopped or unhealthy gets another one, and a new cookie.",
         )
         .example("sticky cookie \"SRV\" ttl 30m")

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use tidegate_dsl::plan::{Ca, Capability, Certificate, Extension};
+use tidegate_dsl::plan::{Ca, Capability, Certificate, Extension, Secret};
 use tidegate_dsl::{
     AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm, Loader, LogProblem,
     ModuleFacts, ModuleHook, Need, fits_pattern,
@@ -119,6 +119,16 @@ impl Loader for TestLoader {
             gap: (chain == "unordered").then_some(2),
             staple_seconds_left,
         })
+    }
+
+    /// The name says what it is.
+    fn secret(&self, secret: &Secret) -> Result<usize, String> {
+        match secret {
+            Secret::Env(name) if name == "UNSET" => Err("the environment variable is not set".to_owned()),
+            Secret::File(path) if stem(path) == "missing" => Err("there is no such file".to_owned()),
+            Secret::Env(name) if name == "SHORT" => Ok(31),
+            _ => Ok(32),
+        }
     }
 
     fn authority(&self, authority: &Ca) -> Result<AuthorityFacts, String> {

@@ -1,10 +1,12 @@
 //! Keeping a client where it was: a cookie that names what was chosen for it.
 //!
-//! The value is a hash of names, so that it survives reloads that keep the names, whatever their order. It is no secret and
-//! gives no rights: who forges one chooses only what chance might have chosen.
+//! The value is a keyed hash of names, so that it survives reloads that keep the names, whatever their order, and says nobody
+//! the address of a server. It gives no rights: who has another's chooses only what chance might have chosen.
 
+use std::fmt;
 use std::time::Duration;
 
+use hmac_sha256::HMAC;
 use http::{HeaderMap, HeaderValue};
 use tidegate_dsl::plan::{GroupId, Plan, Target};
 
@@ -12,13 +14,67 @@ use crate::fields;
 use crate::hash;
 use crate::template::header_value;
 
+/// The keys that values of cookies are made with: the first makes, all are accepted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CookieKeys(Vec<[u8; 32]>);
+
+/// One key that is known to everybody: where nothing is served.
+impl Default for CookieKeys {
+    fn default() -> Self {
+        Self(vec![[0; 32]])
+    }
+}
+
+/// Without the keys.
+impl fmt::Debug for CookieKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} keys", self.0.len())
+    }
+}
+
+impl CookieKeys {
+    /// These keys; without any, those of [`CookieKeys::default`].
+    pub fn new(keys: Vec<[u8; 32]>) -> Self {
+        if keys.is_empty() { Self::default() } else { Self(keys) }
+    }
+
+    /// What stands for names, by each key.
+    pub(crate) fn values(&self, names: &[&str]) -> Values {
+        let text = names.join("\0");
+        let value = |key: &[u8; 32]| {
+            let mac = HMAC::mac(text.as_bytes(), key);
+            mac.iter().take(VALUE_BYTES).fold(String::new(), |value, byte| value + &format!("{byte:02x}")).into()
+        };
+        Values(self.0.iter().map(value).collect())
+    }
+}
+
+/// Bytes of a value: nobody guesses one, nor does chance make two the same.
+const VALUE_BYTES: usize = 16;
+
+/// What stands for names, by each key.
+#[derive(Debug)]
+pub(crate) struct Values(Box<[Box<str>]>);
+
+impl Values {
+    /// What is written.
+    pub(crate) fn made(&self) -> &str {
+        self.0.first().map_or("", |value| value)
+    }
+
+    /// Whether a cookie has it, and if so, whether it has what would be written today.
+    pub(crate) fn fits(&self, cookie: &str) -> Option<bool> {
+        self.0.iter().position(|value| **value == *cookie).map(|at| at == 0)
+    }
+}
+
 /// The cookie of a `forward … sticky D`, and the value that stands for each group.
 #[derive(Debug)]
 pub(crate) struct Affinity {
     cookie: Box<str>,
     ttl: Duration,
     /// In the order of the targets.
-    values: Box<[Box<str>]>,
+    values: Box<[Values]>,
 }
 
 /// How a group was chosen for a client that is kept on its group.
@@ -26,34 +82,55 @@ pub(crate) struct Affinity {
 pub enum Kept {
     /// Its cookie names the group.
     ByCookie,
+    /// Its cookie names the group by a key that makes none any more; it gets this `Set-Cookie`.
+    Renewed(HeaderValue),
     /// It had none that names one of the groups; it gets this `Set-Cookie`.
     Chosen(HeaderValue),
 }
 
+impl Kept {
+    /// The `Set-Cookie` that the client gets.
+    pub(crate) const fn told(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::ByCookie => None,
+            Self::Renewed(cookie) | Self::Chosen(cookie) => Some(cookie),
+        }
+    }
+}
+
 impl Affinity {
     /// For a rule of a rule list: the cookie is named after both, so that no two rules get in each other's way.
-    pub(crate) fn new(ttl: Duration, set: &str, rule: &str, targets: &[Target], plan: &Plan) -> Self {
+    pub(crate) fn new(
+        ttl: Duration,
+        set: &str,
+        rule: &str,
+        targets: &[Target],
+        plan: &Plan,
+        keys: &CookieKeys,
+    ) -> Self {
         let name = |target: &Target| plan.groups.get(target.group.0).map_or("", |group| &group.name);
         Self {
-            cookie: format!("tidegate-forward-{}", value([set, rule])).into(),
+            cookie: format!("tidegate-forward-{:016x}", hash::of_names([set, rule])).into(),
             ttl,
-            values: targets.iter().map(|target| value([set, rule, name(target)]).into()).collect(),
+            values: targets.iter().map(|target| keys.values(&[set, rule, name(target)])).collect(),
         }
     }
 
-    /// The group that the client's cookie names, if it takes requests.
-    pub(crate) fn kept(&self, headers: &HeaderMap, targets: &[Target]) -> Option<GroupId> {
+    /// The group that the client's cookie names, if it takes requests, and whether the cookie is as it would be today.
+    pub(crate) fn kept(&self, headers: &HeaderMap, targets: &[Target]) -> Option<(GroupId, bool)> {
         let mut cookies = fields::cookie(headers, &self.cookie);
         cookies.find_map(|cookie| {
-            let at = self.values.iter().position(|value| **value == *cookie)?;
-            targets.get(at).filter(|target| target.weight > 0).map(|target| target.group)
+            let named = self.values.iter().zip(targets);
+            let (target, current) =
+                named.into_iter().find_map(|(values, target)| Some((target, values.fits(&cookie)?)))?;
+            (target.weight > 0).then_some((target.group, current))
         })
     }
 
     /// What tells a client the group that was chosen for it.
     pub(crate) fn tell(&self, group: GroupId, targets: &[Target], secure: bool) -> Option<HeaderValue> {
         let at = targets.iter().position(|target| target.group == group)?;
-        Some(set_cookie(&self.cookie, self.values.get(at)?, Some(self.ttl), secure))
+        Some(set_cookie(&self.cookie, self.values.get(at)?.made(), Some(self.ttl), secure))
     }
 }
 
@@ -64,7 +141,34 @@ pub fn set_cookie(name: &str, value: &str, ttl: Option<Duration>, secure: bool) 
     header_value(format!("{name}={value}; Path=/{age}; HttpOnly; SameSite=Lax{secure}").into())
 }
 
-/// The value that stands for names: sixteen hexadecimal digits.
-pub fn value<const N: usize>(names: [&str; N]) -> String {
-    format!("{:016x}", hash::of_names(names))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_depends_on_its_key_and_on_every_name() {
+        let values = |key: u8, names: &[&str]| CookieKeys::new(vec![[key; 32]]).values(names).made().to_owned();
+        let one = values(1, &["web", "10.0.0.1", "80"]);
+        assert_eq!(one.len(), 32);
+        assert_eq!(one, values(1, &["web", "10.0.0.1", "80"]));
+        assert_ne!(one, values(2, &["web", "10.0.0.1", "80"]));
+        assert_ne!(one, values(1, &["web", "10.0.0.18", "0"]));
+        assert_ne!(one, values(1, &["api", "10.0.0.1", "80"]));
+    }
+
+    #[test]
+    fn the_first_key_makes_and_all_are_accepted() {
+        let (old, new) = ([1; 32], [2; 32]);
+        let before = CookieKeys::new(vec![old]).values(&["web"]);
+        let changing = CookieKeys::new(vec![new, old]).values(&["web"]);
+        assert_eq!(changing.fits(before.made()), Some(false));
+        assert_eq!(changing.fits(changing.made()), Some(true));
+        assert_eq!(CookieKeys::new(vec![new]).values(&["web"]).fits(before.made()), None);
+        assert_eq!(changing.fits(""), None);
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        assert_eq!(format!("{:?}", CookieKeys::new(vec![[7; 32]])), "1 keys");
+    }
 }

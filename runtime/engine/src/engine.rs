@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 use tidegate_dsl::plan::{self, ExtensionId, GroupId, ListenerAction, ListenerId, LogFormat, OnError, Plan};
 
+use crate::affinity::CookieKeys;
 use crate::build_error::{BuildError, Invalid};
 use crate::client_ip::ClientIp;
 use crate::exchange::Exchange;
@@ -32,6 +33,7 @@ pub struct Engine {
     limiters: Limiters,
     /// The layout of access-log lines, where the policy has one.
     log_line: Option<LogLine>,
+    keys: CookieKeys,
 }
 
 /// What a listener does with its requests.
@@ -68,8 +70,17 @@ impl Engine {
     ///
     /// What the plan says that cannot be done, and where.
     pub fn build(plan: Arc<Plan>, previous: Option<&Self>) -> Result<Self, BuildError> {
-        let mut builder =
-            Builder { plan: &plan, previous: previous.map(|previous| &previous.limiters), limiters: Limiters::new() };
+        Self::build_keyed(plan, previous, CookieKeys::default())
+    }
+
+    /// The same, with keys that nobody else knows: to serve.
+    ///
+    /// # Errors
+    ///
+    /// What the plan says that cannot be done, and where.
+    pub fn build_keyed(plan: Arc<Plan>, previous: Option<&Self>, keys: CookieKeys) -> Result<Self, BuildError> {
+        let previous = previous.map(|previous| &previous.limiters);
+        let mut builder = Builder { plan: &plan, keys: &keys, previous, limiters: Limiters::new() };
         let rule_sets = plan.rule_sets.iter().map(|set| RuleSet::new(set, &mut builder));
         let rule_sets = rule_sets.collect::<Result<_, _>>()?;
         let limiters = builder.limiters;
@@ -95,8 +106,14 @@ impl Engine {
             },
             rule_sets,
             limiters,
+            keys,
             plan,
         })
+    }
+
+    /// What values of cookies are made with.
+    pub const fn cookie_keys(&self) -> &CookieKeys {
+        &self.keys
     }
 
     /// The plan that it was built from.

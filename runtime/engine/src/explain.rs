@@ -249,6 +249,7 @@ impl<'e> Notes<'e> {
         let step = format!("sticky {}", Time(forward.sticky.unwrap_or_default()));
         let result = match kept {
             Kept::ByCookie => "the client's cookie keeps it on its group".to_owned(),
+            Kept::Renewed(_) => "the client's cookie keeps it on its group, and is renewed".to_owned(),
             Kept::Chosen(cookie) => {
                 let cookie = String::from_utf8_lossy(cookie.as_bytes());
                 format!("a new choice, kept in `{}`", cookie.split(';').next().unwrap_or_default())

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tidegate_dsl::plan::{self, GroupId, Plan};
 
-use crate::affinity::{Affinity, Kept};
+use crate::affinity::{Affinity, CookieKeys, Kept};
 use crate::balance;
 use crate::build_error::Invalid;
 use crate::exchange::Exchange;
@@ -59,11 +59,12 @@ impl Outcome {
         outcome: &plan::Outcome,
         [set, rule]: [&str; 2],
         plan: &Plan,
+        keys: &CookieKeys,
         slots: &mut Slots,
     ) -> Result<Self, Invalid> {
         Ok(match outcome {
             plan::Outcome::Forward(forward) => {
-                let affinity = forward.sticky.map(|ttl| Affinity::new(ttl, set, rule, &forward.targets, plan));
+                let affinity = forward.sticky.map(|ttl| Affinity::new(ttl, set, rule, &forward.targets, plan, keys));
                 Self::Forward(Split::new(&forward.targets, plan)?, affinity)
             }
             plan::Outcome::Redirect(status, location) => Self::Redirect(Redirect::new(*status, location, slots)?),
@@ -86,12 +87,15 @@ impl Split {
 
     /// The group that the client's cookie names, or else a new one, and how it was chosen.
     pub(crate) fn keep(&self, affinity: &Affinity, exchange: &Exchange, random: u64) -> Option<(GroupId, Kept)> {
-        if let Some(group) = affinity.kept(&exchange.request.headers, &self.0) {
-            return Some((group, Kept::ByCookie));
+        let tell = |group| affinity.tell(group, &self.0, exchange.connection.tls.is_some());
+        match affinity.kept(&exchange.request.headers, &self.0) {
+            Some((group, true)) => Some((group, Kept::ByCookie)),
+            Some((group, false)) => Some((group, Kept::Renewed(tell(group)?))),
+            None => {
+                let group = self.choose(random)?;
+                Some((group, Kept::Chosen(tell(group)?)))
+            }
         }
-        let group = self.choose(random)?;
-        let cookie = affinity.tell(group, &self.0, exchange.connection.tls.is_some())?;
-        Some((group, Kept::Chosen(cookie)))
     }
 
     /// A group, in proportion to the weights. `None` cannot be: one weight is above 0.

@@ -202,7 +202,7 @@ fn mark(walk: &Walk, exchange: &mut Exchange) {
     if let Some(marks) = &extra.marks {
         marks.apply(&mut response.headers);
     }
-    if let Some(Kept::Chosen(cookie)) = &extra.kept {
+    if let Some(cookie) = extra.kept.as_ref().and_then(Kept::told) {
         _ = response.headers.try_append(SET_COOKIE, cookie.clone());
     }
 }
@@ -210,7 +210,7 @@ fn mark(walk: &Walk, exchange: &mut Exchange) {
 impl Extra {
     /// Whether there is something for the client.
     fn has_work(&self) -> bool {
-        self.marks.is_some() || matches!(self.kept, Some(Kept::Chosen(_)))
+        self.marks.is_some() || self.kept.as_ref().is_some_and(|kept| kept.told().is_some())
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidegate_dsl::plan::{self, ExtensionId, Mirror, Plan, UriPart};
 
+use crate::affinity::CookieKeys;
 use crate::build_error::{BuildError, Invalid};
 use crate::condition::{self, Condition};
 use crate::cors::Cors;
@@ -75,6 +76,8 @@ pub(crate) enum ResponseStep {
 /// What is being built, and what of it others need.
 pub(crate) struct Builder<'a> {
     pub(crate) plan: &'a Plan,
+    /// What values of cookies are made with.
+    pub(crate) keys: &'a CookieKeys,
     /// The buckets of the engine before this one.
     pub(crate) previous: Option<&'a Limiters>,
     pub(crate) limiters: Limiters,
@@ -149,7 +152,7 @@ impl Rule {
             name: rule.name.as_str().into(),
             order: cheapest_first(&conditions),
             conditions,
-            outcome: Outcome::new(&rule.outcome, [set, &rule.name], builder.plan, &mut slots)?,
+            outcome: Outcome::new(&rule.outcome, [set, &rule.name], builder.plan, builder.keys, &mut slots)?,
             on_response: response_blocks(&rule.on_response, builder.plan, &mut slots)?,
             extensions: extensions.collect(),
             steps: steps.into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tidegate_dsl::plan::{Balance, HashKey, Server, ServerGroup};
 
-use crate::affinity::{set_cookie, value};
+use crate::affinity::{CookieKeys, Values, set_cookie};
 use crate::balance::{RoundRobin, weighted};
 use crate::exchange::Exchange;
 use crate::{fields, hash};
@@ -38,7 +38,7 @@ struct Sticky {
     cookie: String,
     ttl: Option<Duration>,
     /// What stands for each server.
-    values: Vec<String>,
+    values: Vec<Values>,
 }
 
 /// What a request asks of the choice.
@@ -46,21 +46,23 @@ struct Sticky {
 pub struct Wish {
     /// The server that the client's cookie names.
     kept: Option<usize>,
+    /// The cookie is not as it would be today.
+    stale: bool,
     /// What `balance hash` goes by; `None` if the request does not have it, or nobody asks.
     key: Option<u64>,
 }
 
 impl Servers {
     /// Those of a group, with nothing in flight.
-    pub fn new(group: &ServerGroup) -> Self {
+    pub fn new(group: &ServerGroup, keys: &CookieKeys) -> Self {
         // What is stopped takes nothing, as what has no weight.
         let weight = |server: &Server| if server.stopped { 0 } else { server.weight };
-        let name = |server: &Server| value([&server.host, &server.port.to_string()]);
-        let peer = |server: &Server| Peer {
-            weight: weight(server),
-            in_flight: 0,
-            hash: hash::of_bytes(name(server).as_bytes()),
+        let peer = |server: &Server| {
+            // Written as it always was, so that no client moves.
+            let name = format!("{:016x}", hash::of_names([&server.host, &server.port.to_string()]));
+            Peer { weight: weight(server), in_flight: 0, hash: hash::of_bytes(name.as_bytes()) }
         };
+        let values = |server: &Server| keys.values(&[&group.name, &server.host, &server.port.to_string()]);
         Self {
             balance: group.balance.clone(),
             peers: group.servers.iter().map(peer).collect(),
@@ -68,15 +70,17 @@ impl Servers {
             sticky: group.sticky.as_ref().map(|sticky| Sticky {
                 cookie: sticky.cookie.clone(),
                 ttl: sticky.ttl,
-                values: group.servers.iter().map(name).collect(),
+                values: group.servers.iter().map(values).collect(),
             }),
         }
     }
 
     /// What a request asks of the choice. It is taken before the request leaves.
     pub fn wish(&self, exchange: &Exchange) -> Wish {
+        let kept = self.sticky.as_ref().and_then(|sticky| sticky.kept(exchange));
         Wish {
-            kept: self.sticky.as_ref().and_then(|sticky| sticky.kept(exchange)),
+            kept: kept.map(|(at, _)| at),
+            stale: kept.is_some_and(|(_, current)| !current),
             key: match &self.balance {
                 Balance::Hash(key) => self::key(key, exchange),
                 _ => None,
@@ -152,15 +156,17 @@ impl Servers {
 
     /// What tells a client its server, if it does not know yet; `secure` says that it came over TLS.
     pub fn tell(&self, wish: Wish, at: usize, secure: bool) -> Option<HeaderValue> {
-        let sticky = self.sticky.as_ref().filter(|_| wish.kept != Some(at))?;
-        Some(set_cookie(&sticky.cookie, sticky.values.get(at)?, sticky.ttl, secure))
+        let sticky = self.sticky.as_ref().filter(|_| wish.stale || wish.kept != Some(at))?;
+        Some(set_cookie(&sticky.cookie, sticky.values.get(at)?.made(), sticky.ttl, secure))
     }
 }
 
 impl Sticky {
-    fn kept(&self, exchange: &Exchange) -> Option<usize> {
+    /// The server that the cookie names, and whether the cookie is as it would be today.
+    fn kept(&self, exchange: &Exchange) -> Option<(usize, bool)> {
         let mut cookies = fields::cookie(&exchange.request.headers, &self.cookie);
-        cookies.find_map(|cookie| self.values.iter().position(|value| **value == *cookie))
+        let named = |cookie: &str| self.values.iter().enumerate().find_map(|(at, one)| Some((at, one.fits(cookie)?)));
+        cookies.find_map(|cookie| named(&cookie))
     }
 }
 
@@ -211,11 +217,12 @@ mod tests {
             backup: false,
             stopped: false,
         };
-        Servers::new(&ServerGroup { balance, servers: servers.iter().map(server).collect(), ..group("web") })
+        let group = ServerGroup { balance, servers: servers.iter().map(server).collect(), ..group("web") };
+        Servers::new(&group, &CookieKeys::default())
     }
 
     fn keyed(key: u64) -> Wish {
-        Wish { key: Some(key), kept: None }
+        Wish { stale: false, key: Some(key), kept: None }
     }
 
     #[test]
@@ -304,7 +311,8 @@ mod tests {
         };
         let sticky = tidegate_dsl::plan::Sticky { cookie: "SRV".into(), ttl: Some(Duration::from_secs(1800)) };
         let servers = vec![server(1), server(2), server(3)];
-        let mut servers = Servers::new(&ServerGroup { servers, sticky: Some(sticky), ..group("web") });
+        let group = ServerGroup { servers, sticky: Some(sticky), ..group("web") };
+        let mut servers = Servers::new(&group, &CookieKeys::default());
         let mut exchange = exchange("GET", "h", "/");
         let new = servers.wish(&exchange);
         let told = servers.tell(new, 2, true).unwrap();
@@ -322,5 +330,12 @@ mod tests {
         assert_eq!(servers.tell(wish, 2, true), None, "it knows");
         assert_eq!(servers.pick(wish, 0, |at| at != 2), Some(0), "its server is gone");
         assert!(servers.tell(wish, 0, false).is_some());
+        let changing = Servers::new(&group, &CookieKeys::new(vec![[1; 32], [0; 32]]));
+        let wish = changing.wish(&exchange);
+        assert_eq!(wish.kept, Some(2), "an old key is accepted");
+        let renewed = changing.tell(wish, 2, true).unwrap();
+        assert_ne!(renewed.to_str().unwrap().split(';').next(), told.split(';').next());
+        let changed = Servers::new(&group, &CookieKeys::new(vec![[1; 32]]));
+        assert_eq!(changed.wish(&exchange).kept, None, "its key is gone");
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn rule(name: &str, conditions: Vec<Condition>, steps: Vec<Step>, out
 /// A plan with one listener `main`, one rule list `shop` of these rules, and the groups `web` and `api`.
 pub(crate) fn plan(rules: Vec<Rule>) -> Plan {
     Plan {
-        gateway: Gateway { workers: None, drain: Duration::from_secs(30) },
+        gateway: Gateway { workers: None, drain: Duration::from_secs(30), secrets: Vec::new() },
         access_log: AccessLog { to: LogTarget::Stdout, format: LogFormat::Json },
         tracing: None,
         admin: None,

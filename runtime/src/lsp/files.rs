@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use tidegate_dsl::plan::{Ca, Certificate, Extension};
+use tidegate_dsl::plan::{Ca, Certificate, Extension, Secret};
 use tidegate_dsl::{
     AuthorityFacts, CertificateFacts, CertificateProblem, Loader, LogProblem, ModuleFacts, fits_pattern, plain_path,
 };
@@ -58,6 +58,10 @@ impl Loader for Overlay<'_> {
 
     fn env(&self, name: &str) -> Option<String> {
         self.files.env(name)
+    }
+
+    fn secret(&self, secret: &Secret) -> Result<usize, String> {
+        self.files.secret(secret)
     }
 
     fn module(&self, extension: &Extension) -> Result<ModuleFacts, String> {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tidegate_dsl::plan::{Ca as CaPlan, Certificate as CertificatePlan, Extension as ExtensionPlan, InstanceMode};
+use tidegate_dsl::plan::{
+    Ca as CaPlan, Certificate as CertificatePlan, Extension as ExtensionPlan, InstanceMode, Secret,
+};
 use tidegate_dsl::{
     AuthorityFacts, CertificateFacts, CertificateProblem, Loader, LogProblem, ModuleFacts, ModuleHook, Need,
     fits_pattern,
@@ -26,6 +28,7 @@ pub struct Files<'h> {
     extensions: RefCell<HashMap<String, Arc<Extension>>>,
     certificates: RefCell<HashMap<String, Arc<ServerCertificate>>>,
     authorities: RefCell<HashMap<String, Arc<Authorities>>>,
+    secrets: RefCell<HashMap<Secret, Vec<u8>>>,
     mask: RefCell<Mask>,
     disk: Disk,
 }
@@ -39,6 +42,8 @@ pub struct Loaded {
     pub certificates: HashMap<String, Arc<ServerCertificate>>,
     /// Authorities that can be trusted.
     pub authorities: HashMap<String, Arc<Authorities>>,
+    /// What keys are derived from.
+    pub secrets: HashMap<Secret, Vec<u8>>,
     /// What came from the environment.
     pub mask: Mask,
     /// Something could not be read for a reason that may pass.
@@ -54,6 +59,7 @@ impl<'h> Files<'h> {
             extensions: RefCell::default(),
             certificates: RefCell::default(),
             authorities: RefCell::default(),
+            secrets: RefCell::default(),
             mask: RefCell::default(),
             disk: Disk::default(),
         }
@@ -65,6 +71,7 @@ impl<'h> Files<'h> {
             extensions: self.extensions.into_inner(),
             certificates: self.certificates.into_inner(),
             authorities: self.authorities.into_inner(),
+            secrets: self.secrets.into_inner(),
             mask: self.mask.into_inner(),
             troubled: self.disk.is_troubled(),
         }
@@ -149,6 +156,21 @@ impl Loader for Files<'_> {
         let facts = read.facts(SystemTime::now());
         self.certificates.borrow_mut().insert(certificate.name.clone(), Arc::new(read));
         Ok(facts)
+    }
+
+    fn secret(&self, secret: &Secret) -> Result<usize, String> {
+        use std::os::unix::ffi::OsStringExt;
+        let mut bytes = match secret {
+            Secret::Env(name) => std::env::var_os(name).ok_or("the environment variable is not set")?.into_vec(),
+            Secret::File(path) => self.disk.read(Path::new(path), limits::SECRET_BYTES)?,
+        };
+        // Editors and `echo` leave one.
+        for end in [b'\n', b'\r'] {
+            bytes.pop_if(|last| *last == end);
+        }
+        let length = bytes.len();
+        self.secrets.borrow_mut().insert(secret.clone(), bytes);
+        Ok(length)
     }
 
     fn authority(&self, authority: &CaPlan) -> Result<AuthorityFacts, String> {

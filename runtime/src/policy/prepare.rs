@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
+use tidegate_engine::affinity::CookieKeys;
 use tidegate_wasm_host::Host;
 
 use super::alternative::Alternatives;
@@ -13,6 +14,7 @@ use super::files::{Files, Loaded, Look};
 use super::mask::Mask;
 use super::snapshot::{Names, Snapshot};
 use crate::health::Health;
+use crate::secret::{Purpose, Secrets};
 use crate::tls::{Material, Service};
 
 /// What reading a policy led to.
@@ -44,7 +46,7 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
     let Compilation { plan, tests, mut diagnostics, sources, inputs } = compile(root, &files);
     // Files that this reading found for the first time are taken as they are now.
     let seen = before.extend_to(&inputs);
-    let Loaded { mut extensions, certificates, authorities, mask, troubled } = files.into_loaded();
+    let Loaded { mut extensions, certificates, authorities, secrets, mask, troubled } = files.into_loaded();
     diagnostics.iter_mut().for_each(|said| mask.diagnostic(said));
     let built = plan.map(|plan| {
         let loaded: Option<Vec<_>> =
@@ -57,13 +59,15 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         let (Some(certificates), Some(authorities)) = (certificates, authorities) else {
             return Err("a certificate was not loaded".to_owned());
         };
-        let material = Material { certificates, authorities };
+        let secrets = plan.gateway.secrets.iter().filter_map(|secret| secrets.get(secret)).map(Vec::as_slice);
+        let material = Material { certificates, authorities, secrets: Secrets::new(secrets) };
+        let cookies = CookieKeys::new(material.secrets.keys_or_own(Purpose::Cookies));
         let tls = Service::build(&plan, material, previous.map(|previous| (previous.plan(), &previous.tls)))?;
         let names = Names::of(&plan);
         let health = Health::of(&plan, &tls, previous.map(|previous| &previous.health));
         let before = previous.map(|previous| (previous.plan(), &previous.alternatives));
         let alternatives = Alternatives::of(&plan, before, Instant::now());
-        let engine = Engine::build(Arc::new(plan), previous.map(|previous| &previous.engine))
+        let engine = Engine::build_keyed(Arc::new(plan), previous.map(|previous| &previous.engine), cookies)
             .map_err(|error| error.to_string())?;
         let generation = previous.map_or(1, |previous| previous.generation + 1);
         Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names, tls, health, alternatives })

@@ -42,7 +42,7 @@ pub fn renew(old: &Snapshot) -> Renewed {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let mut renewed = Renewed { snapshot: None, names: Vec::new(), kept: Vec::new(), troubled: false };
     let disk = Disk::default();
-    let mut material = Material::default();
+    let mut material = Material { secrets: old.tls.material.secrets.clone(), ..Material::default() };
     for (certificate, known) in plan.certificates.iter().zip(&old.tls.material.certificates) {
         let staple = certificate.staple.as_deref().map(Path::new);
         let read =
@@ -90,7 +90,8 @@ fn with(old: &Snapshot, material: Material) -> Result<Snapshot, String> {
     let tls = Service::build(&plan, material, Some((old.plan(), &old.tls)))?;
     let names = Names::of(&plan);
     let alternatives = Alternatives::of(&plan, Some((old.plan(), &old.alternatives)), Instant::now());
-    let engine = Engine::build(Arc::new(plan), Some(&old.engine)).map_err(|error| error.to_string())?;
+    let engine = Engine::build_keyed(Arc::new(plan), Some(&old.engine), old.engine.cookie_keys().clone())
+        .map_err(|error| error.to_string())?;
     let extensions = old.extensions.clone();
     let health = Health::of(engine.plan(), &tls, Some(&old.health));
     Ok(Snapshot { generation: old.generation + 1, engine, extensions, names, tls, health, alternatives })

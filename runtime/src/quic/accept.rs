@@ -73,7 +73,7 @@ impl QuicListener {
         }
         let crypto = config::crypto(&view.snapshot, id);
         if let (Some(listener), Some(crypto)) = (view.snapshot.plan().listeners.get(id.0), crypto) {
-            let config = self.port.server_config(listener, crypto);
+            let config = self.port.server_config(listener, crypto, &view.snapshot.tls.material.secrets);
             self.endpoint.set_server_config(Some(config.clone()));
             *self.config.borrow_mut() = Some(Arc::new(config));
         }

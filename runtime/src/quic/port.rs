@@ -10,8 +10,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::cid::{self, CidKeys, WorkerCids};
 use super::config;
 use super::socket::Datagram;
-use super::tokens::UsedTokens;
+use super::tokens::{TokenKeys, UsedTokens};
 use crate::limits;
+use crate::secret::{Purpose, Secrets};
 
 /// A QUIC listener over all workers; lives as long as its sockets.
 pub struct Port {
@@ -90,8 +91,11 @@ impl Port {
     }
 
     /// The settings of new connections.
-    pub fn server_config(&self, listener: &Listener, crypto: Arc<dyn Crypto>) -> ServerConfig {
+    pub fn server_config(&self, listener: &Listener, crypto: Arc<dyn Crypto>, secrets: &Secrets) -> ServerConfig {
         let mut server = self.server.clone();
+        if !secrets.is_empty() {
+            server.token_key(Arc::new(TokenKeys(secrets.keys(Purpose::Tokens))));
+        }
         server.crypto = crypto;
         // Who comes from an allowed address is not to go on from another one.
         server.migration(listener.peers == Peers::default());

@@ -1,13 +1,52 @@
-//! Tokens that prove a client's address (RFC 9000, 8.1.3): each is good once.
+//! Tokens that prove a client's address (RFC 9000, 8.1): who made them, and that each is good once.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use quinn::crypto::{AeadKey, CryptoError, HandshakeTokenKey};
 use quinn::{TokenLog, TokenReuseError};
 
 use crate::limits;
+use crate::secret::{KEY, expand};
 use crate::telemetry::bounds::Bound;
+
+/// The keys of tokens: the first makes, all are accepted.
+pub struct TokenKeys(pub Vec<[u8; KEY]>);
+
+impl HandshakeTokenKey for TokenKeys {
+    fn aead_from_hkdf(&self, random_bytes: &[u8]) -> Box<dyn AeadKey> {
+        let key = |from| UnboundKey::new(&AES_256_GCM, &expand(from, &[random_bytes])).ok().map(LessSafeKey::new);
+        Box::new(TokenKey(self.0.iter().filter_map(key).collect()))
+    }
+}
+
+/// The keys of one token.
+struct TokenKey(Vec<LessSafeKey>);
+
+/// Every key seals once: it is derived from what is random in the token.
+fn zero() -> Nonce {
+    Nonce::assume_unique_for_key([0; 12])
+}
+
+impl AeadKey for TokenKey {
+    fn seal(&self, data: &mut Vec<u8>, additional_data: &[u8]) -> Result<(), CryptoError> {
+        let key = self.0.first().ok_or(CryptoError)?;
+        key.seal_in_place_append_tag(zero(), Aad::from(additional_data), data).map_err(|_| CryptoError)
+    }
+
+    fn open<'a>(&self, data: &'a mut [u8], additional_data: &[u8]) -> Result<&'a mut [u8], CryptoError> {
+        let length = self.0.iter().find_map(|key| {
+            // A key that does not fit leaves nothing of what it tries.
+            let mut copy = data.to_vec();
+            let plain = key.open_in_place(zero(), Aad::from(additional_data), &mut copy).ok()?;
+            data.get_mut(..plain.len())?.copy_from_slice(plain);
+            Some(plain.len())
+        });
+        length.and_then(|length| data.get_mut(..length)).ok_or(CryptoError)
+    }
+}
 
 /// The tokens that were used, by the time when they were given out. Shared by the workers of a listener; asked only about a
 /// first packet that brings a token.
@@ -47,6 +86,24 @@ impl TokenLog for UsedTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_of_any_key_is_read_and_no_other() {
+        let sealed = |keys: &[u8]| {
+            let mut data = b"token".to_vec();
+            let keys = TokenKeys(keys.iter().map(|key| [*key; KEY]).collect());
+            keys.aead_from_hkdf(b"random").seal(&mut data, b"").map(|()| data).unwrap_or_default()
+        };
+        let opened = |keys: &[u8], mut data: Vec<u8>| {
+            let keys = TokenKeys(keys.iter().map(|key| [*key; KEY]).collect());
+            keys.aead_from_hkdf(b"random").open(&mut data, b"").map(|plain| plain.to_vec()).ok()
+        };
+        assert_eq!(opened(&[1], sealed(&[1])).as_deref(), Some(&b"token"[..]));
+        assert_eq!(opened(&[2, 1], sealed(&[1])).as_deref(), Some(&b"token"[..]));
+        assert_eq!(opened(&[2], sealed(&[1])), None);
+        assert_eq!(opened(&[1], sealed(&[2, 1])), None, "the first makes");
+        assert_eq!(opened(&[1], b"short".to_vec()), None);
+    }
 
     #[test]
     fn a_token_is_good_once_also_when_others_are_forgotten() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::aws_lc_rs::digest::{SHA256, digest};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, WebPkiClientVerifier};
@@ -10,7 +11,9 @@ use tidegate_dsl::plan::{CipherSuite, KeyExchangeGroup, Listener, ListenerTls, P
 
 use super::Material;
 use super::resolver::Resolver;
+use super::tickets::Tickets;
 use crate::limits;
+use crate::secret::Purpose;
 
 /// What the handshakes of a listener need. Shared by all workers.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Endpoint {
     pub clients: Option<Arc<dyn ClientCertVerifier>>,
     /// Whom `clients` trusts, and whether they must show a certificate.
     trust: Option<(Arc<RootCertStore>, bool)>,
+    /// The keys of tickets are those of this process.
+    own_keys: bool,
 }
 
 impl Endpoint {
@@ -84,18 +89,36 @@ impl Endpoint {
         } else {
             // Sessions are in tickets alone: they serve all workers without a lock, and cost nothing to keep.
             config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.ticketer = match previous.filter(|previous| previous.config.ticketer.enabled()) {
+            let own = |previous: &&Self| previous.own_keys && previous.config.ticketer.enabled();
+            config.ticketer = match previous.filter(own) {
+                _ if !material.secrets.is_empty() => {
+                    Tickets::new(material.secrets.keys(Purpose::Tickets), scope(listener, trust.as_ref()))
+                }
                 Some(previous) => Arc::clone(&previous.config.ticketer),
                 None => new_ticketer().map_err(|error| say(&error))?,
             };
         }
-        Ok(Self { config: Arc::new(config), resolver, clients, trust })
+        let own_keys = material.secrets.is_empty();
+        Ok(Self { config: Arc::new(config), resolver, clients, trust, own_keys })
     }
 
     /// Whom `clients` trusts.
     pub fn roots(&self) -> Option<&Arc<RootCertStore>> {
         self.trust.as_ref().map(|(roots, _)| roots)
     }
+}
+
+/// What tickets by a derived key are for: a listener, and whom it trusts.
+fn scope(listener: &Listener, trust: Option<&(Arc<RootCertStore>, bool)>) -> Vec<u8> {
+    let mut scope = format!("{:?} {}\0", listener.protocol, listener.name).into_bytes();
+    if let Some((roots, required)) = trust {
+        scope.push(u8::from(*required));
+        for root in &roots.roots {
+            let digest = digest(&SHA256, format!("{root:?}").as_bytes());
+            scope.extend_from_slice(digest.as_ref());
+        }
+    }
+    scope
 }
 
 /// Keys that are replaced every six hours, and known for six more (RFC 5077, 5.5).

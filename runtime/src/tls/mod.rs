@@ -7,6 +7,7 @@ pub mod files;
 pub mod handshake;
 pub mod resolver;
 pub mod terms;
+pub mod tickets;
 pub mod upstream;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use self::endpoint::Endpoint;
 use self::files::{Authorities, ServerCertificate};
 use self::upstream::Upstream;
 use crate::policy::snapshot::Place;
+use crate::secret::Secrets;
 
 /// What was read from files, in the order of the plan.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +27,8 @@ pub struct Material {
     pub certificates: Vec<Arc<ServerCertificate>>,
     /// Of each `ca`.
     pub authorities: Vec<Arc<Authorities>>,
+    /// What keys are derived from.
+    pub secrets: Secrets,
 }
 
 impl Material {
@@ -34,6 +38,7 @@ impl Material {
         let roots = |one: &Arc<Authorities>| one.roots.roots.clone();
         self.certificates.iter().map(certificate).eq(other.certificates.iter().map(certificate))
             && self.authorities.iter().map(roots).eq(other.authorities.iter().map(roots))
+            && self.secrets == other.secrets
     }
 }
 

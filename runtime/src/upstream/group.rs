@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 use tidegate_dsl::plan::{RetryOn, Server, ServerGroup};
+use tidegate_engine::affinity::CookieKeys;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::servers::{Servers, Wish};
 
@@ -21,6 +22,7 @@ pub struct Group {
     /// How its servers are connected to.
     pub tls: Option<Upstream>,
     servers: RefCell<Servers>,
+    keys: CookieKeys,
     counts: bool,
     /// Empty if its servers are not checked.
     health: Vec<Arc<ServerHealth>>,
@@ -29,18 +31,39 @@ pub struct Group {
 
 impl Group {
     /// A group whose servers use these pools.
-    pub fn new(plan: ServerGroup, tls: Option<Upstream>, health: &[Arc<ServerHealth>], pools: &Pools) -> Self {
-        let chosen = Servers::new(&plan);
+    pub fn new(
+        plan: ServerGroup,
+        tls: Option<Upstream>,
+        health: &[Arc<ServerHealth>],
+        keys: &CookieKeys,
+        pools: &Pools,
+    ) -> Self {
+        let chosen = Servers::new(&plan, keys);
         let secure = |at| tls.as_ref().and_then(|tls| tls.secure(at));
         let servers = plan.servers.iter().enumerate();
         let pools = servers.map(|(at, server)| pools.of(&server.host, server.port, secure(at).as_ref())).collect();
-        Self { plan, tls, counts: chosen.counts(), servers: RefCell::new(chosen), health: health.to_vec(), pools }
+        Self {
+            plan,
+            tls,
+            counts: chosen.counts(),
+            servers: RefCell::new(chosen),
+            keys: keys.clone(),
+            health: health.to_vec(),
+            pools,
+        }
     }
 
     /// Whether a group of a later policy is this one.
-    pub fn is_same(&self, plan: &ServerGroup, tls: Option<&Upstream>, health: &[Arc<ServerHealth>]) -> bool {
+    pub fn is_same(
+        &self,
+        plan: &ServerGroup,
+        tls: Option<&Upstream>,
+        health: &[Arc<ServerHealth>],
+        keys: &CookieKeys,
+    ) -> bool {
         let checked = self.health.iter().zip(health).all(|(one, other)| Arc::ptr_eq(one, other));
-        self.plan == *plan && self.tls.as_ref() == tls && self.health.len() == health.len() && checked
+        let named = plan.sticky.is_none() || self.keys == *keys;
+        named && self.plan == *plan && self.tls.as_ref() == tls && self.health.len() == health.len() && checked
     }
 
     /// What a request asks of the choice of a server.

@@ -45,6 +45,7 @@ impl View {
             let each = |instances: &Rc<RefCell<Instances>>| instances.borrow_mut().set_groups(Arc::clone(&source));
             instances.iter().for_each(each);
         }
+        let keys = snapshot.engine.cookie_keys();
         let groups = snapshot
             .plan()
             .groups
@@ -53,9 +54,10 @@ impl View {
             .map(|(at, group)| {
                 let tls = snapshot.tls.upstream(GroupId(at));
                 let health = snapshot.health.group(GroupId(at));
-                let is_same = |other: &&Rc<Group>| other.is_same(group, tls, health);
+                let is_same = |other: &&Rc<Group>| other.is_same(group, tls, health, keys);
                 let same = |old: &Self| old.groups.iter().find(is_same).cloned();
-                old.and_then(same).unwrap_or_else(|| Rc::new(Group::new(group.clone(), tls.cloned(), health, pools)))
+                old.and_then(same)
+                    .unwrap_or_else(|| Rc::new(Group::new(group.clone(), tls.cloned(), health, keys, pools)))
             })
             .collect();
         Self { snapshot, instances, groups }
