@@ -237,6 +237,46 @@ fn who_is_let_in() {
 }
 
 #[test]
+fn sessions_and_cookies_hold_over_a_start_with_the_same_secret() {
+    let authority = Authority::new("Root");
+    let (one, other) = (Backend::text("one"), Backend::text("other"));
+    let servers = format!("sticky cookie \"SRV\"; server {}; server {}", one.address(), other.address());
+    let start = |secret: &str| {
+        let top = format!("gateway {{ workers 1; secret {secret} }}");
+        let policy = Policy::new().https().listener("http2 off").top(&top).group("web", &servers);
+        Gateway::start_with(&policy, |folder| {
+            authority.server(&["shop.test"]).sign().write(folder, "main");
+            for name in ["old", "new"] {
+                std::fs::write(folder.join(name), name.repeat(20)).unwrap();
+            }
+        })
+    };
+    for version in [&version::TLS12, &version::TLS13] {
+        let config = Secure::trusting(&authority).version(version).config();
+        let ask = |gateway: &Gateway, cookie: &str| {
+            let (mut client, session) = secure::connect(&config, gateway.port(), "shop.test").unwrap();
+            (client.get_with("/", &format!("cookie: {cookie}\r\n")), session.resumed)
+        };
+        let (first, resumed) = ask(&start("file \"old\""), "");
+        assert!(!resumed);
+        let cookie = first.header("set-cookie").and_then(|cookie| cookie.split(';').next()).unwrap().to_owned();
+        for (secret, holds) in [
+            ("file \"old\"", true),
+            ("[file \"new\", file \"old\"]", true),
+            // What the list made is by the new one.
+            ("file \"new\"", true),
+            ("file \"old\"", false),
+        ] {
+            let (answer, resumed) = ask(&start(secret), &cookie);
+            assert_eq!(resumed, holds, "{version:?}: {secret}");
+            if secret.contains("old") {
+                assert_eq!(answer.text(), first.text(), "{version:?}: {secret}");
+            }
+        }
+    }
+}
+
+#[test]
 fn sessions_are_resumed_on_every_worker_and_over_reloads() {
     let authority = Authority::new("Root");
     let policy = ok().top("gateway { workers 2 }");
