@@ -15,6 +15,7 @@ mod diagnostic;
 pub mod diff;
 pub mod editor;
 pub mod effort;
+pub mod field_names;
 mod format;
 mod include;
 mod parse;

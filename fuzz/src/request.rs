@@ -17,7 +17,7 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use tidegate_dsl::plan::{ListenerId, Plan};
-use tidegate_engine::exchange::{Connection, Exchange, Request, Response, Tls};
+use tidegate_engine::exchange::{Changed, Connection, Exchange, Request, Response, Tls};
 use tidegate_engine::hook::Verdict;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Ending, Engine, Moment, Progress, ResponseDecision, Silent, explain, normalise};
@@ -102,6 +102,7 @@ impl Head {
                 original_target: self.original.clone(),
                 websocket: false,
                 has_body: false,
+                changed: Changed::default(),
                 version: Version::HTTP_11,
                 headers: self.headers.clone(),
             },
@@ -154,7 +155,7 @@ fn serve(engine: &Engine, id: ListenerId, mut exchange: Box<Exchange>, moment: M
             return (rule, Ending::Forward { group, url: String::new() });
         }
         Decision::Reply(reply) => {
-            exchange.response = Some(Response { status: reply.status, headers: reply.headers });
+            exchange.response = Some(Response::new(reply.status, reply.headers));
             reply.body
         }
     };

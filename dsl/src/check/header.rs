@@ -4,24 +4,12 @@ use super::Checker;
 use super::args::Args;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
+use crate::field_names::{self, Class};
 use crate::plan::{Piece, Template};
 use crate::source::Span;
 
 /// Bytes of a name. Longer ones are a mistake, and cost every request that is compared with them.
 const MAX_NAME: usize = 256;
-
-/// Fields that frame or address a message, or concern one connection only (RFC 9110, 7.6.1): the gateway writes them.
-const RESERVED: [&str; 9] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Whether a text is a token (RFC 9110, 5.6.2).
 pub(crate) fn is_token(text: &str) -> bool {
@@ -61,16 +49,17 @@ impl<'t> Checker<'_, 't> {
 
     /// Reports a header that is one of the gateway's own, and warns of one that servers confuse.
     pub(crate) fn changeable_header(&mut self, name: &str, span: Span, response: bool) -> Option<()> {
-        if !RESERVED.contains(&name) {
+        let Some(class) = field_names::class(name).filter(|class| class.is_reserved()) else {
             if !response {
                 self.doubt_header_name(name, span);
             }
             return Some(());
-        }
+        };
         let help = match name {
             "host" if !response => "write `rewrite host \"…\"`",
             "host" => "`host` is a header of requests",
-            "content-length" | "transfer-encoding" | "trailer" => "the gateway writes it to fit the body",
+            "transfer-encoding" => "the gateway writes it to fit the body",
+            _ if class == Class::Frame => "the gateway writes it to fit the body",
             _ => "it concerns one connection only, and the gateway writes it for each",
         };
         self.report(

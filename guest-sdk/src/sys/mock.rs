@@ -313,26 +313,22 @@ fn remove(headers: &mut Headers, name: &str) {
     headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
 }
 
-/// Fields that belong to the host: hop-by-hop fields (RFC 9110, 7.6.1), framing, and `host`.
-const HOST_FIELDS: [&str; 10] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
+/// The table of field names that hosts go by.
+const FIELDS: &str = include_str!("../../wit/fields.txt");
+
+/// Whether a field belongs to the host: what concerns a connection or a hop, framing, and `host`.
+fn is_hosts(name: &str) -> bool {
+    let rows = FIELDS.lines().filter_map(|line| line.split_once(' '));
+    let mut hosts = rows.filter(|(_, class)| matches!(class.trim(), "connection" | "hop" | "frame"));
+    hosts.any(|(field, _)| name.eq_ignore_ascii_case(field))
+}
 
 fn check_name(name: &str) {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
         panic!("`{name}` is no header name");
     }
-    if HOST_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field)) {
+    if is_hosts(name) {
         panic!("header `{name}` belongs to the gateway");
     }
 }

@@ -40,6 +40,12 @@ impl ClientIp {
         matches!(self, Self::ProxyProtocol(trusted) if trusted.contains(peer.to_canonical()))
     }
 
+    /// Whether what this peer says about clients is taken. Whoever takes the leftmost address trusts nobody in particular; and a peer
+    /// that speaks the PROXY protocol passes on what its clients say.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        matches!(self, Self::Trusted(networks) if networks.contains(peer.to_canonical()))
+    }
+
     /// The address, in IPv4 form where it is a mapped one.
     pub(crate) fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();

@@ -464,10 +464,10 @@ mod tests {
         headers.append("x-ip", HeaderValue::from_static("10.9.8.7"));
         headers.append("cookie", HeaderValue::from_static("plan=pro"));
         exchange.vars.set("v", "").unwrap();
-        exchange.response = Some(Response {
-            status: StatusCode::BAD_GATEWAY,
-            headers: HeaderMap::from_iter([(header::SERVER, HeaderValue::from_static("b"))]),
-        });
+        exchange.response = Some(Response::new(
+            StatusCode::BAD_GATEWAY,
+            HeaderMap::from_iter([(header::SERVER, HeaderValue::from_static("b"))]),
+        ));
         exchange
     }
 

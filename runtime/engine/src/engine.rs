@@ -40,8 +40,8 @@ pub struct Engine {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) peers: Peers,
-    client_ip: ClientIp,
-    forwarded: Forwarded,
+    pub(crate) client_ip: ClientIp,
+    pub(crate) forwarded: Forwarded,
     /// Extensions before the rules.
     pub(crate) run: Box<[ExtensionId]>,
     pub(crate) on_response: Box<[ResponseBlock]>,

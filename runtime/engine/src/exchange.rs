@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
+use tidegate_dsl::field_names;
 
 use crate::parsed::Parsed;
 use crate::vars::Vars;
@@ -80,6 +81,8 @@ pub struct Request {
     pub websocket: bool,
     /// Whether a body follows, and be it empty: HTTP/2 and 3 need not say it in the head (RFC 9113, 8.1).
     pub has_body: bool,
+    /// The fields that rules and hooks have changed.
+    pub changed: Changed,
 }
 
 impl Request {
@@ -101,6 +104,41 @@ pub struct Response {
     pub status: StatusCode,
     /// Header fields.
     pub headers: HeaderMap,
+    /// The fields that rules and hooks have changed.
+    pub changed: Changed,
+}
+
+impl Response {
+    /// The head of a response that no trailers follow.
+    pub fn new(status: StatusCode, headers: HeaderMap) -> Self {
+        Self { status, headers, changed: Changed::default() }
+    }
+}
+
+/// The names of fields that rules and hooks have changed in a head whose body may end with trailers: what was decided about them
+/// there is not undone in a trailer. Nothing is kept where no trailers can come.
+#[derive(Debug, Clone, Default)]
+pub struct Changed(Option<HeaderMap<()>>);
+
+impl Changed {
+    /// The names are kept.
+    pub fn watched() -> Self {
+        Self(Some(HeaderMap::default()))
+    }
+
+    /// A field was set, added or removed.
+    pub fn note(&mut self, name: &HeaderName) {
+        if let Some(names) = &mut self.0 {
+            // A map that can hold no more has thousands of names, which are those of one guest.
+            let _ = names.try_insert(name.clone(), ());
+        }
+    }
+
+    /// Whether this field was changed, or one whose name differs in nothing but its marks.
+    pub fn covers(&self, name: &str) -> bool {
+        let alike = |names: &HeaderMap<()>| names.keys().any(|known| field_names::is_alike(known.as_str(), name));
+        self.0.as_ref().is_some_and(alike)
+    }
 }
 
 /// One request, its connection, and its response once there is one.

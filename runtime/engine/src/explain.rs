@@ -147,7 +147,7 @@ fn way_back(
 ) -> (Box<Exchange>, Ending, bool) {
     let mut body = reply.body;
     let mut replaced = false;
-    exchange.response = Some(Response { status: reply.status, headers: reply.headers });
+    exchange.response = Some(Response::new(reply.status, reply.headers));
     engine.start_response(walk);
     loop {
         match engine.advance_response(walk, &mut exchange, notes) {

@@ -21,9 +21,8 @@ static CLIENT_CERT_VERIFY: HeaderName = HeaderName::from_static("x-forwarded-cli
 
 /// `forwarded […]` and `forwarded-for …` of a listener.
 ///
-/// A header that is on is always written anew, so that a client cannot forge it. One that is off passes through, but for
-/// those about the client's certificate: a listener that asks for certificates never passes on what a client says of
-/// its own.
+/// A header that is on is always written anew. One that is off is what a rule, a hook or a trusted peer made of it: what a client
+/// says was taken out when the request came.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
     forwarded_for: Option<ForwardedFor>,
@@ -55,6 +54,11 @@ impl Forwarded {
         }
     }
 
+    /// Whether the listener asks clients for certificates, and so knows better than anybody who speaks for them.
+    pub(crate) const fn asks_for_cert(&self) -> bool {
+        self.asks_for_cert
+    }
+
     pub(crate) fn write(&self, exchange: &mut Exchange) {
         let connection = &exchange.connection;
         let headers = &mut exchange.request.headers;
@@ -80,12 +84,10 @@ impl Forwarded {
         if let Some(listener) = &self.listener {
             put(headers, &X_FORWARDED_LISTENER, listener.clone());
         }
-        if self.client_cert || self.asks_for_cert {
+        if self.client_cert {
             for name in [&CLIENT_CERT_SUBJECT, &CLIENT_CERT_ISSUER, &CLIENT_CERT_FINGERPRINT, &CLIENT_CERT_VERIFY] {
                 headers.remove(name);
             }
-        }
-        if self.client_cert {
             write_client_cert(headers, connection.tls.as_ref().and_then(|tls| tls.client_cert.as_ref()));
         }
     }
@@ -260,12 +262,10 @@ mod tests {
         let all = ["clientverify: SUCCESS", "fingerprint: ab", "issuerdn: CN=Root", "subjectdn: CN=J\u{fc}rgen"];
         assert_eq!(about_cert(true, true, certificate()), all);
         assert_eq!(about_cert(true, true, None), ["clientverify: NONE"]);
-        assert!(about_cert(true, false, certificate()).is_empty());
         assert_eq!(about_cert(false, true, None), ["clientverify: NONE"]);
-        assert_eq!(
-            about_cert(false, false, None),
-            ["clientverify: forged", "subjectdn: forged"],
-            "of a gateway before us"
-        );
+        for asks in [false, true] {
+            let kept = ["clientverify: forged", "subjectdn: forged"];
+            assert_eq!(about_cert(asks, false, None), kept, "what a rule wrote is not taken out");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! `set-header`, `add-header`, `remove-header`.
 
 use http::{HeaderMap, HeaderName, header};
+use tidegate_dsl::field_names::{self, Class};
 use tidegate_dsl::plan;
 
 use crate::build_error::Invalid;
+use crate::exchange::Changed;
 use crate::template::{HeaderText, Scope, Slots, header_name};
 
 /// A change to one header field.
@@ -49,7 +51,9 @@ impl HeaderStep {
 
 impl Change<'_> {
     /// Makes the change. A map that can hold no more fields keeps what it has.
-    pub(crate) fn apply(self, headers: &mut HeaderMap) {
+    pub(crate) fn apply(self, headers: &mut HeaderMap, changed: &mut Changed) {
+        let (Self::Set(name, _) | Self::Add(name, _) | Self::Remove(name)) = &self;
+        changed.note(name);
         match self {
             Self::Set(name, value) => {
                 let _ = headers.try_insert(name, value);
@@ -69,15 +73,7 @@ fn free(name: HeaderName) -> Result<HeaderName, Invalid> {
     if name == header::HOST {
         return Err(Invalid("`host` is not a header that a rule changes; write `rewrite host \"…\"`".to_owned()));
     }
-    let framing = [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
-    if framing.contains(&name) || name == "keep-alive" || name == "proxy-connection" {
+    if field_names::class(name.as_str()).is_some_and(Class::is_reserved) {
         return Err(Invalid(format!(
             "`{name}` belongs to the connection and is set by the gateway; take this step out"
         )));

@@ -1,4 +1,4 @@
-//! What a method promises (RFC 9110, 9.2): whether a request may be replayed, or sent again.
+//! What a method promises (RFC 9110, 9.2): whether a request may be replayed, or sent again; and which methods are not carried.
 
 use http::Method;
 
@@ -13,6 +13,12 @@ pub fn is_safe(method: &Method) -> bool {
 /// Whether a request that is sent twice does what one does (RFC 9110, 9.2.2).
 pub fn is_idempotent(method: &Method) -> bool {
     method.is_idempotent() || is_safe(method)
+}
+
+/// Whether a request with this method may go on: not `CONNECT`, which makes a tunnel; not `TRACE`, whose answer would show
+/// fields that were written here (RFC 9110, 9.3.8); not `PRI`, which only begins HTTP/2 (RFC 9113, 11.6).
+pub fn is_carried(method: &Method) -> bool {
+    !matches!(method.as_str(), "CONNECT" | "TRACE" | "PRI")
 }
 
 #[cfg(test)]
@@ -36,6 +42,15 @@ mod tests {
         ] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
             assert_eq!((is_safe(&method), is_idempotent(&method)), (safe, idempotent), "{name}");
+        }
+    }
+
+    #[test]
+    fn three_are_not_carried() {
+        for (method, carried) in
+            [("GET", true), ("BREW", true), ("pri", true), ("CONNECT", false), ("TRACE", false), ("PRI", false)]
+        {
+            assert_eq!(is_carried(&Method::from_bytes(method.as_bytes()).unwrap()), carried, "{method}");
         }
     }
 }

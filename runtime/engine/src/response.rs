@@ -176,7 +176,7 @@ fn run_blocks(
                     own_alt_svc |= *step.name() == ALT_SVC;
                     let change = step.change(scope);
                     if let Some(response) = &mut exchange.response {
-                        change.apply(&mut response.headers);
+                        change.apply(&mut response.headers, &mut response.changed);
                     }
                     StepResult::Done
                 }
@@ -216,7 +216,7 @@ impl Extra {
 
 /// Puts an answer in the place of the response.
 fn replace(walk: &mut Walk, exchange: &mut Exchange, reply: Reply) {
-    exchange.response = Some(Response { status: reply.status, headers: reply.headers });
+    exchange.response = Some(Response::new(reply.status, reply.headers));
     walk.replacement = Some(reply.body);
 }
 

@@ -378,10 +378,10 @@ mod tests {
         });
         exchange.group = Some("web".into());
         exchange.server = Some("10.0.0.1:80".into());
-        exchange.response = Some(Response {
-            status: http::StatusCode::NOT_FOUND,
-            headers: HeaderMap::from_iter([(header::SERVER, HeaderValue::from_static("backend"))]),
-        });
+        exchange.response = Some(Response::new(
+            http::StatusCode::NOT_FOUND,
+            HeaderMap::from_iter([(header::SERVER, HeaderValue::from_static("backend"))]),
+        ));
         for (insert, expected) in [
             (Insert::Host, "shop.example"),
             (Insert::Port, "8443"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Version};
 use tidegate_dsl::plan::*;
 
-use crate::exchange::{self, Connection, Exchange};
+use crate::exchange::{self, Changed, Connection, Exchange};
 use crate::vars::Vars;
 
 /// A request of 203.0.113.9 that came over 192.0.2.1.
@@ -21,6 +21,7 @@ pub(crate) fn exchange(method: &str, authority: &str, target: &str) -> Box<Excha
         original_target: target.parse().unwrap(),
         websocket: false,
         has_body: false,
+        changed: Changed::default(),
         version: Version::HTTP_11,
         headers: HeaderMap::new(),
     };

@@ -328,7 +328,8 @@ impl Engine {
                 }
             },
             Step::Header(step) => {
-                step.change(scope).apply(&mut exchange.request.headers);
+                let change = step.change(scope);
+                change.apply(&mut exchange.request.headers, &mut exchange.request.changed);
                 StepResult::Done
             }
             Step::Rewrite(part, template) => {

@@ -75,6 +75,7 @@ pub(super) fn exchange(
     let known = head::KnownHost::default();
     let mut head = head::read(request.into_parts().0, &plan.limits, &known).map_err(|(failure, _)| failure)?;
     head.websocket = websocket;
+    snapshot.engine.receive(listener, from, &mut head.headers);
     let connection = Arc::new(Connection {
         peer: SocketAddr::new(from, 0),
         local: SocketAddr::new(from, plan.bind.port()),

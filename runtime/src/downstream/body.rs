@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use tidegate_engine::exchange::Changed;
+use tidegate_engine::passage;
 
 use super::client_body::ClientBody;
 use super::pieces::{Filter, Passed, Pieces};
@@ -30,13 +32,22 @@ pub struct RequestBody {
     state: Rc<StreamState>,
     /// Bytes that may still come.
     left: u64,
+    /// What its trailers cannot bring.
+    decided: Changed,
 }
 
 impl RequestBody {
     /// Passes on at most `limit` bytes.
     pub fn new(incoming: ClientBody, state: Rc<StreamState>, limit: Option<u64>) -> Self {
         let incoming = if incoming.is_end_stream() { ClientBody::Empty } else { incoming };
-        Self { prefix: None, incoming, filter: None, state, left: limit.unwrap_or(u64::MAX) }
+        Self {
+            prefix: None,
+            incoming,
+            filter: None,
+            state,
+            left: limit.unwrap_or(u64::MAX),
+            decided: Changed::default(),
+        }
     }
 
     /// A body that is known whole.
@@ -57,9 +68,14 @@ impl RequestBody {
         }
     }
 
+    /// Keeps out of its trailers what was decided about in the head.
+    pub fn screen_trailers(&mut self, decided: Changed) {
+        self.decided = decided;
+    }
+
     /// A request without a body.
     pub fn empty(state: Rc<StreamState>) -> Self {
-        Self { prefix: None, incoming: ClientBody::Empty, filter: None, state, left: 0 }
+        Self { prefix: None, incoming: ClientBody::Empty, filter: None, state, left: 0, decided: Changed::default() }
     }
 
     fn fail(&self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -132,12 +148,22 @@ impl RequestBody {
                     None => return self.fail(Failure::BodyTooLarge),
                 }
                 self.state.note_upstream();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(screened(frame, &self.decided).map(Ok))
             }
             Some(Err(failure)) => self.fail(failure),
             None => Poll::Ready(None),
         }
     }
+}
+
+/// A frame as it goes on: of trailers, those that may; nothing if none are left.
+fn screened(frame: Frame<Bytes>, decided: &Changed) -> Option<Frame<Bytes>> {
+    if frame.is_data() {
+        return Some(frame);
+    }
+    let mut trailers = frame.into_trailers().ok()?;
+    passage::screen_trailers(&mut trailers, decided);
+    (!trailers.is_empty()).then(|| Frame::trailers(trailers))
 }
 
 /// An answer's body on its way to the client. Its end, however it comes, ends the request: the line is logged, the
@@ -155,6 +181,8 @@ pub struct ResponseBody {
     done: bool,
     /// Only its head is sent.
     unread: bool,
+    /// What its trailers cannot bring.
+    decided: Changed,
 }
 
 enum Source {
@@ -176,7 +204,13 @@ impl ResponseBody {
     }
 
     fn new(source: Source, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
-        Self { prefix: None, trailers: None, source, filter: None, state, record, sent: 0, done: false, unread: false }
+        let (sent, done, unread, decided) = (0, false, false, Changed::default());
+        Self { prefix: None, trailers: None, source, filter: None, state, record, sent, done, unread, decided }
+    }
+
+    /// Keeps out of its trailers what was decided about in the head.
+    pub fn screen_trailers(&mut self, decided: Changed) {
+        self.decided = decided;
     }
 
     /// Only its head will be sent, as in an answer to HEAD (RFC 9110, 9.3.2): that nobody reads it is no failure.
@@ -211,11 +245,14 @@ impl ResponseBody {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         if let Some(trailers) = self.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+            return Poll::Ready(screened(Frame::trailers(*trailers), &self.decided).map(Ok));
         }
         match &mut self.source {
             Source::Ours(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Source::Upstream(body) => Poll::Ready(match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => screened(frame, &self.decided).map(Ok),
+                other => other,
+            }),
         }
     }
 

@@ -40,6 +40,14 @@ impl ClientBody {
         }
     }
 
+    /// Whether trailers can follow it: not where its length says its end.
+    pub fn may_have_trailers(&self) -> bool {
+        match self {
+            Self::Http1(incoming) => incoming.size_hint().exact().is_none(),
+            other => !other.is_end_stream(),
+        }
+    }
+
     /// The next part. `state` is told when a client that waits is to go on.
     pub fn poll(&mut self, state: &StreamState, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         match self {

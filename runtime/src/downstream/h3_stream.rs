@@ -8,9 +8,10 @@ use std::task::Poll;
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::RequestStream;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HeaderName, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
+use tidegate_engine::field_names::{self, Class};
 
 use super::body::ResponseBody;
 use super::client_body::ClientBody;
@@ -103,10 +104,12 @@ fn waits(headers: &HeaderMap) -> bool {
 
 /// Whether there are fields that only HTTP/1 has, which makes a request malformed (RFC 9114, 4.2).
 fn has_connection_fields(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| match name.as_str() {
-        "keep-alive" | "proxy-connection" => true,
-        _ if *name == TE => headers.get_all(TE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers")),
-        _ => [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name),
+    headers.keys().any(|name| match field_names::class(name.as_str()) {
+        Some(Class::Connection) => true,
+        Some(Class::Hop) if *name == TE => {
+            headers.get_all(TE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"trailers"))
+        }
+        _ => false,
     })
 }
 

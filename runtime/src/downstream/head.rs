@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Method, Version};
+use http::{HeaderValue, Method, Uri, Version};
 use tidegate_dsl::plan::ListenerLimits;
-use tidegate_engine::exchange::Request;
+use tidegate_engine::exchange::{Changed, Request};
 use tidegate_engine::{method, normalise};
 
 use crate::failure::Failure;
@@ -27,6 +27,7 @@ pub fn read(mut parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Res
             original_target,
             websocket: false,
             has_body: false,
+            changed: Changed::default(),
             version: parts.version,
             headers: parts.headers,
         }),
@@ -44,7 +45,7 @@ fn check(
     limits: &ListenerLimits,
     known: &KnownHost,
 ) -> Result<(Authority, PathAndQuery, PathAndQuery), Failure> {
-    if parts.method == Method::TRACE || parts.method == Method::CONNECT {
+    if !method::is_carried(&parts.method) {
         return Err(Failure::BadMethod);
     }
     if parts.extensions.get::<InEarlyData>().is_some() && !method::is_safe(&parts.method) {
@@ -79,21 +80,34 @@ fn check(
 }
 
 /// The host that the client asked for: of an absolute target before the `Host` field (RFC 9112, 3.2.2), of which an
-/// HTTP/1.1 request has exactly one (RFC 9112, 3.2).
+/// HTTP/1.1 request has exactly one, and a valid one (RFC 9112, 3.2).
 fn authority(parts: &Parts, known: &KnownHost) -> Result<Authority, Failure> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (host, more) = (hosts.next(), hosts.next());
     if more.is_some() {
         return Err(Failure::BadHost);
     }
-    let raw = match (parts.uri.authority(), host) {
-        (Some(authority), Some(_)) => authority.as_str().as_bytes(),
+    let raw = match (absolute(&parts.uri)?, host) {
+        (Some(authority), Some(host)) => {
+            normalise::authority(host.as_bytes()).map_err(|_| Failure::BadHost)?;
+            authority.as_str().as_bytes()
+        }
         (Some(authority), None) if parts.version < Version::HTTP_11 => authority.as_str().as_bytes(),
         (None, Some(host)) => host.as_bytes(),
         // HTTP/1.0 knew requests without a host: no rule could route them, so they are refused like in HTTP/1.1.
         _ => return Err(Failure::BadHost),
     };
     known.normalise(raw)
+}
+
+/// The authority of a target in absolute form (RFC 9112, 3.2.2). A word without a slash is a target in authority form, which is of
+/// `CONNECT` alone (RFC 9112, 3.2.3).
+fn absolute(target: &Uri) -> Result<Option<&Authority>, Failure> {
+    match (target.scheme_str(), target.authority()) {
+        (None, None) => Ok(None),
+        (Some("http" | "https"), Some(authority)) => Ok(Some(authority)),
+        _ => Err(Failure::BadTarget),
+    }
 }
 
 /// The host of `:authority`, from which a `Host` field must not differ (RFC 9113, 8.3.1); afterwards it is in `Host`,

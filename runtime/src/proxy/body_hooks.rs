@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tidegate_dsl::plan::{ExtensionId, OnError};
-use tidegate_engine::exchange::{Exchange, Request, Response};
+use tidegate_engine::exchange::{Changed, Exchange, Request, Response};
 use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
 use tidegate_wasm_host::BodyMode;
 
@@ -245,6 +245,7 @@ pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
             original_target: http::uri::PathAndQuery::from_static("/"),
             websocket: false,
             has_body: false,
+            changed: Changed::default(),
             version: http::Version::HTTP_11,
             headers: HeaderMap::new(),
         },
@@ -283,6 +284,7 @@ impl Watcher {
                 original_target: request.original_target.clone(),
                 websocket: request.websocket,
                 has_body: request.has_body,
+                changed: Changed::default(),
                 version: request.version,
                 headers: request.headers.clone(),
             },
@@ -345,7 +347,7 @@ impl Pieces for Watcher {
 
 /// A copy of a head.
 pub(super) fn copy(head: &Response) -> Response {
-    Response { status: head.status, headers: head.headers.clone() }
+    Response::new(head.status, head.headers.clone())
 }
 
 /// What a request gets for how it ended in a body hook.

@@ -1,73 +1,8 @@
-//! Header fields that end at a proxy.
+//! Header fields that frame a message.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE};
-use http::header::{COOKIE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue};
-
-/// The fields that belong to one connection (RFC 9110, 7.6.1). `Trailer` is none of them: what it announces is passed
-/// on. `Expect` is answered by whoever reads the body, which is
-/// the gateway (RFC 9110, 10.1.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    EXPECT,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-];
-
-/// Takes out the fields that belong to one connection, and those that `Connection` names.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // A message has few of them: one look at each field is cheaper than one search for each name.
-    let found = headers.keys().filter_map(place).fold(0_u16, |found, place| found | 1 << place);
-    if found & 1 != 0 {
-        let more: Vec<_> = headers.get_all(CONNECTION).iter().filter(|value| !is_plain(value)).cloned().collect();
-        for value in more {
-            remove_named(headers, &value);
-        }
-    }
-    for (place, name) in HOP_BY_HOP.iter().enumerate() {
-        if found & 1 << place != 0 {
-            headers.remove(name);
-        }
-    }
-}
-
-/// Where a name stands in [`HOP_BY_HOP`].
-fn place(name: &HeaderName) -> Option<u16> {
-    Some(match name.as_str() {
-        "connection" => 0,
-        "keep-alive" => 1,
-        "proxy-connection" => 2,
-        "te" => 3,
-        "transfer-encoding" => 4,
-        "upgrade" => 5,
-        "expect" => 6,
-        "proxy-authenticate" => 7,
-        "proxy-authorization" => 8,
-        _ => return None,
-    })
-}
-
-/// A `Connection` that names no field.
-fn is_plain(value: &HeaderValue) -> bool {
-    value.as_bytes().eq_ignore_ascii_case(b"keep-alive") || value.as_bytes().eq_ignore_ascii_case(b"close")
-}
-
-fn remove_named(headers: &mut HeaderMap, connection: &HeaderValue) {
-    let Ok(names) = connection.to_str() else { return };
-    for name in names.split(',').map(str::trim) {
-        if name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close") {
-            continue;
-        }
-        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-            headers.remove(name);
-        }
-    }
-}
+use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request};
+use http_body::Body;
 
 /// Joins the `Cookie` fields into which HTTP/2 may split one (RFC 9113, 8.2.3).
 pub(crate) fn join_cookies(headers: &mut HeaderMap) {
@@ -88,6 +23,22 @@ pub(crate) fn has_known_coding(headers: &HeaderMap) -> bool {
         (None, _) => true,
         (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether an answer can be read in one way alone: in chunks or by its length, and not by both, which is how one answer is passed
+/// off as two (RFC 9112, 6.1).
+pub(crate) fn is_framed_once(headers: &HeaderMap) -> bool {
+    has_known_coding(headers) && !(headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH))
+}
+
+/// Says that a body of unknown length comes in chunks, whatever the method is: hyper leaves out that of a `GET` or a `HEAD`
+/// otherwise.
+pub(super) fn announce_body<B: Body>(request: &mut Request<B>) {
+    let body = request.body();
+    let unknown = !body.is_end_stream() && body.size_hint().exact().is_none();
+    if unknown && !request.headers().contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
@@ -118,22 +69,6 @@ mod tests {
     }
 
     #[test]
-    fn what_connection_names_goes_too_on_every_line() {
-        let mut map = headers(&[
-            ("connection", "close, X-One"),
-            ("connection", "x-two"),
-            ("x-one", "1"),
-            ("x-two", "2"),
-            ("x-three", "3"),
-            ("keep-alive", "timeout=5"),
-            ("te", "gzip"),
-            ("upgrade", "h2c"),
-        ]);
-        remove_hop_by_hop(&mut map);
-        assert_eq!(map, headers(&[("x-three", "3")]));
-    }
-
-    #[test]
     fn a_cookie_is_one_field() {
         let mut map = headers(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2; c=3")]);
         join_cookies(&mut map);
@@ -152,10 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_found_in_its_place() {
-        for (at, name) in HOP_BY_HOP.iter().enumerate() {
-            assert_eq!(place(name).map(usize::from), Some(at));
-        }
+    fn an_answer_is_framed_in_one_way() {
+        assert!(is_framed_once(&headers(&[("transfer-encoding", "chunked")])));
+        assert!(is_framed_once(&headers(&[("content-length", "3")])));
+        assert!(is_framed_once(&headers(&[])));
+        assert!(!is_framed_once(&headers(&[("content-length", "3"), ("transfer-encoding", "chunked")])));
+        assert!(!is_framed_once(&headers(&[("transfer-encoding", "gzip")])));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use http::header::{HOST, TE};
 use http::{HeaderValue, Request, StatusCode, Uri};
 use tidegate_dsl::plan::{GroupId, GroupProtocol};
 use tidegate_engine::Walk;
-use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
+use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
+use tidegate_engine::passage;
 use tidegate_engine::servers::Wish;
 
 use super::upgrade::Upgrade;
@@ -41,7 +42,10 @@ impl Call<'_> {
             return Err(Failure::NoUpgrade);
         }
         let wish = group.wish(exchange);
-        let outgoing = self.outgoing(walk, exchange, body, wish);
+        let mut outgoing = self.outgoing(walk, exchange, body, wish);
+        if group.plan.protocol != GroupProtocol::Grpc {
+            fields::announce_body(&mut outgoing.request);
+        }
         let asked = record.clock();
         let kept = self.view.snapshot.engine.keeps_head(walk).then_some(&exchange.request.headers);
         let sent = send(group, outgoing, kept, self.state).await;
@@ -54,11 +58,11 @@ impl Call<'_> {
         let answer = sent.map_err(|(failure, _)| failure)?;
         let (mut parts, body) = answer.response.into_parts();
         record.upstream = Upstream::since(asked, Some(parts.status));
-        if !fields::has_known_coding(&parts.headers) {
+        if !fields::is_framed_once(&parts.headers) {
             return Err(Failure::UpstreamInvalid);
         }
         let agreed = Upgrade::is_agreed(parts.status, &parts.headers);
-        fields::remove_hop_by_hop(&mut parts.headers);
+        passage::remove_hop_by_hop(&mut parts.headers);
         let source = match (self.upgrade, body) {
             (Some(_), UpstreamBody::Http1(_, lease)) if agreed => {
                 let switched = lease.and_then(Lease::into_switched).ok_or(Failure::UpstreamInvalid)?;
@@ -72,14 +76,19 @@ impl Call<'_> {
             }
             (_, body) => Source::Upstream(body),
         };
-        exchange.response = Some(ResponseHead { status: parts.status, headers: parts.headers });
+        let mut head = ResponseHead::new(parts.status, parts.headers);
+        if matches!(&source, Source::Upstream(body) if body.may_have_trailers()) {
+            head.changed = Changed::watched();
+        }
+        exchange.response = Some(head);
         Ok(source)
     }
 
     /// The request as the backend gets it.
-    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, body: RequestBody, wish: Wish) -> Outgoing {
+    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, mut body: RequestBody, wish: Wish) -> Outgoing {
         let engine = &self.view.snapshot.engine;
-        fields::remove_hop_by_hop(&mut exchange.request.headers);
+        body.screen_trailers(std::mem::take(&mut exchange.request.changed));
+        passage::remove_hop_by_hop(&mut exchange.request.headers);
         if let Some(upgrade) = self.upgrade {
             upgrade.ask(&mut exchange.request.headers, exchange.request_id ^ u128::from(self.state.worker().random()));
         }

@@ -22,7 +22,7 @@ use std::time::Instant;
 use http::header::{ALT_SVC, CONNECTION};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tidegate_dsl::plan::{Listener, ListenerId};
-use tidegate_engine::exchange::Exchange;
+use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::hook::{Hook, Reply};
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Moment, ResponseDecision, Walk};
@@ -151,15 +151,19 @@ impl Call<'_> {
             Err(failure) => return Ok(reply::refuse(self, &parts, failure)),
         }
         let has_body = self.upgrade.is_none() && !body.is_end_stream();
+        let engine = &self.view.snapshot.engine;
         let mut head = match head::read(parts, &self.listener.limits, &self.state.connection.host) {
             Ok(head) => head,
             Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };
         head.has_body = has_body;
         head.websocket = self.upgrade.is_some();
+        if has_body && body.may_have_trailers() {
+            head.changed = Changed::watched();
+        }
+        engine.receive(self.id, self.state.connection.info.peer.ip(), &mut head.headers);
         self.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
         self.accepted = Accepted::of(&self.listener.compression, &head.method, &head.headers);
-        let engine = &self.view.snapshot.engine;
         let client_ip = self.client_ip(&head.headers);
         let exchange = Box::new(Exchange {
             connection: Arc::clone(&self.state.connection.info),
@@ -304,8 +308,8 @@ impl Call<'_> {
         let kept = self.view.wants_log(&walk, &exchange).then(|| exchange.response.as_ref().map(body_hooks::copy));
         let head = exchange.response.take();
         exchange.response = kept.flatten();
-        let (mut status, mut headers) =
-            head.map_or((StatusCode::OK, http::HeaderMap::new()), |head| (head.status, head.headers));
+        let head = head.unwrap_or_else(|| ResponseHead::new(StatusCode::OK, http::HeaderMap::new()));
+        let ResponseHead { mut status, mut headers, changed } = head;
         if !matches!(source, Source::Tunnel(..)) && self.upgrade.is_some_and(|upgrade| upgrade.would_open(status)) {
             // A rule or a hook answered as if it were a `GET`.
             record.failure = Some(Failure::NoUpgrade);
@@ -346,6 +350,7 @@ impl Call<'_> {
             }
         };
         beginning.put_back(&mut body);
+        body.screen_trailers(changed);
         body_hooks::put(&mut body, ahead, watchers);
         if head_only {
             body.expect_unread();

@@ -7,6 +7,7 @@ use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body::Body;
 use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
+use tidegate_engine::passage;
 use tidegate_engine::servers::Wish;
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
 use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
@@ -137,10 +138,10 @@ async fn ask(call: &Call<'_>, group: &Rc<Group>, asked: OutboundCall) -> Result<
     let outgoing = Outgoing { request, authority, upgrade: false, wish: Wish::default() };
     let sent = send(group, outgoing, None, call.state).await;
     let (mut parts, mut body) = sent.map_err(|(failure, _)| of(failure))?.response.into_parts();
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS || !fields::has_known_coding(&parts.headers) {
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS || !fields::is_framed_once(&parts.headers) {
         return Err(OutboundFailure::Broken);
     }
-    fields::remove_hop_by_hop(&mut parts.headers);
+    passage::remove_hop_by_hop(&mut parts.headers);
     let body = whole(call, &mut body).await?;
     Ok(OutboundAnswer { status: parts.status, headers: parts.headers, body })
 }

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
+use tidegate_engine::field_names::{self, Class};
 use tidegate_engine::hook::Reply;
+use tidegate_engine::passage;
 
 use super::{Call, Source, grpc};
 use crate::downstream::body::ResponseBody;
@@ -30,10 +32,8 @@ pub(super) fn of(failure: Failure) -> Reply {
 /// Puts a reply's head into the exchange. Framing is ours: what a reply says of it is taken out.
 pub(super) fn take(exchange: &mut Exchange, reply: Reply) -> Source {
     let Reply { status, mut headers, body } = reply;
-    for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
-        headers.remove(name);
-    }
-    exchange.response = Some(ResponseHead { status, headers });
+    passage::remove_where(&mut headers, |name| field_names::class(name.as_str()).is_some_and(Class::is_reserved));
+    exchange.response = Some(ResponseHead::new(status, headers));
     Source::Ours(body)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Others stay out: an upgrade to `h2c`, passed on blindly, would let requests go by the rules.
 
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
@@ -32,6 +32,10 @@ pub(super) fn wanted(parts: &mut Parts, body: &ClientBody) -> Result<Option<Upgr
         let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() else { return Ok(None) };
         if protocol.as_str() != "websocket" {
             return Err(Failure::NoUpgrade);
+        }
+        if parts.headers.contains_key(CONTENT_LENGTH) {
+            // What follows is a tunnel, which has no length (RFC 9110, 9.3.6; RFC 8441, 4).
+            return Err(Failure::ClientBody);
         }
         if parts.extensions.get::<InEarlyData>().is_some() {
             // What it asks for is a `GET`, and yet not safe: a replay would open a second one.

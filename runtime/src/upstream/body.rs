@@ -55,6 +55,11 @@ impl Body for UpstreamBody {
 }
 
 impl UpstreamBody {
+    /// Whether trailers can follow it: not if its length is known.
+    pub fn may_have_trailers(&self) -> bool {
+        !self.is_end_stream() && self.size_hint().exact().is_none()
+    }
+
     /// The answer has ended: a connection that carried it whole can carry another.
     pub fn finish(&mut self, whole: bool, now_ms: u64) {
         match self {

@@ -10,8 +10,8 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body;
 use tidegate_dsl::plan::{GroupProtocol, Server};
-use tidegate_engine::method;
 use tidegate_engine::servers::Wish;
+use tidegate_engine::{method, passage};
 use tracing::warn;
 
 use super::body::UpstreamBody;
@@ -96,6 +96,8 @@ pub async fn send(
                     tried.push(server);
                     continue;
                 }
+                // What the server says of its connection takes out nothing that is written here.
+                passage::remove_nominated(response.headers_mut());
                 if let Some(cookie) = group.tell(wish, server, state.connection.info.tls.is_some()) {
                     response.headers_mut().append(SET_COOKIE, cookie);
                 }

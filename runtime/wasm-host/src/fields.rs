@@ -1,6 +1,7 @@
 //! Header fields as a guest writes them, checked.
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
+use tidegate_engine::field_names::{self, Class};
 
 use crate::fault::Stop;
 
@@ -21,20 +22,9 @@ pub(crate) fn value(name: &HeaderName, bytes: &[u8]) -> Result<HeaderValue, Stop
     })
 }
 
-/// Hop-by-hop fields (RFC 9110, 7.6.1), framing, and `host`.
+/// Fields that concern a connection or a hop, framing, and `host`.
 pub(crate) fn is_hosts(name: &HeaderName) -> bool {
-    const OTHERS: [&str; 3] = ["http2-settings", "keep-alive", "proxy-connection"];
-    [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::HOST,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ]
-    .contains(name)
-        || OTHERS.contains(&name.as_str())
+    field_names::class(name.as_str()).is_some_and(Class::is_reserved)
 }
 
 /// A guest's text, fit for a message.
@@ -58,9 +48,8 @@ mod tests {
 
     #[test]
     fn the_hosts_fields_are_refused_by_name() {
-        for hosts in
-            ["Connection", "content-length", "Host", "Keep-Alive", "TE", "trailer", "transfer-encoding", "upgrade"]
-        {
+        let classes = [Class::Connection, Class::Hop, Class::Frame];
+        for hosts in classes.into_iter().flat_map(field_names::names).chain(["Connection", "Host", "TE"]) {
             let refused = name(hosts).map_err(|stop| stop.0);
             let lower = hosts.to_ascii_lowercase();
             let message = format!("header `{lower}` belongs to the gateway: a guest cannot write it");

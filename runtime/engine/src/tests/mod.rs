@@ -60,8 +60,7 @@ pub(crate) fn back_with(
     status: u16,
     mut hook: impl FnMut(ExtensionId, &mut Exchange) -> Result<Verdict, HookFault>,
 ) -> ResponseDecision {
-    exchange.response =
-        Some(Response { status: StatusCode::from_u16(status).unwrap(), headers: http::HeaderMap::new() });
+    exchange.response = Some(Response::new(StatusCode::from_u16(status).unwrap(), http::HeaderMap::new()));
     engine.start_response(walk);
     loop {
         match engine.advance_response(walk, exchange, &mut Silent) {

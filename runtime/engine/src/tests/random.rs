@@ -247,7 +247,7 @@ fn serve(engine: &Engine, mut exchange: Box<Exchange>, moment: Moment, verdicts:
             return (rule, Ending::Forward { group, url: String::new() });
         }
         Decision::Reply(reply) => {
-            exchange.response = Some(crate::exchange::Response { status: reply.status, headers: reply.headers });
+            exchange.response = Some(crate::exchange::Response::new(reply.status, reply.headers));
             reply.body
         }
     };

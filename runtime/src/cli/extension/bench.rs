@@ -11,7 +11,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
-use tidegate_engine::exchange::{Connection, Exchange, Request, Response};
+use tidegate_engine::exchange::{Changed, Connection, Exchange, Request, Response};
 use tidegate_engine::hook::{Hook, HookFault};
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{BodyMode, Extension, ExtensionSpec, Pool};
@@ -226,11 +226,9 @@ fn exchange() -> Box<Exchange> {
             headers: fields(&FIELDS),
             websocket: false,
             has_body: false,
+            changed: Changed::default(),
         },
-        response: Some(Response {
-            status: StatusCode::OK,
-            headers: fields(&[("content-type", "text/html"), ("server", "backend")]),
-        }),
+        response: Some(Response::new(StatusCode::OK, fields(&[("content-type", "text/html"), ("server", "backend")]))),
         client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
         request_id: 1,
         vars: Vars::new(),

@@ -6,8 +6,9 @@
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use tidegate_engine::exchange::Exchange;
+use tidegate_engine::exchange::{Changed, Exchange};
 use tidegate_engine::hook::Capability;
+use tidegate_engine::method;
 
 use super::needs;
 use crate::fault::Stop;
@@ -56,10 +57,18 @@ pub(crate) fn fields<'g>(guest: &'g Guest, side: Side, function: &str) -> Result
     })
 }
 
-fn fields_mut<'g>(guest: &'g mut Guest, side: Side, function: &str, what: &str) -> Result<&'g mut HeaderMap, Stop> {
+type Head<'g> = (&'g mut HeaderMap, &'g mut Changed);
+
+fn fields_mut<'g>(guest: &'g mut Guest, side: Side, function: &str, what: &str) -> Result<Head<'g>, Stop> {
     match side {
-        Side::Request => Ok(&mut guest.request_mut(function, what)?.headers),
-        Side::Response => Ok(&mut guest.response_mut(function)?.headers),
+        Side::Request => {
+            let request = guest.request_mut(function, what)?;
+            Ok((&mut request.headers, &mut request.changed))
+        }
+        Side::Response => {
+            let response = guest.response_mut(function)?;
+            Ok((&mut response.headers, &mut response.changed))
+        }
     }
 }
 
@@ -77,7 +86,8 @@ pub(crate) fn write(
         return belongs_to_host(guest, side, function, &name, &value);
     }
     guest.count_header(name.as_str().len() + value.len())?;
-    let fields = fields_mut(guest, side, function, name.as_str())?;
+    let (fields, changed) = fields_mut(guest, side, function, name.as_str())?;
+    changed.note(&name);
     let written = match how {
         Write::Add => fields.try_append(name, value).map(drop),
         Write::Set => fields.try_insert(name, value).map(drop),
@@ -95,21 +105,30 @@ pub(crate) fn remove(guest: &mut Guest, side: Side, function: &str, name: &[u8])
     if fields::is_hosts(&name) {
         return Ok(());
     }
-    fields_mut(guest, side, function, name.as_str())?.remove(&name);
+    let (fields, changed) = fields_mut(guest, side, function, name.as_str())?;
+    changed.note(&name);
+    fields.remove(&name);
     Ok(())
 }
 
 /// Puts these fields in place of all. The host's own stay as they are.
 pub(crate) fn replace(guest: &mut Guest, side: Side, function: &str, given: &[(&[u8], &[u8])]) -> Result<(), Stop> {
     needs(guest, function, side.writing())?;
-    let old = std::mem::take(fields_mut(guest, side, function, "all fields")?);
+    let old = std::mem::take(fields_mut(guest, side, function, "all fields")?.0);
     let replaced = replaced(guest, side, &old, given);
-    let (new, result) = match replaced {
-        Ok(new) => (new, Ok(())),
-        Err(stop) => (old, Err(stop)),
-    };
-    *fields_mut(guest, side, function, "all fields")? = new;
-    result
+    let (fields, changed) = fields_mut(guest, side, function, "all fields")?;
+    match replaced {
+        Ok(new) => {
+            let differs = |name: &&HeaderName| !old.get_all(*name).iter().eq(new.get_all(*name).iter());
+            old.keys().chain(new.keys()).filter(differs).for_each(|name| changed.note(name));
+            *fields = new;
+            Ok(())
+        }
+        Err(stop) => {
+            *fields = old;
+            Err(stop)
+        }
+    }
 }
 
 fn replaced(guest: &mut Guest, side: Side, old: &HeaderMap, given: &[(&[u8], &[u8])]) -> Result<HeaderMap, Stop> {
@@ -146,7 +165,7 @@ fn belongs_to_host(
     if *name == HOST && side == Side::Request {
         return set_authority(guest, function, value.as_bytes());
     }
-    let fields = fields_mut(guest, side, function, name.as_str())?;
+    let (fields, _) = fields_mut(guest, side, function, name.as_str())?;
     if fields.get_all(name).iter().any(|known| known == value) {
         return Ok(());
     }
@@ -195,8 +214,8 @@ pub(crate) fn set_authority(guest: &mut Guest, function: &str, authority: &[u8])
     Ok(())
 }
 
-/// The method. `HEAD` and `CONNECT` decide how an answer is framed, so nothing becomes one of them, and they become
-/// nothing else.
+/// The method. `HEAD` decides how an answer is framed, so nothing becomes it, and it becomes nothing else; nothing becomes a method
+/// that is not carried.
 pub(crate) fn set_method(guest: &mut Guest, function: &str, method: &[u8]) -> Result<(), Stop> {
     let wanted = Method::from_bytes(method)
         .map_err(|_| Stop::bad_value(format!("`{}` is no method", shown(&String::from_utf8_lossy(method)))))?;
@@ -204,8 +223,10 @@ pub(crate) fn set_method(guest: &mut Guest, function: &str, method: &[u8]) -> Re
     if *old == wanted {
         return Ok(());
     }
-    let frames = |method: &Method| [Method::HEAD, Method::CONNECT].contains(method);
-    if frames(old) || frames(&wanted) {
+    if !method::is_carried(&wanted) {
+        return Err(Stop::not_allowed(format!("the method cannot become {wanted}, which is not carried")));
+    }
+    if *old == Method::HEAD || wanted == Method::HEAD {
         let message = format!("the method cannot change from {old} to {wanted}: it decides how the answer is framed");
         return Err(Stop::not_allowed(message));
     }

@@ -154,7 +154,9 @@ impl Hooks {
         let fields = std::mem::take(&mut context.fields);
         context.held = buffers.then_some(Hook::ResponseBody);
         if !fields.is_empty() {
-            guest.response_mut("set_header_value")?.headers.extend(fields);
+            let response = guest.response_mut("set_header_value")?;
+            fields.keys().for_each(|name| response.changed.note(name));
+            response.headers.extend(fields);
         }
         if !buffers {
             store.data_mut().handler()?.begin(Hook::Response, None);

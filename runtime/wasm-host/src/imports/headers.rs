@@ -1,11 +1,15 @@
 //! Header fields, read and written: the same for requests and responses.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tidegate_engine::exchange::Changed;
 
 use crate::define::{Define, Defined};
 use crate::fault::Stop;
 use crate::fields;
 use crate::guest::Guest;
+
+/// The fields of a head, and the names of those that were changed.
+type Head<'g> = (&'g mut HeaderMap, &'g mut Changed);
 
 /// One head's header fields, and the names of the functions on them.
 pub(super) struct Fields {
@@ -18,7 +22,7 @@ pub(super) struct Fields {
     /// The fields, for a function to read.
     pub(super) of: for<'a> fn(&'a Guest, &str) -> Result<&'a HeaderMap, Stop>,
     /// The fields, for a function to write this one.
-    pub(super) of_mut: for<'a> fn(&'a mut Guest, &str, &HeaderName) -> Result<&'a mut HeaderMap, Stop>,
+    pub(super) of_mut: for<'a> fn(&'a mut Guest, &str, &HeaderName) -> Result<Head<'a>, Stop>,
 }
 
 /// `get`, `get-all` and `all`.
@@ -36,19 +40,31 @@ pub(super) fn read(functions: &mut impl Define, fields: &'static Fields) -> Defi
 
 /// `set`, `add` and `remove`.
 pub(super) fn write(functions: &mut impl Define, fields: &'static Fields) -> Defined {
-    functions.act_text_bytes("set", |guest, name, value| {
+    functions.act_text_bytes("set", move |guest, name, value| {
         let (name, value) = field(guest, name, value)?;
-        (fields.of_mut)(guest, fields.set, &name)?.try_insert(name, value).map(drop).map_err(|_| too_many())
+        of_mut(guest, fields, fields.set, &name)?.try_insert(name, value).map(drop).map_err(|_| too_many())
     })?;
-    functions.act_text_bytes("add", |guest, name, value| {
+    functions.act_text_bytes("add", move |guest, name, value| {
         let (name, value) = field(guest, name, value)?;
-        (fields.of_mut)(guest, fields.add, &name)?.try_append(name, value).map(drop).map_err(|_| too_many())
+        of_mut(guest, fields, fields.add, &name)?.try_append(name, value).map(drop).map_err(|_| too_many())
     })?;
-    functions.act_text("remove", |guest, name| {
+    functions.act_text("remove", move |guest, name| {
         let name = known(guest, name)?;
-        (fields.of_mut)(guest, fields.remove, &name)?.remove(&name);
+        of_mut(guest, fields, fields.remove, &name)?.remove(&name);
         Ok(())
     })
+}
+
+/// The fields, for `function` to change this one.
+fn of_mut<'g>(
+    guest: &'g mut Guest,
+    fields: &'static Fields,
+    function: &str,
+    name: &HeaderName,
+) -> Result<&'g mut HeaderMap, Stop> {
+    let (headers, changed) = (fields.of_mut)(guest, function, name)?;
+    changed.note(name);
+    Ok(headers)
 }
 
 /// Name and value, checked and counted.

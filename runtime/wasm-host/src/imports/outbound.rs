@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
-use tidegate_engine::normalise;
+use tidegate_engine::{method, normalise};
 
 use crate::abi;
 use crate::define::{Define, Defined};
@@ -72,7 +72,7 @@ pub(crate) fn end(guest: &mut Guest, result: OutboundResult) -> Result<Result<ab
 fn checked(guest: &mut Guest, call: abi::Call) -> Result<OutboundCall, Stop> {
     let method = Method::from_bytes(call.method.as_bytes())
         .ok()
-        .filter(|method| !matches!(*method, Method::CONNECT | Method::TRACE))
+        .filter(method::is_carried)
         .ok_or_else(|| Stop::bad_value(format!("`{FETCH}`: the method `{}` cannot be sent", shown(&call.method))))?;
     let authority = normalise::authority(call.authority.as_bytes()).map_err(|error| {
         Stop::bad_value(format!("`{FETCH}`: `{}` is no authority: {error}", shown(&call.authority)))

@@ -19,7 +19,10 @@ pub(super) const HEADERS: Fields = Fields {
     add: "write-request-headers.add",
     remove: "write-request-headers.remove",
     of: |guest, function| Ok(&guest.exchange(function)?.request.headers),
-    of_mut: |guest, function, name| Ok(&mut guest.request_mut(function, name.as_str())?.headers),
+    of_mut: |guest, function, name| {
+        let request = guest.request_mut(function, name.as_str())?;
+        Ok((&mut request.headers, &mut request.changed))
+    },
 };
 
 pub(super) fn read(functions: &mut impl Define) -> Defined {

@@ -15,7 +15,10 @@ const HEADERS: Fields = Fields {
     add: "write-response-headers.add",
     remove: "write-response-headers.remove",
     of: |guest, function| Ok(&guest.response(function)?.headers),
-    of_mut: |guest, function, _| Ok(&mut guest.response_mut(function)?.headers),
+    of_mut: |guest, function, _| {
+        let response = guest.response_mut(function)?;
+        Ok((&mut response.headers, &mut response.changed))
+    },
 };
 
 pub(super) fn read(functions: &mut impl Define) -> Defined {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use tidegate_engine::exchange::{Connection, Exchange, Request, Response};
+use tidegate_engine::exchange::{Changed, Connection, Exchange, Request, Response};
 use tidegate_engine::hook::{Abi, Capability};
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel, Reach};
@@ -110,10 +110,11 @@ pub fn exchange(headers: &[(&'static str, &'static str)]) -> Box<Exchange> {
             original_target: "/a?b".parse().unwrap(),
             websocket: false,
             has_body: false,
+            changed: Changed::default(),
             version: Version::HTTP_11,
             headers: map,
         },
-        response: Some(Response { status: StatusCode::OK, headers: back }),
+        response: Some(Response::new(StatusCode::OK, back)),
         client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
         request_id: 1,
         vars: Vars::new(),

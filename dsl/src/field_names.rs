@@ -1,0 +1,197 @@
+//! The table of header fields that are not like all others: `fields.txt`, which lies beside the WIT, because guests are held to it, too.
+
+use std::sync::LazyLock;
+
+/// The table as it is written.
+const TEXT: &str = include_str!("../../guest-sdk/wit/fields.txt");
+
+/// What is special about a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It concerns one connection of HTTP/1 (RFC 9110, 7.6.1), and makes a message of HTTP/2 or HTTP/3 malformed.
+    Connection,
+    /// It concerns one hop.
+    Hop,
+    /// It says how a message is framed, or whom it is for.
+    Frame,
+    /// What the gateway says about a client.
+    Gateway,
+    /// It says which way a message came.
+    Way,
+    /// It means something in a head alone.
+    Head,
+}
+
+impl Class {
+    fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "connection" => Self::Connection,
+            "hop" => Self::Hop,
+            "frame" => Self::Frame,
+            "gateway" => Self::Gateway,
+            "way" => Self::Way,
+            "head" => Self::Head,
+            _ => return None,
+        })
+    }
+
+    /// Whether such a field ends at the gateway.
+    pub const fn ends_here(self) -> bool {
+        matches!(self, Self::Connection | Self::Hop)
+    }
+
+    /// Whether the gateway alone writes such a field, and neither a policy nor a guest does.
+    pub const fn is_reserved(self) -> bool {
+        matches!(self, Self::Connection | Self::Hop | Self::Frame)
+    }
+}
+
+/// A field of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its class.
+    pub class: Class,
+    /// Whether the name stands there as it was asked for, and not with other marks between its letters.
+    pub exact: bool,
+}
+
+/// The field of the table that a name, in lower case, means or could be taken for. Servers that make variables of names, as CGI
+/// does (RFC 3875, 4.1.18), do not tell `x-forwarded-for` from `x_forwarded_for`.
+pub fn find(name: &str) -> Option<Known> {
+    let table = &*TABLE;
+    let row = table.slots.get(slot(name))?.iter().find(|row| is_alike(row.name, name));
+    if let Some(row) = row {
+        return Some(Known { class: row.class, exact: row.name == name });
+    }
+    let family = table.families.iter().find(|family| {
+        name.len() > family.name.len()
+            && name.as_bytes().first() == family.name.as_bytes().first()
+            && name.get(..family.name.len()).is_some_and(|start| is_alike(family.name, start))
+    })?;
+    Some(Known { class: family.class, exact: name.starts_with(family.name) })
+}
+
+/// The class of the field with exactly this name, in lower case.
+pub fn class(name: &str) -> Option<Class> {
+    find(name).filter(|known| known.exact).map(|known| known.class)
+}
+
+/// Whether two names differ in nothing but the marks between their letters.
+pub fn is_alike(one: &str, other: &str) -> bool {
+    let mark = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(|(one, other)| mark(one) == mark(other))
+}
+
+/// The names of a class, in the order of the table; a family with its `*`.
+pub fn names(of: Class) -> impl Iterator<Item = &'static str> {
+    lines().filter(move |(_, class)| Class::of(class) == Some(of)).map(|(name, _)| name)
+}
+
+struct Row {
+    name: &'static str,
+    class: Class,
+}
+
+/// The table, made ready: a look at a name that is not in it is one look at an empty slot, most often.
+struct Table {
+    slots: Vec<Vec<Row>>,
+    /// Names that end with `*`, without it.
+    families: Vec<Row>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let mut table = Table { slots: Vec::new(), families: Vec::new() };
+    table.slots.resize_with(SLOTS, Vec::new);
+    for (name, class) in lines() {
+        let Some(class) = Class::of(class) else { continue };
+        match name.strip_suffix('*') {
+            Some(name) => table.families.push(Row { name, class }),
+            None => {
+                if let Some(rows) = table.slots.get_mut(slot(name)) {
+                    rows.push(Row { name, class });
+                }
+            }
+        }
+    }
+    table
+});
+
+/// A power of two, some times the number of names.
+const SLOTS: usize = 256;
+
+/// The place of a name: by what marks cannot change, for names begin and end with a letter.
+fn slot(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let (first, last) = (bytes.first().copied().unwrap_or_default(), bytes.last().copied().unwrap_or_default());
+    (bytes.len() * 41 + usize::from(first) * 7 + usize::from(last) * 3) % SLOTS
+}
+
+/// The names and the words of the table.
+fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = TEXT.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(' ')).map(|(name, class)| (name, class.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_whole() {
+        let mut seen = HashSet::new();
+        for line in TEXT.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let mut words = line.split_whitespace();
+            let (name, class) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            assert!(words.next().is_none(), "{line}");
+            assert!(Class::of(class).is_some(), "{line}");
+            assert!(seen.insert(name), "{line} stands twice");
+            let text = name.trim_end_matches('*');
+            assert!(
+                text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'),
+                "{line}"
+            );
+            assert!(text.len() < name.len() || !text.ends_with('-') && !text.starts_with('-'), "{line}");
+        }
+        assert!(seen.len() > 30);
+        assert!(seen.len() < SLOTS / 4);
+    }
+
+    #[test]
+    fn every_name_is_found_in_every_spelling() {
+        for (name, word) in lines() {
+            let name = name.replace('*', "new");
+            let class = Class::of(word);
+            assert_eq!(super::class(&name), class, "{name}");
+            for mark in ["_", ".", "!"] {
+                let other = name.replace('-', mark);
+                let known = find(&other);
+                assert_eq!(known.map(|known| known.class), class, "{other}");
+                assert_eq!(known.map(|known| known.exact), Some(other == name), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_names_are_not_found() {
+        for name in [
+            "",
+            "x",
+            "x-a",
+            "accept",
+            "x-forwarded",
+            "x-forwarded-",
+            "x-forwardedxfor",
+            "user-agent",
+            "hosts",
+            "hos",
+            "ost",
+        ] {
+            assert_eq!(find(name), None, "{name}");
+        }
+        assert_eq!(class("x_forwarded_proto"), None);
+        assert_eq!(class("x-forwarded-for"), Some(Class::Way));
+        assert_eq!(names(Class::Gateway).collect::<Vec<_>>(), ["x-forwarded-*"]);
+    }
+}
