@@ -122,6 +122,8 @@ fn what_a_proxy_wasm_filter_may_not_do_has_a_name_and_costs_one_request() {
         ("panic", "trap", "as asked"),
         ("loop", "deadline", "CPU time"),
         ("length", "not-allowed", "header `content-length` belongs to the gateway"),
+        ("trace", "not-allowed", "the method cannot become TRACE"),
+        ("pri", "not-allowed", "the method cannot become PRI"),
         ("break", "bad-value", "the value of header `x-a` holds a line break"),
         ("pause", "deadline", "nothing is under way that would resume it"),
     ] {

@@ -58,6 +58,8 @@ impl HttpContext for Filter {
                 self.send_http_response(403, vec![("x-denied-by", "filter")], Some(b"no\n"));
                 return Action::Pause;
             }
+            "trace" => self.set_http_request_header(":method", Some("TRACE")),
+            "pri" => self.set_http_request_header(":method", Some("PRI")),
             "length" => self.set_http_request_header("content-length", Some("7")),
             "break" => self.set_http_request_header("x-a", Some("b\r\nx-c: d")),
             "rewrite" => {
