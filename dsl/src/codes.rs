@@ -224,6 +224,10 @@ codes! {
     CONFIG = "E0604";
     /// an extension has no hook to run
     NO_HOOK = "E0605";
+    /// a module is more than the gateway compiles
+    MODULE_BOUND = "E0606";
+    /// an extension fails while it starts
+    START = "E0607";
 
     /// no listener takes the request of a test
     NO_LISTENER = "E0701";
@@ -302,6 +306,8 @@ codes! {
     WHOLE_NAME = "W0948";
     /// a listener lets nobody in
     NOBODY = "W0949";
+    /// a guest may name every server group
+    EVERY_GROUP = "W0955";
     /// the access log cannot be written here
     LOG_LOCKED = "W0960";
     /// a regular expression makes so much work that texts can be too long for it

@@ -114,6 +114,10 @@ pub struct ModuleFacts {
     pub unknown_imports: Vec<String>,
     /// What `init` said against the config; `None` also if `init` was not run, because something was not allowed.
     pub init_error: Option<String>,
+    /// How it failed while it was started, as a sentence for the user.
+    pub start_error: Option<String>,
+    /// The bound that it passes, so that it was not compiled; then nothing else is known of it.
+    pub bound: Option<String>,
 }
 
 /// A hook of a module.

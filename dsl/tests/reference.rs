@@ -129,9 +129,13 @@ fn frames(place: Place) -> &'static [&'static str] {
             "server-group a {\nprotocol https\nserver 10.0.0.1:8080\n@\n}",
         ],
         Place::HealthCheck => &["server-group a {\nserver 10.0.0.1:8080\nhealth-check http {\npath \"/\"\n@\n}\n}"],
-        Place::Extension | Place::ExtensionLimits | Place::Instance | Place::OnError | Place::Abi | Place::Allow => {
-            &["extension a {\nmodule \"guest.wasm\"\n@\n}"]
-        }
+        Place::Extension
+        | Place::ExtensionLimits
+        | Place::Instance
+        | Place::OnError
+        | Place::OnPause
+        | Place::Abi
+        | Place::Allow => &["extension a {\nmodule \"guest.wasm\"\n@\n}"],
         Place::Rules => &["rules a {\n@\notherwise { forward web }\n}", "rules a {\n@\n}"],
         Place::Rule
         | Place::OnResponse

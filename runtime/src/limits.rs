@@ -340,7 +340,8 @@ pub const QUIC_LINGER_MIN: Duration = Duration::from_millis(50);
 /// See [`QUIC_LINGER_MIN`].
 pub const QUIC_LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// Calls of extensions to other servers that a worker has under way at once: each holds a connection and a body.
+/// Calls of extensions to other servers that a worker has under way at once: each holds a connection and a body. Each extension
+/// has an equal share of half of them.
 pub const OUTBOUND_CALLS: usize = 256;
 
 /// Open connections that a worker holds against a new policy before it looks after others again. One costs a search in a

@@ -69,6 +69,55 @@ fn the_worker_serves_others_while_a_guest_waits() {
     }
 }
 
+/// Eight workers, an extension whose calls all hang, and requests through another one.
+#[test]
+fn an_extension_whose_calls_hang_leaves_room_for_another() {
+    let (backend, authz) = (Backend::echo(), Backend::start(Behaviour::StallBeforeHead));
+    let policy = Policy::to(&backend)
+        .backend("authz", &authz)
+        .top("gateway { workers 8 }")
+        .top(&format!("extension asking {{ module \"guest.wasm\"; {ALLOW} }}"))
+        .top(&format!("extension other {{ module \"guest.wasm\"; on-error skip; {ALLOW} }}"))
+        .rule("ask", "when path under \"/ask\"\nrun asking\nforward web")
+        .rule("other", "when path under \"/other\"\nrun other\nforward web");
+    let gateway = Gateway::start_with(&policy, |folder| {
+        fs::copy(guest("tidegate_asking_guest"), folder.join("guest.wasm")).unwrap();
+    });
+    let hanging =
+        "GET /ask HTTP/1.1\r\nhost: test\r\nx-do: ask\r\nx-group: authz\r\nx-target: /slow\r\nx-timeout: 30000\r\n\r\n";
+    let waiting: Vec<Client> = (0..400)
+        .map(|_| {
+            let mut client = gateway.client();
+            client.send(hanging);
+            client
+        })
+        .collect();
+    // As many as one extension may have on eight workers are under way, or nearly.
+    authz.wait_request(200);
+    for _ in 0..160 {
+        let answer = gateway.get("/other");
+        assert_eq!((answer.status, answer.echo().header("x-do")), (200, None));
+    }
+    drop(waiting);
+}
+
+#[test]
+fn a_group_that_allow_does_not_list_is_not_called() {
+    let (backend, authz) = (Backend::echo(), Backend::text("well"));
+    let policy = Policy::to(&backend)
+        .backend("authz", &authz)
+        .top("gateway { workers 1 }")
+        .top(&format!("extension asking {{ module \"guest.wasm\"; {} }}", ALLOW.replace("outbound", "outbound [web]")))
+        .rule("ask", "when path under \"/ask\"\nrun asking\nforward web");
+    let gateway = Gateway::start_with(&policy, |folder| {
+        fs::copy(guest("tidegate_asking_guest"), folder.join("guest.wasm")).unwrap();
+    });
+    let mut client = gateway.client();
+    assert_eq!(ask(&mut client, "authz", "").status, 500);
+    assert_eq!(gateway.access("/ask")["failure"], "extension");
+    assert_eq!((authz.requests().len(), ask(&mut client, "web", "").status), (0, 200));
+}
+
 #[test]
 fn a_client_that_leaves_takes_its_guest_along() {
     let (backend, authz) = (Backend::echo(), Backend::start(Behaviour::StallBeforeHead));

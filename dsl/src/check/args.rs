@@ -343,6 +343,9 @@ impl<'t> Checker<'_, 't> {
         let Some(item) = args.next() else { return Some(()) };
         let report = match item.kind {
             ItemKind::Broken(_) => return None,
+            ItemKind::List(_) => {
+                Diagnostic::new(codes::BRACKET, item.span, "a list stands in a list").help("a list holds values only")
+            }
             ItemKind::Word(word) if word.starts_with("//") && !args.listed => Self::comment_mend(item.span),
             _ if args.listed => {
                 let next = quoted(self.sources.slice(item.span));

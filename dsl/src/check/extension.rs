@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use super::Checker;
 use super::args::Args;
 use super::config::Json;
+use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError};
+use crate::plan::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError, Reach, Reached};
 use crate::source::Span;
+use crate::tree::{Item, ItemKind};
 use crate::vocabulary::{Place, Word};
 use crate::{ModuleFacts, Need};
 
@@ -89,9 +91,10 @@ impl<'t> Checker<'_, 't> {
                     _ => InstanceMode::Reused,
                 }
             }
-            "on-error" => extension.on_error = self.on_error(args)?,
+            "on-error" => extension.on_error = self.on_fault(args, Place::OnError)?,
+            "on-pause" => extension.on_pause = self.on_fault(args, Place::OnPause)?,
             _ => {
-                extension.allow = self.allow(args)?;
+                (extension.allow, extension.reach) = self.allow(args)?;
                 draft.allow = Some(head.to(args.last()));
             }
         }
@@ -135,36 +138,94 @@ impl<'t> Checker<'_, 't> {
         self.done(args)
     }
 
-    fn on_error(&mut self, args: &mut Args<'_, 't>) -> Option<OnError> {
-        let word = self.choose(args, Place::OnError)?;
+    fn on_fault(&mut self, args: &mut Args<'_, 't>, place: Place) -> Option<OnError> {
+        let word = self.choose(args, place)?;
         if word.name == "skip" {
             return Some(OnError::Skip);
         }
         if args.peek().is_none() {
-            return Some(OnError::Deny(default_deny()));
+            return Some(default_deny(place));
         }
         Some(OnError::Deny(u16::try_from(self.count(args, word)?).ok()?))
     }
 
     /// `allow [ … ]`; the list may be empty.
-    fn allow(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<Capability>> {
+    fn allow(&mut self, args: &mut Args<'_, 't>) -> Option<(Vec<Capability>, Reach)> {
         if args.eat_empty_list() {
-            return Some(Vec::new());
+            return Some((Vec::new(), Reach::default()));
         }
         let mut allow = Vec::new();
+        let (mut route, mut outbound) = (None, None);
         let mut right = true;
         for mut element in self.alternatives(args, "what the guest may do")? {
             let word = self.choose(&mut element, Place::Allow);
             let capability =
                 word.and_then(|word| Capability::ALL.into_iter().find(|capability| capability.word() == word.name));
+            let named = match capability {
+                Some(Capability::Route) => self.reached(&mut element, &mut route),
+                Some(Capability::Outbound) => self.reached(&mut element, &mut outbound),
+                _ => Some(()),
+            };
             match capability {
-                Some(capability) if self.element_done(&mut element).is_some() => allow.push(capability),
+                Some(capability) if named.is_some() && self.element_done(&mut element).is_some() => {
+                    allow.push(capability);
+                }
                 _ => right = false,
             }
         }
         allow.sort_unstable();
         allow.dedup();
-        right.then_some(allow)
+        let reach = Reach { route: route.unwrap_or_default(), outbound: outbound.unwrap_or_default() };
+        right.then_some((allow, reach))
+    }
+
+    /// The groups behind `route` or `outbound`, beside those that the word had before. Without a list it is every group.
+    fn reached(&mut self, element: &mut Args<'_, 't>, known: &mut Option<Reached>) -> Option<()> {
+        if element.peek().is_none() {
+            self.warn_of_every_group(element.last());
+            *known = Some(Reached::Every);
+            return Some(());
+        }
+        let mut names = match known.take() {
+            Some(Reached::These(names)) => names,
+            Some(Reached::Every) | None => Vec::new(),
+        };
+        let mut right = true;
+        if !element.eat_empty_list() {
+            for mut one in self.alternatives(element, "the name of a server-group")? {
+                let written = match one.peek() {
+                    Some(Item { kind: ItemKind::Word(name), .. }) => (*name).to_owned(),
+                    _ => String::new(),
+                };
+                let found = self.reference(&mut one, Kind::Group);
+                right &= found.is_some() && self.element_done(&mut one).is_some();
+                if !names.contains(&written) {
+                    names.push(written);
+                }
+            }
+        }
+        *known = Some(Reached::These(names));
+        right.then_some(())
+    }
+
+    /// Where there are several groups, a guest is hardly meant for all of them, and for those that come later.
+    fn warn_of_every_group(&mut self, word: Span) {
+        const SHOWN: usize = 6;
+        let groups: Vec<&str> = self.names.all(Kind::Group).collect();
+        if groups.len() < 2 {
+            return;
+        }
+        let written = self.sources.slice(word).to_owned();
+        let more = if groups.len() > SHOWN { ", …" } else { "" };
+        let groups = groups.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+        self.report(
+            Diagnostic::new(
+                codes::EVERY_GROUP,
+                word,
+                format!("`{written}` without a list lets the guest name every server-group"),
+            )
+            .help(format!("write those that it is meant for: `{written} [{groups}{more}]`")),
+        );
     }
 
     /// Reads the module and holds it against what is allowed.
@@ -179,6 +240,11 @@ impl<'t> Checker<'_, 't> {
                 return None;
             }
         };
+        if let Some(why) = &facts.bound {
+            let message = format!("the module {} is more than the gateway compiles: {why}", quoted(&extension.module));
+            self.report(Diagnostic::new(codes::MODULE_BOUND, module, message));
+            return None;
+        }
         for import in &facts.unknown_imports {
             self.report(
                 Diagnostic::new(
@@ -200,6 +266,10 @@ impl<'t> Checker<'_, 't> {
                 )
                 .also(module, "the module is this one"),
             );
+        }
+        if let Some(why) = &facts.start_error {
+            let message = format!("the extension {} does not start: {why}", quoted(&extension.name));
+            self.report(Diagnostic::new(codes::START, module, message));
         }
         Some(facts)
     }
@@ -239,8 +309,10 @@ fn defaults(name: String) -> Extension {
         config: "{}".to_owned(),
         limits: default_limits(),
         instance: InstanceMode::Reused,
-        on_error: OnError::Deny(default_deny()),
+        on_error: default_deny(Place::OnError),
+        on_pause: default_deny(Place::OnPause),
         allow: Vec::new(),
+        reach: Reach::default(),
     }
 }
 
@@ -253,6 +325,6 @@ fn default_limits() -> ExtensionLimits {
     }
 }
 
-fn default_deny() -> u16 {
-    Place::OnError.default_number("deny").and_then(|n| u16::try_from(n).ok()).unwrap_or(500)
+fn default_deny(place: Place) -> OnError {
+    OnError::Deny(place.default_number("deny").and_then(|n| u16::try_from(n).ok()).unwrap_or(500))
 }

@@ -6,7 +6,7 @@ use super::Checker;
 use super::args::Args;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
-use crate::plan::{Capability, Plan};
+use crate::plan::{Plan, Reached};
 use crate::source::Span;
 use crate::suggest;
 use crate::tree::{Item, ItemKind};
@@ -110,6 +110,11 @@ impl<'t> Names<'t> {
     /// How many of a kind are declared.
     pub(crate) fn count(&self, kind: Kind) -> usize {
         self.declared.get(&kind).map_or(0, Vec::len)
+    }
+
+    /// The names of a kind, in the order declared.
+    pub(crate) fn all(&self, kind: Kind) -> impl Iterator<Item = &'t str> {
+        self.declared.get(&kind).into_iter().flatten().map(|declared| declared.name)
     }
 
     /// Takes every word that may be meant as a name.
@@ -217,10 +222,12 @@ impl<'t> Checker<'_, 't> {
         id.map(|declared| declared.span).unwrap_or_default()
     }
 
-    /// Warns of names that nothing refers to. A guest that may `route` or call (`outbound`) can name any group while it runs.
+    /// Warns of names that nothing refers to. A guest that may `route` or call (`outbound`) every group can name any while it
+    /// runs.
     pub(crate) fn unused(&mut self, plan: &Plan) {
         let guests_route = plan.extensions.iter().any(|extension| {
-            [Capability::Route, Capability::Outbound].iter().any(|word| extension.allow.contains(word))
+            let mut words = extension.allow.iter();
+            words.any(|word| extension.reached(*word) == Some(&Reached::Every))
         });
         let known = |kind: &Kind| match kind {
             Kind::Listener => false,

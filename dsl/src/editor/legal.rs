@@ -95,8 +95,12 @@ fn argument(place: Place, line: &[Token]) -> Vec<Expected> {
         Place::Subject | Place::ResponseSubject => test(place, line),
         Place::Test => policy_test(word, arguments),
         Place::Extension => match (word.as_str(), arguments) {
+            // The list behind `route` or `outbound`, which is not closed yet.
+            ("allow", [.., last]) if last.is("[") => vec![Name(Kind::Group)],
+            ("allow", [.., Token::Comma]) if arguments.iter().any(|token| token.is("[")) => vec![Name(Kind::Group)],
             ("allow", _) if in_list(arguments) => vec![Words(Place::Allow)],
             ("on-error", []) => vec![Words(Place::OnError)],
+            ("on-pause", []) => vec![Words(Place::OnPause)],
             _ => value(place, word, arguments),
         },
         Place::AccessLog if word == "to" && arguments.is_empty() => vec![Words(Place::LogTarget)],

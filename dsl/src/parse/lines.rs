@@ -94,7 +94,7 @@ impl<'t> Reader<'t, '_> {
                 let comments = pair.into_inner().map(|comment| comment.as_str().trim_end()).collect();
                 ItemKind::Comma(Comma { line_end, comments })
             }
-            Rule::list => ItemKind::List(self.list(pair)),
+            Rule::list | Rule::inner => ItemKind::List(self.list(pair)),
             Rule::text => ItemKind::Text(pair.as_str()),
             Rule::unclosed | Rule::unclosed_piece => {
                 self.report(
@@ -154,7 +154,7 @@ impl<'t> Reader<'t, '_> {
                     Some(last) if !own_line && last.comment.is_none() => last.comment = Some(inner.as_str().trim_end()),
                     _ => comments.push(inner.as_str().trim_end()),
                 },
-                Rule::element => {
+                Rule::element | Rule::plain => {
                     let items = inner.into_inner().map(|item| self.item(item)).collect();
                     list.elements.push(Element { comments: std::mem::take(&mut comments), items, comment: None });
                     after_comma = false;

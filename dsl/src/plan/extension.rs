@@ -21,8 +21,53 @@ pub struct Extension {
     pub instance: InstanceMode,
     /// What a request gets when the guest fails.
     pub on_error: OnError,
+    /// What a request gets while the guest is not called: it is paused, or there is no room for another call.
+    pub on_pause: OnError,
     /// What the guest may do; sorted, without repetition.
     pub allow: Vec<Capability>,
+    /// The server groups that it may name, where `allow` has `route` or `outbound`.
+    pub reach: Reach,
+}
+
+/// The server groups that an extension may name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
+pub struct Reach {
+    /// `route [ … ]`: in the verdict `forward`.
+    pub route: Reached,
+    /// `outbound [ … ]`: in calls to servers.
+    pub outbound: Reached,
+}
+
+/// Some server groups.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reached {
+    /// All of the policy.
+    #[default]
+    Every,
+    /// Those of these names, in the order written. They stand by name, for that is how a guest names them.
+    These(Vec<String>),
+}
+
+impl Reached {
+    /// Whether it covers the group of this name.
+    pub fn covers(&self, group: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::These(names) => names.iter().any(|name| name == group),
+        }
+    }
+}
+
+impl Extension {
+    /// The groups that a word of `allow` covers; `None` for the words that name none.
+    pub fn reached(&self, capability: Capability) -> Option<&Reached> {
+        match capability {
+            Capability::Route => Some(&self.reach.route),
+            Capability::Outbound => Some(&self.reach.outbound),
+            _ => None,
+        }
+    }
 }
 
 /// `limits { memory …; time …; instances … }` of an extension.
@@ -46,11 +91,11 @@ pub enum InstanceMode {
     Fresh,
 }
 
-/// `on-error deny [STATUS]|skip`.
+/// `on-error deny [STATUS]|skip`, and `on-pause` with the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
-    /// Answer with this status (500 unless written).
+    /// Answer with this status.
     Deny(u16),
     /// Go on as if the hook had said `next`.
     Skip,

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 pub use condition::{ClientCertField, Condition, Predicate, StatusRange, Subject, Test};
-pub use extension::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError};
+pub use extension::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError, Reach, Reached};
 pub use listener::{
     Bind, ClientCa, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerLimits,
     ListenerState, ListenerTls, Peers, Protocol, QuicUpgrade,

@@ -3,7 +3,7 @@
 use super::groups::group_lines;
 use super::listener::compression_words;
 use super::tls;
-use super::words::{Writer, name, template};
+use super::words::{Writer, allow_words, name, template};
 use crate::plan::{
     Abi, AdminListen, Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Plan,
 };
@@ -215,13 +215,14 @@ fn extensions(plan: &Plan) -> Vec<String> {
                 crate::plan::InstanceMode::Fresh => "fresh for each call",
             }
         ));
-        let on_error = match extension.on_error {
+        let words = |on_fault| match on_fault {
             crate::plan::OnError::Deny(status) => format!("answer {status}"),
             crate::plan::OnError::Skip => "go on".to_owned(),
         };
-        let allow: Vec<&str> = extension.allow.iter().map(|capability| capability.word()).collect();
+        let (on_error, on_pause) = (words(extension.on_error), words(extension.on_pause));
+        let allow = allow_words(extension);
         let allow = if allow.is_empty() { "nothing".to_owned() } else { allow.join(", ") };
-        lines.push(format!("    may {allow}; on error {on_error}"));
+        lines.push(format!("    may {allow}; on error {on_error}; on pause {on_pause}"));
     }
     lines
 }

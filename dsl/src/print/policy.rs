@@ -3,7 +3,7 @@
 use super::groups::write_group;
 use super::listener::write_listener;
 use super::tls;
-use super::words::{Writer, quote, template};
+use super::words::{Writer, allow_words, quote, template};
 use crate::check::config::Json;
 use crate::plan::{Abi, Extension, InstanceMode, List, LogFormat, LogTarget, OnError, Plan, RuleSet, Secret};
 use crate::value::{show_duration, show_network, show_size};
@@ -100,12 +100,13 @@ fn write_extension(w: &mut Writer<'_>, extension: &Extension) {
             InstanceMode::Reused => "instance reused",
             InstanceMode::Fresh => "instance fresh",
         });
-        match extension.on_error {
-            OnError::Deny(status) => w.line(&format!("on-error deny {status}")),
-            OnError::Skip => w.line("on-error skip"),
+        for (word, on_fault) in [("on-error", extension.on_error), ("on-pause", extension.on_pause)] {
+            match on_fault {
+                OnError::Deny(status) => w.line(&format!("{word} deny {status}")),
+                OnError::Skip => w.line(&format!("{word} skip")),
+            }
         }
-        let allow: Vec<&str> = extension.allow.iter().map(|capability| capability.word()).collect();
-        w.line(&format!("allow [{}]", allow.join(", ")));
+        w.line(&format!("allow [{}]", allow_words(extension).join(", ")));
     });
     w.blank();
 }

@@ -1,6 +1,6 @@
 //! The words of a plan's pieces, as the language writes them.
 
-use crate::plan::{NetworkSet, Piece, Plan, StatusRange, Template};
+use crate::plan::{Extension, NetworkSet, Piece, Plan, Reached, StatusRange, Template};
 use crate::value::show_network;
 use crate::vocabulary::Place;
 
@@ -93,6 +93,15 @@ pub(super) fn template(template: &Template) -> String {
         Piece::Insert(insert) => format!("${{{}}}", escape(&insert.to_string())),
     });
     format!("\"{}\"", pieces.collect::<String>())
+}
+
+/// The words of `allow`, each with the server groups that it is held to.
+pub(super) fn allow_words(extension: &Extension) -> Vec<String> {
+    let words = extension.allow.iter().map(|capability| match extension.reached(*capability) {
+        Some(Reached::These(groups)) => format!("{} [{}]", capability.word(), groups.join(", ")),
+        Some(Reached::Every) | None => capability.word().to_owned(),
+    });
+    words.collect()
 }
 
 pub(super) fn texts(values: &[String]) -> String {

@@ -25,6 +25,7 @@ impl Place {
             Self::GroupProtocol => format!("protocol {name}"),
             Self::Instance => format!("instance {name}"),
             Self::OnError => format!("on-error {name}"),
+            Self::OnPause => format!("on-pause {name}"),
             Self::Abi => format!("abi {name}"),
             Self::Allow => format!("allow [{name}]"),
             Self::ClientCertField => format!("when client-cert {name} present"),

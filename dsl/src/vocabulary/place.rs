@@ -95,6 +95,8 @@ pub enum Place {
     Instance,
     /// `on-error …`
     OnError,
+    /// `on-pause …`
+    OnPause,
     /// `abi …`
     Abi,
     /// `allow [ … ]`
@@ -135,7 +137,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 63] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -180,6 +182,7 @@ impl Place {
         Self::ExtensionLimits,
         Self::Instance,
         Self::OnError,
+        Self::OnPause,
         Self::Abi,
         Self::Allow,
         Self::Rules,
@@ -270,6 +273,7 @@ impl Place {
             Self::ExtensionLimits => servers::EXTENSION_LIMITS,
             Self::Instance => servers::INSTANCE,
             Self::OnError => servers::ON_ERROR,
+            Self::OnPause => servers::ON_PAUSE,
             Self::Abi => servers::ABI,
             Self::Allow => servers::ALLOW,
             Self::Rules => rules::RULES,
@@ -369,6 +373,7 @@ impl Place {
             Self::ExtensionLimits => "in the `limits` of an extension",
             Self::Instance => "after `instance`",
             Self::OnError => "after `on-error`",
+            Self::OnPause => "after `on-pause`",
             Self::Abi => "after `abi`",
             Self::Allow => "in `allow`",
             Self::Rules => "in `rules`",

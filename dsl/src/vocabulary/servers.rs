@@ -201,6 +201,13 @@ pub(super) const EXTENSION: &[Word] = &[
     Word::new("on-error", "deny [STATUS]|skip", "what a request gets when the guest fails")
         .example("on-error skip")
         .default("deny 500"),
+    Word::new("on-pause", "deny [STATUS]|skip", "what a request gets while the guest is not called")
+        .more(
+            "It is not called while it is paused, after it failed for nearly every client, and where there is no room \
+             for another call. `on-error` does not count then: to `skip` what was to be asked is to be written here.",
+        )
+        .example("on-pause deny 503")
+        .default("deny 503"),
     Word::new("allow", "[WORD, …]", "what the guest may do").example("allow [read-request, log]").default("[]"),
 ];
 
@@ -231,6 +238,11 @@ pub(super) const ON_ERROR: &[Word] = &[
     Word::new("skip", "", "goes on as if the guest had not been asked"),
 ];
 
+pub(super) const ON_PAUSE: &[Word] = &[
+    Word::new("deny", "[STATUS]", "answers with the status").example("on-pause deny 429").count(400, 599, Some(503)),
+    Word::new("skip", "", "goes on as if the guest had not been asked, whoever the client is").example("on-pause skip"),
+];
+
 pub(super) const ABI: &[Word] = &[
     Word::new("tidegate", "", "the interface of this gateway"),
     Word::new("proxy-wasm", "", "the interface of Envoy's filters"),
@@ -243,7 +255,9 @@ pub(super) const ALLOW: &[Word] = &[
     Word::new("rewrite", "", "change path, authority and query"),
     Word::new("read-response", "", "read the response"),
     Word::new("write-response-headers", "", "set the status; set, add and remove response headers"),
-    Word::new("route", "", "choose the server group"),
+    Word::new("route", "[GROUP, …]", "choose the server group, of these; without a list, of all")
+        .more("What is not in the list can be neither chosen nor seen.")
+        .example("allow [route [web, api]]"),
     Word::new("respond", "", "answer in place of a backend, or close"),
     Word::new("body", "", "read and change bodies"),
     Word::new("vars", "", "read and write the request's variables"),
@@ -252,7 +266,8 @@ pub(super) const ALLOW: &[Word] = &[
     Word::new("random", "", "read random numbers"),
     Word::new("metrics", "", "define and change metrics"),
     Word::new("store", "", "use the store that workers share"),
-    Word::new("outbound", "", "call server groups"),
+    Word::new("outbound", "[GROUP, …]", "call these server groups; without a list, all")
+        .example("allow [outbound [api]]"),
 ];
 
 #[cfg(test)]

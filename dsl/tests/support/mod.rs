@@ -74,6 +74,13 @@ impl Loader for TestLoader {
             "hookless" => ModuleFacts::default(),
             "unknown-import" => ModuleFacts { unknown_imports: vec!["wasi:sockets/tcp.connect".to_owned()], ..facts },
             "refusing" => ModuleFacts { init_error: Some("`header` is not set".to_owned()), ..facts },
+            "enormous" => {
+                ModuleFacts { bound: Some("function 7 has 10000 locals, and 4096 is the most".to_owned()), ..facts }
+            }
+            "looping" => {
+                let why = "`init` used more than 5s of CPU time".to_owned();
+                ModuleFacts { start_error: Some(why), ..facts }
+            }
             "writer" => ModuleFacts {
                 needs: vec![
                     need("request.get", Capability::ReadRequest),

@@ -12,6 +12,7 @@ use crate::build_error::{BuildError, Invalid};
 use crate::client_ip::ClientIp;
 use crate::exchange::Exchange;
 use crate::forwarded::Forwarded;
+use crate::hook::HookFaultKind;
 use crate::limit_step::Limiters;
 use crate::log_line::LogLine;
 use crate::outcome::{Split, final_status};
@@ -28,8 +29,8 @@ pub struct Engine {
     rule_sets: Box<[RuleSet]>,
     groups: HashMap<Box<str>, GroupId>,
     pub(crate) group_names: Box<[Arc<str>]>,
-    /// By [`ExtensionId`].
-    on_fault: Box<[OnFault]>,
+    /// By [`ExtensionId`]: when the guest fails, and while it is not called.
+    on_fault: Box<[[OnFault; 2]]>,
     limiters: Limiters,
     /// The layout of access-log lines, where the policy has one.
     log_line: Option<LogLine>,
@@ -55,7 +56,7 @@ pub(crate) enum Action {
     Forward(Split),
 }
 
-/// What a request gets when an extension fails.
+/// What a request gets when an extension fails, or is not called.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OnFault {
     Deny(StatusCode),
@@ -89,7 +90,8 @@ impl Engine {
             built.map_err(|error| error.at(&format!("listener `{}`", listener.name)))
         });
         let on_fault = plan.extensions.iter().map(|extension| {
-            let built = OnFault::new(extension.on_error);
+            let built =
+                OnFault::new(extension.on_error).and_then(|on_error| Ok([on_error, OnFault::new(extension.on_pause)?]));
             built.map_err(|error| error.at(&format!("extension `{}`", extension.name)))
         });
         let groups = plan.groups.iter().enumerate();
@@ -168,9 +170,15 @@ impl Engine {
         self.groups.get(name).copied()
     }
 
-    pub(crate) fn on_fault(&self, extension: ExtensionId) -> OnFault {
+    pub(crate) fn on_fault(&self, extension: ExtensionId, kind: HookFaultKind) -> OnFault {
         let known = self.on_fault.get(extension.0).copied();
-        known.unwrap_or(OnFault::Deny(StatusCode::INTERNAL_SERVER_ERROR))
+        let [on_error, on_pause] = known.unwrap_or([OnFault::Deny(StatusCode::INTERNAL_SERVER_ERROR); 2]);
+        if kind.is_uncalled() { on_pause } else { on_error }
+    }
+
+    /// Whether a fault of this kind ends the request.
+    pub fn denies(&self, extension: ExtensionId, kind: HookFaultKind) -> bool {
+        matches!(self.on_fault(extension, kind), OnFault::Deny(_))
     }
 }
 

@@ -264,13 +264,17 @@ impl<'e> Notes<'e> {
         let verdict = match walk.last_fault() {
             None => said,
             Some((_, fault)) => {
-                let then = match known.map(|extension| extension.on_error) {
+                let HookFault { kind, message } = fault;
+                let (word, on_fault) = match kind.is_uncalled() {
+                    false => ("on-error", known.map(|extension| extension.on_error)),
+                    true => ("on-pause", known.map(|extension| extension.on_pause)),
+                };
+                let then = match on_fault {
                     Some(OnError::Skip) => "skip".to_owned(),
                     Some(OnError::Deny(status)) => format!("deny {status}"),
                     None => "deny".to_owned(),
                 };
-                let HookFault { kind, message } = fault;
-                format!("failed ({}): {message}; on-error {then}", kind.name())
+                format!("failed ({}): {message}; {word} {then}", kind.name())
             }
         };
         self.lines.push(Line::Hook {

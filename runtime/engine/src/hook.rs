@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, StatusCode};
 
-pub use tidegate_dsl::plan::{Abi, Capability};
+pub use tidegate_dsl::plan::{Abi, Capability, Reach, Reached};
 
 use bytes::Bytes;
 
@@ -100,17 +100,19 @@ pub enum HookFaultKind {
     TooMuch,
     /// No instance could be made.
     Instance,
+    /// There was no room for another call: as many as may are under way. The guest was not asked, and it is not its fault.
+    Room,
     /// The verdict names a server group that the policy does not have.
     UnknownGroup,
     /// A body is longer than the guest wanted to take.
     BodyTooLong,
-    /// The guest failed again and again, and is not called for a while.
+    /// The guest failed for nearly every client, and is not called for a while.
     Paused,
 }
 
 impl HookFaultKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Trap,
         Self::Deadline,
         Self::Memory,
@@ -118,10 +120,16 @@ impl HookFaultKind {
         Self::BadValue,
         Self::TooMuch,
         Self::Instance,
+        Self::Room,
         Self::UnknownGroup,
         Self::BodyTooLong,
         Self::Paused,
     ];
+
+    /// Whether the guest was not called at all: then a request gets what `on-pause` says, and not what `on-error` does.
+    pub const fn is_uncalled(self) -> bool {
+        matches!(self, Self::Paused | Self::Room)
+    }
 
     /// The name in logs and counters.
     pub const fn name(self) -> &'static str {
@@ -133,6 +141,7 @@ impl HookFaultKind {
             Self::BadValue => "bad-value",
             Self::TooMuch => "too-much",
             Self::Instance => "instance",
+            Self::Room => "room",
             Self::UnknownGroup => "unknown-group",
             Self::BodyTooLong => "body-too-long",
             Self::Paused => "paused",

@@ -98,7 +98,9 @@ fn extension(name: &str, on_error: OnError) -> Extension {
         limits: ExtensionLimits { memory: 16 << 20, time: Duration::from_millis(5), instances: 4 },
         instance: InstanceMode::Reused,
         on_error,
+        on_pause: OnError::Deny(503),
         allow: vec![Capability::ReadRequest],
+        reach: Reach::default(),
     }
 }
 

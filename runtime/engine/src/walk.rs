@@ -255,8 +255,9 @@ impl Engine {
 
     /// Keeps a fault for the log, and says what the request gets for it: `None` is to go on.
     pub(crate) fn fault(&self, walk: &mut Walk, extension: ExtensionId, fault: HookFault) -> Option<Reply> {
+        let on_fault = self.on_fault(extension, fault.kind);
         walk.fault = Some(Box::new((extension, fault)));
-        match self.on_fault(extension) {
+        match on_fault {
             OnFault::Skip => None,
             OnFault::Deny(status) => {
                 let reason = status.canonical_reason().unwrap_or("the request was refused");

@@ -310,7 +310,11 @@ pub(crate) fn host() -> Result<Host, Failed> {
         LogLevel::Warn => warn!(extension = record.extension, "{}", record.message),
         _ => info!(extension = record.extension, "{}", record.message),
     };
-    let options = HostOptions { code: code_cache::folder(), ..HostOptions::new(Arc::new(log)) };
+    let mut options = HostOptions::new(Arc::new(log));
+    if let Some(folder) = code_cache::folder() {
+        options.code = Some(folder.path.clone());
+        options.code_is_ours = Arc::new(move || folder.look_again());
+    }
     Host::new(options).map_err(|error| Failed::Because(error.to_string()))
 }
 

@@ -14,7 +14,7 @@ use tidegate_dsl::{
     fits_pattern,
 };
 use tidegate_engine::hook::Hook;
-use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError, Reach};
+use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError, ModuleError};
 
 use super::disk::{self, Disk};
 use super::mask::Mask;
@@ -118,17 +118,24 @@ impl Loader for Files<'_> {
 
     fn module(&self, extension: &ExtensionPlan) -> Result<ModuleFacts, String> {
         let module = self.module_bytes(&extension.module)?;
-        let report = self.host.inspect(&module, extension.abi).map_err(|error| error.to_string())?;
+        let report = match self.host.inspect(&module, extension.abi) {
+            Ok(report) => report,
+            Err(ModuleError::Bound(bound)) => {
+                return Ok(ModuleFacts { bound: Some(bound.to_string()), ..ModuleFacts::default() });
+            }
+            Err(error) => return Err(error.to_string()),
+        };
         let needs: Vec<_> =
             report.needs.into_iter().map(|need| Need { import: need.import, capability: need.capability }).collect();
         let allowed = needs.iter().all(|need| extension.allow.contains(&need.capability));
-        let mut init_error = None;
+        let (mut init_error, mut start_error) = (None, None);
         if allowed && report.unknown_imports.is_empty() {
             match self.host.load(&spec(extension, module)) {
                 Ok(loaded) => {
                     self.extensions.borrow_mut().insert(extension.name.clone(), loaded);
                 }
                 Err(LoadError::Init(reason)) => init_error = Some(reason),
+                Err(LoadError::InitFault(fault)) => start_error = Some(fault.message),
                 Err(error) => init_error = Some(error.to_string()),
             }
         }
@@ -140,7 +147,14 @@ impl Loader for Files<'_> {
             Hook::Log => ModuleHook::Log,
             Hook::Tick => ModuleHook::Tick,
         });
-        Ok(ModuleFacts { hooks: hooks.collect(), needs, unknown_imports: report.unknown_imports, init_error })
+        Ok(ModuleFacts {
+            hooks: hooks.collect(),
+            needs,
+            unknown_imports: report.unknown_imports,
+            init_error,
+            start_error,
+            bound: None,
+        })
     }
 
     fn certificate(&self, certificate: &CertificatePlan) -> Result<CertificateFacts, CertificateProblem> {
@@ -196,7 +210,7 @@ fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
         instances: extension.limits.instances,
         fresh: extension.instance == InstanceMode::Fresh,
         allow: extension.allow.clone(),
-        reach: Reach::default(),
+        reach: extension.reach.clone(),
     }
 }
 

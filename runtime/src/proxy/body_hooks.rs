@@ -10,7 +10,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tidegate_dsl::plan::{ExtensionId, OnError};
+use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::exchange::{Changed, Exchange, Request, Response};
 use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
 use tidegate_wasm_host::BodyMode;
@@ -326,7 +326,7 @@ impl Watcher {
     fn fault(&self, exchange: &Exchange, fault: &HookFault) -> bool {
         let extension = self.view.snapshot.plan().extensions.get(self.id.0);
         hooks::warn_of(&self.state, extension, fault, exchange.request_id);
-        extension.is_some_and(|extension| matches!(extension.on_error, OnError::Deny(_)))
+        self.view.snapshot.engine.denies(self.id, fault.kind)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs the engine's walk, and the extensions that it asks for.
 
-use tidegate_dsl::plan::{Extension, ExtensionId, OnError};
+use tidegate_dsl::plan::{Extension, ExtensionId};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault, Verdict};
 use tidegate_engine::{Decision, Progress, ResponseDecision, Silent, Walk};
@@ -132,7 +132,7 @@ pub(super) fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, reco
         extension.count(fault.kind);
     }
     let extension = call.view.snapshot.plan().extensions.get(at);
-    if extension.is_some_and(|extension| matches!(extension.on_error, OnError::Deny(_))) {
+    if call.view.snapshot.engine.denies(ExtensionId(at), fault.kind) {
         record.failure.get_or_insert(Failure::Extension);
     }
     warn_of(call.state, extension, &fault, exchange.request_id);

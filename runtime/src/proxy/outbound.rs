@@ -18,9 +18,11 @@ use crate::downstream::body::RequestBody;
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
 use crate::standstill::within;
+use crate::telemetry::bounds::Bound;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::group::Group;
 use crate::upstream::send::{Outgoing, send};
+use crate::worker::places::Places;
 
 /// Calls a hook of an extension that may ask other servers.
 pub(super) async fn run(
@@ -39,7 +41,7 @@ pub(super) async fn run(
     let exchange = std::mem::replace(&mut journey.exchange, blank(call));
     let mut under_way = UnderWay { parts: Some((turn, journey)), state: call.state };
     let verdict = match &mut under_way.parts {
-        Some((turn, _)) => turn.call(hook, exchange, |asked| fetch(call, asked)).await,
+        Some((turn, _)) => turn.call(hook, exchange, |asked| fetch(call, id, asked)).await,
         None => Ok(Verdict::Next),
     };
     #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
@@ -68,7 +70,7 @@ async fn run_in_steps(
             Err(fault) => return (journey, Err(fault)),
         };
         let mut left = IfTheClientLeaves { journey: Some(journey), state: call.state };
-        let result = Box::pin(fetch(call, asked)).await;
+        let result = Box::pin(fetch(call, id, asked)).await;
         #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
         {
             journey = left.journey.take().expect("the journey of this request");
@@ -104,14 +106,19 @@ fn take_back(turn: &mut Turn, journey: &mut Journey) {
 }
 
 /// Makes a guest's call.
-async fn fetch(call: &Call<'_>, asked: OutboundCall) -> OutboundResult {
+async fn fetch(call: &Call<'_>, id: ExtensionId, asked: OutboundCall) -> OutboundResult {
     let Some(group) = call.view.group_named(&asked.group) else {
         return Err(HookFault {
             kind: HookFaultKind::UnknownGroup,
             message: format!("`outbound.fetch` names a server group that the policy does not have: `{}`", asked.group),
         });
     };
-    let Some(_place) = call.state.worker().outbound.enter() else { return Ok(Err(OutboundFailure::Busy)) };
+    // First the extension's own share, then the worker's bound.
+    let share = call.view.outbound(id).and_then(Places::enter);
+    let Some((_share, _place)) = share.zip(call.state.worker().outbound.enter()) else {
+        Bound::OutboundCalls.met();
+        return Ok(Err(OutboundFailure::Busy));
+    };
     let timeout = asked.timeout;
     // On the way back, the server of the answer is still busy.
     let busy = call.state.take_busy();

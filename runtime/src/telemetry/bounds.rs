@@ -56,6 +56,8 @@ bounds! {
     Gathered = "gathered",
     /// Memory for compressing answers: [`crate::limits::ENCODERS_BYTES`].
     Encoders = "encoders",
+    /// Calls of an extension to other servers, or of all extensions, on a worker: [`crate::limits::OUTBOUND_CALLS`].
+    OutboundCalls = "outbound-calls",
 }
 
 impl Bound {

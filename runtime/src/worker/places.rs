@@ -5,7 +5,8 @@ use std::cell::Cell;
 /// Room for so many.
 #[derive(Debug)]
 pub struct Places {
-    free: Cell<usize>,
+    taken: Cell<usize>,
+    most: Cell<usize>,
 }
 
 /// One of them; it is free again when this is dropped.
@@ -15,19 +16,28 @@ pub struct Place<'p>(&'p Places);
 impl Places {
     /// Room for `most`.
     pub const fn new(most: usize) -> Self {
-        Self { free: Cell::new(most) }
+        Self { taken: Cell::new(0), most: Cell::new(most) }
+    }
+
+    /// Makes room for `most` from now on; places that are taken stay so.
+    pub fn set_most(&self, most: usize) {
+        self.most.set(most);
     }
 
     /// Takes a place, if one is free.
     pub fn enter(&self) -> Option<Place<'_>> {
-        self.free.set(self.free.get().checked_sub(1)?);
+        let taken = self.taken.get();
+        if taken >= self.most.get() {
+            return None;
+        }
+        self.taken.set(taken + 1);
         Some(Place(self))
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.free.set(self.0.free.get() + 1);
+        self.0.taken.set(self.0.taken.get().saturating_sub(1));
     }
 }
 
@@ -42,6 +52,18 @@ mod tests {
         let place = places.enter().unwrap();
         assert!(places.enter().is_none());
         drop(place);
+        assert!(places.enter().is_some());
+    }
+
+    #[test]
+    fn less_room_counts_what_is_taken() {
+        let places = Places::new(3);
+        let (_one, two) = (places.enter().unwrap(), places.enter().unwrap());
+        places.set_most(1);
+        assert!(places.enter().is_none());
+        drop(two);
+        assert!(places.enter().is_none(), "one is taken still");
+        places.set_most(2);
         assert!(places.enter().is_some());
     }
 }

@@ -11,7 +11,9 @@ use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Abi, BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, OutboundAnswered, Pool as Instances, Step, Turn};
 
+use super::places::Places;
 use crate::health::ServerHealth;
+use crate::limits;
 use crate::policy::snapshot::Snapshot;
 use crate::upstream::group::Group;
 use crate::upstream::pool::Pools;
@@ -22,6 +24,8 @@ pub struct View {
     pub snapshot: Arc<Snapshot>,
     /// Instances of each extension. Shared with later generations that have the same extension.
     instances: Vec<Rc<RefCell<Instances>>>,
+    /// Room for the calls of each extension to other servers. Shared as the instances are.
+    outbound: Vec<Rc<Places>>,
     /// Balancer and pools of each group. Shared with later generations that have the same group.
     groups: Vec<Rc<Group>>,
 }
@@ -40,6 +44,17 @@ impl View {
                 old.and_then(same).unwrap_or_else(|| Rc::new(RefCell::new(Instances::new(Arc::clone(extension)))))
             })
             .collect();
+        let share = outbound_share(&snapshot);
+        let outbound = snapshot.extensions.iter().map(|extension| {
+            let same = |old: &Self| {
+                let at = old.snapshot.extensions.iter().position(|other| Arc::ptr_eq(other, extension))?;
+                old.outbound.get(at).cloned()
+            };
+            let places = old.and_then(same).unwrap_or_else(|| Rc::new(Places::new(share)));
+            places.set_most(share);
+            places
+        });
+        let outbound = outbound.collect();
         if !snapshot.extensions.is_empty() {
             let source: GroupSource = Arc::new(PlannedGroups::of(&snapshot));
             let each = |instances: &Rc<RefCell<Instances>>| instances.borrow_mut().set_groups(Arc::clone(&source));
@@ -60,7 +75,7 @@ impl View {
                     .unwrap_or_else(|| Rc::new(Group::new(group.clone(), tls.cloned(), health, keys, pools)))
             })
             .collect();
-        Self { snapshot, instances, groups }
+        Self { snapshot, instances, outbound, groups }
     }
 
     /// The group; `None` cannot happen for an id of this plan.
@@ -125,6 +140,11 @@ impl View {
             Some(instances) => instances.borrow_mut().step(hook, exchange, answer),
             None => (exchange, Ok(Step::Done(Verdict::Next))),
         }
+    }
+
+    /// Room for the calls of an extension to other servers.
+    pub fn outbound(&self, id: ExtensionId) -> Option<&Places> {
+        self.outbound.get(id.0).map(|places| &**places)
     }
 
     /// The group of this name.
@@ -195,6 +215,13 @@ impl View {
         };
         self.instances.iter().enumerate().filter_map(tick).collect()
     }
+}
+
+/// The calls to other servers that each extension may have under way on a worker: an equal share of half of what the worker may.
+/// The other half is for those that a reload brings, while calls of others are still under way.
+fn outbound_share(snapshot: &Snapshot) -> usize {
+    let asking = snapshot.extensions.iter().filter(|extension| extension.waits()).count();
+    (limits::OUTBOUND_CALLS / 2 / asking.max(1)).max(1)
 }
 
 /// The groups of a policy, for guests: each with its name, how many servers it has, and what is known of them.

@@ -1,87 +1,200 @@
-//! Stops calling an extension that fails again and again, for a while, on one worker.
+//! Stops calling an extension that fails for nearly everybody, for a while, on one worker.
+//!
+//! A guest that fails at what one client sends is no reason: the other clients would pay for it. So faults count by the
+//! clients that they come from, and a hook that serves somebody is not paused.
 
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tidegate_engine::hook::Hook;
 
-use crate::limits::{BREAKER_FAULTS, BREAKER_PAUSE, BREAKER_PAUSE_MAX};
+use crate::limits::{BREAKER_CLIENTS, BREAKER_FAULTS, BREAKER_PAUSE, BREAKER_PAUSE_MAX, BREAKER_SHARE, BREAKER_WINDOW};
 
-/// Closed until [`BREAKER_FAULTS`] calls in a row have failed; then open for a pause, after which one call is tried.
-#[derive(Debug)]
+/// Closed until a hook has failed often, for many clients, and for nearly all; then open for a pause, after which calls are
+/// made and counted anew.
+#[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    /// Faults in a row.
-    faults: u32,
-    /// The hook that failed last. Only its success says that the extension works: the answer that a fault leads to passes its
-    /// other hooks.
-    failing: Option<Hook>,
-    /// The last pause; it doubles while trials fail.
+    /// What was seen of each hook. They count apart: the answer that a fault leads to passes the other hooks.
+    windows: [Window; HOOKS],
+    /// Where clients stand in a set; nobody outside can choose to stand where another does.
+    hasher: RandomState,
+    /// The last pause; it doubles while there is nothing but faults after it.
     pause: Duration,
-    /// Until when it is open.
-    open: Option<Instant>,
+    /// Until when it is open, or was, if it was not seen working since; and the hook that failed.
+    open: Option<(Instant, Hook)>,
+}
+
+const HOOKS: usize = 6;
+
+/// The calls of one hook since its first fault.
+#[derive(Debug, Default, Clone, Copy)]
+struct Window {
+    since: Option<Instant>,
+    faults: u32,
+    served: u32,
+    failing: Clients,
+    serving: Clients,
+}
+
+/// A set of clients, as bits where their hashes fall: two may share one, so that it counts too few rather than too many.
+#[derive(Debug, Default, Clone, Copy)]
+struct Clients(u64);
+
+impl Clients {
+    fn add(&mut self, hash: u64) {
+        self.0 |= 1 << (hash % 64);
+    }
+
+    const fn count(self) -> u32 {
+        self.0.count_ones()
+    }
 }
 
 impl Breaker {
-    /// Closed.
-    pub(crate) const fn new() -> Self {
-        Self { faults: 0, failing: None, pause: Duration::ZERO, open: None }
-    }
-
     /// How long the pause still takes; `None` if calls may be made. It looks at the clock only while open.
     pub(crate) fn left(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
-        let left = self.open?.saturating_duration_since(now());
+        let left = self.open?.0.saturating_duration_since(now());
         (!left.is_zero()).then_some(left)
     }
 
-    /// A call gave a verdict. True if that ends a pause.
-    pub(crate) fn succeeded(&mut self, hook: Hook) -> bool {
-        if self.failing != Some(hook) {
-            return false;
+    /// A call gave a verdict. True if that ends what a pause began. A hook without faults pays for one comparison.
+    pub(crate) fn succeeded(&mut self, hook: Hook, client: Option<IpAddr>, now: impl FnOnce() -> Instant) -> bool {
+        let again = self.open.is_some_and(|(_, failing)| failing == hook);
+        if again {
+            self.open = None;
+            self.pause = Duration::ZERO;
         }
-        self.faults = 0;
-        self.failing = None;
-        self.pause = Duration::ZERO;
-        self.open.take().is_some()
+        let window = &mut self.windows[hook as usize];
+        if window.since.is_some() {
+            if window.is_over(now()) {
+                *window = Window::default();
+            } else {
+                window.served = window.served.saturating_add(1);
+                if let Some(client) = client {
+                    window.serving.add(self.hasher.hash_one(network(client)));
+                }
+            }
+        }
+        again
     }
 
-    /// A call failed. The pause that begins now, if one does.
-    pub(crate) fn failed(&mut self, hook: Hook, now: Instant) -> Option<Duration> {
-        self.failing = Some(hook);
-        self.faults = self.faults.saturating_add(1);
-        if self.faults < BREAKER_FAULTS {
+    /// A call failed. The pause that begins now, if one does. What no client asked for, such as a tick, begins none.
+    pub(crate) fn failed(&mut self, hook: Hook, client: Option<IpAddr>, now: Instant) -> Option<Duration> {
+        let client = client?;
+        let window = &mut self.windows[hook as usize];
+        if window.is_over(now) {
+            *window = Window::default();
+        }
+        window.since.get_or_insert(now);
+        window.faults = window.faults.saturating_add(1);
+        window.failing.add(self.hasher.hash_one(network(client)));
+        if !window.is_hopeless() {
             return None;
         }
+        *window = Window::default();
         self.pause = if self.pause.is_zero() { BREAKER_PAUSE } else { (self.pause * 2).min(BREAKER_PAUSE_MAX) };
-        self.open = Some(now + self.pause);
+        self.open = Some((now + self.pause, hook));
         Some(self.pause)
     }
+}
+
+impl Window {
+    fn is_over(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.saturating_duration_since(since) > BREAKER_WINDOW)
+    }
+
+    fn is_hopeless(&self) -> bool {
+        let few = |served: u32, failed: u32| served <= failed / BREAKER_SHARE;
+        self.faults >= BREAKER_FAULTS
+            && self.failing.count() >= BREAKER_CLIENTS
+            && few(self.served, self.faults)
+            && few(self.serving.count(), self.failing.count())
+    }
+}
+
+/// The network that a client counts as.
+fn network(client: IpAddr) -> [u8; 7] {
+    let mut key = [0; 7];
+    match client.to_canonical() {
+        IpAddr::V4(address) => key[..3].copy_from_slice(&address.octets()[..3]),
+        IpAddr::V6(address) => {
+            key[0] = 6;
+            key[1..].copy_from_slice(&address.octets()[..6]);
+        }
+    }
+    key
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The n-th client, of a network of its own.
+    fn client(n: u32) -> Option<IpAddr> {
+        let [_, _, b, c] = n.to_be_bytes();
+        Some(IpAddr::from([10, b, c, 1]))
+    }
+
+    /// Lets so many calls of so many clients fail; the first pause that begins, and after how many faults.
+    fn fail(breaker: &mut Breaker, faults: u32, clients: u32, now: Instant) -> Option<(u32, Duration)> {
+        (0..faults).find_map(|n| Some((n + 1, breaker.failed(Hook::Request, client(n % clients), now)?)))
+    }
+
+    /// As many clients as surely stand at [`BREAKER_CLIENTS`] places of the 64.
+    const MANY: u32 = 1000;
+
     #[test]
-    fn it_opens_after_faults_in_a_row_and_pauses_longer_while_trials_fail() {
+    fn one_client_turns_it_off_for_nobody_however_much_it_sends() {
         let now = Instant::now();
-        let mut breaker = Breaker::new();
-        for _ in 1..BREAKER_FAULTS {
-            assert_eq!(breaker.failed(Hook::Request, now), None);
-            assert!(!breaker.succeeded(Hook::Response), "the answer to the fault passes the other hook");
+        for clients in [1, BREAKER_CLIENTS - 1] {
+            let mut breaker = Breaker::default();
+            assert_eq!(fail(&mut breaker, 100_000, clients, now), None);
+            assert_eq!(breaker.left(|| now), None);
         }
-        assert!(!breaker.succeeded(Hook::Request));
-        for _ in 1..BREAKER_FAULTS {
-            assert_eq!(breaker.failed(Hook::Request, now), None, "a success in between begins anew");
-        }
-        assert_eq!(breaker.failed(Hook::Request, now), Some(BREAKER_PAUSE));
+        let mut breaker = Breaker::default();
+        let in_one_network = |n: u32| Some(IpAddr::from([0x2001, 0xdb8, 1, n as u16, 0, 0, 0, 1]));
+        assert!((0..10_000).all(|n| breaker.failed(Hook::Request, in_one_network(n), now).is_none()));
+        assert!((0..10_000).all(|_| breaker.failed(Hook::Tick, None, now).is_none()), "nobody asked for a tick");
+    }
+
+    #[test]
+    fn failing_for_everybody_is_a_pause_that_is_longer_the_next_time_up_to_a_bound() {
+        let mut now = Instant::now();
+        let mut breaker = Breaker::default();
+        assert_eq!(fail(&mut breaker, BREAKER_FAULTS - 1, MANY, now), None);
+        assert_eq!(breaker.failed(Hook::Request, client(MANY), now), Some(BREAKER_PAUSE));
         assert_eq!(breaker.left(|| now), Some(BREAKER_PAUSE));
-        let later = now + BREAKER_PAUSE;
-        assert_eq!(breaker.left(|| later), None, "a trial");
-        assert_eq!(breaker.failed(Hook::Request, later), Some(BREAKER_PAUSE * 2));
-        for _ in 0..100 {
-            breaker.failed(Hook::Request, later);
+        let mut pauses = Vec::new();
+        for _ in 0..5 {
+            now += BREAKER_PAUSE_MAX;
+            assert_eq!(breaker.left(|| now), None, "calls are made again");
+            pauses.extend(fail(&mut breaker, MANY, MANY, now).map(|(faults, pause)| (faults, pause.as_secs())));
         }
-        assert_eq!(breaker.left(|| later), Some(BREAKER_PAUSE_MAX));
-        assert!(breaker.succeeded(Hook::Request));
-        assert_eq!((breaker.left(|| later), breaker.failed(Hook::Request, later)), (None, None));
+        assert_eq!(pauses, [2, 4, 5, 5, 5].map(|secs| (BREAKER_FAULTS, secs)));
+        now += BREAKER_PAUSE_MAX;
+        assert!(!breaker.succeeded(Hook::Response, client(1), || now), "the answer to a fault passes the other hook");
+        assert!(breaker.succeeded(Hook::Request, client(1), || now));
+        assert!(!breaker.succeeded(Hook::Request, client(1), || now), "that is said once");
+        assert_eq!(fail(&mut breaker, MANY, MANY, now).map(|(_, pause)| pause), Some(BREAKER_PAUSE));
+    }
+
+    #[test]
+    fn who_is_served_shows_that_it_works() {
+        let now = Instant::now();
+        // Of 100 clients, two are served: the others fail by what they send.
+        let mut breaker = Breaker::default();
+        assert_eq!(breaker.failed(Hook::Request, client(0), now), None);
+        let served: Vec<u32> = (0..BREAKER_SHARE).map(|n| MANY + n).collect();
+        assert!(served.iter().all(|n| !breaker.succeeded(Hook::Request, client(*n), || now)));
+        assert_eq!(fail(&mut breaker, BREAKER_FAULTS * BREAKER_SHARE, 100, now), None);
+        // When the window is over, what was served is forgotten.
+        let later = now + BREAKER_WINDOW + Duration::from_millis(1);
+        let again = fail(&mut breaker, BREAKER_FAULTS, 100, later);
+        assert_eq!(again, Some((BREAKER_FAULTS, BREAKER_PAUSE)));
+        // Faults that are spread over time are no flood.
+        let mut breaker = Breaker::default();
+        let slowly = |n: u32| now + (BREAKER_WINDOW / (BREAKER_FAULTS - 2)) * n;
+        assert!((0..200).all(|n| breaker.failed(Hook::Request, client(n), slowly(n)).is_none()));
     }
 }

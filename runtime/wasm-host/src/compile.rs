@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tidegate_engine::hook::Abi;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::census::Census;
 use crate::extension::LoadError;
 use crate::inspect::{ModuleError, ModuleReport};
 use crate::interfaces::LIFECYCLE;
@@ -65,6 +66,8 @@ pub(crate) struct Code {
     pub(crate) abi: Abi,
     pub(crate) report: ModuleReport,
     pub(crate) form: Form,
+    /// How much room an instance takes.
+    pub(crate) weight: usize,
 }
 
 impl Code {
@@ -74,6 +77,7 @@ impl Code {
         (module, abi): (Arc<[u8]>, Abi),
         component: Option<&[u8]>,
         report: ModuleReport,
+        census: &Census,
     ) -> Result<Self, LoadError> {
         let form = match component {
             Some(component) => Form::compile(engine, &module, component, report.waits()),
@@ -82,6 +86,6 @@ impl Code {
         let form = form
             .map_err(|error| LoadError::Compile(one_line(&format!("{error:#}"), 512)))?
             .ok_or(LoadError::Module(ModuleError::NoExport(LIFECYCLE)))?;
-        Ok(Self { module, abi, report, form })
+        Ok(Self { module, abi, report, form, weight: census.weight() })
     }
 }

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Abi, Capability, Hook, HookFault, HookFaultKind};
+use tidegate_engine::hook::{Abi, Capability, Hook, HookFault, HookFaultKind, Reach};
 use wasmtime::Engine;
 
+use crate::census::Census;
 use crate::compile::Code;
 use crate::guest::Settings;
 use crate::host::Host;
@@ -17,8 +18,10 @@ use crate::instance::Instance;
 use crate::interest::{BodyMode, Interest};
 use crate::interfaces::{PACKAGE, VERSION};
 use crate::lane::Linked;
+use crate::limits::STOCK_WALL;
 use crate::log::{LogLevel, LogRecord};
 use crate::metrics::Shared;
+use crate::room::Room;
 
 /// What a policy says about an extension.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,41 +48,13 @@ pub struct ExtensionSpec {
     pub reach: Reach,
 }
 
-/// The server groups that an extension may name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Reach {
-    /// In the verdict `forward`.
-    pub route: Reached,
-    /// In outbound calls.
-    pub outbound: Reached,
-}
-
-/// Some server groups.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub enum Reached {
-    /// All of the policy.
-    #[default]
-    Every,
-    /// Those of these names.
-    These(Vec<String>),
-}
-
-impl Reached {
-    /// Whether it covers the group.
-    pub fn covers(&self, group: &str) -> bool {
-        match self {
-            Self::Every => true,
-            Self::These(names) => names.iter().any(|name| name == group),
-        }
-    }
-}
-
 /// A loaded extension, shared by all workers. When the last reference goes, its code is freed.
 pub struct Extension {
     spec: ExtensionSpec,
     engine: Engine,
     /// Kept, so that the host finds it for as long as it is in use.
-    _code: Arc<Code>,
+    code: Arc<Code>,
+    room: Arc<Room>,
     linked: Linked,
     settings: Arc<Settings>,
     interest: Interest,
@@ -103,6 +78,8 @@ pub enum LoadError {
     NotAllowed(Vec<Need>),
     /// The code does not compile or link; the reason.
     Compile(String),
+    /// Compiled code is kept where others may write by now, so that none is read or made; the reason.
+    CodeFolder(String),
     /// `init` refused the configuration; what it said.
     Init(String),
     /// `init` failed.
@@ -127,6 +104,7 @@ impl fmt::Display for LoadError {
                 write!(f, "the module imports what it is not allowed: {}", needs.join(", "))
             }
             Self::Compile(reason) => write!(f, "the module does not compile: {reason}"),
+            Self::CodeFolder(reason) => write!(f, "compiled code is not safe where it is kept: {reason}"),
             Self::Init(message) => write!(f, "the extension refuses its configuration: {message}"),
             Self::InitFault(fault) => write!(f, "the extension failed in `init`: {}", fault.message),
             Self::Interest(reason) => write!(f, "the extension cannot be run: {reason}"),
@@ -141,6 +119,18 @@ fn quoted(names: &[String]) -> String {
 }
 
 impl LoadError {
+    /// Refuses a module whose memory begins larger than its limit, before it is compiled.
+    pub(crate) fn check_memory(census: &Census, limit: u64) -> Result<(), Self> {
+        if census.memory <= limit {
+            return Ok(());
+        }
+        let message = format!(
+            "the module begins with {} bytes of memory, which is more than its {limit} bytes of memory",
+            census.memory
+        );
+        Err(Self::InitFault(HookFault { kind: HookFaultKind::Memory, message }))
+    }
+
     /// Refuses a module whose imports and exports are not all known and allowed.
     pub(crate) fn check(report: &ModuleReport, allow: &[Capability]) -> Result<(), Self> {
         if !report.unknown_imports.is_empty() {
@@ -179,7 +169,8 @@ impl Extension {
         Ok(Self {
             spec: spec.clone(),
             engine: host.engine().clone(),
-            _code: code,
+            code,
+            room: host.room(),
             linked,
             settings,
             interest,
@@ -224,6 +215,16 @@ impl Extension {
         self.settings.shared.counts.fault(kind);
     }
 
+    /// The room that its instances share with those of others.
+    pub(crate) const fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// How much of the room an instance takes.
+    pub(crate) fn weight(&self) -> usize {
+        self.code.weight
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.settings.shared
     }
@@ -240,7 +241,12 @@ impl Extension {
     ///
     /// What `init` said, or how it failed.
     pub fn stock(&self, workers: usize) -> Result<(), LoadError> {
+        let start = Instant::now();
         while self.stocked.load(Ordering::Relaxed) < workers {
+            if start.elapsed() > STOCK_WALL {
+                let message = format!("`init` was not done for {workers} workers in {STOCK_WALL:?}");
+                return Err(LoadError::InitFault(HookFault { kind: HookFaultKind::Deadline, message }));
+            }
             let made = Instance::new(&self.engine, &self.linked, &self.settings, &self.spec);
             let (instance, asked) = made.map_err(LoadError::InitFault)?;
             asked.map_err(LoadError::Init)?;

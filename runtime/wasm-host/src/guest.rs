@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 use http::HeaderName;
 use rustix::time::{ClockId, clock_gettime};
 use tidegate_engine::exchange::{Exchange, Request, Response};
-use tidegate_engine::hook::{Capability, Hook};
+use tidegate_engine::hook::{Capability, Hook, Reach};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use crate::extension::Reach;
 use crate::fault::Stop;
 use crate::foreign::Requests;
 use crate::lane::memory::Handles;
 use crate::limits::{
-    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, OUTBOUND_CALLS_PER_CALL,
-    STORE_CALLS_PER_CALL, TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
+    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, INIT_WALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL,
+    OUTBOUND_CALLS_PER_CALL, STORE_CALLS_PER_CALL, TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
 };
 use crate::log::{LogLevel, LogRecord, LogSink, one_line};
 use crate::metrics::{GroupSource, Shared};
@@ -82,6 +81,8 @@ struct Call {
     streams: bool,
     /// CPU time that the call may use.
     time: Duration,
+    /// Time on the wall clock that it may take.
+    wall: Duration,
     /// The thread's CPU time and the clock at the first tick within the call.
     first_tick: Option<(Duration, Instant)>,
     headers_written: u32,
@@ -128,9 +129,15 @@ impl Guest {
         self.call.streams = true;
     }
 
-    /// Begins a call that may use `time`; `exchange` is `None` for `init` and ticks.
+    /// Begins a call that may use `time`; `exchange` is `None` for ticks.
     pub(crate) fn begin(&mut self, exchange: Option<(Hook, Box<Exchange>)>, time: Duration) {
-        self.call = Call { exchange, time, ..Call::default() };
+        self.call = Call { exchange, time, wall: time.saturating_mul(WALL_CLOCK_FACTOR), ..Call::default() };
+        self.settings.ticker.guest_runs();
+    }
+
+    /// Begins `init`, which may use `time`.
+    pub(crate) fn begin_init(&mut self, time: Duration) {
+        self.call = Call { time, wall: INIT_WALL, ..Call::default() };
         self.settings.ticker.guest_runs();
     }
 
@@ -161,7 +168,7 @@ impl Guest {
         if cpu.saturating_sub(first_cpu) >= limit {
             return Err(Stop::deadline(format!("the guest used more than {limit:?} of CPU time")));
         }
-        let wall = limit.saturating_mul(WALL_CLOCK_FACTOR);
+        let wall = self.call.wall;
         if first.elapsed() >= wall {
             return Err(Stop::deadline(format!("the guest did not get done in {wall:?}: the machine is overloaded")));
         }

@@ -13,12 +13,15 @@ use crate::inspect::{self, ModuleError, ModuleReport};
 use crate::limits::POOLED_INSTANCES;
 use crate::log::{LogLevel, LogSink};
 use crate::metrics::{Sample, Shared};
+use crate::room::Room;
 use crate::ticker::Ticker;
 
 /// Runs the extensions of a process; there is one.
 pub struct Host {
     engine: Engine,
     ticker: Arc<Ticker>,
+    room: Arc<Room>,
+    code_is_ours: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     log: LogSink,
     log_level: LogLevel,
     /// What is loaded somewhere. The references are weak, so that a module that no policy uses is freed; they are
@@ -41,12 +44,21 @@ pub struct HostOptions {
     /// Where compiled code is kept for the next process. Whoever can write there can run code in this one, so it must be the
     /// process's own; `None` keeps nothing.
     pub code: Option<PathBuf>,
+    /// Whether that folder still is the process's own, or why not. It is asked before each module is compiled, and one that fails
+    /// compiles none.
+    pub code_is_ours: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
 impl HostOptions {
     /// Settings that send log lines from `info` up to `log`.
     pub fn new(log: LogSink) -> Self {
-        Self { log, log_level: LogLevel::Info, instances: POOLED_INSTANCES, code: None }
+        Self {
+            log,
+            log_level: LogLevel::Info,
+            instances: POOLED_INSTANCES,
+            code: None,
+            code_is_ours: Arc::new(|| Ok(())),
+        }
     }
 }
 
@@ -90,6 +102,8 @@ impl Host {
         Ok(Self {
             engine,
             ticker: Arc::new(ticker),
+            room: Room::new(options.instances),
+            code_is_ours: options.code_is_ours,
             log: options.log,
             log_level: options.log_level,
             codes: Mutex::default(),
@@ -135,6 +149,9 @@ impl Host {
             LoadError::check(&code.report, &spec.allow)?;
             return Ok(code);
         }
+        (self.code_is_ours)().map_err(LoadError::CodeFolder)?;
+        let census = inspect::count(module).map_err(LoadError::Module)?;
+        LoadError::check_memory(&census, spec.memory)?;
         let (component, report) = match spec.abi {
             Abi::Tidegate => {
                 let component = inspect::component(module).map_err(LoadError::Module)?;
@@ -145,7 +162,7 @@ impl Host {
         };
         LoadError::check(&report, &spec.allow)?;
         let what = (Arc::clone(module), spec.abi);
-        let code = Arc::new(Code::compile(&self.engine, what, component.as_deref(), report)?);
+        let code = Arc::new(Code::compile(&self.engine, what, component.as_deref(), report, &census)?);
         keep(&self.codes, &code);
         Ok(code)
     }
@@ -174,6 +191,10 @@ impl Host {
 
     pub(crate) fn ticker(&self) -> Arc<Ticker> {
         Arc::clone(&self.ticker)
+    }
+
+    pub(crate) fn room(&self) -> Arc<Room> {
+        Arc::clone(&self.room)
     }
 
     pub(crate) fn log(&self) -> (LogSink, LogLevel) {

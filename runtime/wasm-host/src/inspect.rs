@@ -9,6 +9,7 @@ use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::decoding::decode_world;
 use wit_parser::{Resolve, WorldId};
 
+use crate::census::{Bound, Census, Uncounted};
 use crate::foreign::abi::{self, Spoken};
 use crate::interfaces::{
     HOOKS, LIFECYCLE, OUTBOUND, PACKAGE, VERSION, capability_of, capability_of_hook, interface_of,
@@ -52,6 +53,8 @@ pub enum ModuleError {
     NotWasm(String),
     /// Larger than the host takes; its bytes.
     TooLarge(usize),
+    /// It holds more than the host compiles.
+    Bound(Box<Bound>),
     /// The core module could not be made a component; the reason.
     NotAComponent(String),
     /// It does not export `lifecycle`, or no hook; the interface.
@@ -77,6 +80,7 @@ impl fmt::Display for ModuleError {
         match self {
             Self::NotWasm(reason) => write!(f, "this is no WebAssembly: {reason}"),
             Self::TooLarge(bytes) => write!(f, "the module has {bytes} bytes, and {MODULE_BYTES} is the most"),
+            Self::Bound(bound) => write!(f, "{bound}"),
             Self::NotAComponent(reason) => {
                 write!(f, "the module was not built against {PACKAGE}@{VERSION}: {reason}")
             }
@@ -105,6 +109,7 @@ impl std::error::Error for ModuleError {}
 
 /// Reads the imports and exports of a module that speaks `abi`.
 pub(crate) fn inspect(module: &[u8], abi: Abi) -> Result<ModuleReport, ModuleError> {
+    count(module)?;
     match abi {
         Abi::Tidegate => inspect_component(&component(module)?),
         Abi::ProxyWasm | Abi::HttpWasm => abi::inspect(module, abi),
@@ -113,18 +118,23 @@ pub(crate) fn inspect(module: &[u8], abi: Abi) -> Result<ModuleReport, ModuleErr
 
 /// Refuses what is no core module.
 pub(crate) fn read_core(module: &[u8]) -> Result<(), ModuleError> {
-    if module.len() > MODULE_BYTES {
-        return Err(ModuleError::TooLarge(module.len()));
-    }
     let valid = Validator::new().validate_all(module);
     valid.map(drop).map_err(|error| ModuleError::NotWasm(one_line(&error.to_string(), 512)))
 }
 
-/// The component in `module`: itself, or what its core module and the component type inside it make.
-pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, ModuleError> {
+/// Counts what a module holds, and refuses one that holds more than may be.
+pub(crate) fn count(module: &[u8]) -> Result<Census, ModuleError> {
     if module.len() > MODULE_BYTES {
         return Err(ModuleError::TooLarge(module.len()));
     }
+    Census::of(module).map_err(|why| match why {
+        Uncounted::Unreadable(reason) => ModuleError::NotWasm(one_line(&reason, 512)),
+        Uncounted::Bound(bound) => ModuleError::Bound(bound),
+    })
+}
+
+/// The component in `module`: itself, or what its core module and the component type inside it make.
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, ModuleError> {
     validate(module).map_err(|error| ModuleError::NotWasm(one_line(&error, 512)))?;
     if is_component(module) {
         return Ok(module.to_vec());

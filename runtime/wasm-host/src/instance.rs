@@ -12,7 +12,9 @@ use crate::fault::{Stop, classify};
 use crate::foreign::Requests;
 use crate::guest::{Guest, Settings};
 use crate::lane::{Asked, Hooks, Linked};
-use crate::limits::{CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, MEMORY_MARK_PERCENT, TRANSFER_BYTES};
+use crate::limits::{
+    CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, INIT_TIME_MAX, MEMORY_MARK_PERCENT, TRANSFER_BYTES,
+};
 use crate::log::one_line;
 use crate::metrics::GroupSource;
 
@@ -39,6 +41,8 @@ pub(crate) struct Instance {
     pub(crate) hooks: Hooks,
     pub(crate) time: Duration,
     pub(crate) calls: u32,
+    /// What its pool counts it by.
+    pub(crate) place: Option<Arc<()>>,
     /// Memory above this, in bytes, is a reason to replace it.
     memory_mark: u64,
 }
@@ -56,7 +60,7 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()?));
         store.set_hostcall_fuel(TRANSFER_BYTES);
         store.set_epoch_deadline(1);
-        store.data_mut().begin(None, spec.time.saturating_mul(INIT_TIME_FACTOR));
+        store.data_mut().begin_init(spec.time.saturating_mul(INIT_TIME_FACTOR).min(INIT_TIME_MAX));
 
         match linked.start(&mut store, &spec.config) {
             Ok((hooks, asked)) => {
@@ -64,14 +68,14 @@ impl Instance {
                 let grown = store.data().memory.size;
                 let room = spec.memory.saturating_sub(grown);
                 let memory_mark = grown.saturating_add(room / 100 * MEMORY_MARK_PERCENT);
-                let instance = Self { store, hooks, time: spec.time, calls: 0, memory_mark };
+                let instance = Self { store, hooks, time: spec.time, calls: 0, place: None, memory_mark };
                 Ok((instance, asked.map_err(|message| one_line(&message, FAULT_MESSAGE_BYTES))))
             }
             Err(error) => {
                 store.data_mut().end();
                 if error.is::<wasmtime::PoolConcurrencyLimitError>() {
                     let message = "there is no room for another instance".to_owned();
-                    return Err(HookFault { kind: HookFaultKind::Instance, message });
+                    return Err(HookFault { kind: HookFaultKind::Room, message });
                 }
                 Err(classify(&error, store.data_mut()))
             }

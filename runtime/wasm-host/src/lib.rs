@@ -9,6 +9,7 @@
 
 mod abi;
 mod breaker;
+mod census;
 mod compile;
 mod define;
 mod extension;
@@ -30,11 +31,13 @@ mod metrics;
 mod outbound;
 mod pool;
 mod proxy_wasm;
+mod room;
 mod store;
 mod ticker;
 mod verdict;
 
-pub use extension::{Extension, ExtensionSpec, LoadError, Reach, Reached};
+pub use census::Bound;
+pub use extension::{Extension, ExtensionSpec, LoadError};
 pub use foreign::abi::Spoken;
 pub use host::{Host, HostError, HostOptions};
 pub use inspect::{ModuleError, ModuleReport, Need};
@@ -43,3 +46,4 @@ pub use log::{LogLevel, LogRecord, LogSink};
 pub use metrics::{GroupSource, GroupState, Groups, MetricKind, Sample};
 pub use outbound::{OutboundAnswer, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult};
 pub use pool::{Pool, Step, Turn};
+pub use tidegate_engine::hook::{Reach, Reached};

@@ -16,6 +16,15 @@ pub const WALL_CLOCK_FACTOR: u32 = 50;
 /// The CPU limit of `init`, in hook limits: it reads the configuration, which a hook need not do again.
 pub const INIT_TIME_FACTOR: u32 = 100;
 
+/// The CPU time that `init` may use at most, however long a hook may take: a reload waits for it.
+pub const INIT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The time on the wall clock that `init` may take: a machine may be busy, and a reload still ends.
+pub const INIT_WALL: Duration = Duration::from_secs(15);
+
+/// The time on the wall clock that the `init` of all workers may take together, before an extension is put in service.
+pub const STOCK_WALL: Duration = Duration::from_secs(60);
+
 /// Calls that an instance serves before it is replaced. A guest that leaks loses its memory here at the latest; a new
 /// instance costs some tens of microseconds, which is nothing over this many calls.
 pub const CALLS_PER_INSTANCE: u32 = 100_000;
@@ -42,7 +51,8 @@ pub const OUTBOUND_TIME: Duration = Duration::from_secs(5);
 /// How long an outbound call may take at most: a request waits for it, and an instance.
 pub const OUTBOUND_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Calls of one extension that wait for other servers at once, on each worker. Each holds an instance, and its memory.
+/// Calls of one extension that wait for other servers at once, on each worker, at most. Each holds an instance, and its memory;
+/// where there are many extensions and workers, the share of the instances is less.
 pub const WAITING_PER_POOL: usize = 128;
 
 /// Elements of one table: indirect calls need one an address-taken function, and large guests have some thousands.
@@ -112,6 +122,27 @@ pub const INTEREST_ENTRIES: usize = 64;
 /// The largest module, in bytes. Guests of interpreted languages bring some ten megabytes.
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
 
+/// Functions in a module, over all modules of a component: each costs the compiler some kilobytes until the whole is done.
+/// Guests of interpreted languages have some ten thousand.
+pub const MODULE_FUNCTIONS: u64 = 65_536;
+
+/// Types, imports, exports, globals, tables and segments in a module, together.
+pub const MODULE_ITEMS: u64 = 262_144;
+
+/// Local variables of one function.
+pub const FUNCTION_LOCALS: u64 = 10_000;
+
+/// Loops and blocks in one function.
+pub const FUNCTION_BRANCHES: u64 = 20_000;
+
+/// The work of one function: its local variables, parameters among them, times its loops, each by how many it stands in, a quarter
+/// of its other blocks and an eighth of the entries of its branch tables; and what blocks take and give. The compiler may keep
+/// a value for each of both: a million takes it about a second, and a hundred MiB.
+pub const FUNCTION_WORK: u64 = 1024 * 1024;
+
+/// The same, over all functions of a module.
+pub const MODULE_WORK: u64 = 16 * 1024 * 1024;
+
 /// Header names that an instance remembers as checked: more than a filter writes, few enough to search one by one.
 pub const KNOWN_NAMES: usize = 16;
 
@@ -133,15 +164,26 @@ pub const METRICS_PER_EXTENSION: usize = 64;
 /// The name of a metric, in bytes.
 pub const METRIC_NAME_BYTES: usize = 64;
 
-/// Faults in a row after which a worker stops calling an extension for a while. A guest that always loops would
-/// otherwise cost its whole time limit for every request.
-pub const BREAKER_FAULTS: u32 = 10;
+/// Faults of one hook within [`BREAKER_WINDOW`] below which a worker goes on calling an extension. A guest that always loops
+/// would otherwise cost its whole time limit for every request.
+pub const BREAKER_FAULTS: u32 = 20;
 
-/// The first pause; each further one is twice as long, while the call after it fails, too.
+/// The networks of clients that these faults must come from, at least: what one client sends, or a few, turns the extension
+/// off for nobody. IPv4 clients count by /24, IPv6 clients by /48, for one client may have many addresses.
+pub const BREAKER_CLIENTS: u32 = 8;
+
+/// Of so many calls that failed, and of so many clients, less than two may have been served: one that is served beside a few that
+/// fail shows that the extension works, and that it is the requests that make it fail.
+pub const BREAKER_SHARE: u32 = 16;
+
+/// How long faults are counted together.
+pub const BREAKER_WINDOW: Duration = Duration::from_secs(10);
+
+/// The first pause; each further one is twice as long, while calls after it fail in the same way.
 pub const BREAKER_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause.
-pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The longest pause: whatever led to it, clients wait no longer for an extension that works again.
+pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// The most that an extension may ask for of a body at once, in bytes: each of its calls copies it into the guest.
 pub const BODY_BYTES: u32 = 1024 * 1024;

@@ -1,6 +1,7 @@
 //! One worker's instances of an extension.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -17,10 +18,10 @@ use crate::guest::Guest;
 use crate::instance::{About, Instance};
 use crate::interest::BodyMode;
 use crate::lane::Hooks;
-use crate::limits::WAITING_PER_POOL;
 use crate::log::{LogLevel, one_line};
 use crate::metrics::GroupSource;
 use crate::outbound::{Mailbox, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult, drive};
+use crate::room::Seat;
 use crate::verdict::{checked, checked_body};
 
 /// One worker's instances of an extension. Calls are synchronous, so one instance serves one call at a time.
@@ -31,15 +32,18 @@ pub struct Pool {
     groups: Option<GroupSource>,
     /// When the next tick is due.
     tick: Option<Instant>,
-    /// One for each of its calls that may wait, and one for the pool.
-    waiting: Arc<()>,
+    /// The pool's share of the instances.
+    seat: Seat,
+    /// One for each of its instances, idle or in a call, and one for the pool.
+    live: Arc<()>,
 }
 
 impl Pool {
     /// A pool without instances: the first call makes one.
     pub fn new(extension: Arc<Extension>) -> Self {
-        let waiting = Arc::new(());
-        Self { extension, idle: Vec::new(), breaker: Breaker::new(), groups: None, tick: None, waiting }
+        let seat = extension.room().seat();
+        let breaker = Breaker::default();
+        Self { extension, idle: Vec::new(), breaker, groups: None, tick: None, seat, live: Arc::new(()) }
     }
 
     /// The extension.
@@ -190,6 +194,7 @@ impl Pool {
         check: impl FnOnce(A, &mut Guest) -> Result<V, Stop>,
     ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
         let hook = about.hook;
+        let client = about.exchange.as_ref().map(|exchange| exchange.client_ip);
         let (exchange, result) = match self.instance(about.request()) {
             Ok(mut instance) => {
                 let (exchange, result) = instance.call(about, call, check);
@@ -198,7 +203,7 @@ impl Pool {
             }
             Err(fault) => (about.exchange, Err(fault)),
         };
-        self.count(hook, result.as_ref().err());
+        self.count(hook, client, result.as_ref().err());
         (exchange, result)
     }
 
@@ -208,28 +213,21 @@ impl Pool {
     ///
     /// If the extension is paused, or there is no room for another call.
     pub fn begin(&mut self) -> Result<Turn, HookFault> {
-        if Arc::strong_count(&self.waiting) > WAITING_PER_POOL {
-            let message = format!("{WAITING_PER_POOL} of its calls on this worker wait for other servers already");
-            let fault = HookFault { kind: HookFaultKind::Instance, message };
-            // It is the others' fault: the extension is not paused for it.
-            self.extension.shared().counts.fault(fault.kind);
-            return Err(fault);
-        }
-        let instance = self.instance(None).inspect_err(|fault| self.count(Hook::Request, Some(fault)))?;
-        Ok(Turn { instance, hook: Hook::Request, _place: Arc::clone(&self.waiting) })
+        let instance = self.instance(None).inspect_err(|fault| self.count(Hook::Request, None, Some(fault)))?;
+        Ok(Turn { instance, hook: Hook::Request, client: None })
     }
 
     /// Ends a call, and keeps its instance if it may serve again.
     pub fn end(&mut self, turn: Turn, verdict: &Result<Verdict, HookFault>) {
         self.keep(turn.instance, verdict.is_ok());
-        self.count(turn.hook, verdict.as_ref().err());
+        self.count(turn.hook, turn.client, verdict.as_ref().err());
     }
 
-    /// An instance to call, for this request; none while the extension is paused.
+    /// An instance to call, for this request; none while the extension is paused, or has all that it may have.
     fn instance(&mut self, request: Option<u128>) -> Result<Instance, HookFault> {
         if let Some(left) = self.breaker.left(Instant::now) {
             let message =
-                format!("the extension failed again and again, and is not called for {} ms", left.as_millis());
+                format!("the extension failed for nearly every client, and is not called for {} ms", left.as_millis());
             return Err(HookFault { kind: HookFaultKind::Paused, message });
         }
         let spec = self.extension.spec();
@@ -237,11 +235,24 @@ impl Pool {
             if spec.abi == Abi::Tidegate { self.idle.pop() } else { affinity::take(&mut self.idle, spec, request) };
         let mut instance = match idle {
             Some(instance) => instance,
-            None => self.extension.instantiate()?,
+            None => self.instantiate()?,
         };
         if let Some(groups) = &self.groups {
             instance.set_groups(groups);
         }
+        Ok(instance)
+    }
+
+    /// One more instance, unless the pool has its share already: the rest is for other extensions and workers.
+    fn instantiate(&self) -> Result<Instance, HookFault> {
+        let share = self.seat.share(self.extension.weight());
+        if Arc::strong_count(&self.live) > share {
+            let message =
+                format!("{share} of its calls on this worker are under way, and there is no room for another");
+            return Err(HookFault { kind: HookFaultKind::Room, message });
+        }
+        let mut instance = self.extension.instantiate()?;
+        instance.place = Some(Arc::clone(&self.live));
         Ok(instance)
     }
 
@@ -256,29 +267,31 @@ impl Pool {
     }
 
     /// Keeps count of what went wrong.
-    fn count(&mut self, hook: Hook, fault: Option<&HookFault>) {
+    fn count(&mut self, hook: Hook, client: Option<IpAddr>, fault: Option<&HookFault>) {
         match fault {
             None => {
-                if self.breaker.succeeded(hook) {
+                if self.breaker.succeeded(hook, client, Instant::now) {
                     self.extension.say(LogLevel::Info, "it works again");
                 }
             }
-            Some(fault) => self.failed(hook, fault),
+            Some(fault) => self.failed(hook, client, fault),
         }
     }
 
     #[cold]
-    fn failed(&mut self, hook: Hook, fault: &HookFault) {
+    fn failed(&mut self, hook: Hook, client: Option<IpAddr>, fault: &HookFault) {
         let counts = &self.extension.shared().counts;
         counts.fault(fault.kind);
-        if fault.kind == HookFaultKind::Paused {
+        // Where it was not called, it has not failed.
+        if fault.kind.is_uncalled() {
             return;
         }
-        if let Some(pause) = self.breaker.failed(hook, Instant::now()) {
+        if let Some(pause) = self.breaker.failed(hook, client, Instant::now()) {
             counts.pauses.fetch_add(1, Ordering::Relaxed);
             let last = one_line(&fault.message, 256);
-            let message =
-                format!("it failed again and again, and this worker does not call it for {pause:?}; last: {last}");
+            let message = format!(
+                "it failed for nearly every client, and this worker does not call it for {pause:?}; last: {last}"
+            );
             self.extension.say(LogLevel::Warn, &message);
         }
     }
@@ -304,7 +317,8 @@ pub enum Step {
 pub struct Turn {
     instance: Instance,
     hook: Hook,
-    _place: Arc<()>,
+    /// Whose request it is.
+    client: Option<IpAddr>,
 }
 
 impl Turn {
@@ -324,6 +338,7 @@ impl Turn {
         C: Future<Output = OutboundResult>,
     {
         self.hook = hook;
+        self.client = Some(exchange.client_ip);
         let Instance { store, hooks, time, calls, .. } = &mut self.instance;
         *calls += 1;
         let mailbox = Arc::new(Mailbox::default());

@@ -135,11 +135,17 @@ fn a_store_is_full_for_the_guest_that_floods_it_and_nobody_else() {
 }
 
 #[test]
-fn an_extension_that_fails_again_and_again_is_paused() {
+fn an_extension_that_fails_for_every_client_is_paused() {
     let rig = rig();
     let extension = rig.host.load(&hostile()).unwrap();
     let (mut pool, mut other_worker) = (Pool::new(Arc::clone(&extension)), Pool::new(extension));
-    let mut call = |act| pool.call(Hook::Request, exchange(&[("x-do", act)])).1.map(drop).map_err(|fault| fault.kind);
+    let mut clients = 0_u8;
+    let mut call = |act| {
+        let mut exchange = exchange(&[("x-do", act)]);
+        clients = clients.wrapping_add(1);
+        exchange.client_ip = std::net::IpAddr::from([203, 0, clients, 9]);
+        pool.call(Hook::Request, exchange).1.map(drop).map_err(|fault| fault.kind)
+    };
     for _ in 0..BREAKER_FAULTS {
         assert_eq!(call("panic"), Err(HookFaultKind::Trap));
     }
@@ -154,10 +160,28 @@ fn an_extension_that_fails_again_and_again_is_paused() {
     assert_eq!(call(""), Ok(()));
     let log = rig.log.lock().unwrap();
     assert!(
-        log[0].1.starts_with("it failed again and again, and this worker does not call it for 1s; last: "),
+        log[0].1.starts_with("it failed for nearly every client, and this worker does not call it for 1s; last: "),
         "{log:?}"
     );
     assert_eq!(log[1], (LogLevel::Info, "it works again".to_owned()));
+}
+
+#[test]
+fn one_client_that_makes_it_fail_costs_the_others_nothing() {
+    let host = rig().host;
+    let mut pool = Pool::new(host.load(&hostile()).unwrap());
+    for round in 0..40 {
+        for _ in 0..21 {
+            let (_, verdict) = pool.call(Hook::Request, exchange(&[("x-do", "panic")]));
+            assert_eq!(verdict.unwrap_err().kind, HookFaultKind::Trap);
+        }
+        if round % 10 == 0 {
+            let mut other = exchange(&[]);
+            other.client_ip = std::net::IpAddr::from([198, 51, 100, 7]);
+            assert!(matches!(pool.call(Hook::Request, other).1, Ok(Verdict::Next)));
+        }
+    }
+    assert_eq!((count(&host, "host_fault_trap"), count(&host, "host_pauses")), (840.0, 0.0));
 }
 
 #[test]
@@ -249,7 +273,7 @@ fn without_room_for_an_instance_a_call_fails_and_the_next_may_work() {
     let (exchange, verdict) = second.call(Hook::Request, exchange(&[("x-do", "panic")]));
     assert_eq!(exchange.request.headers["x-do"], "panic");
     let fault = verdict.unwrap_err();
-    assert_eq!((fault.kind, &*fault.message), (HookFaultKind::Instance, "there is no room for another instance"));
+    assert_eq!((fault.kind, &*fault.message), (HookFaultKind::Room, "there is no room for another instance"));
     drop(first);
     assert_eq!(calls(&mut second), "1");
 }

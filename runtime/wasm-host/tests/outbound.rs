@@ -6,6 +6,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_wasm_host::limits::{OUTBOUND_CALLS_PER_CALL, WAITING_PER_POOL};
 use tidegate_wasm_host::{
-    ExtensionSpec, Host, OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Pool, Reach, Reached,
+    ExtensionSpec, Host, HostOptions, OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Pool, Reach,
+    Reached,
 };
 
 fn asking() -> ExtensionSpec {
@@ -213,10 +215,41 @@ fn only_so_many_wait_at_once_and_the_extension_is_not_paused_for_it() {
     let turns: Vec<_> = (0..WAITING_PER_POOL).map(|_| pool.begin().unwrap()).collect();
     for _ in 0..20 {
         let fault = pool.begin().map(drop).unwrap_err();
-        let message = "128 of its calls on this worker wait for other servers already";
-        assert_eq!((fault.kind, &*fault.message), (HookFaultKind::Instance, message));
+        let message = "128 of its calls on this worker are under way, and there is no room for another";
+        assert_eq!((fault.kind, &*fault.message), (HookFaultKind::Room, message));
     }
     drop(turns);
     assert!(drive(&mut pool, asks("web"), |_| ready(answer(""))).1.is_ok());
-    assert_eq!(count(&host, "host_fault_instance"), 20.0);
+    assert_eq!((count(&host, "host_fault_room"), count(&host, "host_pauses")), (20.0, 0.0));
+}
+
+/// Eight workers, an extension whose calls all hang, and another one beside it.
+#[test]
+fn an_extension_whose_calls_hang_leaves_room_for_another() {
+    const WORKERS: usize = 8;
+    let options = HostOptions { instances: 64, ..HostOptions::new(Arc::new(|_| {})) };
+    let host = Host::new(options).unwrap();
+    let pools = |name: &str| {
+        let extension = host.load(&ExtensionSpec { name: name.to_owned(), ..asking() }).unwrap();
+        (0..WORKERS).map(|_| Pool::new(Arc::clone(&extension))).collect::<Vec<_>>()
+    };
+    let mut hanging = pools("hanging");
+    // All that one extension alone may have, and more is refused.
+    let mut turns = Vec::new();
+    for pool in &mut hanging {
+        turns.extend((0..4).map(|_| pool.begin().unwrap()));
+        assert_eq!(pool.begin().map(drop).unwrap_err().kind, HookFaultKind::Room);
+    }
+    assert_eq!(turns.len(), 32);
+    // One that comes with a reload has room on every worker, and as much as it needs for what is asked one after the other.
+    let mut others = pools("other");
+    for _ in 0..20 {
+        for pool in &mut others {
+            assert!(drive(pool, asks("web"), |_| ready(answer(""))).1.is_ok());
+        }
+    }
+    let held: Vec<_> = others.iter_mut().flat_map(|pool| [pool.begin().unwrap(), pool.begin().unwrap()]).collect();
+    assert_eq!((held.len(), others[0].begin().map(drop).unwrap_err().kind), (16, HookFaultKind::Room));
+    drop(turns);
+    assert!(hanging[0].begin().is_ok(), "what was held comes back");
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tidegate_dsl::plan::{
-    Condition, ExtensionId, Forward, GroupId, HeaderStep, Insert, Limit, LimitKey, ListenerAction, NetworkSet, Outcome,
-    Piece, Predicate, Respond, RuleSetId, Step, Subject, Target, Template, Test, UriPart,
+    Condition, ExtensionId, Forward, GroupId, HeaderStep, Insert, Limit, LimitKey, ListenerAction, NetworkSet, OnError,
+    Outcome, Piece, Predicate, Respond, RuleSetId, Step, Subject, Target, Template, Test, UriPart,
 };
 
 use super::{MAIN, engine, reply, shown, trap, values, walk, walk_with};
 use crate::engine::Engine;
-use crate::hook::{HookFaultKind, Verdict};
+use crate::hook::{HookFault, HookFaultKind, Verdict};
 use crate::observer::Silent;
 use crate::testing::{exchange, insert, plan, rule, text, to, when};
 use crate::walk::{Decision, Moment, Progress};
@@ -363,6 +363,25 @@ fn a_failing_extension_denies_or_is_skipped() {
         assert_eq!(shown(&engine, &decision), expected);
         assert_eq!(walk.last_fault(), Some((failing, trap())));
         assert_eq!(walk.last_fault(), None);
+    }
+}
+
+#[test]
+fn an_extension_that_is_not_called_is_skipped_only_if_the_policy_says_so() {
+    let mut skipping = with_hooks().plan().clone();
+    skipping.extensions[1].on_pause = OnError::Skip;
+    for (engine, expected) in [(with_hooks(), "reply 503"), (engine(skipping), "web")] {
+        for kind in [HookFaultKind::Paused, HookFaultKind::Room] {
+            let mut exchange = exchange("GET", "a", "/");
+            let (_, decision) = walk_with(&engine, &mut exchange, Moment::default(), |extension, _| {
+                let fault = HookFault { kind, message: "it was not asked".to_owned() };
+                if extension == SECOND { Err(fault) } else { Ok(Verdict::Next) }
+            });
+            // Its `on-error` skips, and does not count.
+            assert_eq!(shown(&engine, &decision), expected, "{kind:?}");
+            assert_eq!(engine.denies(SECOND, kind), expected != "web");
+        }
+        assert!(!engine.denies(SECOND, HookFaultKind::Trap));
     }
 }
 

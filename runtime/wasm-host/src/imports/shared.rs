@@ -63,6 +63,7 @@ pub(super) fn groups(functions: &mut impl Define) -> Defined {
             healthy: group.healthy,
             total: group.total,
         };
-        Ok(groups.into_iter().map(group).collect::<Vec<_>>())
+        let reach = &guest.settings.reach.route;
+        Ok(groups.into_iter().filter(|group| reach.covers(&group.name)).map(group).collect::<Vec<_>>())
     })
 }
