@@ -11,6 +11,11 @@ use tidegate_tests::{Backend, Behaviour, Gateway, Policy, guest};
 
 /// A gateway whose hostile guest sees both bodies in this mode.
 fn gateway(backend: &Backend, mode: &str, settings: &str) -> Gateway {
+    gateway_with(backend, mode, settings, "run bodies")
+}
+
+/// As [`gateway`], with these lines in the listener.
+fn gateway_with(backend: &Backend, mode: &str, settings: &str, lines: &str) -> Gateway {
     let policy = Policy::to(backend)
         .top("gateway { workers 1 }")
         .top(&format!(
@@ -19,7 +24,7 @@ fn gateway(backend: &Backend, mode: &str, settings: &str) -> Gateway {
              allow [read-request, write-request-headers, rewrite, read-response, write-response-headers, route, respond, body, \
              vars, log, clock, random, metrics, store] }}"
         ))
-        .listener("run bodies");
+        .listener(lines);
     Gateway::start_with(&policy, |folder| {
         fs::copy(guest("tidegate_hostile_guest"), folder.join("guest.wasm")).unwrap();
     })
@@ -117,6 +122,25 @@ fn pieces_are_changed_on_their_way() {
     let answer = client.post("/", "upper");
     let request = answer.echo();
     assert_eq!((request.text(), request.header("content-length")), ("UPPER".to_owned(), None));
+}
+
+#[test]
+fn variables_of_pieces_are_kept() {
+    let backend = Backend::text("set answered");
+    let steps = "run bodies
+        on-response { set-header \"x-asked\" \"${var.asked}\"; set-header \"x-answered\" \"${var.answered}\" }";
+    for (mode, answered) in [("stream 1024", None), ("buffer 1024", None)] {
+        let gateway = gateway_with(&backend, mode, "on-error deny", steps);
+        let answer = gateway.client().post("/kept", "set asked");
+        assert_eq!(answer.header("x-asked"), Some("yes"), "{mode}: the request's pieces came before the answer");
+        assert_eq!(
+            answer.header("x-answered").filter(|value| !value.is_empty()),
+            answered,
+            "{mode}: its steps come first"
+        );
+        let vars = &gateway.access("/kept")["vars"];
+        assert_eq!((&vars["asked"], &vars["answered"]), (&"yes".into(), &"yes".into()), "{mode}");
+    }
 }
 
 #[test]

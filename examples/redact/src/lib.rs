@@ -71,9 +71,16 @@ impl Filter for Redact {
         vars::set(TAIL, &into_var(&kept));
         BodyVerdict::replace(text)
     }
+
+    /// Where a body breaks off, what was kept back stays out of the access log.
+    fn on_log(&self, _: &Request, _: &Response) {
+        if vars::get(TAIL).is_some_and(|tail| !tail.is_empty()) {
+            vars::set(TAIL, "");
+        }
+    }
 }
 
-export!(Redact: request, response_body);
+export!(Redact: request, response_body, log);
 
 impl Redact {
     /// What was blacked out stays so, and has the length that it had: it can be cut anywhere.

@@ -10,8 +10,16 @@ use crate::bounds::{MAX_VARS, MAX_VARS_BYTES};
 /// [`MAX_VARS`] and [`MAX_VARS_BYTES`].
 #[derive(Debug, Clone, Default)]
 pub struct Vars {
-    entries: Vec<(Box<str>, Box<str>)>,
+    entries: Vec<Entry>,
     bytes: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    name: Box<str>,
+    value: Box<str>,
+    /// Whether it was set since the variables were last given on.
+    fresh: bool,
 }
 
 /// A variable was not set, because the request has too many or too large ones. Nothing changed.
@@ -26,7 +34,7 @@ impl Vars {
 
     /// The value of `name`, if it was set.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.entries.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
+        self.entries.iter().find(|entry| &*entry.name == name).map(|entry| &*entry.value)
     }
 
     /// Sets `name`, replacing what it was.
@@ -35,9 +43,9 @@ impl Vars {
     ///
     /// [`VarsFull`] if a bound would be passed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), VarsFull> {
-        let known = self.entries.iter().position(|(known, _)| &**known == name);
+        let known = self.entries.iter().position(|entry| &*entry.name == name);
         let freed = match known.and_then(|index| self.entries.get(index)) {
-            Some((name, value)) => name.len() + value.len(),
+            Some(entry) => entry.name.len() + entry.value.len(),
             None if self.entries.len() >= MAX_VARS => return Err(VarsFull),
             None => 0,
         };
@@ -47,15 +55,32 @@ impl Vars {
         }
         self.bytes = bytes;
         match known.and_then(|index| self.entries.get_mut(index)) {
-            Some(entry) => entry.1 = value.into(),
-            None => self.entries.push((name.into(), value.into())),
+            Some(entry) => (entry.value, entry.fresh) = (value.into(), true),
+            None => self.entries.push(Entry { name: name.into(), value: value.into(), fresh: true }),
         }
         Ok(())
     }
 
+    /// A copy of which nothing counts as set.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        let mut copy = self.clone();
+        copy.entries.iter_mut().for_each(|entry| entry.fresh = false);
+        copy
+    }
+
+    /// Sets here what was set in `others` since this was done last. What passes a bound is left out.
+    pub fn adopt(&mut self, others: &mut Self) {
+        for entry in others.entries.iter_mut().filter(|entry| entry.fresh) {
+            entry.fresh = false;
+            // Where there is no more room, the variable stays what it was, as for whoever sets it here.
+            let _ = self.set(&entry.name, &entry.value);
+        }
+    }
+
     /// Names and values, in the order of their first `set`.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(name, value)| (&**name, &**value))
+        self.entries.iter().map(|entry| (&*entry.name, &*entry.value))
     }
 
     /// How many there are.
@@ -90,6 +115,29 @@ mod tests {
         assert_eq!(vars.set("a", "3"), Ok(()));
         assert_eq!(vars.get("a"), Some("3"));
         assert_eq!(vars.iter().collect::<Vec<_>>(), [("a", "3"), ("b", "2")]);
+    }
+
+    #[test]
+    fn what_was_set_since_is_adopted() {
+        let mut own = Vars::new();
+        assert_eq!(own.set("a", "1"), Ok(()));
+        let mut others = own.settled();
+        assert_eq!(own.set("a", "2"), Ok(()));
+        assert_eq!(others.set("b", "3"), Ok(()));
+        own.adopt(&mut others);
+        assert_eq!(own.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")], "what was not set there stays");
+        assert_eq!(own.set("b", "4"), Ok(()));
+        own.adopt(&mut others);
+        assert_eq!(own.get("b"), Some("4"), "what was adopted is not adopted again");
+        for index in 0..MAX_VARS {
+            assert_eq!(others.set(&index.to_string(), "x").is_ok(), index < MAX_VARS - 2);
+        }
+        let mut full = Vars::new();
+        for index in 0..MAX_VARS {
+            assert_eq!(full.set(&format!("own-{index}"), ""), Ok(()));
+        }
+        full.adopt(&mut others);
+        assert_eq!((full.len(), full.get("0")), (MAX_VARS, None), "a bound holds");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Those that want the whole come first, in the order they were started; then each piece passes the others in that order.
 //! On the way back it is the other way round, as it is for heads.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use http_body_util::BodyExt;
 use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::exchange::{Changed, Exchange, Request, Response};
 use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
+use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::BodyMode;
 
 use super::gathered::{self, Gathered, NoRoom};
@@ -87,8 +89,7 @@ pub(super) async fn request(
     for (id, mode) in wanting {
         if let BodyMode::Stream(most) = mode {
             journey.exchange.request.headers.remove(CONTENT_LENGTH);
-            let watcher = Watcher::new(call, id, Hook::RequestBody, most, &journey.exchange);
-            body.stack(Box::new(watcher));
+            body.stack(Box::new(Watcher::new(call, (id, Hook::RequestBody), most, &mut journey)));
         }
     }
     (journey, Ok(body))
@@ -148,7 +149,7 @@ pub(super) async fn response(
             if let Some(response) = &mut journey.exchange.response {
                 response.headers.remove(CONTENT_LENGTH);
             }
-            watchers.push(Box::new(Watcher::new(call, id, Hook::ResponseBody, most, &journey.exchange)));
+            watchers.push(Box::new(Watcher::new(call, (id, Hook::ResponseBody), most, &mut journey)));
         }
     }
     (journey, Ok((source, ahead, watchers)))
@@ -262,7 +263,8 @@ pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
 }
 
 /// An extension that looks at the pieces of a body. It has an exchange of its own: the heads as they left, and the
-/// variables as they were, which later pieces see as earlier ones left them.
+/// variables as they were, which later pieces see as earlier ones left them. What it sets is kept for the request, too: the
+/// hooks and steps of the response see it if it was set before, and the end of the request in any case.
 struct Watcher {
     view: Rc<View>,
     state: Rc<StreamState>,
@@ -270,10 +272,14 @@ struct Watcher {
     hook: Hook,
     most: usize,
     exchange: Option<Box<Exchange>>,
+    /// The variables that it set, for the request.
+    set: Rc<RefCell<Vars>>,
 }
 
 impl Watcher {
-    fn new(call: &Call<'_>, id: ExtensionId, hook: Hook, most: usize, exchange: &Exchange) -> Self {
+    fn new(call: &Call<'_>, (id, hook): (ExtensionId, Hook), most: usize, journey: &mut Journey) -> Self {
+        let set = journey.record.streamed();
+        let exchange = &journey.exchange;
         let request = &exchange.request;
         let own = Exchange {
             request: Request {
@@ -291,20 +297,21 @@ impl Watcher {
             response: exchange.response.as_ref().map(copy),
             client_ip: exchange.client_ip,
             request_id: exchange.request_id,
-            vars: exchange.vars.clone(),
+            vars: exchange.vars.settled(),
             group: exchange.group.clone(),
             server: exchange.server.clone(),
             rule: exchange.rule.clone(),
             ..*blank(call)
         };
         let (view, state) = (Rc::clone(call.view), Rc::clone(call.state));
-        Self { view, state, id, hook, most, exchange: Some(Box::new(own)) }
+        Self { view, state, id, hook, most, exchange: Some(Box::new(own)), set }
     }
 
     /// What goes on for one piece, no larger than the extension wants it.
     fn one(&mut self, data: Bytes, last: bool) -> Result<Bytes, Failure> {
         let Some(exchange) = self.exchange.take() else { return Ok(data) };
-        let (exchange, verdict) = self.view.call_body(self.id, self.hook, exchange, (&data, last), true);
+        let (mut exchange, verdict) = self.view.call_body(self.id, self.hook, exchange, (&data, last), true);
+        self.set.borrow_mut().adopt(&mut exchange.vars);
         let fault = match verdict {
             Ok(BodyVerdict::Replace(other)) => {
                 self.exchange = Some(exchange);

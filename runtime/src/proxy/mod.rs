@@ -259,6 +259,7 @@ impl Call<'_> {
     /// Response hooks and steps, then the answer as the client gets it.
     async fn way_back(&self, journey: Journey, mut source: Source) -> Result<Response<ResponseBody>, Closed> {
         let Journey { mut exchange, mut walk, mut record } = journey;
+        record.take_streamed(&mut exchange);
         let (mut ahead, mut watchers) = (bytes::Bytes::new(), Vec::new());
         if self.view.snapshot.engine.response_work(&walk) {
             let reached;

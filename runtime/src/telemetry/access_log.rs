@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode, Version};
 use tidegate_dsl::plan::{ListenerId, LogFormat};
 use tidegate_engine::exchange::{Exchange, Tls};
 use tidegate_engine::trace::{self, TRACEPARENT};
+use tidegate_engine::vars::Vars;
 use tidegate_engine::{Engine, Walk};
 
 use super::log_line::{Labels, Line, VarsOf, protocol};
@@ -75,6 +76,8 @@ pub struct Record {
     wanted: bool,
     user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
+    /// Variables that extensions set for pieces of bodies, once one looks at pieces.
+    streamed: Option<Rc<RefCell<Vars>>>,
     exchange: Option<(Box<Exchange>, Walk)>,
 }
 
@@ -107,7 +110,20 @@ impl Record {
             wanted,
             user_agent: shown(USER_AGENT),
             traceparent: shown(HeaderName::from_static(TRACEPARENT)),
+            streamed: None,
             exchange: None,
+        }
+    }
+
+    /// Where an extension that looks at pieces of a body leaves the variables that it sets.
+    pub fn streamed(&mut self) -> Rc<RefCell<Vars>> {
+        Rc::clone(self.streamed.get_or_insert_default())
+    }
+
+    /// Gives a request the variables that were set for pieces of bodies since this was done last.
+    pub fn take_streamed(&self, exchange: &mut Exchange) {
+        if let Some(streamed) = &self.streamed {
+            exchange.vars.adopt(&mut streamed.borrow_mut());
         }
     }
 
@@ -143,7 +159,8 @@ impl Record {
     }
 
     /// Tells the extensions that want to know.
-    fn tell(&self, exchange: Box<Exchange>, walk: &Walk, state: &StreamState) -> Box<Exchange> {
+    fn tell(&self, mut exchange: Box<Exchange>, walk: &Walk, state: &StreamState) -> Box<Exchange> {
+        self.take_streamed(&mut exchange);
         let (exchange, fault) = self.view.log(walk, exchange);
         if let Some((id, fault)) = fault {
             let extension = self.view.snapshot.plan().extensions.get(id.0);

@@ -197,6 +197,7 @@ fn body(piece: Piece<'_>, write: impl FnOnce()) -> BodyVerdict {
         b"close" => return BodyVerdict::close(),
         b"panic" => panic!("in the body"),
         b"loop" => forever(),
+        data if data.starts_with(b"set ") => vars::set(&String::from_utf8_lossy(&data[4..]), "yes"),
         b"last" if piece.last => return BodyVerdict::replace("the last"),
         _ => {}
     }
