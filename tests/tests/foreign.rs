@@ -329,6 +329,29 @@ fn an_http_wasm_handler_buffers_and_changes_bodies() {
 }
 
 #[test]
+fn what_an_http_wasm_handler_writes_before_the_answer_comes_first() {
+    let backend = Backend::text("then the server\n");
+    for config in ["heads", "bodies"] {
+        let settings = format!("config \"{config}\"; {WITH_BODY}");
+        let gateway = Gateway::start(&policy(&backend, "http_handler", "http-wasm", &settings));
+        let mut client = gateway.client();
+        let answer = client.get("/first");
+        let end = if config == "heads" { "" } else { " [23 bytes]" };
+        let body = format!("first, then the server\n{end}");
+        assert_eq!(answer.text(), body, "{config}");
+        assert_eq!(answer.header("content-length"), Some(body.len().to_string().as_str()));
+        assert_eq!(
+            (answer.status, answer.header("x-first"), answer.header("x-handled")),
+            (200, Some("yes"), Some("7 200"))
+        );
+        assert!(!client.get("/other").text().starts_with("first"), "it is that request's alone");
+    }
+    let gateway = Gateway::start(&policy(&backend, "http_handler", "http-wasm", &format!("config \"heads\"; {ALLOW}")));
+    assert_eq!(gateway.client().get("/first").status, 500);
+    gateway.wait_for(0, "add `body` to allow it");
+}
+
+#[test]
 fn check_names_the_abi_that_a_module_speaks() {
     let text = |module: &Path, abi: &str| {
         Policy::to(&Backend::echo()).top(&extension(module, abi, ALLOW)).text().replace("@port", "8080")

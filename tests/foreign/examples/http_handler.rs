@@ -14,6 +14,10 @@ impl Guest for Handler {
             response.body.write(b"not here\n");
             return (false, 0);
         }
+        if uri.starts_with("/first") {
+            response.header.set(b"x-first", b"yes");
+            response.body.write(b"first, ");
+        }
         if uri.starts_with("/old") {
             request.set_uri(uri.replacen("/old", "/new", 1).as_bytes());
         }

@@ -22,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) kept: Vec<u8>,
     /// Fields for the response that is to come.
     pub(crate) fields: HeaderMap,
+    /// Bytes for the response that is to come, before its own.
+    pub(crate) ahead: Vec<u8>,
     /// Calls to other servers that the guest asked for, and that are yet to be made.
     pub(crate) parked: VecDeque<Parked>,
     /// How many it asked for in this hook.
@@ -45,6 +47,7 @@ impl Context {
             held: None,
             kept: Vec::new(),
             fields: HeaderMap::new(),
+            ahead: Vec::new(),
             parked: VecDeque::new(),
             calls_made: 0,
             paused: false,

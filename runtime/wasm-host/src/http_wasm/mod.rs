@@ -6,6 +6,8 @@
 mod functions;
 mod state;
 
+use http::{Method, StatusCode};
+use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Capability, Hook, HookFaultKind};
 use wasmtime::{Engine, InstancePre, Module, Store, TypedFunc};
 
@@ -27,12 +29,13 @@ pub(crate) const HANDLE_REQUEST: &str = "handle_request";
 
 const HANDLE_RESPONSE: &str = "handle_response";
 
-/// The exports that are hooks. A handler is not told when a request is over; the host forgets the request then.
+/// The exports that are hooks. What `handle_request` writes to the response of a request that goes on is put there when it
+/// comes. A handler is not told when a request is over; the host forgets the request then.
 pub(crate) const HOOKS: [(&str, Hook); 5] = [
     (HANDLE_REQUEST, Hook::Request),
     (HANDLE_REQUEST, Hook::RequestBody),
-    (HANDLE_RESPONSE, Hook::Response),
-    (HANDLE_RESPONSE, Hook::ResponseBody),
+    (HANDLE_REQUEST, Hook::Response),
+    (HANDLE_REQUEST, Hook::ResponseBody),
     (HANDLE_REQUEST, Hook::Log),
 ];
 
@@ -78,34 +81,44 @@ impl Linked {
             request: request.ok_or_else(|| foreign::misfit(HANDLE_REQUEST))?,
             response: foreign::export(&instance, store, HANDLE_RESPONSE)?,
         };
-        let interest = hooks.interest(store.data());
+        let interest = interest(store.data());
         Ok((hooks, Ok(interest)))
     }
 }
 
-impl Hooks {
-    fn interest(&self, guest: &Guest) -> abi::Interest {
-        let body = guest.allows(Capability::Body);
-        let response = self.response.is_some();
-        let mut hooks = abi::Hooks::REQUEST;
-        hooks |= abi::Hooks::LOG;
-        let wanted = [
-            (response, abi::Hooks::RESPONSE),
-            (body, abi::Hooks::REQUEST_BODY),
-            (body && response, abi::Hooks::RESPONSE_BODY),
-        ];
-        wanted.into_iter().filter(|(wanted, _)| *wanted).for_each(|(_, hook)| hooks |= hook);
-        let mode = |wanted| if wanted { abi::BodyMode::Stream(BODY_PIECE_BYTES) } else { abi::BodyMode::None };
-        abi::Interest {
-            hooks,
-            methods: Vec::new(),
-            path_prefixes: Vec::new(),
-            request_body: mode(body),
-            response_body: mode(body && response),
-            tick_ms: 0,
-        }
+fn interest(guest: &Guest) -> abi::Interest {
+    let mut hooks = abi::Hooks::REQUEST;
+    hooks |= abi::Hooks::RESPONSE;
+    hooks |= abi::Hooks::LOG;
+    let mode = if guest.allows(Capability::Body) {
+        hooks |= abi::Hooks::REQUEST_BODY;
+        hooks |= abi::Hooks::RESPONSE_BODY;
+        abi::BodyMode::Stream(BODY_PIECE_BYTES)
+    } else {
+        abi::BodyMode::None
+    };
+    abi::Interest {
+        hooks,
+        methods: Vec::new(),
+        path_prefixes: Vec::new(),
+        request_body: mode,
+        response_body: mode,
+        tick_ms: 0,
     }
+}
 
+/// Whether the response that has come may have a body at all (RFC 9110, 6.4.1), and is no tunnel.
+fn may_have_body(exchange: &Exchange) -> bool {
+    let bare = |status: StatusCode| {
+        status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    };
+    let request = &exchange.request;
+    request.method != Method::HEAD
+        && !request.websocket
+        && exchange.response.as_ref().is_some_and(|response| !bare(response.status))
+}
+
+impl Hooks {
     pub(crate) fn run(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<abi::Verdict> {
         let guest = store.data_mut();
         let request = guest.exchange(hook.name())?.request_id;
@@ -137,28 +150,35 @@ impl Hooks {
             guest.requests.remove(request);
             return Ok(Some(draft.into_reply()));
         }
+        if !draft.body.is_empty() {
+            // What it wrote becomes a part of the server's answer.
+            foreign::needs(guest, "write_body", Capability::Body)?;
+        }
         if let Some(context) = guest.requests.get_mut(request) {
             context.number = (answer >> 32) as u32;
-            context.fields = draft.headers;
+            (context.fields, context.ahead) = (draft.headers, draft.body);
         }
         Ok(None)
     }
 
     fn run_response(&self, store: &mut Store<Guest>, request: u128) -> wasmtime::Result<abi::Verdict> {
-        let Some(response) = &self.response else { return Ok(abi::Verdict::Next) };
         let guest = store.data_mut();
-        let buffers = guest.handler()?.buffers_response;
+        let buffers = guest.handler()?.buffers_response && self.response.is_some();
+        let may_have_body = may_have_body(guest.exchange(HANDLE_RESPONSE)?);
         // A request that it answered itself, or never saw, it is not asked about again.
         let Some(context) = guest.requests.get_mut(request) else { return Ok(abi::Verdict::Next) };
         let number = context.number;
         let fields = std::mem::take(&mut context.fields);
-        context.held = buffers.then_some(Hook::ResponseBody);
+        if !may_have_body {
+            context.ahead.clear();
+        }
+        context.held = (buffers || !context.ahead.is_empty()).then_some(Hook::ResponseBody);
         if !fields.is_empty() {
             let response = guest.response_mut("set_header_value")?;
             fields.keys().for_each(|name| response.changed.note(name));
             response.headers.extend(fields);
         }
-        if !buffers {
+        if let Some(response) = self.response.as_ref().filter(|_| !buffers) {
             store.data_mut().handler()?.begin(Hook::Response, None);
             response.call(store, (number, 0))?;
         }
@@ -180,18 +200,40 @@ impl Hooks {
             return Ok(abi::BodyVerdict::Next);
         }
         let number = context.number;
+        if hook == Hook::ResponseBody {
+            let mut body = std::mem::take(&mut context.ahead);
+            let begins = !body.is_empty();
+            body.extend_from_slice(data);
+            return self.run_response_body(store, number, body, begins);
+        }
         guest.handler()?.begin(hook, Some(data.to_vec()));
-        match (hook, &self.response) {
-            (Hook::RequestBody, _) => {
-                if let Some(reply) = self.handle_request(store, request)? {
-                    return Ok(abi::BodyVerdict::Respond(reply));
-                }
-            }
-            (_, Some(response)) => response.call(&mut *store, (number, 0))?,
-            _ => {}
+        if let Some(reply) = self.handle_request(store, request)? {
+            return Ok(abi::BodyVerdict::Respond(reply));
         }
         let written = store.data_mut().handler()?.take_written();
         Ok(written.map_or(abi::BodyVerdict::Next, abi::BodyVerdict::Replace))
+    }
+
+    /// Asks about a response whose body is whole, if the guest waits for it; `begins` says that the body begins with what the
+    /// guest wrote before there was a response.
+    fn run_response_body(
+        &self,
+        store: &mut Store<Guest>,
+        number: u32,
+        body: Vec<u8>,
+        begins: bool,
+    ) -> wasmtime::Result<abi::BodyVerdict> {
+        let guest = store.data_mut();
+        let mut written = None;
+        if let Some(response) =
+            self.response.as_ref().filter(|_| guest.http.as_ref().is_some_and(|it| it.buffers_response))
+        {
+            guest.handler()?.begin(Hook::ResponseBody, Some(body.clone()));
+            response.call(&mut *store, (number, 0))?;
+            written = store.data_mut().handler()?.take_written();
+        }
+        let on = written.or_else(|| begins.then_some(body));
+        Ok(on.map_or(abi::BodyVerdict::Next, abi::BodyVerdict::Replace))
     }
 
     pub(crate) fn tell(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<()> {
