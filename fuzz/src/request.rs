@@ -127,7 +127,7 @@ fn agree(plan: &Arc<Plan>, listener: ListenerId, head: &Head) {
     };
     let moment = Moment { nanos: 1, random: 7 };
     let explained = explain(&one, listener, head.exchange(plan, listener), moment, &mut |_, _, exchange| {
-        (exchange, Ok(Verdict::Next))
+        (exchange, Some(Ok(Verdict::Next)))
     });
     let (rule, ending) = serve(&other, listener, head.exchange(plan, listener), moment);
     assert_eq!(explained.rule, rule);

@@ -28,6 +28,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, MapAcce
 ///         Ok(Self(config.name.into_vec()))
 ///     }
 /// }
+/// # tidegate_guest::export!(Names: request);
 ///
 /// assert!(TestHost::new().config(r#"{"name": "a"}"#).try_start::<Names>().is_ok());
 /// assert!(TestHost::new().config(r#"{"name": ["a", "b"]}"#).try_start::<Names>().is_ok());

@@ -3,7 +3,8 @@
 /// Exports a [`Filter`](crate::Filter) as this module's extension.
 ///
 /// `export!(MyFilter)` exports the hooks for heads, `request` and `response`; `export!(MyFilter: request_body, log)` exports
-/// those that it names: `request`, `response`, `request_body`, `response_body`, `log`, `tick`. The gateway never calls another.
+/// those that it names: `request`, `response`, `request_body`, `response_body`, `log`, `tick`. The gateway never calls another,
+/// and neither does [`TestHost`](crate::TestHost).
 ///
 /// ```
 /// # use tidegate_guest::{Filter, Request, Response, Result, export, vars};
@@ -30,6 +31,14 @@ macro_rules! export {
         // The type is checked on every target; the exports exist in Wasm only.
         const _: fn(&str) -> $crate::Result<$filter> = $crate::__private::from_json::<$filter>;
 
+        impl $crate::Exported for $filter {
+            const HOOKS: $crate::Hooks = {
+                let mut hooks = $crate::Hooks::none();
+                $( hooks.$hook = true; )+
+                hooks
+            };
+        }
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Export;
@@ -46,9 +55,7 @@ macro_rules! export {
                     ::std::string::String,
                 > {
                     $crate::__private::report_panics();
-                    let mut hooks = $crate::Hooks::none();
-                    $( hooks.$hook = true; )+
-                    let (filter, interest) = $crate::__private::init::<$filter>(&config, hooks)?;
+                    let (filter, interest) = $crate::__private::init::<$filter>(&config)?;
                     FILTER.with(|cell| cell.set(filter)).map_err(|_| "init was called twice")?;
                     Ok(interest)
                 }
@@ -155,24 +162,24 @@ pub use glue::{init, into_body_verdict, into_interest, into_verdict, report_pani
 mod glue {
     use crate::bindings::extension::tidegate::extension::types;
     use crate::verdict::{BodyKind, Kind};
-    use crate::{BodyMode, BodyVerdict, Filter, Hooks, Interest, Reply, Verdict, sys};
+    use crate::{BodyMode, BodyVerdict, Exported, Interest, Reply, Verdict, sys};
 
     /// Makes the filter, and asks it for its interest within the hooks that the module exports.
-    pub fn init<F: Filter>(config: &str, exported: Hooks) -> Result<(F, types::Interest), String> {
+    pub fn init<F: Exported>(config: &str) -> Result<(F, types::Interest), String> {
         let filter = crate::filter::from_json::<F>(config).map_err(|error| error.to_string())?;
-        let interest = into_interest(filter.interest(), exported);
-        Ok((filter, interest))
+        let interest = filter.interest().within(F::HOOKS).map_err(|error| error.to_string())?;
+        Ok((filter, into_interest(interest)))
     }
 
     /// The interest in the ABI's terms.
-    pub fn into_interest(interest: Interest, exported: Hooks) -> types::Interest {
+    pub fn into_interest(interest: Interest) -> types::Interest {
         let mut hooks = types::Hooks::empty();
-        hooks.set(types::Hooks::REQUEST, interest.hooks.request && exported.request);
-        hooks.set(types::Hooks::RESPONSE, interest.hooks.response && exported.response);
-        hooks.set(types::Hooks::REQUEST_BODY, interest.request_body.is_some() && exported.request_body);
-        hooks.set(types::Hooks::RESPONSE_BODY, interest.response_body.is_some() && exported.response_body);
-        hooks.set(types::Hooks::LOG, interest.hooks.log && exported.log);
-        hooks.set(types::Hooks::TICK, interest.tick_ms > 0 && exported.tick);
+        hooks.set(types::Hooks::REQUEST, interest.hooks.request);
+        hooks.set(types::Hooks::RESPONSE, interest.hooks.response);
+        hooks.set(types::Hooks::REQUEST_BODY, interest.hooks.request_body);
+        hooks.set(types::Hooks::RESPONSE_BODY, interest.hooks.response_body);
+        hooks.set(types::Hooks::LOG, interest.hooks.log);
+        hooks.set(types::Hooks::TICK, interest.hooks.tick);
         types::Interest {
             hooks,
             methods: interest.methods,

@@ -37,6 +37,7 @@ use crate::{BodyVerdict, Request, Response, Verdict};
 ///         Verdict::next()
 ///     }
 /// }
+/// # tidegate_guest::export!(Sampler: request);
 ///
 /// let outcome = TestHost::new().config(r#"{"percent": 100}"#).run::<Sampler>();
 /// assert_eq!(outcome.request_header("x-sampled"), Some("yes"));
@@ -65,6 +66,7 @@ pub trait Filter: Sized + 'static {
     ///         Ok(Self(config.iter().map(|text| text.parse()).collect::<std::result::Result<_, _>>()?))
     ///     }
     /// }
+    /// # tidegate_guest::export!(Networks: request);
     ///
     /// let error = TestHost::new().config(r#"["10.0.0"]"#).try_run::<Networks>().unwrap_err();
     /// assert_eq!(error.to_string(), "invalid IP address syntax");
@@ -83,6 +85,7 @@ pub trait Filter: Sized + 'static {
     ///     Interest::everything().methods(["POST"]).path_prefixes(["/api"])
     /// }
     /// # }
+    /// # tidegate_guest::export!(MyFilter: request);
     /// # assert_eq!(TestHost::new().run::<MyFilter>().response_verdict, None);
     /// ```
     fn interest(&self) -> Interest {
@@ -102,6 +105,7 @@ pub trait Filter: Sized + 'static {
     ///     Verdict::next()
     /// }
     /// # }
+    /// # tidegate_guest::export!(MyFilter: request);
     /// # assert_eq!(TestHost::new().run::<MyFilter>().request_header("x-client"), Some("192.0.2.1"));
     /// ```
     fn on_request(&self, request: &mut Request) -> Verdict {
@@ -124,6 +128,7 @@ pub trait Filter: Sized + 'static {
     ///     Verdict::next()
     /// }
     /// # }
+    /// # tidegate_guest::export!(MyFilter: response);
     /// # let outcome = TestHost::new().target("/assets/a").run::<MyFilter>();
     /// # assert_eq!(outcome.response_header("cache-control"), Some("max-age=31536000"));
     /// ```
@@ -152,6 +157,7 @@ pub trait Filter: Sized + 'static {
     ///     }
     /// }
     /// # }
+    /// # tidegate_guest::export!(MyFilter: request_body);
     /// # assert_eq!(TestHost::new().body("a=b").run::<MyFilter>().status(), 415);
     /// ```
     fn on_request_body(&self, request: &mut Request, piece: Piece<'_>) -> BodyVerdict {
@@ -175,6 +181,7 @@ pub trait Filter: Sized + 'static {
     ///     BodyVerdict::replace(piece.data.to_ascii_uppercase())
     /// }
     /// # }
+    /// # tidegate_guest::export!(MyFilter: response_body);
     /// # assert_eq!(TestHost::new().response_body("a").run::<MyFilter>().response_body(), b"A");
     /// ```
     fn on_response_body(&self, request: &Request, response: &mut Response, piece: Piece<'_>) -> BodyVerdict {
@@ -197,6 +204,7 @@ pub trait Filter: Sized + 'static {
     ///     }
     /// }
     /// # }
+    /// # tidegate_guest::export!(MyFilter: log);
     /// # assert_eq!(TestHost::new().status(500).run::<MyFilter>().var("failed"), Some("/"));
     /// ```
     fn on_log(&self, request: &Request, response: &Response) {
@@ -219,9 +227,32 @@ pub trait Filter: Sized + 'static {
     ///     log::write(log::Level::Info, "a minute has passed");
     /// }
     /// # }
+    /// # tidegate_guest::export!(MyFilter: tick);
     /// # TestHost::new().start::<MyFilter>().tick();
     /// ```
     fn on_tick(&self) {}
+}
+
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not exported, so the gateway would not call it",
+    note = "write `export!({Self}: request, response);` with the hooks that it has"
+)]
+/// A [`Filter`] that this module exports, with the hooks that it has; [`export!`](crate::export) makes it one.
+///
+/// ```
+/// # use tidegate_guest::{Exported, Filter, Result, export};
+/// # struct MyFilter;
+/// # impl Filter for MyFilter {
+/// #     type Config = ();
+/// #     fn init((): ()) -> Result<Self> { Ok(Self) }
+/// # }
+/// export!(MyFilter: request, log);
+///
+/// assert!(MyFilter::HOOKS.log && !MyFilter::HOOKS.response);
+/// ```
+pub trait Exported: Filter {
+    /// The hooks that the module has. The gateway calls no other, and neither does the mock.
+    const HOOKS: Hooks;
 }
 
 /// A piece of a body.
@@ -463,6 +494,33 @@ impl Interest {
     pub fn path_prefixes<P: Into<String>>(mut self, prefixes: impl IntoIterator<Item = P>) -> Self {
         self.path_prefixes = prefixes.into_iter().map(Into::into).collect();
         self
+    }
+}
+
+impl Interest {
+    /// The interest within the hooks that the module has: what the gateway is told, and what the mock goes by.
+    ///
+    /// # Errors
+    ///
+    /// If it asks for bodies or ticks that no hook takes.
+    pub(crate) fn within(mut self, exported: Hooks) -> Result<Self> {
+        let lacking = [
+            (self.request_body.is_some() && !exported.request_body, "request bodies", "request_body"),
+            (self.response_body.is_some() && !exported.response_body, "response bodies", "response_body"),
+            (self.tick_ms > 0 && !exported.tick, "ticks", "tick"),
+        ];
+        if let Some((_, what, hook)) = lacking.iter().find(|(lacks, ..)| *lacks) {
+            return Err(Error(format!("its interest asks for {what}, but `export!` does not name the hook `{hook}`")));
+        }
+        self.hooks = Hooks {
+            request: self.hooks.request && exported.request,
+            response: self.hooks.response && exported.response,
+            request_body: self.request_body.is_some(),
+            response_body: self.response_body.is_some(),
+            log: self.hooks.log && exported.log,
+            tick: self.tick_ms > 0,
+        };
+        Ok(self)
     }
 }
 

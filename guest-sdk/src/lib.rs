@@ -58,7 +58,7 @@ mod value;
 pub mod vars;
 mod verdict;
 
-pub use filter::{BodyMode, Error, Filter, Hooks, Interest, Piece, Result};
+pub use filter::{BodyMode, Error, Exported, Filter, Hooks, Interest, Piece, Result};
 pub use head::{Connection, Request, Response, Tls};
 #[cfg(not(target_arch = "wasm32"))]
 pub use test_host::{Outcome, Started, TestHost};

@@ -23,6 +23,7 @@
 //!         }
 //!     }
 //! }
+//! # tidegate_guest::export!(Ask: request);
 //!
 //! let outcome = TestHost::new().outbound("authz", Ok(Answer::new(401))).run::<Ask>();
 //! assert_eq!(outcome.status(), 403);

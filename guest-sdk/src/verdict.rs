@@ -18,6 +18,7 @@ use crate::sys;
 ///     }
 /// }
 /// # }
+/// # tidegate_guest::export!(MyFilter: request);
 /// # assert_eq!(TestHost::new().run::<MyFilter>().status(), 401);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +103,7 @@ impl Verdict {
 ///     }
 /// }
 /// # }
+/// # tidegate_guest::export!(MyFilter: response_body);
 /// # let outcome = TestHost::new().response_body("http://a").run::<MyFilter>();
 /// # assert_eq!(outcome.response_body(), b"https://a");
 /// ```

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidegate_guest::{
-    BodyMode, BodyVerdict, Filter, Interest, Piece, Reply, Request, Response, Result, TestHost, Verdict, clock, groups,
-    metrics, random, store, vars,
+    BodyMode, BodyVerdict, Filter, Interest, Piece, Reply, Request, Response, Result, TestHost, Verdict, clock, export,
+    groups, metrics, random, store, vars,
 };
 
 /// Replaces a secret, counts its requests, and allows two of them.
@@ -34,6 +34,8 @@ impl Filter for Redact {
         if piece.data == b"pass" { BodyVerdict::replace("****") } else { BodyVerdict::next() }
     }
 }
+
+export!(Redact: request_body, response_body);
 
 #[test]
 fn bodies_go_through_in_their_mode() {
@@ -81,6 +83,8 @@ impl Filter for Probe {
         Verdict::next()
     }
 }
+
+export!(Probe: request, response);
 
 #[test]
 fn both_hooks_see_one_request() {
@@ -148,6 +152,8 @@ impl Filter for Clockwork {
     }
 }
 
+export!(Clockwork: request, log, tick);
+
 #[test]
 fn time_passes_when_the_test_says_so() {
     let gateway = TestHost::new().group("web", 1, 2).start::<Clockwork>();
@@ -195,5 +201,61 @@ fn a_response_cannot_be_read_before_it_is_there() {
             Verdict::close()
         }
     }
+
+    export!(Early: log, request);
     let _ = TestHost::new().run::<Early>();
+}
+
+/// Has every hook, and exports one.
+struct Forgetful(Interest);
+
+impl Filter for Forgetful {
+    type Config = String;
+
+    fn init(wants: String) -> Result<Self> {
+        let everything = Interest::everything();
+        Ok(Self(match wants.as_str() {
+            "request bodies" => everything.request_body(BodyMode::Buffer(1024)),
+            "response bodies" => everything.response_body(BodyMode::Stream(1024)),
+            "ticks" => everything.tick_ms(1000),
+            _ => everything,
+        }))
+    }
+
+    fn interest(&self) -> Interest {
+        self.0.clone()
+    }
+
+    fn on_request(&self, _: &mut Request) -> Verdict {
+        vars::set("asked", "yes");
+        Verdict::next()
+    }
+
+    fn on_response(&self, _: &Request, _: &mut Response) -> Verdict {
+        vars::set("answered", "yes");
+        Verdict::next()
+    }
+
+    fn on_log(&self, _: &Request, _: &Response) {
+        vars::set("logged", "yes");
+    }
+}
+
+export!(Forgetful: request);
+
+#[test]
+fn a_hook_that_is_not_exported_does_not_run() {
+    let outcome = TestHost::new().config("\"heads\"").run::<Forgetful>();
+    assert_eq!((outcome.var("asked"), outcome.var("answered"), outcome.var("logged")), (Some("yes"), None, None));
+    assert_eq!(outcome.response_verdict, None);
+}
+
+#[test]
+fn an_interest_in_what_is_not_exported_is_refused() {
+    for (wants, hook) in [("request bodies", "request_body"), ("response bodies", "response_body"), ("ticks", "tick")] {
+        let config = format!("\"{wants}\"");
+        let error = TestHost::new().config(config).try_run::<Forgetful>().err().map(|error| error.to_string());
+        let said = format!("its interest asks for {wants}, but `export!` does not name the hook `{hook}`");
+        assert_eq!(error, Some(said));
+    }
 }

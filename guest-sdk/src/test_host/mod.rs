@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::groups::Group;
 use crate::outbound::{Answer, Failure};
 use crate::sys::mock::{self, Connection, Exchange, Phase, Shared};
-use crate::{Filter, Request, Response, Tls, Verdict};
+use crate::{Exported, Request, Response, Tls, Verdict};
 
 pub use outcome::Outcome;
 pub use started::Started;
@@ -35,6 +35,7 @@ pub use started::Started;
 ///         }
 ///     }
 /// }
+/// # tidegate_guest::export!(Teapot: request);
 ///
 /// assert_eq!(TestHost::new().target("/coffee").run::<Teapot>().status(), 418);
 /// assert_eq!(TestHost::new().target("/tea").run::<Teapot>().status(), 200);
@@ -76,6 +77,7 @@ impl TestHost {
     /// #         Ok(Self(config.remove("name").ok_or_else(|| tidegate_guest::Error::new("write name"))?))
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Greeter: request);
     /// let host = TestHost::new().config(r#"{"name": "tide"}"#);
     /// assert!(host.try_run::<Greeter>().is_ok());
     /// ```
@@ -252,6 +254,7 @@ impl TestHost {
     /// #         BodyVerdict::replace(piece.data.to_ascii_uppercase())
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Upper: request_body);
     /// assert_eq!(TestHost::new().body("a").run::<Upper>().request_body(), b"A");
     /// ```
     pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
@@ -276,6 +279,7 @@ impl TestHost {
     /// #         BodyVerdict::replace([b"[", piece.data, b"]"].concat())
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Brackets: request_body);
     /// assert_eq!(TestHost::new().body_pieces(["a", "b"]).run::<Brackets>().request_body(), b"[a][b]");
     /// ```
     pub fn body_pieces<P: Into<Vec<u8>>>(mut self, pieces: impl IntoIterator<Item = P>) -> Self {
@@ -386,13 +390,14 @@ impl TestHost {
     /// #         Verdict::next()
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Marker: request);
     /// assert_eq!(TestHost::new().run::<Marker>().request_header("x-seen"), Some("yes"));
     /// ```
     ///
     /// # Panics
     ///
     /// If the configuration is refused, and where the gateway would stop a call: the message says why.
-    pub fn run<F: Filter>(self) -> Outcome {
+    pub fn run<F: Exported>(self) -> Outcome {
         self.start::<F>().send(|host| host)
     }
 
@@ -407,13 +412,14 @@ impl TestHost {
     /// #         Err(Error::new("not today"))
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Never: request);
     /// assert_eq!(TestHost::new().try_run::<Never>().unwrap_err().to_string(), "not today");
     /// ```
     ///
     /// # Errors
     ///
-    /// What [`Filter::init`] said.
-    pub fn try_run<F: Filter>(self) -> crate::Result<Outcome> {
+    /// What [`Filter::init`](crate::Filter::init) said, or that its interest asks for what it does not export.
+    pub fn try_run<F: Exported>(self) -> crate::Result<Outcome> {
         Ok(self.try_start::<F>()?.send(|host| host))
     }
 
@@ -432,6 +438,7 @@ impl TestHost {
     /// #         Verdict::next()
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Count: request);
     /// let gateway = TestHost::new().start::<Count>();
     /// assert_eq!(gateway.send(|host| host).request_header("x-count"), Some("1"));
     /// assert_eq!(gateway.send(|host| host.method("POST")).request_header("x-count"), Some("2"));
@@ -441,7 +448,7 @@ impl TestHost {
     ///
     /// If the configuration is refused.
     #[expect(clippy::panic, reason = "a test with a configuration that does not fit has failed")]
-    pub fn start<F: Filter>(self) -> Started<F> {
+    pub fn start<F: Exported>(self) -> Started<F> {
         match self.try_start() {
             Ok(started) => started,
             Err(error) => panic!("the extension refused its configuration: {error}"),
@@ -460,19 +467,24 @@ impl TestHost {
     /// #         Ok(Self)
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Plain: request);
     /// assert!(TestHost::new().config(r#"{"colour": "blue"}"#).try_start::<Plain>().is_err());
     /// ```
     ///
     /// # Errors
     ///
-    /// What [`Filter::init`] said.
-    pub fn try_start<F: Filter>(mut self) -> crate::Result<Started<F>> {
+    /// What [`Filter::init`](crate::Filter::init) said, or that its interest asks for what it does not export.
+    pub fn try_start<F: Exported>(mut self) -> crate::Result<Started<F>> {
         // There are no groups yet where `init` runs.
         let groups = std::mem::take(&mut self.shared.groups);
         let shared = RefCell::new(self.shared.clone());
-        let filter = mock::beside(&shared, || crate::filter::from_json::<F>(&self.config))?;
+        let (filter, interest) = mock::beside(&shared, || {
+            let filter = crate::filter::from_json::<F>(&self.config)?;
+            let interest = filter.interest().within(F::HOOKS)?;
+            Ok::<_, crate::Error>((filter, interest))
+        })?;
         shared.borrow_mut().groups = groups;
-        Ok(Started::new(filter, self, shared))
+        Ok(Started::new(filter, interest, self, shared))
     }
 
     /// Runs a piece of code as a request hook would run it: for tests of a part of an extension.

@@ -136,6 +136,7 @@ impl Outcome {
     /// #         Verdict::forward("beta")
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Beta: request);
     /// assert_eq!(TestHost::new().run::<Beta>().group(), Some("beta"));
     /// ```
     pub fn group(&self) -> Option<&str> {
@@ -159,6 +160,7 @@ impl Outcome {
     /// #         Verdict::respond(Reply::new(403))
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(No: request);
     /// assert_eq!(TestHost::new().run::<No>().reply(), Some(&Reply::new(403)));
     /// ```
     pub fn reply(&self) -> Option<&Reply> {

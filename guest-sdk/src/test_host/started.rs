@@ -27,6 +27,7 @@ use crate::{BodyMode, BodyVerdict, Filter, Interest, Piece, Reply, Request, Resp
 ///         }
 ///     }
 /// }
+/// # tidegate_guest::export!(OneAMinute: request);
 ///
 /// let gateway = TestHost::new().start::<OneAMinute>();
 /// assert_eq!(gateway.send(|host| host).status(), 200);
@@ -37,14 +38,18 @@ use crate::{BodyMode, BodyVerdict, Filter, Interest, Piece, Reply, Request, Resp
 #[derive(Debug)]
 pub struct Started<F> {
     filter: F,
+    interest: Interest,
     template: TestHost,
     shared: RefCell<Shared>,
     ticks: Cell<u32>,
 }
 
+/// The least time between two ticks, in milliseconds, as in the gateway.
+const TICK_MS: u32 = 100;
+
 impl<F: Filter> Started<F> {
-    pub(super) const fn new(filter: F, template: TestHost, shared: RefCell<Shared>) -> Self {
-        Self { filter, template, shared, ticks: Cell::new(0) }
+    pub(super) const fn new(filter: F, interest: Interest, template: TestHost, shared: RefCell<Shared>) -> Self {
+        Self { filter, interest, template, shared, ticks: Cell::new(0) }
     }
 
     /// Sends the request of the [`TestHost`], changed by `edit`. What it says of the store, the groups and the time holds
@@ -66,13 +71,14 @@ impl<F: Filter> Started<F> {
     /// #         Verdict::next()
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Api: request);
     /// let gateway = TestHost::new().start::<Api>();
     /// assert_eq!(gateway.send(|host| host.target("/api/a")).request_header("x-api"), Some("yes"));
     /// assert_eq!(gateway.send(|host| host.target("/b")).request_header("x-api"), None);
     /// ```
     pub fn send(&self, edit: impl FnOnce(TestHost) -> TestHost) -> Outcome {
         let exchange = edit(self.template.clone()).exchange;
-        let interest = self.filter.interest();
+        let interest = self.interest.clone();
         let path = &exchange.request.path;
         let wanted = (interest.methods.is_empty() || interest.methods.contains(&exchange.request.method))
             && (interest.path_prefixes.is_empty() || interest.path_prefixes.iter().any(|prefix| under(path, prefix)));
@@ -99,13 +105,13 @@ impl<F: Filter> Started<F> {
     /// #         store::incr("beats", 1, 0);
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Beat: tick);
     /// let gateway = TestHost::new().start::<Beat>();
     /// gateway.tick();
     /// assert_eq!(gateway.stored("beats").as_deref(), Some(&b"1"[..]));
     /// ```
     pub fn tick(&self) {
-        let interest = self.filter.interest();
-        if interest.hooks.tick && interest.tick_ms > 0 {
+        if self.interest.hooks.tick {
             self.ticks.set(self.ticks.get() + 1);
             mock::beside(&self.shared, || self.filter.on_tick());
         }
@@ -129,14 +135,15 @@ impl<F: Filter> Started<F> {
     /// #         store::incr("beats", 1, 0);
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Beat: tick);
     /// let gateway = TestHost::new().start::<Beat>();
     /// gateway.advance(Duration::from_secs(3));
     /// assert_eq!(gateway.stored("beats").as_deref(), Some(&b"3"[..]));
     /// ```
     pub fn advance(&self, time: Duration) {
         let end = self.shared.borrow().passed + time;
-        let every = Duration::from_millis(self.filter.interest().tick_ms.into());
-        if self.filter.interest().hooks.tick && !every.is_zero() {
+        let every = Duration::from_millis(self.interest.tick_ms.max(TICK_MS).into());
+        if self.interest.hooks.tick {
             loop {
                 let due = every * (self.ticks.get() + 1);
                 if due > end {
@@ -160,6 +167,7 @@ impl<F: Filter> Started<F> {
     /// #         Ok(Self)
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Plain: request);
     /// let gateway = TestHost::new().stored("a", "1").start::<Plain>();
     /// assert_eq!(gateway.stored("a").as_deref(), Some(&b"1"[..]));
     /// ```
@@ -179,6 +187,7 @@ impl<F: Filter> Started<F> {
     /// #         Ok(Self)
     /// #     }
     /// # }
+    /// # tidegate_guest::export!(Plain: request);
     /// assert_eq!(TestHost::new().start::<Plain>().metric("answer"), [42.0]);
     /// ```
     pub fn metric(&self, name: &str) -> Vec<f64> {

@@ -22,8 +22,9 @@ use crate::response::ResponseDecision;
 use crate::walk::{Decision, Moment, Progress, Walk};
 use crate::words::{Time, Words};
 
-/// Calls an extension. It is given the exchange and gives it back.
-type CallHook<'h> = dyn FnMut(ExtensionId, Hook, Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) + 'h;
+/// Calls an extension. It is given the exchange and gives it back; without a verdict if the extension does not have the hook.
+type CallHook<'h> =
+    dyn FnMut(ExtensionId, Hook, Box<Exchange>) -> (Box<Exchange>, Option<Result<Verdict, HookFault>>) + 'h;
 
 /// Takes one request through the walk that serves, and says what it did.
 ///
@@ -90,9 +91,11 @@ fn follow(
             Progress::Run(extension) => {
                 let (returned, verdict) = hooks(extension, Hook::Request, exchange);
                 exchange = returned;
-                let said = verdict_words(&verdict);
-                engine.resume(&mut walk, &mut exchange, verdict);
-                notes.called(&mut walk, extension, Hook::Request, said);
+                let said = verdict.as_ref().map(verdict_words);
+                engine.resume(&mut walk, &mut exchange, verdict.unwrap_or(Ok(Verdict::Next)));
+                if let Some(said) = said {
+                    notes.called(&mut walk, extension, Hook::Request, said);
+                }
             }
         }
     };
@@ -154,9 +157,11 @@ fn way_back(
             Progress::Run(extension) => {
                 let (returned, verdict) = hooks(extension, Hook::Response, exchange);
                 exchange = returned;
-                let said = verdict_words(&verdict);
-                engine.resume_response(walk, &mut exchange, verdict);
-                notes.called(walk, extension, Hook::Response, said);
+                let said = verdict.as_ref().map(verdict_words);
+                engine.resume_response(walk, &mut exchange, verdict.unwrap_or(Ok(Verdict::Next)));
+                if let Some(said) = said {
+                    notes.called(walk, extension, Hook::Response, said);
+                }
             }
             Progress::Done(ResponseDecision::Close) => return (exchange, Ending::Close, true),
             Progress::Done(ResponseDecision::Pass) => break,

@@ -151,19 +151,22 @@ impl<'s> Guests<'s> {
         Self { extensions: &snapshot.extensions, pools }
     }
 
-    /// Asks an extension, if the request interests it.
+    /// Asks an extension, if the request interests it; no verdict if it does not have the hook.
     pub(super) fn call(
         &mut self,
         id: ExtensionId,
         hook: Hook,
         exchange: Box<Exchange>,
-    ) -> (Box<Exchange>, Result<Verdict, HookFault>) {
+    ) -> (Box<Exchange>, Option<Result<Verdict, HookFault>>) {
         match (self.extensions.get(id.0), self.pools.get_mut(id.0)) {
             (Some(extension), Some(pool)) if extension.wants(hook, &exchange) => {
                 let (exchange, verdict) = pool.call(hook, exchange);
-                if verdict.is_ok() { after_hold(pool, hook, exchange, verdict) } else { (exchange, verdict) }
+                let (exchange, verdict) =
+                    if verdict.is_ok() { after_hold(pool, hook, exchange, verdict) } else { (exchange, verdict) };
+                (exchange, Some(verdict))
             }
-            _ => (exchange, Ok(Verdict::Next)),
+            (Some(extension), _) if extension.interest().hooks().all(|other| other != hook) => (exchange, None),
+            _ => (exchange, Some(Ok(Verdict::Next))),
         }
     }
 }

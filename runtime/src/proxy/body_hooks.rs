@@ -253,7 +253,7 @@ pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
         response: None,
         client_ip: call.state.connection.info.peer.ip(),
         request_id: 0,
-        vars: tidegate_engine::vars::Vars::default(),
+        vars: Vars::default(),
         group: None,
         server: None,
         rule: None,

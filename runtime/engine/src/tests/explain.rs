@@ -75,7 +75,7 @@ fn shop() -> Engine {
 fn explained(engine: &Engine, exchange: Box<Exchange>) -> Explanation {
     explain(engine, MAIN, exchange, Moment::default(), &mut |extension, _, exchange| {
         let verdict = if extension == ExtensionId(1) { Err(trap()) } else { Ok(Verdict::Next) };
-        (exchange, verdict)
+        (exchange, Some(verdict))
     })
 }
 
@@ -148,13 +148,23 @@ fn a_forwarded_request_takes_the_way_back_of_an_answer_that_is_assumed() {
     let answer = Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() };
     let exchange = exchange("GET", "shop.example", "/");
     let explanation = engine.explain_answered(MAIN, exchange, Moment::default(), answer, &mut |_, _, exchange| {
-        (exchange, Ok(Verdict::Next))
+        (exchange, Some(Ok(Verdict::Next)))
     });
     let text = explanation.to_string();
     let (before, after) = text.split_once("on the way back").unwrap();
     assert!(before.contains("rule web") && after.contains("if a server answers with 200"), "{text}");
     assert!(after.contains("on-response") && after.contains("remove-header \"server\""), "{text}");
     assert!(matches!(explanation.outcome, Ending::Forward { .. }), "{text}");
+}
+
+#[test]
+fn a_hook_that_an_extension_lacks_is_not_shown() {
+    let (engine, exchange) = (shop(), exchange("GET", "other.example", "/"));
+    let explanation = explain(&engine, MAIN, exchange, Moment::default(), &mut |_, hook, exchange| {
+        (exchange, (hook == crate::hook::Hook::Response).then_some(Ok(Verdict::Next)))
+    });
+    let text = explanation.to_string();
+    assert!(!text.contains("run first (request)") && text.contains("run first (response)"), "{text}");
 }
 
 #[test]

@@ -288,7 +288,7 @@ proptest! {
         let exchange = || Dice(request.iter()).exchange();
         let (rule, ending) = serve(&one, exchange(), moment, &verdicts);
         let mut dice = Dice(verdicts.iter());
-        let explained = explain(&other, MAIN, exchange(), moment, &mut |_, _, exchange| (exchange, dice.verdict()));
+        let explained = explain(&other, MAIN, exchange(), moment, &mut |_, _, exchange| (exchange, Some(dice.verdict())));
         prop_assert_eq!(&explained.rule, &rule);
         match (&explained.outcome, &ending) {
             (Ending::Forward { group, .. }, Ending::Forward { group: served, .. }) => prop_assert_eq!(group, served),
