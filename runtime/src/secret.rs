@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
-use aws_lc_rs::rand;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// The length of every key, in bytes.
 pub const KEY: usize = 32;
@@ -65,12 +65,15 @@ impl Secrets {
     }
 }
 
-/// The secret of this process, which ends with it. Nothing, if the system has no chance left; then nothing is kept.
+/// The secret of this process, which ends with it. Nothing, if the system has no chance left: then the keys are those that
+/// anybody knows. It comes from the kernel, because the cryptographic library measures its own source of chance for tens of
+/// milliseconds first, which a start without TLS need not wait for.
 fn own() -> Option<[u8; KEY]> {
     static OWN: OnceLock<Option<[u8; KEY]>> = OnceLock::new();
     *OWN.get_or_init(|| {
         let mut bytes = [0; KEY];
-        rand::fill(&mut bytes).is_ok().then_some(bytes)
+        let filled = getrandom(&mut bytes[..], GetRandomFlags::empty());
+        (filled == Ok(KEY)).then_some(bytes)
     })
 }
 

@@ -50,9 +50,10 @@ where
                     let waits = request.headers().contains_key(EXPECT);
                     request.map(|incoming| ClientBody::Http1(Http1Body::new(incoming, &rest, waits)))
                 };
-                let (rest, served) = (&rest, proxy::serve(Rc::clone(stream), request));
+                let rest = &rest;
                 async move {
-                    let mut response = served.await?;
+                    // Made here and not before: a future is moved whole.
+                    let mut response = proxy::serve(Rc::clone(stream), request).await?;
                     if rest.ends_connection(response.status()) {
                         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }
