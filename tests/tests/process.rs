@@ -204,8 +204,9 @@ fn descriptors_that_run_out_starve_no_listener_and_no_server() {
 #[test]
 fn a_server_that_no_descriptor_is_left_for_is_not_blamed() {
     let backend = Backend::echo();
-    let gateway = Gateway::start(&Policy::to(&backend));
+    let gateway = Gateway::start(&Policy::to(&backend).rule("here", "when path is \"/here\"\nrespond 200"));
     let mut client = gateway.client();
+    assert_eq!(client.get("/here").status, 200, "it was accepted, and no server has a connection yet");
     gateway.limit("nofile=4:");
     assert_eq!(client.get("/none").status, 503);
     let line = gateway.access("/none");
