@@ -237,7 +237,7 @@ pub trait Filter: Sized + 'static {
     message = "`{Self}` is not exported, so the gateway would not call it",
     note = "write `export!({Self}: request, response);` with the hooks that it has"
 )]
-/// A [`Filter`] that this module exports, with the hooks that it has; [`export!`](crate::export) makes it one.
+/// A [`Filter`] that this module exports, with the hooks that it has; [`export!`](macro@crate::export) makes it one.
 ///
 /// ```
 /// # use tidegate_guest::{Exported, Filter, Result, export};

@@ -17,7 +17,7 @@ pub use outcome::Outcome;
 pub use started::Started;
 
 /// A gateway with one request: `GET http://example.com/` from 192.0.2.1, answered with an empty 200, at
-/// 2026-01-01T00:00:00Z. Its methods change it; [`TestHost::run`] sends it through a [`Filter`].
+/// 2026-01-01T00:00:00Z. Its methods change it; [`TestHost::run`] sends it through a [`Filter`](crate::Filter).
 ///
 /// ```
 /// # use tidegate_guest::{Filter, Reply, Request, Result, TestHost, Verdict};

@@ -18,7 +18,7 @@ pub(crate) struct Census {
     functions: u64,
     /// Types, imports, exports, globals, segments and the like.
     items: u64,
-    /// The sum over all functions of what [`work`] says.
+    /// The sum over all functions of what [`Reading::work`] says.
     work: u64,
     /// Linear memory that instances begin with, in bytes.
     pub(crate) memory: u64,
