@@ -143,7 +143,7 @@ async fn respond(
     answer: &mut Answer,
 ) -> Result<Option<Tunnel>, StreamError> {
     let Some(sender) = &mut answer.stream else { return Ok(None) };
-    let mut served = pin!(proxy::serve(Rc::clone(stream), request));
+    let mut served = pin!(proxy::serve(Rc::clone(stream), request, None));
     let response = loop {
         let polled = poll_fn(|cx| {
             stream.register(cx.waker());

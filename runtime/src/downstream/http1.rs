@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::{CONNECTION, EXPECT};
+use http::header::EXPECT;
 use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
@@ -50,15 +49,7 @@ where
                     let waits = request.headers().contains_key(EXPECT);
                     request.map(|incoming| ClientBody::Http1(Http1Body::new(incoming, &rest, waits)))
                 };
-                let rest = &rest;
-                async move {
-                    // Made here and not before: a future is moved whole.
-                    let mut response = proxy::serve(Rc::clone(stream), request).await?;
-                    if rest.ends_connection(response.status()) {
-                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                    }
-                    Ok::<_, proxy::Closed>(response)
-                }
+                proxy::serve(Rc::clone(stream), request, Some(&rest))
             }),
         );
     let mut client = ClientConnection { http: Some(http), stream, rest: &rest, told_to_finish: false };
@@ -71,9 +62,10 @@ where
         (_, Some(tunnel)) => Box::pin(tunnel.run(io, parts.read_buf, stream)).await,
         (End::Closed, None) => {}
         (End::Late, None) => {
-            let row = Failure::ClientTimeout.row();
-            access_log::write_unread(stream, stream.patience(), Failure::ClientTimeout, row.text.len() + 1);
-            io.last_word(too_late().as_bytes());
+            let failure = Failure::ClientTimeout;
+            let text = failure.row().text;
+            access_log::write_unread(stream, stream.patience(), failure, text.len() + 1);
+            io.last_word(too_late(text).as_bytes());
             Box::pin(linger(io, stream)).await;
         }
         (End::Unread, None) => Box::pin(linger(io, stream)).await,
@@ -219,11 +211,7 @@ fn refused(error: &hyper::Error) -> Option<Failure> {
 }
 
 /// What a client is told whose head has not come in time.
-fn too_late() -> String {
-    let row = Failure::ClientTimeout.row();
-    format!(
-        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{}\n",
-        row.text.len() + 1,
-        row.text
-    )
+fn too_late(text: &str) -> String {
+    let length = text.len() + 1;
+    format!("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}\n")
 }

@@ -184,7 +184,7 @@ async fn serve_stream(in_flight: InFlight, request: Request<RecvStream>, mut res
     let waits =
         request.headers().get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let request = request.map(|stream| ClientBody::Http2 { stream, waits });
-    let answer = pin!(proxy::serve(Rc::clone(stream), request));
+    let answer = pin!(proxy::serve(Rc::clone(stream), request, None));
     let answer = answered(answer, stream, &mut respond).await;
     let taken = match answer {
         Some(Ok(response)) => send(response, head_only, stream, &mut respond).await,

@@ -19,7 +19,7 @@ pub mod pieces;
 pub mod proxy_protocol;
 pub mod requests;
 pub mod resets;
-mod rest;
+pub mod rest;
 pub mod state;
 pub mod stream_io;
 pub mod tunnel;

@@ -30,6 +30,7 @@ use tidegate_engine::{Decision, Moment, ResponseDecision, Walk};
 use crate::downstream::body::{RequestBody, ResponseBody};
 use crate::downstream::client_body::ClientBody;
 use crate::downstream::head;
+use crate::downstream::rest::Rest;
 use crate::downstream::state::StreamState;
 use crate::downstream::tunnel::Tunnel;
 use crate::failure::Failure;
@@ -55,7 +56,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Serves one request on a stream of a connection.
+/// Serves one request on a stream of a connection; `rest` is how its body stands on a connection of HTTP/1.
 ///
 /// If the answer is a switch of protocols, what the connection becomes is left in the stream's state.
 ///
@@ -63,7 +64,11 @@ impl std::error::Error for Closed {}
 ///
 /// # Errors
 /// [`Closed`] if the policy wants no answer.
-pub async fn serve(state: Rc<StreamState>, request: Request<ClientBody>) -> Result<Response<ResponseBody>, Closed> {
+pub async fn serve(
+    state: Rc<StreamState>,
+    request: Request<ClientBody>,
+    rest: Option<&Rest>,
+) -> Result<Response<ResponseBody>, Closed> {
     let (view, id) = state.connection.slot.view(state.worker());
     let Some(listener) = view.snapshot.plan().listeners.get(id.0) else { return Err(Closed) };
     let number = state.begin_request(listener.request_timeout);
@@ -82,7 +87,7 @@ pub async fn serve(state: Rc<StreamState>, request: Request<ClientBody>) -> Resu
     let mut response = served.run(request).await?;
     if last && many {
         state.connection.finish();
-    } else if last {
+    } else if last || rest.is_some_and(|rest| rest.ends_connection(response.status())) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(alternative) = view.snapshot.alternatives.value(id, served.started)
