@@ -59,9 +59,13 @@ pub struct Known {
 /// does (RFC 3875, 4.1.18), do not tell `x-forwarded-for` from `x_forwarded_for`.
 pub fn find(name: &str) -> Option<Known> {
     let table = &*TABLE;
-    let row = table.slots.get(slot(name))?.iter().find(|row| is_alike(row.name, name));
-    if let Some(row) = row {
-        return Some(Known { class: row.class, exact: row.name == name });
+    let rows = table.slots.get(slot(name))?;
+    // Nearly every name is spelt as it stands there, or is none of these: comparing letters is for the rest.
+    if let Some(row) = rows.iter().find(|row| row.name == name) {
+        return Some(Known { class: row.class, exact: true });
+    }
+    if let Some(row) = rows.iter().find(|row| is_alike(row.name, name)) {
+        return Some(Known { class: row.class, exact: false });
     }
     let family = table.families.iter().find(|family| {
         name.len() > family.name.len()

@@ -116,14 +116,15 @@ impl Response {
 }
 
 /// The names of fields that rules and hooks have changed in a head whose body may end with trailers: what was decided about them
-/// there is not undone in a trailer. Nothing is kept where no trailers can come.
+/// there is not undone in a trailer. Nothing is kept where no trailers can come. In a box: heads and bodies are moved often, and
+/// few have trailers.
 #[derive(Debug, Clone, Default)]
-pub struct Changed(Option<HeaderMap<()>>);
+pub struct Changed(Option<Box<HeaderMap<()>>>);
 
 impl Changed {
     /// The names are kept.
     pub fn watched() -> Self {
-        Self(Some(HeaderMap::default()))
+        Self(Some(Box::default()))
     }
 
     /// A field was set, added or removed.
@@ -137,7 +138,7 @@ impl Changed {
     /// Whether this field was changed, or one whose name differs in nothing but its marks.
     pub fn covers(&self, name: &str) -> bool {
         let alike = |names: &HeaderMap<()>| names.keys().any(|known| field_names::is_alike(known.as_str(), name));
-        self.0.as_ref().is_some_and(alike)
+        self.0.as_deref().is_some_and(alike)
     }
 }
 

@@ -82,6 +82,9 @@ pub fn remove_where(headers: &mut HeaderMap, are_such: impl Fn(&HeaderName) -> b
     for (place, name) in few.iter_mut().zip(headers.keys().filter(|name| are_such(name))) {
         *place = Some(name.clone());
     }
+    if few.first().is_some_and(Option::is_none) {
+        return;
+    }
     let full = few.last().is_some_and(Option::is_some);
     for name in few.into_iter().flatten() {
         headers.remove(name);
