@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -16,7 +17,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rcgen::PublicKeyData as _;
 
-use crate::base64;
 use crate::cli::{Failed, answer, host};
 use crate::downstream::client_body::Incoming;
 use crate::gateway::{Gateway, NotStarted};
@@ -177,7 +177,7 @@ fn write_certificate(policy: &Path) -> std::io::Result<String> {
         params.not_before = SystemTime::now().into();
         params.not_after = (SystemTime::now() + VALID).into();
         let key = rcgen::KeyPair::generate()?;
-        let fingerprint = base64::encode(digest(&SHA256, &key.subject_public_key_info()).as_ref());
+        let fingerprint = BASE64_STANDARD.encode(digest(&SHA256, &key.subject_public_key_info()));
         Ok::<_, rcgen::Error>((params.self_signed(&key)?.pem(), key.serialize_pem(), fingerprint))
     };
     let (certificate, key, fingerprint) = make().map_err(std::io::Error::other)?;

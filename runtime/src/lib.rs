@@ -4,7 +4,6 @@
 //! [`upstream`] are its two sides, [`proxy`] what lies between; [`quic`] carries HTTP/3; [`policy`] turns files into
 //! what is served; [`tls`] reads certificates; [`telemetry`] says what happened.
 
-mod base64;
 pub mod cli;
 pub mod demo;
 pub mod descriptors;

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD as STANDARD;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tidegate_dsl::plan::ClientCertPart;
 
@@ -38,7 +37,7 @@ fn pem(der: &[u8]) -> String {
     }
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
     for line in der.chunks(LINE) {
-        STANDARD.encode_string(line, &mut text);
+        BASE64_STANDARD.encode_string(line, &mut text);
         text.push('\n');
     }
     text.push_str("-----END CERTIFICATE-----\n");

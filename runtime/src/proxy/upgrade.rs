@@ -2,11 +2,11 @@
 //!
 //! Others stay out: an upgrade to `h2c`, passed on blindly, would let requests go by the rules.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
-use crate::base64;
 use crate::downstream::client_body::ClientBody;
 use crate::downstream::head::InEarlyData;
 use crate::failure::Failure;
@@ -59,7 +59,7 @@ impl Upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
         if self == Self::Http2
-            && let Ok(key) = HeaderValue::from_str(&base64::encode(&random.to_be_bytes()))
+            && let Ok(key) = HeaderValue::from_str(&BASE64_STANDARD.encode(random.to_be_bytes()))
         {
             headers.insert(SEC_WEBSOCKET_KEY, key);
         }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::Version;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
-use tidegate_dsl::plan::{ClientCertPart, Insert, LogField};
+use tidegate_dsl::plan::{Insert, LogField};
 use tidegate_engine::escape::{escape, is_hidden};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::vars::Vars;
@@ -181,7 +181,6 @@ impl LogSource for Line<'_> {
             Insert::ClientIp => return write!(out, "{}", self.client_ip),
             Insert::PeerIp => return write!(out, "{}", self.peer.ip()),
             Insert::ClientPort => return write!(out, "{}", self.peer.port()),
-            Insert::ClientCert(ClientCertPart::Verify) => None,
             _ => None,
         };
         out.write_str(text.unwrap_or_default())
