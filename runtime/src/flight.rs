@@ -22,7 +22,7 @@ pub struct Flight(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     pieces: AtomicUsize,
-    /// Who waits for room. Only one stream's task and the connection's, on the same thread, ever want it.
+    /// The task that waits for room. The stream's task and the connection's, on the same thread, alone want the lock.
     waiting: Mutex<Option<Waker>>,
 }
 
@@ -77,10 +77,10 @@ impl Flight {
 pub struct Gathering<B> {
     body: B,
     flight: Flight,
-    /// Whether pieces are counted here; otherwise whoever writes them does.
+    /// Whether pieces are counted here; otherwise whoever writes them counts.
     counts: bool,
     gathered: BytesMut,
-    /// What came behind what was gathered: trailers, the end or an error.
+    /// The frame behind what was gathered: trailers, the end or an error.
     next: Option<Next>,
 }
 
@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    /// What a test says comes next; nothing is to wait.
+    /// The frames that a test says come next; no frame is to wait.
     #[derive(Clone, Default)]
     struct Script(Rc<RefCell<VecDeque<Next>>>);
 

@@ -18,12 +18,12 @@ use crate::failure::Failure;
 use crate::limits;
 use crate::upstream::body::UpstreamBody;
 
-/// What was read of a body before its head left.
+/// The part of a body that was read before its head left.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
     data: Bytes,
     trailers: Option<HeaderMap>,
-    /// That is all of it.
+    /// Whether the body ended with it.
     whole: bool,
 }
 
@@ -33,7 +33,7 @@ impl Beginning {
         self.whole.then(|| u64::try_from(self.data.len()).ok()).flatten()
     }
 
-    /// Puts it back before the rest of the body.
+    /// Puts the beginning back before the rest of the body.
     pub(super) fn put_back(self, body: &mut ResponseBody) {
         if !self.data.is_empty() || self.trailers.is_some() {
             body.put_back_all(self.data, self.trailers);
@@ -96,7 +96,7 @@ async fn begin(body: &mut UpstreamBody, waits: bool, state: &StreamState) -> Res
     Ok(beginning)
 }
 
-/// What comes next; `None` if it takes too long.
+/// The next frame of the body; `None` if it takes too long.
 async fn next(body: &mut UpstreamBody, waits: bool, until: Instant) -> Option<Option<Result<Frame<Bytes>, BodyError>>> {
     if waits {
         return timeout_at(until, body.frame()).await.ok();

@@ -155,14 +155,14 @@ pub(super) async fn response(
     (journey, Ok((source, ahead, watchers)))
 }
 
-/// What a body gave, and whether that is all.
+/// The bytes that a body gave, and whether they are all.
 type Read = Result<(Bytes, bool), Unread>;
 
-/// Why a body was not read.
+/// The reason why a body was not read.
 pub(super) enum Unread {
-    /// It failed.
+    /// The body failed.
     Broken,
-    /// It would have to be held, and there is no room.
+    /// The body would have to be held, and there is no room.
     NoRoom,
 }
 
@@ -272,7 +272,7 @@ struct Watcher {
     hook: Hook,
     most: usize,
     exchange: Option<Box<Exchange>>,
-    /// The variables that it set, for the request.
+    /// The variables that the extension set, for the request.
     set: Rc<RefCell<Vars>>,
 }
 

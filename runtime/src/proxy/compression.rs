@@ -57,7 +57,7 @@ impl Accepted {
         self.offered
     }
 
-    /// Whether what to do depends on the length of a body that the head does not tell.
+    /// Whether compressing depends on the length of the body, where the head does not tell it.
     pub(super) fn depends_on_length(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         self.offered
             && !self.head_only
@@ -66,7 +66,7 @@ impl Accepted {
             && self.coding(is_text(headers)).is_some()
     }
 
-    /// What a body of this kind is compressed with.
+    /// The coding for a body of text, or of something else.
     const fn coding(&self, text: bool) -> Option<Coding> {
         if self.br {
             Some(Coding::Br)
@@ -166,7 +166,7 @@ fn accepts(headers: &HeaderMap, coding: &str) -> bool {
     any
 }
 
-/// Whether a response has a body, and the whole of it.
+/// Whether a response has a body, and the whole body.
 fn is_whole(status: StatusCode, headers: &HeaderMap) -> bool {
     !status.is_informational()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT)

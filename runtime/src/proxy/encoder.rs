@@ -14,7 +14,7 @@ use crate::limits;
 use crate::worker::Room;
 use crate::worker::room::Share;
 
-/// What compresses a body of this length, if it is known; `None` if there is no room for it.
+/// The encoder for a body of this length, if the length is known; `None` if there is no room for an encoder.
 pub(super) fn new(coding: Coding, known: Option<u64>, room: &Room) -> Option<Box<dyn Pieces>> {
     Some(match coding {
         Coding::Br => {
@@ -30,7 +30,7 @@ pub(super) fn new(coding: Coding, known: Option<u64>, room: &Room) -> Option<Box
     })
 }
 
-/// How Brotli is to work on a body of this length.
+/// The settings of Brotli for a body of this length.
 fn settings(known: Option<u64>) -> BrotliEncoderParams {
     let window = match known {
         // A window of 2 to the power of n holds 16 bytes less than that (RFC 7932, 9.1).

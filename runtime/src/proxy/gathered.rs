@@ -35,12 +35,12 @@ impl AsRef<[u8]> for Counted {
 }
 
 impl Gathered {
-    /// Nothing yet.
+    /// A body of which no byte has come yet.
     pub(super) fn new(state: &StreamState) -> Self {
         Self { data: BytesMut::new(), room: Held::of(state) }
     }
 
-    /// How many bytes there are.
+    /// The number of bytes so far.
     pub(super) fn len(&self) -> usize {
         self.data.len()
     }
@@ -53,7 +53,7 @@ impl Gathered {
         Ok(())
     }
 
-    /// All of it.
+    /// The whole body.
     pub(super) fn bytes(self) -> Bytes {
         self.room.over(self.data.freeze())
     }

@@ -8,9 +8,9 @@ use crate::limits;
 /// whose processors were needed elsewhere. What nobody could have done in that time is nobody's fault.
 #[derive(Debug, Default)]
 pub struct Clock {
-    /// When it was asked last.
+    /// The time of the process at the last turn.
     last: Cell<u64>,
-    /// How long it stood still.
+    /// The time in which the worker stood still, in milliseconds.
     still: Cell<u64>,
 }
 
@@ -24,7 +24,7 @@ impl Clock {
         elapsed_ms - self.still.get()
     }
 
-    /// The second of the process that it was asked in last, standstills and all.
+    /// The second of the process at the last turn, standstills and all.
     pub fn second(&self) -> u64 {
         self.last.get() / 1000
     }

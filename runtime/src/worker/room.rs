@@ -26,7 +26,7 @@ impl Room {
         share.grow_to(bytes).then_some(share)
     }
 
-    /// None of the bytes yet.
+    /// A share that has none of the bytes yet.
     pub fn share(&self) -> Share {
         Share { room: self.clone(), bytes: 0 }
     }

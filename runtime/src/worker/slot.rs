@@ -32,7 +32,7 @@ impl ListenerLoad {
         admitted
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
     }
@@ -96,7 +96,7 @@ impl Slot {
         view.snapshot.engine.expects_proxy_header(id, peer)
     }
 
-    /// Whether `allow-from` and `deny-from` take a connection of this client; counts one that they do not.
+    /// Whether `allow-from` and `deny-from` take a connection of this client; one that they do not take is counted.
     pub fn takes(&self, worker: &Worker, client: IpAddr) -> bool {
         let (view, id) = self.view(worker);
         let takes = view.snapshot.engine.takes(id, client);

@@ -15,13 +15,13 @@ use crate::limits::{BREAKER_CLIENTS, BREAKER_FAULTS, BREAKER_PAUSE, BREAKER_PAUS
 /// made and counted anew.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    /// What was seen of each hook. They count apart: the answer that a fault leads to passes the other hooks.
+    /// The calls of each hook. Hooks count apart: the answer that a fault leads to passes the other hooks.
     windows: [Window; HOOKS],
-    /// Where clients stand in a set; nobody outside can choose to stand where another does.
+    /// The places of clients in a set: nobody outside can choose to stand where another client does.
     hasher: RandomState,
     /// The last pause; it doubles while there is nothing but faults after it.
     pause: Duration,
-    /// Until when it is open, or was, if it was not seen working since; and the hook that failed.
+    /// The end of the pause, which may be over while no call has worked since, and the hook that failed.
     open: Option<(Instant, Hook)>,
 }
 
@@ -141,7 +141,7 @@ mod tests {
         (0..faults).find_map(|n| Some((n + 1, breaker.failed(Hook::Request, client(n % clients), now)?)))
     }
 
-    /// As many clients as surely stand at [`BREAKER_CLIENTS`] places of the 64.
+    /// A number of clients that surely stand at [`BREAKER_CLIENTS`] places of the 64.
     const MANY: u32 = 1000;
 
     #[test]

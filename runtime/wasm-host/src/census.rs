@@ -1,5 +1,5 @@
-//! What a module holds, counted before it is compiled: compiling cannot be interrupted, and what it takes follows from these
-//! counts. A module that passes a bound is refused without having cost more than reading it.
+//! The contents of a module, counted before it is compiled: compiling cannot be interrupted, and its cost follows from
+//! these counts. A module that passes a bound is refused without having cost more than reading it.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use crate::limits::{
     MODULE_WORK,
 };
 
-/// What a module, or a component with all its modules, holds.
+/// The counts of a module, or of a component with all its modules.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Census {
     functions: u64,
     /// Types, imports, exports, globals, segments and the like.
     items: u64,
-    /// The sum over all functions of what [`Reading::work`] says.
+    /// The sum of [`Reading::work`] over all functions.
     work: u64,
     /// Linear memory that instances begin with, in bytes.
     pub(crate) memory: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Census {
 pub struct Bound {
     /// The function, as its module counts them from 0, imports included, and its name where the module tells it.
     function: Option<(u32, Option<String>)>,
-    /// What is counted: "local variables".
+    /// The things that are counted: "local variables".
     what: &'static str,
     count: u64,
     most: u64,
@@ -50,11 +50,11 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Why there is no census.
+/// The reason why there is no census.
 pub(crate) enum Uncounted {
-    /// It is no Wasm; the reason.
+    /// The file is no Wasm; the reason.
     Unreadable(String),
-    /// It holds more than may be.
+    /// The file holds more than may be.
     Bound(Box<Bound>),
 }
 
@@ -153,8 +153,8 @@ impl Census {
         Ok(())
     }
 
-    /// How much of the engine's room an instance takes, in units of what a plain module takes: components bring instances,
-    /// memories and tables of their own.
+    /// The part of the engine's room that an instance takes, in units of what a plain module takes: components bring
+    /// instances, memories and tables of their own.
     pub(crate) fn weight(&self) -> usize {
         let instances = self.core_instances.div_ceil(CORE_INSTANCES_PER_COMPONENT / 16);
         instances.max(self.memories).max(self.tables.div_ceil(2)).max(1) as usize
@@ -167,17 +167,18 @@ struct Reading {
     /// Parameters and results of each type.
     types: Vec<(u64, u64)>,
     imported: u32,
-    /// The type of each function that is its own.
+    /// The type of each function of the module itself.
     declared: Vec<u32>,
-    /// Its own function that comes next.
+    /// The index of the next function among those of the module itself.
     next: u32,
 }
 
-/// What [`FUNCTION_WORK`] counts, in words.
+/// The words for what [`FUNCTION_WORK`] bounds.
 const WORK: &str = "local variables times nested loops and branches";
 
 impl Reading {
-    /// What a function costs to compile beside its size: the compiler asks at each branch which value each local variable has.
+    /// The cost to compile a function, beside its size: the compiler asks at each branch which value each local variable
+    /// has.
     fn work(&self, body: &FunctionBody<'_>, file: &[u8]) -> Result<u64, Uncounted> {
         let function = self.imported.saturating_add(self.next);
         let named = || Some((function, name_of(file, function)));
@@ -249,7 +250,7 @@ impl Branches {
     }
 }
 
-/// Which function it is is asked only where it is said.
+/// Holds a count against its bound. The function is asked for only where a message names it.
 fn bound(
     function: impl Fn() -> Option<(u32, Option<String>)>,
     what: &'static str,
@@ -262,7 +263,7 @@ fn bound(
     Err(Uncounted::Bound(Box::new(Bound { function: function(), what, count, most })))
 }
 
-/// What the file calls a function, if it is a module that names its functions.
+/// The name of a function, if the file is a module that names its functions.
 fn name_of(file: &[u8], function: u32) -> Option<String> {
     if Parser::is_component(file) {
         return None;

@@ -66,7 +66,7 @@ pub(crate) struct Code {
     pub(crate) abi: Abi,
     pub(crate) report: ModuleReport,
     pub(crate) form: Form,
-    /// How much room an instance takes.
+    /// The room that an instance takes, as [`Census::weight`] counts it.
     pub(crate) weight: usize,
 }
 

@@ -215,12 +215,12 @@ impl Extension {
         self.settings.shared.counts.fault(kind);
     }
 
-    /// The room that its instances share with those of others.
+    /// The room that the instances of this extension share with those of others.
     pub(crate) const fn room(&self) -> &Arc<Room> {
         &self.room
     }
 
-    /// How much of the room an instance takes.
+    /// The part of the room that an instance takes.
     pub(crate) fn weight(&self) -> usize {
         self.code.weight
     }

@@ -44,8 +44,8 @@ pub struct HostOptions {
     /// Where compiled code is kept for the next process. Whoever can write there can run code in this one, so it must be the
     /// process's own; `None` keeps nothing.
     pub code: Option<PathBuf>,
-    /// Whether that folder still is the process's own, or why not. It is asked before each module is compiled, and one that fails
-    /// compiles none.
+    /// Whether the folder of `code` still is the process's own, or why not. The host asks before it compiles a module, and
+    /// does not compile it if the folder is not.
     pub code_is_ours: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 

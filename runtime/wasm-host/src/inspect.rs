@@ -53,7 +53,7 @@ pub enum ModuleError {
     NotWasm(String),
     /// Larger than the host takes; its bytes.
     TooLarge(usize),
-    /// It holds more than the host compiles.
+    /// The module holds more than the host compiles.
     Bound(Box<Bound>),
     /// The core module could not be made a component; the reason.
     NotAComponent(String),

@@ -41,7 +41,7 @@ pub(crate) struct Instance {
     pub(crate) hooks: Hooks,
     pub(crate) time: Duration,
     pub(crate) calls: u32,
-    /// What its pool counts it by.
+    /// The instance's part in the count of its pool.
     pub(crate) place: Option<Arc<()>>,
     /// Memory above this, in bytes, is a reason to replace it.
     memory_mark: u64,

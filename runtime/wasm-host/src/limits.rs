@@ -140,7 +140,7 @@ pub const FUNCTION_BRANCHES: u64 = 20_000;
 /// a value for each of both: a million takes it about a second, and a hundred MiB.
 pub const FUNCTION_WORK: u64 = 1024 * 1024;
 
-/// The same, over all functions of a module.
+/// The work of all functions of a module, each as [`FUNCTION_WORK`] counts it.
 pub const MODULE_WORK: u64 = 16 * 1024 * 1024;
 
 /// Header names that an instance remembers as checked: more than a filter writes, few enough to search one by one.
@@ -172,11 +172,11 @@ pub const BREAKER_FAULTS: u32 = 20;
 /// off for nobody. IPv4 clients count by /24, IPv6 clients by /48, for one client may have many addresses.
 pub const BREAKER_CLIENTS: u32 = 8;
 
-/// Of so many calls that failed, and of so many clients, less than two may have been served: one that is served beside a few that
-/// fail shows that the extension works, and that it is the requests that make it fail.
+/// The faults for each served call, and the failing clients for each served one, from which on it is the extension that
+/// fails; where more are served, it works, and it is the requests that make it fail.
 pub const BREAKER_SHARE: u32 = 16;
 
-/// How long faults are counted together.
+/// The time in which faults are counted together.
 pub const BREAKER_WINDOW: Duration = Duration::from_secs(10);
 
 /// The first pause; each further one is twice as long, while calls after it fail in the same way.

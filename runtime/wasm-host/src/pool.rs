@@ -34,7 +34,7 @@ pub struct Pool {
     tick: Option<Instant>,
     /// The pool's share of the instances.
     seat: Seat,
-    /// One for each of its instances, idle or in a call, and one for the pool.
+    /// A count of references: one for each instance of the pool, idle or in a call, and one for the pool.
     live: Arc<()>,
 }
 
@@ -243,7 +243,7 @@ impl Pool {
         Ok(instance)
     }
 
-    /// One more instance, unless the pool has its share already: the rest is for other extensions and workers.
+    /// Makes one more instance, unless the pool has its share already: the rest is for other extensions and workers.
     fn instantiate(&self) -> Result<Instance, HookFault> {
         let share = self.seat.share(self.extension.weight());
         if Arc::strong_count(&self.live) > share {
@@ -317,7 +317,7 @@ pub enum Step {
 pub struct Turn {
     instance: Instance,
     hook: Hook,
-    /// Whose request it is.
+    /// The client whose request it is.
     client: Option<IpAddr>,
 }
 

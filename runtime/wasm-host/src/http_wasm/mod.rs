@@ -29,8 +29,8 @@ pub(crate) const HANDLE_REQUEST: &str = "handle_request";
 
 const HANDLE_RESPONSE: &str = "handle_response";
 
-/// The exports that are hooks. What `handle_request` writes to the response of a request that goes on is put there when it
-/// comes. A handler is not told when a request is over; the host forgets the request then.
+/// The exports that are hooks. What `handle_request` writes to the response of a request that goes on is put there when
+/// the response comes. A handler is not told when a request is over; the host forgets the request then.
 pub(crate) const HOOKS: [(&str, Hook); 5] = [
     (HANDLE_REQUEST, Hook::Request),
     (HANDLE_REQUEST, Hook::RequestBody),
