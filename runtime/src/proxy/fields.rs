@@ -29,7 +29,7 @@ pub(crate) fn has_known_coding(headers: &HeaderMap) -> bool {
 /// Whether an answer can be read in one way alone: in chunks or by its length, and not by both, which is how one answer is passed
 /// off as two (RFC 9112, 6.1).
 pub(crate) fn is_framed_once(headers: &HeaderMap) -> bool {
-    has_known_coding(headers) && !(headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH))
+    !headers.contains_key(TRANSFER_ENCODING) || has_known_coding(headers) && !headers.contains_key(CONTENT_LENGTH)
 }
 
 /// Says that a body of unknown length comes in chunks, whatever the method is: hyper leaves out that of a `GET` or a `HEAD`

@@ -3,7 +3,6 @@
 use http::header::{HOST, TE};
 use http::{HeaderValue, Request, StatusCode, Uri};
 use tidegate_dsl::plan::{GroupId, GroupProtocol};
-use tidegate_engine::Walk;
 use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::passage;
 use tidegate_engine::servers::Wish;
@@ -42,12 +41,13 @@ impl Call<'_> {
             return Err(Failure::NoUpgrade);
         }
         let wish = group.wish(exchange);
-        let mut outgoing = self.outgoing(walk, exchange, body, wish);
+        let keeps_head = snapshot.engine.keeps_head(walk);
+        let mut outgoing = self.outgoing(keeps_head, exchange, body, wish);
         if group.plan.protocol != GroupProtocol::Grpc {
             fields::announce_body(&mut outgoing.request);
         }
         let asked = record.clock();
-        let kept = self.view.snapshot.engine.keeps_head(walk).then_some(&exchange.request.headers);
+        let kept = keeps_head.then_some(&exchange.request.headers);
         let sent = send(group, outgoing, kept, self.state).await;
         let server = match &sent {
             Ok(answer) => Some(answer.server),
@@ -85,7 +85,7 @@ impl Call<'_> {
     }
 
     /// The request as the backend gets it.
-    fn outgoing(&self, walk: &Walk, exchange: &mut Exchange, mut body: RequestBody, wish: Wish) -> Outgoing {
+    fn outgoing(&self, keeps_head: bool, exchange: &mut Exchange, mut body: RequestBody, wish: Wish) -> Outgoing {
         let engine = &self.view.snapshot.engine;
         body.screen_trailers(std::mem::take(&mut exchange.request.changed));
         passage::remove_hop_by_hop(&mut exchange.request.headers);
@@ -106,11 +106,8 @@ impl Call<'_> {
         request.method_mut().clone_from(&exchange.request.method);
         *request.uri_mut() = Uri::from(exchange.request.target.clone());
         // What looks at the request on the way back needs it whole; otherwise it is given away.
-        *request.headers_mut() = if engine.keeps_head(walk) {
-            exchange.request.headers.clone()
-        } else {
-            std::mem::take(&mut exchange.request.headers)
-        };
+        *request.headers_mut() =
+            if keeps_head { exchange.request.headers.clone() } else { std::mem::take(&mut exchange.request.headers) };
         Outgoing { request, authority: exchange.request.authority.clone(), upgrade: self.upgrade.is_some(), wish }
     }
 }

@@ -1,6 +1,7 @@
 //! The time that a worker's deadlines are compared with.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use crate::limits;
 
@@ -30,7 +31,8 @@ impl Clock {
     }
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+/// A duration in whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -222,7 +222,7 @@ impl Worker {
 
     /// One turn of the clock: wakes the connections whose time is up, and closes what was idle for too long.
     async fn tick(&self) {
-        let now = self.clock.turn(u64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let now = self.clock.turn(clock::millis(self.shared.started.elapsed()));
         self.now_ms.set(now);
         if self.streams.borrow().iter().any(|(_, stream)| stream.is_due(now)) {
             // What lies in a socket wins over a deadline: each turn of the loop looks at the sockets, and lets the tasks work

@@ -33,28 +33,23 @@ pub struct View {
 impl View {
     /// Adopts a snapshot and carries over what did not change.
     pub fn new(snapshot: Arc<Snapshot>, old: Option<&Self>, pools: &Pools) -> Self {
-        let instances: Vec<Rc<RefCell<Instances>>> = snapshot
+        let share = outbound_share(&snapshot);
+        let (instances, outbound): (Vec<_>, Vec<_>) = snapshot
             .extensions
             .iter()
             .map(|extension| {
                 let same = |old: &Self| {
                     let at = old.snapshot.extensions.iter().position(|other| Arc::ptr_eq(other, extension))?;
-                    old.instances.get(at).cloned()
+                    Some((old.instances.get(at).cloned()?, old.outbound.get(at).cloned()?))
                 };
-                old.and_then(same).unwrap_or_else(|| Rc::new(RefCell::new(Instances::new(Arc::clone(extension)))))
+                let (instances, places) = old.and_then(same).unwrap_or_else(|| {
+                    let instances = Rc::new(RefCell::new(Instances::new(Arc::clone(extension))));
+                    (instances, Rc::new(Places::new(share)))
+                });
+                places.set_most(share);
+                (instances, places)
             })
-            .collect();
-        let share = outbound_share(&snapshot);
-        let outbound = snapshot.extensions.iter().map(|extension| {
-            let same = |old: &Self| {
-                let at = old.snapshot.extensions.iter().position(|other| Arc::ptr_eq(other, extension))?;
-                old.outbound.get(at).cloned()
-            };
-            let places = old.and_then(same).unwrap_or_else(|| Rc::new(Places::new(share)));
-            places.set_most(share);
-            places
-        });
-        let outbound = outbound.collect();
+            .unzip();
         if !snapshot.extensions.is_empty() {
             let source: GroupSource = Arc::new(PlannedGroups::of(&snapshot));
             let each = |instances: &Rc<RefCell<Instances>>| instances.borrow_mut().set_groups(Arc::clone(&source));

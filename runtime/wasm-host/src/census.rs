@@ -73,7 +73,6 @@ impl Census {
             census.count(payload?, &mut module, file)?;
             census.check()?;
         }
-        census.core_instances = census.core_instances.max(1);
         Ok(census)
     }
 

@@ -1,9 +1,13 @@
 //! Header fields as a guest writes them, checked.
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use tidegate_engine::exchange::Changed;
 use tidegate_engine::field_names::{self, Class};
 
 use crate::fault::Stop;
+
+/// The fields of a head, and the names of those that were changed.
+pub(crate) type Head<'g> = (&'g mut HeaderMap, &'g mut Changed);
 
 /// A name that a guest may write: a token (RFC 9110, 5.6.2), in lower case, that is not the host's.
 pub(crate) fn name(text: &str) -> Result<HeaderName, Stop> {

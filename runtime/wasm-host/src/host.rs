@@ -9,6 +9,7 @@ use wasmtime::Engine;
 
 use crate::compile::{self, Code};
 use crate::extension::{Extension, ExtensionSpec, LoadError};
+use crate::foreign;
 use crate::inspect::{self, ModuleError, ModuleReport};
 use crate::limits::POOLED_INSTANCES;
 use crate::log::{LogLevel, LogSink};
@@ -158,7 +159,7 @@ impl Host {
                 let report = inspect::inspect_component(&component).map_err(LoadError::Module)?;
                 (Some(component), report)
             }
-            abi => (None, inspect::inspect(module, abi).map_err(LoadError::Module)?),
+            abi => (None, foreign::abi::inspect(module, abi).map_err(LoadError::Module)?),
         };
         LoadError::check(&report, &spec.allow)?;
         let what = (Arc::clone(module), spec.abi);

@@ -27,7 +27,7 @@ pub(crate) fn put(idle: &mut Vec<Instance>, spec: &ExtensionSpec, instance: Inst
     if instance.requests().len() == 0 {
         return;
     }
-    // Fresh instances have a request each, and the engine's room is their bound.
+    // Fresh instances have a request each, and the pool's share of the engine's room is their bound.
     if !spec.fresh {
         let retired = idle.iter().filter(|other| !takes_new(other, spec)).count();
         if retired >= RETIRED_INSTANCES

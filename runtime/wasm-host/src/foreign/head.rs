@@ -6,13 +6,13 @@
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use tidegate_engine::exchange::{Changed, Exchange};
+use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::Capability;
 use tidegate_engine::method;
 
 use super::needs;
 use crate::fault::Stop;
-use crate::fields::{self, shown};
+use crate::fields::{self, Head, shown};
 use crate::guest::Guest;
 use crate::imports::{request, response};
 
@@ -56,8 +56,6 @@ pub(crate) fn fields<'g>(guest: &'g Guest, side: Side, function: &str) -> Result
         Side::Response => guest.response(function).ok().map(|response| &response.headers),
     })
 }
-
-type Head<'g> = (&'g mut HeaderMap, &'g mut Changed);
 
 fn fields_mut<'g>(guest: &'g mut Guest, side: Side, function: &str, what: &str) -> Result<Head<'g>, Stop> {
     match side {

@@ -18,6 +18,7 @@ use crate::abi;
 use crate::fault::Stop;
 use crate::foreign::{self, Context};
 use crate::guest::Guest;
+use crate::imports::response::is_bodiless;
 use crate::lane::Asked;
 use crate::limits::{BODY_PIECE_BYTES, REQUESTS_PER_INSTANCE};
 
@@ -109,9 +110,7 @@ fn interest(guest: &Guest) -> abi::Interest {
 
 /// Whether the response that has come may have a body at all (RFC 9110, 6.4.1), and is no tunnel.
 fn may_have_body(exchange: &Exchange) -> bool {
-    let bare = |status: StatusCode| {
-        status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-    };
+    let bare = |status: StatusCode| status.is_informational() || is_bodiless(status);
     let request = &exchange.request;
     request.method != Method::HEAD
         && !request.websocket

@@ -1,15 +1,11 @@
 //! Header fields, read and written: the same for requests and responses.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tidegate_engine::exchange::Changed;
 
 use crate::define::{Define, Defined};
 use crate::fault::Stop;
-use crate::fields;
+use crate::fields::{self, Head};
 use crate::guest::Guest;
-
-/// The fields of a head, and the names of those that were changed.
-type Head<'g> = (&'g mut HeaderMap, &'g mut Changed);
 
 /// One head's header fields, and the names of the functions on them.
 pub(super) struct Fields {

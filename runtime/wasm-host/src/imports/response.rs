@@ -54,6 +54,6 @@ pub(crate) fn final_status(status: u16) -> Result<StatusCode, Stop> {
 }
 
 /// 204 and 304 have no body, whatever their head says (RFC 9112, 6.3); to cross that line would break the framing.
-fn is_bodiless(status: StatusCode) -> bool {
+pub(crate) fn is_bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
