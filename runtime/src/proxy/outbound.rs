@@ -34,7 +34,7 @@ pub(super) async fn run(
     if call.view.is_foreign(id) {
         return run_in_steps(call, journey, id, hook).await;
     }
-    let turn = match call.view.begin(id) {
+    let turn = match call.view.begin(id, journey.exchange.client_ip) {
         Ok(turn) => turn,
         Err(fault) => return (journey, Err(fault)),
     };

@@ -1,6 +1,7 @@
 //! A snapshot as one worker sees it: with the worker's own Wasm instances, balancers and upstream pools.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -99,16 +100,16 @@ impl View {
         self.snapshot.extensions.get(id.0).is_some_and(|extension| extension.waits() && extension.wants(hook, exchange))
     }
 
-    /// Begins a call that may wait.
+    /// Begins a call that may wait, for a request of this client.
     ///
     /// # Errors
     /// If the extension is paused, or there is no room for another call.
-    pub fn begin(&self, id: ExtensionId) -> Result<Turn, HookFault> {
+    pub fn begin(&self, id: ExtensionId, client: IpAddr) -> Result<Turn, HookFault> {
         let Some(instances) = self.instances.get(id.0) else {
             let message = "there is no such extension".to_owned();
             return Err(HookFault { kind: HookFaultKind::Instance, message });
         };
-        instances.borrow_mut().begin()
+        instances.borrow_mut().begin(client)
     }
 
     /// Ends a call that could wait.

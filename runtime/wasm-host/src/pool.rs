@@ -207,20 +207,21 @@ impl Pool {
         (exchange, result)
     }
 
-    /// Begins a call of a guest that may wait for other servers. It is given back with [`Pool::end`].
+    /// Begins a call of a guest that may wait for other servers, for a request of this client. It is given back with [`Pool::end`].
     ///
     /// # Errors
     ///
     /// If the extension is paused, or there is no room for another call.
-    pub fn begin(&mut self) -> Result<Turn, HookFault> {
-        let instance = self.instance(None).inspect_err(|fault| self.count(Hook::Request, None, Some(fault)))?;
-        Ok(Turn { instance, hook: Hook::Request, client: None })
+    pub fn begin(&mut self, client: IpAddr) -> Result<Turn, HookFault> {
+        let hook = Hook::Request;
+        let instance = self.instance(None).inspect_err(|fault| self.count(hook, Some(client), Some(fault)))?;
+        Ok(Turn { instance, hook, client })
     }
 
     /// Ends a call, and keeps its instance if it may serve again.
     pub fn end(&mut self, turn: Turn, verdict: &Result<Verdict, HookFault>) {
         self.keep(turn.instance, verdict.is_ok());
-        self.count(turn.hook, turn.client, verdict.as_ref().err());
+        self.count(turn.hook, Some(turn.client), verdict.as_ref().err());
     }
 
     /// An instance to call, for this request; none while the extension is paused, or has all that it may have.
@@ -318,7 +319,7 @@ pub struct Turn {
     instance: Instance,
     hook: Hook,
     /// The client whose request it is.
-    client: Option<IpAddr>,
+    client: IpAddr,
 }
 
 impl Turn {
@@ -338,7 +339,6 @@ impl Turn {
         C: Future<Output = OutboundResult>,
     {
         self.hook = hook;
-        self.client = Some(exchange.client_ip);
         let Instance { store, hooks, time, calls, .. } = &mut self.instance;
         *calls += 1;
         let mailbox = Arc::new(Mailbox::default());

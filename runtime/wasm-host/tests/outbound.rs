@@ -5,6 +5,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -19,6 +20,9 @@ use tidegate_wasm_host::{
     ExtensionSpec, Host, HostOptions, OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Pool, Reach,
     Reached,
 };
+
+/// Whose request it is.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 
 fn asking() -> ExtensionSpec {
     spec("tidegate_asking_guest", "{}")
@@ -42,7 +46,7 @@ fn drive<C: Future<Output = OutboundResult>>(
     exchange: Box<Exchange>,
     fetch: impl Fn(OutboundCall) -> C,
 ) -> (Box<Exchange>, Result<Verdict, HookFault>) {
-    let mut turn = pool.begin().unwrap();
+    let mut turn = pool.begin(CLIENT).unwrap();
     let mut future = Box::pin(turn.call(Hook::Request, exchange, fetch));
     let verdict = loop {
         if let Poll::Ready(verdict) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -177,7 +181,7 @@ fn only_request_and_response_hooks_may_ask() {
 #[test]
 fn the_worker_goes_on_while_a_guest_waits() {
     let (_host, mut pool) = pool();
-    let mut turn = pool.begin().unwrap();
+    let mut turn = pool.begin(CLIENT).unwrap();
     {
         let mut waiting = pin!(turn.call(Hook::Request, asks("web"), |_| pending()));
         let cx = &mut Context::from_waker(Waker::noop());
@@ -212,9 +216,9 @@ fn waiting_is_not_the_guests_time_and_what_follows_is() {
 #[test]
 fn only_so_many_wait_at_once_and_the_extension_is_not_paused_for_it() {
     let (host, mut pool) = pool();
-    let turns: Vec<_> = (0..WAITING_PER_POOL).map(|_| pool.begin().unwrap()).collect();
+    let turns: Vec<_> = (0..WAITING_PER_POOL).map(|_| pool.begin(CLIENT).unwrap()).collect();
     for _ in 0..20 {
-        let fault = pool.begin().map(drop).unwrap_err();
+        let fault = pool.begin(CLIENT).map(drop).unwrap_err();
         let message = "128 of its calls on this worker are under way, and there is no room for another";
         assert_eq!((fault.kind, &*fault.message), (HookFaultKind::Room, message));
     }
@@ -237,8 +241,8 @@ fn an_extension_whose_calls_hang_leaves_room_for_another() {
     // All that one extension alone may have, and more is refused.
     let mut turns = Vec::new();
     for pool in &mut hanging {
-        turns.extend((0..4).map(|_| pool.begin().unwrap()));
-        assert_eq!(pool.begin().map(drop).unwrap_err().kind, HookFaultKind::Room);
+        turns.extend((0..4).map(|_| pool.begin(CLIENT).unwrap()));
+        assert_eq!(pool.begin(CLIENT).map(drop).unwrap_err().kind, HookFaultKind::Room);
     }
     assert_eq!(turns.len(), 32);
     // One that comes with a reload has room on every worker, and as much as it needs for what is asked one after the other.
@@ -248,8 +252,9 @@ fn an_extension_whose_calls_hang_leaves_room_for_another() {
             assert!(drive(pool, asks("web"), |_| ready(answer(""))).1.is_ok());
         }
     }
-    let held: Vec<_> = others.iter_mut().flat_map(|pool| [pool.begin().unwrap(), pool.begin().unwrap()]).collect();
-    assert_eq!((held.len(), others[0].begin().map(drop).unwrap_err().kind), (16, HookFaultKind::Room));
+    let held: Vec<_> =
+        others.iter_mut().flat_map(|pool| [pool.begin(CLIENT).unwrap(), pool.begin(CLIENT).unwrap()]).collect();
+    assert_eq!((held.len(), others[0].begin(CLIENT).map(drop).unwrap_err().kind), (16, HookFaultKind::Room));
     drop(turns);
-    assert!(hanging[0].begin().is_ok(), "what was held comes back");
+    assert!(hanging[0].begin(CLIENT).is_ok(), "what was held comes back");
 }
