@@ -223,15 +223,16 @@ impl Hooks {
         begins: bool,
     ) -> wasmtime::Result<abi::BodyVerdict> {
         let guest = store.data_mut();
-        let mut written = None;
-        if let Some(response) =
-            self.response.as_ref().filter(|_| guest.http.as_ref().is_some_and(|it| it.buffers_response))
-        {
-            guest.handler()?.begin(Hook::ResponseBody, Some(body.clone()));
-            response.call(&mut *store, (number, 0))?;
-            written = store.data_mut().handler()?.take_written();
-        }
-        let on = written.or_else(|| begins.then_some(body));
+        let waits = guest.http.as_ref().is_some_and(|it| it.buffers_response);
+        let on = match self.response.as_ref().filter(|_| waits) {
+            Some(response) => {
+                let kept = begins.then(|| body.clone());
+                guest.handler()?.begin(Hook::ResponseBody, Some(body));
+                response.call(&mut *store, (number, 0))?;
+                store.data_mut().handler()?.take_written().or(kept)
+            }
+            None => begins.then_some(body),
+        };
         Ok(on.map_or(abi::BodyVerdict::Next, abi::BodyVerdict::Replace))
     }
 
