@@ -227,9 +227,9 @@ impl ResponseBody {
     }
 
     /// Puts back what was read ahead to the end of the body.
-    pub fn put_back_all(&mut self, data: Bytes, trailers: Option<HeaderMap>) {
+    pub fn put_back_all(&mut self, data: Bytes, trailers: Option<Box<HeaderMap>>) {
         self.put_back(data);
-        self.trailers = trailers.map(Box::new);
+        self.trailers = trailers;
     }
 
     /// Shows what passes to somebody, after those who look already. It is done before the first frame.

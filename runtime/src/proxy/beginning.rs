@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
+use tidegate_engine::exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Call, IfTheClientLeaves, Journey, Source, fields};
@@ -22,7 +23,7 @@ use crate::upstream::body::UpstreamBody;
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
     data: Bytes,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// Whether the body ended with it.
     whole: bool,
 }
@@ -41,24 +42,25 @@ impl Beginning {
     }
 }
 
-/// Reads so much of an answer without a known length that it is clear whether it is worth compressing.
+/// Whether it depends on the length of a server's answer, which is not known, if it is worth compressing.
+pub(super) fn decides(call: &Call<'_>, exchange: &Exchange) -> bool {
+    exchange.response.as_ref().is_some_and(|response| {
+        call.accepted.depends_on_length(response.status, &response.headers)
+            && fields::content_length(&response.headers).is_none()
+    })
+}
+
+/// Reads so much of an answer that [it is clear](decides) whether it is worth compressing.
 pub(super) async fn read(
     call: &Call<'_>,
     journey: Journey,
-    source: Source,
+    mut body: UpstreamBody,
 ) -> (Journey, Result<(Source, Beginning), Failure>) {
-    let (status, headers) = match &journey.exchange.response {
-        Some(response) => (response.status, &response.headers),
-        None => return (journey, Ok((source, Beginning::default()))),
-    };
-    let Source::Upstream(mut body) = source else { return (journey, Ok((source, Beginning::default()))) };
-    if fields::content_length(headers).is_some() || !call.accepted.depends_on_length(status, headers) {
-        return (journey, Ok((Source::Upstream(body), Beginning::default())));
-    }
+    let kind = journey.exchange.response.as_ref().and_then(|response| response.headers.get(CONTENT_TYPE));
     // Who waits for events is to know at once that there will be some.
-    let waits = !headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let waits = !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let mut left = IfTheClientLeaves { journey: Some(journey), state: call.state };
-    let begun = Box::pin(begin(&mut body, waits, call.state)).await;
+    let begun = begin(&mut body, waits, call.state).await;
     #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
     let journey = left.journey.take().expect("the journey of this request");
     let Ok(beginning) = begun else { return (journey, Err(Failure::UpstreamBody)) };
@@ -83,7 +85,7 @@ async fn begin(body: &mut UpstreamBody, waits: bool, state: &StreamState) -> Res
                 beginning.data = both.freeze();
             }
             Some(Err(trailers)) => {
-                beginning.trailers = trailers.into_trailers().ok();
+                beginning.trailers = trailers.into_trailers().ok().map(Box::new);
                 beginning.whole = true;
                 break;
             }

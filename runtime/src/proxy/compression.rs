@@ -52,11 +52,6 @@ impl Accepted {
         }
     }
 
-    /// Whether the listener compresses at all.
-    pub(super) const fn are_offered(&self) -> bool {
-        self.offered
-    }
-
     /// Whether compressing depends on the length of the body, where the head does not tell it.
     pub(super) fn depends_on_length(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         self.offered

@@ -301,14 +301,21 @@ impl Call<'_> {
             Journey { exchange, walk, record } = journey;
         }
         let mut beginning = Beginning::default();
-        if ahead.is_empty() && self.accepted.are_offered() {
-            let begun;
-            (Journey { exchange, walk, record }, begun) =
-                Box::pin(beginning::read(self, Journey { exchange, walk, record }, source)).await;
-            (source, beginning) = begun.unwrap_or_else(|failure| {
-                record.failure = Some(failure);
-                (reply::take(&mut exchange, reply::of(failure)), Beginning::default())
-            });
+        if ahead.is_empty() && beginning::decides(self, &exchange) {
+            match source {
+                Source::Upstream(body) => {
+                    let begun;
+                    (Journey { exchange, walk, record }, begun) =
+                        Box::pin(beginning::read(self, Journey { exchange, walk, record }, body)).await;
+                    (source, beginning) = begun.unwrap_or_else(|failure| {
+                        record.failure = Some(failure);
+                        // They look at the body of the server, and this is none of it.
+                        watchers.clear();
+                        (reply::take(&mut exchange, reply::of(failure)), Beginning::default())
+                    });
+                }
+                other => source = other,
+            }
         }
         hooks::write_log_lines(self, &mut exchange);
         let kept = self.view.wants_log(&walk, &exchange).then(|| exchange.response.as_ref().map(body_hooks::copy));
