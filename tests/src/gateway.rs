@@ -55,17 +55,17 @@ impl Gateway {
     /// Starts from a shell that has done something first, such as `ulimit -n 256`.
     ///
     /// # Panics
-    /// It does not become ready.
+    /// The gateway does not become ready.
     pub fn start_after(shell: &str, policy: &Policy) -> Self {
         let gateway = Self::begin_after(shell, policy, |_| ());
         gateway.wait_for(0, " ready generation=");
         gateway
     }
 
-    /// The same with more files, and without waiting until it is ready.
+    /// Starts from such a shell, with more files, and does not wait until the gateway is ready.
     ///
     /// # Panics
-    /// It does not start.
+    /// The gateway does not start.
     pub fn begin_after(shell: &str, policy: &Policy, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         prepare(folder.path());

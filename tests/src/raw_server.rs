@@ -43,12 +43,12 @@ impl RawServer {
         Self { port, connections, stopped }
     }
 
-    /// Its address, as a policy names it.
+    /// The address of the server, as a policy names it.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// How many connections there have been.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }

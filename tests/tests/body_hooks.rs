@@ -14,7 +14,7 @@ fn gateway(backend: &Backend, mode: &str, settings: &str) -> Gateway {
     gateway_with(backend, mode, settings, "run bodies")
 }
 
-/// As [`gateway`], with these lines in the listener.
+/// A gateway like [`gateway`], with these lines in the listener.
 fn gateway_with(backend: &Backend, mode: &str, settings: &str, lines: &str) -> Gateway {
     let policy = Policy::to(backend)
         .top("gateway { workers 1 }")

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use tidegate_tests::frames::*;
 use tidegate_tests::{Client, Gateway, PATIENCE, Policy, RawServer};
 
-/// What a server does with an upload that it has answered.
+/// The way in which a server treats an upload that it has answered.
 #[derive(Debug, Clone, Copy)]
 enum Then {
-    /// Reads it, slowly.
+    /// Reads the upload, slowly.
     ReadsSlowly,
-    /// Does not read it.
+    /// Does not read the upload.
     ReadsNothing,
     /// Closes, which resets the connection.
     Closes,
@@ -60,7 +60,7 @@ fn head(stream: &mut BufReader<TcpStream>) -> Option<(String, usize)> {
     }
 }
 
-/// Until the gateway ends the connection.
+/// Reads on, or writes, until the gateway ends the connection.
 fn read_on(stream: &mut BufReader<TcpStream>, length: usize, then: Then) {
     let began = Instant::now();
     let mut left = length;

@@ -70,7 +70,7 @@ fn quic(policy: Policy) -> (Gateway, Authority) {
     (gateway, authority)
 }
 
-/// Whether a field with the value that the client gave came through.
+/// The names of the fields that came through with the value that the client gave.
 fn came(echo: &Request) -> Vec<String> {
     let fields = echo.headers.iter().chain(&echo.trailers).filter(|(_, value)| value.contains("forged"));
     fields.map(|(name, _)| name.clone()).collect()

@@ -1,4 +1,4 @@
-//! What a policy names on the disk may be anything: nothing holds the gateway up, and nothing secret is shown.
+//! Files that a policy names may be anything: nothing holds the gateway up, and nothing secret is shown.
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 

@@ -22,7 +22,7 @@ fn endless(bytes: &'static [u8]) -> RawServer {
     })
 }
 
-/// What never becomes an answer.
+/// Bytes that never become an answer.
 const ENDLESS: [(&str, &[u8]); 4] = [
     ("interim answers", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
     ("empty lines", b"\r\n"),
@@ -67,7 +67,7 @@ fn a_server_that_never_answers_holds_up_nobody_else() {
     assert!(busy < quiet * 20 + Duration::from_millis(200), "{busy:?}; without, {quiet:?}");
 }
 
-/// How long each of a hundred requests takes.
+/// The time that each of a hundred requests takes.
 fn waits(gateway: &Gateway) -> Vec<Duration> {
     let mut client = gateway.client();
     let wait = |_| {
@@ -78,7 +78,7 @@ fn waits(gateway: &Gateway) -> Vec<Duration> {
     (0..100).map(wait).collect()
 }
 
-/// Nine of ten took no longer.
+/// The time that nine of ten requests did not exceed.
 fn percentile(waits: &[Duration]) -> Duration {
     let mut sorted = waits.to_vec();
     sorted.sort();
@@ -168,7 +168,7 @@ fn a_grpc_server_that_talks_when_nobody_asks_is_left() {
     }
 }
 
-/// What a server may send on a stream before any of it is taken, as the gateway says in its settings.
+/// The bytes that a server may send on a stream before any of it is taken, as the gateway says in its settings.
 const WINDOW: usize = 256 * 1024;
 
 /// Bytes in an order that shows when some are missing or in the wrong place.

@@ -1,4 +1,4 @@
-//! What peers make the gateway hold that do not read, or do not end what they send.
+//! Memory that peers make the gateway hold which do not read, or do not end what they send.
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 

@@ -25,7 +25,7 @@ fn put_slow(folder: &Path) {
     fs::copy(guest("tidegate_hostile_guest"), folder.join("slow.wasm")).unwrap();
 }
 
-/// What the log says when a policy is not taken: a signal is answered before that.
+/// The number of lines in the log that say that a policy is not taken: a signal is answered before that.
 fn refusals(gateway: &Gateway) -> usize {
     gateway.log().since(0).iter().filter(|line| line.contains("has errors") || line.contains("not reloaded")).count()
 }

@@ -47,7 +47,7 @@ impl Open {
         open
     }
 
-    /// What each of them sees: `ends`, or what its next request is answered with.
+    /// The view of each connection: `ends`, or what its next request is answered with.
     async fn see(mut self, ends: [bool; 3]) -> [String; 3] {
         let h1 = if ends[0] {
             if self.h1.is_closed() { "ends".to_owned() } else { "goes on".to_owned() }
@@ -77,7 +77,7 @@ fn seen(answer: &tidegate_tests::Response) -> String {
     format!("{} {}{marked}", answer.status, answer.text())
 }
 
-/// What `plan` says of a listener.
+/// The words of `plan` about a listener.
 fn told(gateway: &Gateway, old: &Policy, new: &Policy, listener: &str) -> String {
     gateway.write_file("old.gate", gateway.fill(&old.text()).as_bytes());
     gateway.write_file("new.gate", gateway.fill(&new.text()).as_bytes());
@@ -91,7 +91,7 @@ fn told(gateway: &Gateway, old: &Policy, new: &Policy, listener: &str) -> String
 /// A word of a listener: its line, what `plan` says, and what the three kinds of open connections really see.
 struct Row {
     line: &'static str,
-    /// Of the HTTPS listener, or of the QUIC listener.
+    /// Whether the word is of the QUIC listener; if not, of the HTTPS listener.
     quic: bool,
     says: &'static str,
     ends: [bool; 3],

@@ -1,4 +1,4 @@
-//! What a connection was let in by, and whether the policy in service would let it in, too.
+//! Admission of a connection: what let it in, and whether the policy in service would let it in, too.
 
 use std::net::IpAddr;
 
@@ -8,34 +8,34 @@ use tidegate_engine::exchange::Connection;
 use crate::tls::terms::Terms;
 use crate::worker::{Slot, View, Worker};
 
-/// What a connection was let in by.
+/// The reasons that let a connection in.
 #[derive(Debug)]
 pub struct Admission {
     /// The TCP or UDP peer.
     peer: IpAddr,
-    /// Whether it had to say for whom it speaks: a header of the PROXY protocol.
+    /// Whether the peer had to say for whom it speaks: a header of the PROXY protocol.
     proxied: bool,
-    /// What the handshake agreed on, where a policy decides about that.
+    /// The terms of the handshake, where a policy decides about them.
     terms: Option<Terms>,
 }
 
 impl Admission {
-    /// Of a connection over TCP, whose handshake is still to come, or never does.
+    /// The admission of a connection over TCP, whose handshake is still to come, or never does.
     pub const fn tcp(peer: IpAddr, proxied: bool) -> Self {
         Self { peer, proxied, terms: None }
     }
 
-    /// Of a connection over QUIC, which has all of TLS 1.3, and asks for no certificate.
+    /// The admission of a connection over QUIC, which has all of TLS 1.3, and asks for no certificate.
     pub const fn quic(peer: IpAddr) -> Self {
         Self { peer, proxied: false, terms: None }
     }
 
-    /// With what the handshake agreed on.
+    /// Adds the terms of the handshake.
     pub fn with_terms(self, terms: Terms) -> Self {
         Self { terms: Some(terms), ..self }
     }
 
-    /// Whether the policy in service would let it in, too.
+    /// Whether the policy in service would let the connection in, too.
     pub fn holds(&self, info: &Connection, slot: &Slot, worker: &Worker) -> bool {
         let (view, id) = slot.view(worker);
         let engine = &view.snapshot.engine;

@@ -32,7 +32,7 @@ pub struct RequestBody {
     state: Rc<StreamState>,
     /// Bytes that may still come.
     left: u64,
-    /// What its trailers cannot bring.
+    /// Fields that the trailers cannot bring.
     decided: Changed,
 }
 
@@ -68,7 +68,7 @@ impl RequestBody {
         }
     }
 
-    /// Keeps out of its trailers what was decided about in the head.
+    /// Keeps out of the trailers what was decided about in the head.
     pub fn screen_trailers(&mut self, decided: Changed) {
         self.decided = decided;
     }
@@ -181,7 +181,7 @@ pub struct ResponseBody {
     done: bool,
     /// Only its head is sent.
     unread: bool,
-    /// What its trailers cannot bring.
+    /// Fields that the trailers cannot bring.
     decided: Changed,
 }
 
@@ -208,7 +208,7 @@ impl ResponseBody {
         Self { prefix: None, trailers: None, source, filter: None, state, record, sent, done, unread, decided }
     }
 
-    /// Keeps out of its trailers what was decided about in the head.
+    /// Keeps out of the trailers what was decided about in the head.
     pub fn screen_trailers(&mut self, decided: Changed) {
         self.decided = decided;
     }

@@ -40,7 +40,7 @@ impl ClientBody {
         }
     }
 
-    /// Whether trailers can follow it: not where its length says its end.
+    /// Whether trailers can follow the body: not where its length says its end.
     pub fn may_have_trailers(&self) -> bool {
         match self {
             Self::Http1(incoming) => incoming.size_hint().exact().is_none(),

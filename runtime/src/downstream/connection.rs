@@ -25,7 +25,7 @@ pub struct Opened {
     pub tls: Option<Tls>,
     /// Whether client and gateway agreed on HTTP/2 in it.
     pub http2: bool,
-    /// What it was let in by.
+    /// The reasons that let it in.
     pub admission: Admission,
 }
 

@@ -153,7 +153,7 @@ struct ClientConnection<'c> {
     side: Rc<Side>,
     /// The client knows that it is to begin no more requests.
     told: bool,
-    /// Since when there is no request; nothing if there was none yet, or there is one.
+    /// The time without a request; nothing if there was none yet, or there is one.
     quiet: Option<Quiet>,
 }
 
@@ -201,7 +201,7 @@ impl ClientConnection<'_> {
         .await
     }
 
-    /// Whether nothing has happened for `idle-timeout`.
+    /// Whether the connection has been idle for `idle-timeout`; if not, it is looked at again in time.
     fn is_idle(&mut self) -> bool {
         let Self { quic, own, requests, quiet, .. } = self;
         // A connection that has not had a request says nothing else.

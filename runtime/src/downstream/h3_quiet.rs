@@ -2,9 +2,9 @@
 
 use crate::limits;
 
-/// Since when nothing happens on a connection. While parts of its last answers go out and arrive, the client is reading them:
-/// then it is looked at every now and then. What the client sends itself counts for nothing, or it could hold for ever what
-/// it does not read.
+/// The time in which nothing happens on a connection. While parts of its last answers go out and arrive, the client is
+/// reading them: then the connection is looked at every now and then. What the client sends itself counts for nothing, or
+/// it could hold for ever what it does not read.
 #[derive(Debug)]
 pub(super) struct Quiet {
     since_ms: u64,

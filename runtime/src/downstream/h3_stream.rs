@@ -31,13 +31,13 @@ use crate::quic::transport::{Accepted, Stopped};
 /// The request came in 0-RTT data: it may be a replay (RFC 8470, 5.1).
 const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
-/// How a request ended.
+/// The end of a request.
 pub(super) enum Ended {
     /// The client gave it up.
     GivenUp,
-    /// It is over.
+    /// The request is over.
     Over,
-    /// Its answer is on its way, and has arrived when this resolves.
+    /// The answer is on its way, and has arrived when this resolves.
     Answered(Stopped),
 }
 

@@ -77,7 +77,7 @@ where
     }
 }
 
-/// How a connection ends.
+/// The end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// At once: there is nobody to tell, or nothing.
@@ -201,7 +201,7 @@ where
     }
 }
 
-/// Why hyper has refused a head, with the status that it gave.
+/// The failure for which hyper has refused a head, with the status that it gave.
 fn refused(error: &hyper::Error) -> Option<Failure> {
     if error.is_parse_too_large() {
         let target = error.to_string().contains("URI");
@@ -210,7 +210,7 @@ fn refused(error: &hyper::Error) -> Option<Failure> {
     error.is_parse().then_some(Failure::BadHead)
 }
 
-/// What a client is told whose head has not come in time.
+/// The answer to a client whose head has not come in time.
 fn too_late(text: &str) -> String {
     let length = text.len() + 1;
     format!("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}\n")

@@ -33,13 +33,13 @@ pub(super) async fn linger<S: ClientStream>(mut io: ClientIo<S>, stream: &Stream
     }
 }
 
-/// How long a client may take that has sent so many bytes.
+/// The time that a client may take that has sent so many bytes.
 fn patience(bytes: usize) -> Duration {
     let seconds = u64::try_from(bytes / limits::LINGER_RATE).unwrap_or(u64::MAX);
     limits::LINGER.saturating_add(Duration::from_secs(seconds))
 }
 
-/// Whether bytes of the client lie there, unread: closing now would reset the connection.
+/// Whether bytes of the client lie in the socket, unread: closing now would reset the connection.
 pub(super) async fn is_sending<S: ClientStream>(io: &mut ClientIo<S>) -> bool {
     let mut piece = pin!(io.discard());
     poll_fn(|cx| Poll::Ready(matches!(piece.as_mut().poll(cx), Poll::Ready(1..)))).await

@@ -15,7 +15,7 @@ pub struct Requests {
     pub resets: Resets,
     /// Those whose tasks have not ended.
     active: Cell<usize>,
-    /// Those that have ended while parts of their answers wait for the client, or for its acknowledgement.
+    /// Requests that have ended while parts of their answers wait for the client, or for its acknowledgement.
     unsettled: Cell<usize>,
     /// The connection's task.
     waker: RefCell<Option<Waker>>,
@@ -44,7 +44,7 @@ impl Requests {
         self.active.get() > 0
     }
 
-    /// Whether the client has all the answers of those that have ended.
+    /// Whether the client has all the answers of the requests that have ended.
     pub fn are_settled(&self) -> bool {
         self.unsettled.get() == 0
     }

@@ -1,4 +1,4 @@
-//! What is left of a request's body on an HTTP/1 connection when its answer is there, and what that means for the connection.
+//! The rest of a request's body on an HTTP/1 connection when its answer is there, and what it means for the connection.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -19,13 +19,13 @@ use crate::limits;
 #[derive(Default)]
 pub struct Rest {
     standing: Cell<Standing>,
-    /// What is to be thrown away.
+    /// The body that is to be thrown away.
     body: RefCell<Option<Incoming>>,
     /// The connection's task, which stays the same for its life.
     task: RefCell<Option<Waker>>,
 }
 
-/// How a body stands.
+/// The standing of a request's body.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// There is none, or all of it was read.
@@ -33,7 +33,7 @@ enum Standing {
     Read,
     /// Somebody reads it.
     Wanted {
-        /// What may be left of it is little enough to be thrown away.
+        /// The most that may be left of the body is little enough to be thrown away.
         little: bool,
     },
     /// Nobody wants it any more, and what is left is thrown away.
@@ -91,7 +91,7 @@ impl Rest {
 
 /// The body of a request over HTTP/1.
 pub struct Http1Body {
-    /// Until it is dropped.
+    /// Nothing once the body is dropped.
     incoming: Option<Incoming>,
     rest: Rc<Rest>,
     /// The client waits to be told to go on (RFC 9110, 10.1.1), which hyper does when the body is first read.
@@ -105,12 +105,12 @@ impl Http1Body {
         Self { incoming: Some(incoming), rest: Rc::clone(rest), waits }
     }
 
-    /// Whether nothing more comes.
+    /// Whether the body has ended.
     pub fn is_end_stream(&self) -> bool {
         self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
-    /// How much comes, as far as it is known.
+    /// The length of what comes, as far as it is known.
     pub fn size_hint(&self) -> http_body::SizeHint {
         self.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default()
     }
@@ -151,7 +151,7 @@ impl Drop for Http1Body {
     }
 }
 
-/// Whether so little is left that the connection is worth more.
+/// Whether so little is left of a body that the connection is worth more.
 fn is_little(body: &Incoming) -> bool {
     body.size_hint().exact().is_some_and(|left| left <= limits::DISCARDED_BYTES)
 }

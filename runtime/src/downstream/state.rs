@@ -27,7 +27,7 @@ use crate::worker::{Room, Slot, Worker};
 pub struct ConnectionState {
     /// What rules and hooks see of it.
     pub info: Arc<Connection>,
-    /// What it was let in by.
+    /// The reasons that let it in.
     admission: Admission,
     /// Its listener on this worker.
     pub slot: Rc<Slot>,
@@ -69,7 +69,7 @@ impl ConnectionState {
         self.gathered.get_or_init(|| Room::new(limits::GATHERED_BYTES_CONNECTION))
     }
 
-    /// Whether the policy in service would have let it in.
+    /// Whether the policy in service would let the connection in.
     pub fn is_admitted(&self) -> bool {
         self.admission.holds(&self.info, &self.slot, &self.worker)
     }
@@ -221,7 +221,7 @@ impl StreamState {
         self.phase.get()
     }
 
-    /// Whether no request is in flight: at most, a head is arriving.
+    /// Whether the stream has no request in flight: at most, a head is arriving.
     pub fn is_between_requests(&self) -> bool {
         matches!(self.phase.get(), Phase::Idle | Phase::Head)
     }
@@ -291,7 +291,7 @@ impl StreamState {
         self.set_phase(phase);
     }
 
-    /// The same, until the worker's clock says so.
+    /// Stands by, but not beyond this time of the worker's clock.
     pub fn stand_by_until(&self, phase: Phase, end_ms: u64) {
         self.stand_by(phase);
         self.deadline_ms.set(end_ms.saturating_add(TICK_MS));

@@ -56,12 +56,12 @@ pub struct UsedTokens(Mutex<Used>);
 #[derive(Default)]
 struct Used {
     known: BTreeSet<(SystemTime, u128)>,
-    /// What was given out until then is taken for used: some of it was forgotten.
+    /// Tokens that were given out until then are taken for used: some of them were forgotten.
     forgotten: Option<SystemTime>,
 }
 
 impl Used {
-    /// Whether it is used for the first time.
+    /// Whether a token is used for the first time; it is used from now on.
     fn take(&mut self, token: (SystemTime, u128), most: usize) -> bool {
         if self.forgotten.is_some_and(|until| token.0 <= until) || !self.known.insert(token) {
             return false;

@@ -55,7 +55,7 @@ impl Body for UpstreamBody {
 }
 
 impl UpstreamBody {
-    /// Whether trailers can follow it: not if its length is known.
+    /// Whether trailers can follow the body: not if its length is known.
     pub fn may_have_trailers(&self) -> bool {
         !self.is_end_stream() && self.size_hint().exact().is_none()
     }

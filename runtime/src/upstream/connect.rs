@@ -39,9 +39,9 @@ pub type Switched = oneshot::Receiver<(ServerIo, Bytes)>;
 
 /// A connection that speaks HTTP/1.1.
 pub struct Http1 {
-    /// Where requests go.
+    /// The way in for requests.
     pub sender: SendRequest<RequestBody>,
-    /// What is known of it beside its bytes.
+    /// Knowledge of the connection beside its bytes.
     pub wire: Rc<Wire>,
     /// The task that drives it. It goes on sending a request whose answer has ended, so it is to be held.
     pub task: JoinHandle<()>,
@@ -135,7 +135,7 @@ fn spare(stream: TcpStream) -> std::io::Result<TcpStream> {
     Err(Errno::MFILE.into())
 }
 
-/// Whose fault it is that a socket is not connected, and why.
+/// The failure behind a socket that is not connected, by whose fault it is, and the words for it.
 fn unconnected(error: &std::io::Error) -> Refused {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => (Failure::NoDescriptor, words_of(error)),

@@ -38,7 +38,7 @@ pub struct Multiplexed {
 /// A connection, with what this worker has on it.
 struct Connection {
     sender: SendRequest<Bytes>,
-    /// What the backend may still say on it, and the requests under way.
+    /// The bound on what the backend says beside answers, and the requests under way.
     talk: Rc<Talk>,
     /// The answers under way.
     inbounds: Rc<Inbounds>,

@@ -37,14 +37,14 @@ pub struct Inbound {
     key: usize,
 }
 
-/// What has come of a body, and who reads it.
+/// The part of a body that has come, and who reads it.
 struct Held {
     stream: RecvStream,
     /// Gathered, in order, before what the stream has.
     whole: VecDeque<Bytes>,
     /// The last of it, which may still grow.
     tail: BytesMut,
-    /// How the stream failed when it was gathered.
+    /// The failure of the stream, if it was met when its data were gathered.
     broken: Option<h2::Error>,
     reader: Option<Waker>,
 }

@@ -21,9 +21,9 @@ enum Carrier {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Who watches what comes.
+/// The watch over what the backend sends.
 enum Watch {
-    /// Nobody: it is not HTTP.
+    /// Nobody watches: it is not HTTP.
     Nobody,
     /// HTTP/1.
     Http1(Rc<Wire>),
@@ -50,18 +50,18 @@ impl ServerIo {
         Self { carrier: Carrier::Tls(Box::new(stream)), watch: Watch::Nobody, deaf: false }
     }
 
-    /// The same connection, which speaks HTTP/1.
+    /// Has the connection watched as one that speaks HTTP/1.
     pub fn for_http1(self, wire: &Rc<Wire>) -> Self {
         Self { watch: Watch::Http1(Rc::clone(wire)), ..self }
     }
 
-    /// The same connection, which speaks HTTP/2, from its first byte on.
+    /// Has the connection watched as one that speaks HTTP/2, from its first byte on.
     pub fn for_http2(self, talk: &Rc<Talk>) -> Self {
         Self { watch: Watch::Http2(Frames::new(talk)), ..self }
     }
 
-    /// What became of a write. A backend may answer and close while the request is still being sent: the write fails then,
-    /// and the answer lies in the socket (RFC 9112, 9.5). So nothing more is written, and reading says how it ended.
+    /// The result of a write. A backend may answer and close while the request is still being sent: the write fails
+    /// then, and the answer lies in the socket (RFC 9112, 9.5). So nothing more is written, and reading says how it ended.
     fn written<T>(&mut self, result: Poll<io::Result<T>>, cx: &Context<'_>) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(Err(_)) if matches!(self.watch, Watch::Http1(_)) => {

@@ -93,7 +93,7 @@ impl ServerPool {
 pub struct Lease {
     /// The connection.
     pub sender: SendRequest<RequestBody>,
-    /// What is known of it beside its bytes.
+    /// Knowledge of the connection beside its bytes.
     pub wire: Rc<Wire>,
     hold: Hold,
     pool: Rc<ServerPool>,

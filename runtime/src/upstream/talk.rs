@@ -1,4 +1,4 @@
-//! What a backend sends on an HTTP/2 connection that moves no request: it is counted, and too much of it ends the connection.
+//! Frames that a backend sends on an HTTP/2 connection and that move no request: they are counted, and too many end it.
 //!
 //! Frames that are right may still come without end: PRIORITY, WINDOW_UPDATE, PING, SETTINGS, GOAWAY, frames of unknown types,
 //! heads of interim answers. They cost the backend nothing and the worker its time, also when nobody asks for anything.
@@ -19,7 +19,7 @@ const PUSH_PROMISE: u8 = 5;
 /// RFC 9113, 6.10.
 const CONTINUATION: u8 = 9;
 
-/// What a connection may still say. Shared by its requests and by what carries its bytes.
+/// The account of what a backend may still say on a connection. Shared by its requests and by what carries its bytes.
 #[derive(Debug)]
 pub struct Talk {
     left: Cell<u32>,
@@ -27,14 +27,14 @@ pub struct Talk {
     turn: Cell<u32>,
     /// Requests under way.
     requests: Cell<usize>,
-    /// It was too much.
+    /// The backend said too much.
     flooded: Cell<bool>,
     /// Small pieces of bodies that have come since they were gathered.
     pieces: Cell<u32>,
 }
 
 impl Talk {
-    /// Of a new connection.
+    /// The account of a new connection.
     pub fn new() -> Rc<Self> {
         Rc::new(Self {
             left: Cell::new(limits::UPSTREAM_TALK),
@@ -45,7 +45,7 @@ impl Talk {
         })
     }
 
-    /// How many requests are under way.
+    /// The number of requests under way.
     pub fn requests(&self) -> usize {
         self.requests.get()
     }
@@ -133,14 +133,14 @@ pub(super) struct Frames {
     talk: Rc<Talk>,
     /// The beginning of a frame's head.
     head: [u8; 9],
-    /// How much of it is known.
+    /// The number of its bytes that are known.
     known: usize,
-    /// What is to come of the frame's payload.
+    /// The bytes of the frame's payload that are to come.
     payload: usize,
 }
 
 impl Frames {
-    /// Of a connection, from its first byte on.
+    /// The frames of a connection, from its first byte on.
     pub(super) fn new(talk: &Rc<Talk>) -> Self {
         Self { talk: Rc::clone(talk), head: [0; 9], known: 0, payload: 0 }
     }
@@ -153,7 +153,7 @@ impl Frames {
     /// Counts the frames that begin in these bytes.
     ///
     /// # Errors
-    /// They are too many.
+    /// The frames are too many.
     pub(super) fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let (payload, left) = bytes.split_at(self.payload.min(bytes.len()));
@@ -190,7 +190,7 @@ mod tests {
         bytes
     }
 
-    /// How many units these bytes cost, read in pieces of this size.
+    /// The units that these bytes cost, read in pieces of this size.
     fn cost(talk: &Rc<Talk>, bytes: &[u8], piece: usize) -> u32 {
         let before = talk.left.get();
         let mut frames = Frames::new(talk);

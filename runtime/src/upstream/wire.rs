@@ -1,4 +1,4 @@
-//! What is known of a connection to a backend that speaks HTTP/1, beside its bytes.
+//! Knowledge of a connection to a backend that speaks HTTP/1, beside its bytes.
 
 use std::cell::Cell;
 use std::io;
@@ -19,7 +19,7 @@ pub struct Wire {
     bytes: Cell<usize>,
     /// Bytes since others had their turn.
     turn: Cell<usize>,
-    /// There were too many.
+    /// The backend sent too many.
     flooded: Cell<bool>,
 }
 
@@ -57,7 +57,7 @@ impl Wire {
     /// Counts what was read.
     ///
     /// # Errors
-    /// It is too much for what precedes an answer.
+    /// The bytes are too many for what precedes an answer.
     pub(super) fn count(&self, bytes: usize) -> io::Result<()> {
         if self.answered.get() {
             return Ok(());
