@@ -34,11 +34,7 @@ impl Gateway {
     /// # Panics
     /// It does not become ready.
     pub fn start_with(policy: &Policy, prepare: impl FnOnce(&Path)) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        prepare(folder.path());
-        let port = free_port();
-        let path = folder.path().join("policy.gate");
-        fs::write(&path, policy.text().replace("@port", &port.to_string())).expect("a policy file");
+        let (folder, path, port) = put(policy, prepare);
         Self::serve(folder, &path, port)
     }
 
@@ -67,11 +63,7 @@ impl Gateway {
     /// # Panics
     /// The gateway does not start.
     pub fn begin_after(shell: &str, policy: &Policy, prepare: impl FnOnce(&Path)) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        prepare(folder.path());
-        let port = free_port();
-        let path = folder.path().join("policy.gate");
-        fs::write(&path, policy.text().replace("@port", &port.to_string())).expect("a policy file");
+        let (folder, path, port) = put(policy, prepare);
         let script = format!("{shell}; exec \"$0\" run \"$1\"");
         Self::spawn(folder, Command::new("sh").arg("-c").arg(script).arg(tidegate()).arg(&path), port)
     }
@@ -235,4 +227,14 @@ impl Drop for Gateway {
             eprintln!("{}\n---", self.stdout.since(mark).join("\n"));
         }
     }
+}
+
+/// A folder with a policy file and what `prepare` puts there, the file's path, and the port of the listener `main`.
+fn put(policy: &Policy, prepare: impl FnOnce(&Path)) -> (TempDir, PathBuf, u16) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    prepare(folder.path());
+    let port = free_port();
+    let path = folder.path().join("policy.gate");
+    fs::write(&path, policy.text().replace("@port", &port.to_string())).expect("a policy file");
+    (folder, path, port)
 }

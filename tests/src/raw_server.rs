@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::{PATIENCE, free_port};
 
@@ -10,7 +10,7 @@ use crate::{PATIENCE, free_port};
 pub struct RawServer {
     port: u16,
     connections: Arc<AtomicUsize>,
-    stopped: Arc<AtomicUsize>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl RawServer {
@@ -22,11 +22,11 @@ impl RawServer {
     pub fn start(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
         let port = free_port();
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).expect("a free port");
-        let (connections, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (connections, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, stop, serve) = (Arc::clone(&connections), Arc::clone(&stopped), Arc::new(serve));
         std::thread::spawn(move || {
             while let Ok((socket, _)) = listener.accept() {
-                if stop.load(Ordering::SeqCst) > 0 {
+                if stop.load(Ordering::SeqCst) {
                     return;
                 }
                 let number = count.fetch_add(1, Ordering::SeqCst);
@@ -56,7 +56,7 @@ impl RawServer {
 
 impl Drop for RawServer {
     fn drop(&mut self) {
-        self.stopped.store(1, Ordering::SeqCst);
+        self.stopped.store(true, Ordering::SeqCst);
         // Wakes the acceptor.
         let _ = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port)));
     }

@@ -47,9 +47,7 @@ async fn addresses(
     worker: &Worker,
 ) -> Option<(SocketAddr, SocketAddr, Admission)> {
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return None };
-    let (view, id) = slot.view(worker);
-    let proxied = view.snapshot.engine.expects_proxy_header(id, peer.ip());
-    drop(view);
+    let proxied = slot.speaks_for_others(worker, peer.ip());
     let (source, destination) =
         if proxied { spoken_for(stream, (peer, local), slot, worker).await? } else { (peer, local) };
     if !slot.takes(worker, source.ip()) {

@@ -79,9 +79,7 @@ impl InFlight {
             self.requests.wake();
         }
     }
-}
 
-impl InFlight {
     /// The request has ended, and the client does not have its answer yet.
     pub fn unsettled(self) -> Unsettled {
         self.requests.unsettled.set(self.requests.unsettled.get() + 1);

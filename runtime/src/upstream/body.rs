@@ -49,7 +49,8 @@ impl Body for UpstreamBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(incoming, _) => incoming.size_hint(),
-            Self::Http2(stream, _) => stream.size_hint(),
+            // Its length, if it is known, stands in the head.
+            Self::Http2(..) => SizeHint::default(),
         }
     }
 }

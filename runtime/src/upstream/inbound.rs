@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use slab::Slab;
 
 use crate::limits;
@@ -81,11 +81,6 @@ impl Body for Inbound {
     fn is_end_stream(&self) -> bool {
         let held = self.held.borrow();
         held.whole.is_empty() && held.tail.is_empty() && held.broken.is_none() && held.stream.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        // Its length, if it is known, stands in the head.
-        SizeHint::default()
     }
 }
 
