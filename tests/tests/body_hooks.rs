@@ -129,15 +129,12 @@ fn variables_of_pieces_are_kept() {
     let backend = Backend::text("set answered");
     let steps = "run bodies
         on-response { set-header \"x-asked\" \"${var.asked}\"; set-header \"x-answered\" \"${var.answered}\" }";
-    for (mode, answered) in [("stream 1024", None), ("buffer 1024", None)] {
+    for mode in ["stream 1024", "buffer 1024"] {
         let gateway = gateway_with(&backend, mode, "on-error deny", steps);
         let answer = gateway.client().post("/kept", "set asked");
         assert_eq!(answer.header("x-asked"), Some("yes"), "{mode}: the request's pieces came before the answer");
-        assert_eq!(
-            answer.header("x-answered").filter(|value| !value.is_empty()),
-            answered,
-            "{mode}: its steps come first"
-        );
+        let answered = answer.header("x-answered").filter(|value| !value.is_empty());
+        assert_eq!(answered, None, "{mode}: its steps come first");
         let vars = &gateway.access("/kept")["vars"];
         assert_eq!((&vars["asked"], &vars["answered"]), (&"yes".into(), &"yes".into()), "{mode}");
     }
@@ -191,8 +188,7 @@ fn bodies_that_never_end_are_held_within_bounds() {
         }
         assert!((40..60).contains(&refused), "{refused}: at most 8 MiB are held");
         // Another connection has room of its own.
-        assert_eq!(gateway.client().post("/", &"x".repeat(HALF)).status, 200);
-        let line = gateway.access("/");
-        assert!(line["status"] == 200 || line["failure"] == "no-room", "{line}");
+        assert_eq!(gateway.client().post("/last", &"x".repeat(HALF)).status, 200);
+        assert_eq!(gateway.access("/last")["status"], 200);
     });
 }

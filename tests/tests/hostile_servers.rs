@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tidegate_tests::frames::*;
 use tidegate_tests::http2::{Http2, settings};
 use tidegate_tests::http3::run;
-use tidegate_tests::{Gateway, PATIENCE, Policy, RawServer};
+use tidegate_tests::{Gateway, PATIENCE, Policy, RawServer, eventually};
 
 /// Reads a head, and then sends this without end.
 fn endless(bytes: &'static [u8]) -> RawServer {
@@ -60,6 +60,7 @@ fn a_server_that_never_answers_holds_up_nobody_else() {
             })
         })
         .collect();
+    eventually("the server is asked", || if server.connections() >= 2 { Ok(()) } else { Err(server.connections()) });
     let busy = percentile(&waits(&gateway));
     over.store(true, Ordering::SeqCst);
     assert!(askers.into_iter().all(|asker| asker.join().is_ok()), "each of them gets its answer");
