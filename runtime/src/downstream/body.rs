@@ -148,7 +148,7 @@ impl RequestBody {
                     None => return self.fail(Failure::BodyTooLarge),
                 }
                 self.state.note_upstream();
-                Poll::Ready(screened(frame, &self.decided).map(Ok))
+                Poll::Ready(if frame.is_data() { Some(Ok(frame)) } else { screened(frame, &self.decided).map(Ok) })
             }
             Some(Err(failure)) => self.fail(failure),
             None => Poll::Ready(None),
@@ -156,11 +156,8 @@ impl RequestBody {
     }
 }
 
-/// A frame as it goes on: of trailers, those that may; nothing if none are left.
+/// The frame of trailers as it goes on: those that may; nothing if none are left.
 fn screened(frame: Frame<Bytes>, decided: &Changed) -> Option<Frame<Bytes>> {
-    if frame.is_data() {
-        return Some(frame);
-    }
     let mut trailers = frame.into_trailers().ok()?;
     passage::screen_trailers(&mut trailers, decided);
     (!trailers.is_empty()).then(|| Frame::trailers(trailers))
@@ -249,10 +246,10 @@ impl ResponseBody {
         }
         match &mut self.source {
             Source::Ours(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Upstream(body) => Poll::Ready(match ready!(Pin::new(body).poll_frame(cx)) {
-                Some(Ok(frame)) => screened(frame, &self.decided).map(Ok),
-                other => other,
-            }),
+            Source::Upstream(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) if frame.is_trailers() => Poll::Ready(screened(frame, &self.decided).map(Ok)),
+                other => Poll::Ready(other),
+            },
         }
     }
 

@@ -68,6 +68,9 @@ impl Rest {
     /// Throws away what has come; ready when that was the last of it.
     pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.task.borrow_mut().get_or_insert_with(|| cx.waker().clone());
+        if self.standing.get() != Standing::Discarded {
+            return Poll::Pending;
+        }
         let mut body = self.body.borrow_mut();
         let Some(incoming) = &mut *body else { return Poll::Pending };
         loop {

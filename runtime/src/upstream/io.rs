@@ -31,6 +31,26 @@ enum Watch {
     Http2(Frames),
 }
 
+impl Watch {
+    /// Whether others have their turn before more is read.
+    fn take_turn(&mut self) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Http1(wire) => wire.take_turn(),
+            Self::Http2(frames) => frames.take_turn(),
+        }
+    }
+
+    /// Counts what was read.
+    fn count(&mut self, read: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Nobody => Ok(()),
+            Self::Http1(wire) => wire.count(read.len()),
+            Self::Http2(frames) => frames.count(read),
+        }
+    }
+}
+
 /// The bytes of a connection to a backend.
 pub struct ServerIo {
     carrier: Carrier,
@@ -93,27 +113,13 @@ macro_rules! either {
 impl AsyncRead for ServerIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        match &mut this.watch {
-            Watch::Nobody => either!(this, stream => stream.poll_read(cx, buf)),
-            Watch::Http1(wire) => {
-                if wire.take_turn() {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                let before = buf.filled().len();
-                ready!(either!(this, stream => stream.poll_read(cx, buf)))?;
-                Poll::Ready(wire.count(buf.filled().len() - before))
-            }
-            Watch::Http2(frames) => {
-                if frames.take_turn() {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                let before = buf.filled().len();
-                ready!(either!(this, stream => stream.poll_read(cx, buf)))?;
-                Poll::Ready(frames.count(buf.filled().get(before..).unwrap_or_default()))
-            }
+        if this.watch.take_turn() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        let before = buf.filled().len();
+        ready!(either!(this, stream => stream.poll_read(cx, buf)))?;
+        Poll::Ready(this.watch.count(buf.filled().get(before..).unwrap_or_default()))
     }
 }
 

@@ -230,7 +230,7 @@ async fn exchange(
     let (sender, wire) = (&mut lease.sender, &lease.wire);
     wire.begin();
     let sent = pin!(async {
-        // A connection fresh from the pool may have its last answer's end still to digest.
+        // The task of a new connection may not have run yet.
         if sender.is_ready() || sender.ready().await.is_ok() {
             sender.try_send_request(request).await.map_err(|mut error| {
                 let unsent = error.take_message().map(Box::new);
