@@ -33,9 +33,9 @@ pub struct Label {
 /// A change of a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Edit {
-    /// What goes; empty, where something is only put in.
+    /// The place of what goes; empty where something is only put in.
     pub span: Span,
-    /// What comes in its place.
+    /// The text that comes in its place.
     pub replacement: String,
 }
 
@@ -52,7 +52,7 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// The mend, if there is one.
     pub help: Option<String>,
-    /// The same mend as changes of the text, where it needs no thought: all of them together, in the order of the text.
+    /// The mend as changes of the text, where it needs no thought: all of them together, in the order of the text.
     pub edits: Vec<Edit>,
 }
 

@@ -1,4 +1,4 @@
-//! How much work a regular expression can make of a text.
+//! The work that a regular expression can make of a text.
 //!
 //! Expressions run in a time that grows with the text alone, but also with what is repeated in the expression: each copy is a place
 //! that the search can be at, and at worst it is at all of them for each byte.
@@ -9,7 +9,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 /// that `limits { header-bytes }` lets in by default.
 pub const MAX_EFFORT: u64 = 1 << 20;
 
-/// From here on an expression is worth a warning: texts of less than 4 KiB can be too long for it.
+/// The effort above which an expression is worth a warning: texts of less than 4 KiB can be too long for it.
 pub(crate) const COSTLY: u64 = MAX_EFFORT / 4096;
 
 /// Places that are not repeated stand for one in this many: the search leaves nearly all of them at the next byte.
@@ -39,7 +39,7 @@ struct Places {
     once: u64,
 }
 
-/// It recurses as deep as the expression nests, which the parser bounds.
+/// The places of an expression. The recursion is as deep as the expression nests, which the parser bounds.
 fn places(hir: &Hir) -> Places {
     let once = |once| Places { repeated: 0, once };
     match hir.kind() {

@@ -8,17 +8,18 @@ const TEXT: &str = include_str!("../../guest-sdk/wit/fields.txt");
 /// What is special about a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// It concerns one connection of HTTP/1 (RFC 9110, 7.6.1), and makes a message of HTTP/2 or HTTP/3 malformed.
+    /// The field concerns one connection of HTTP/1 (RFC 9110, 7.6.1), and makes a message of HTTP/2 or
+    /// HTTP/3 malformed.
     Connection,
-    /// It concerns one hop.
+    /// The field concerns one hop.
     Hop,
-    /// It says how a message is framed, or whom it is for.
+    /// The field says how a message is framed, or whom it is for.
     Frame,
-    /// What the gateway says about a client.
+    /// The field holds what the gateway says about a client.
     Gateway,
-    /// It says which way a message came.
+    /// The field says which way a message came.
     Way,
-    /// It means something in a head alone.
+    /// The field means something in a head alone.
     Head,
 }
 
@@ -49,9 +50,9 @@ impl Class {
 /// A field of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// Its class.
+    /// The class of the field.
     pub class: Class,
-    /// Whether the name stands there as it was asked for, and not with other marks between its letters.
+    /// Whether the name stands in the table as it was asked for, and not with other marks between its letters.
     pub exact: bool,
 }
 
@@ -120,7 +121,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     table
 });
 
-/// A power of two, some times the number of names.
+/// The number of slots: a power of two, some times the number of names.
 const SLOTS: usize = 256;
 
 /// The place of a name: by what marks cannot change, for names begin and end with a letter.

@@ -75,31 +75,32 @@ pub trait Loader {
     /// Why they cannot be used, as a sentence for the user.
     fn authority(&self, authority: &plan::Ca) -> Result<AuthorityFacts, String>;
 
-    /// Reads a secret, and says how many bytes it has, without a line end behind it. What it is stays with the loader.
+    /// Reads a secret, and says how many bytes it has, without a line end behind it. The secret itself stays with
+    /// the loader.
     ///
     /// # Errors
-    /// Why it cannot be read, as a sentence for the user.
+    /// The reason why the secret cannot be read, as a sentence for the user.
     fn secret(&self, _: &plan::Secret) -> Result<usize, String> {
         Err("there are no secrets here".to_owned())
     }
 
-    /// Whether a file can be the access log. It need not be there, and is not made. A loader without files has nothing to
-    /// say.
+    /// Whether a file can be the access log. The file need not be there, and is not made. A loader without files has
+    /// nothing to say.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// The reason why the file cannot be the access log.
     fn access_log(&self, path: &Path) -> Result<(), LogProblem> {
         let _ = path;
         Ok(())
     }
 }
 
-/// Why a file cannot be the access log, as a sentence for the user.
+/// The reason why a file cannot be the access log, as a sentence for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogProblem {
-    /// What is there is no file.
+    /// Something else than a file is there.
     NoFile(String),
-    /// This user cannot write it, on this machine.
+    /// This user cannot write the file, on this machine.
     Locked(String),
 }
 
@@ -114,9 +115,9 @@ pub struct ModuleFacts {
     pub unknown_imports: Vec<String>,
     /// What `init` said against the config; `None` also if `init` was not run, because something was not allowed.
     pub init_error: Option<String>,
-    /// How it failed while it was started, as a sentence for the user.
+    /// The way in which the module failed while it was started, as a sentence for the user.
     pub start_error: Option<String>,
-    /// The bound that it passes, so that it was not compiled; then nothing else is known of it.
+    /// The bound that the module passes, so that it was not compiled; then nothing else is known of it.
     pub bound: Option<String>,
 }
 

@@ -42,7 +42,7 @@ pub enum TestProtocol {
 }
 
 impl TestProtocol {
-    /// The word that stands for it.
+    /// The word that stands for the version.
     pub const fn word(self) -> &'static str {
         match self {
             Self::H1 => "h1",

@@ -15,7 +15,7 @@ pub(crate) struct Mistake {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) help: Option<String>,
-    /// What is to stand in place of the value, where that needs no thought.
+    /// The text that is to stand in place of the value, where that needs no thought.
     pub(crate) instead: Option<String>,
 }
 

@@ -42,7 +42,7 @@ fn mended(text: &str, edits: &[Edit]) -> String {
     out + &text[at..]
 }
 
-/// How often each thing is said.
+/// The number of times that each thing is said.
 fn said(diagnostics: &[Diagnostic]) -> HashMap<(&str, &str), usize> {
     let mut counts = HashMap::new();
     for one in diagnostics {

@@ -24,7 +24,7 @@ pub(crate) struct Args<'n, 't> {
     /// The last thing that was read; a missing argument is missed behind it.
     last: Span,
     block: Option<&'n Block<'t>>,
-    /// Whether they stand between two commas of a list.
+    /// Whether the arguments stand between two commas of a list.
     listed: bool,
 }
 

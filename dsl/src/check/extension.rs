@@ -21,7 +21,7 @@ struct Draft {
     /// Where the word `module` stands.
     module_head: Option<Span>,
     config: Option<Span>,
-    /// The whole line.
+    /// The whole line of `allow`.
     allow: Option<Span>,
 }
 
@@ -208,7 +208,8 @@ impl<'t> Checker<'_, 't> {
         right.then_some(())
     }
 
-    /// Where there are several groups, a guest is hardly meant for all of them, and for those that come later.
+    /// Warns of a guest that may name every group where there are several: it is hardly meant for all of them, and for
+    /// those that come later.
     fn warn_of_every_group(&mut self, word: Span) {
         const SHOWN: usize = 6;
         let groups: Vec<&str> = self.names.all(Kind::Group).collect();

@@ -1,5 +1,5 @@
-//! What does nothing where it stands: values that stand twice, headers of responses on requests, variables of other
-//! gateways, and the header by which one version of HTTP asks for WebSocket.
+//! Warnings of what does nothing where it stands: values that stand twice, headers of responses on requests, variables
+//! of other gateways, and the header by which one version of HTTP asks for WebSocket.
 
 use std::collections::HashMap;
 
@@ -108,7 +108,7 @@ impl<'t> Checker<'_, 't> {
     }
 }
 
-/// What says here what a variable of nginx says.
+/// The insertion that says what a variable of nginx says.
 fn insertion(name: &str, scope: Scope<'_>) -> Option<String> {
     let place = scope.place();
     let dashed = |name: &str| name.replace('_', "-");

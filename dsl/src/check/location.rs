@@ -47,11 +47,11 @@ enum Leads<'p> {
     Here,
     /// To a host that the policy names.
     There,
-    /// It begins with a scheme, and no host follows.
+    /// To no host: the location begins with a scheme, and none follows.
     SchemeAlone(String),
-    /// It begins with two slashes, which count as one.
+    /// To no host: the location begins with two slashes, which count as one.
     SlashesAlone,
-    /// To a host of which this is a part.
+    /// To a host of which this insertion is a part.
     Inserted(&'p Insert),
 }
 
@@ -82,7 +82,7 @@ fn leads_to<'p>(location: &'p Template, matches: &Matches) -> Leads<'p> {
     }
 }
 
-/// What stands before the first insertion that a client has a say in; what the gateway inserts is a name or a number.
+/// The text before the first insertion that a client has a say in; what the gateway inserts is a name or a number.
 fn own_text(pieces: &[Piece]) -> String {
     let own = pieces.iter().take_while(|piece| piece.is_own());
     own.map(|piece| match piece {

@@ -161,7 +161,7 @@ impl<'t> Checker<'_, 't> {
         word.ends_with('$') && !between.contains([';', '\n'])
     }
 
-    /// What begins another line beside one: as far in, or on the same line if that holds more.
+    /// The break that begins another line beside one: as far in, or on the same line if that holds more.
     pub(super) fn line_break(&self, head: Span) -> String {
         let text = self.sources.get(head.source).and_then(|source| source.text.get(..head.start as usize));
         let before = text.and_then(|text| text.rsplit('\n').next()).unwrap_or_default();

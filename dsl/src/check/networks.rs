@@ -95,18 +95,19 @@ impl<'t> Checker<'_, 't> {
     }
 }
 
-/// Whether networks together hold every address of a family that a client can come from. They are [`canonical`].
+/// Whether networks together hold every address of a family that a client can come from. The networks are
+/// [`canonical`].
 pub(crate) fn hold_everybody(networks: &[IpNet]) -> bool {
     let nobody = NOBODY.iter().filter_map(|network| network.parse().ok());
     let all: Vec<IpNet> = networks.iter().copied().chain(nobody).collect();
     IpNet::aggregate(&all).iter().any(|network| network.prefix_len() == 0)
 }
 
-/// Where no client comes from: "this network", loopback, multicast and reserved IPv4 addresses (RFC 6890), and all but the
-/// global unicast addresses of IPv6 (RFC 4291, 2.4).
+/// Networks that no client comes from: "this network", loopback, multicast and reserved IPv4 addresses (RFC 6890), and
+/// all but the global unicast addresses of IPv6 (RFC 4291, 2.4).
 const NOBODY: [&str; 6] = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/3", "4000::/2", "8000::/1"];
 
-/// IPv4 networks that are mapped into IPv6 (RFC 4291, 2.5.5.2) are IPv4 networks.
+/// A network in its own family: one of IPv4 that is mapped into IPv6 (RFC 4291, 2.5.5.2) is one of IPv4.
 pub(crate) fn canonical(network: IpNet) -> IpNet {
     let mapped = network.prefix_len().checked_sub(96).zip(match network.network().to_canonical() {
         IpAddr::V4(address) => Some(address),

@@ -147,7 +147,7 @@ impl Checker<'_, '_> {
     }
 }
 
-/// What is wrong with a glob of hosts; an empty message if nothing is.
+/// The report of a glob of hosts that no request meets; its message is empty if one may.
 fn host_glob(kind: Kind, glob: &str, span: Span) -> Diagnostic {
     let never = |why: &str| Diagnostic::new(codes::NEVER_MET, span, why);
     let lower = glob.to_ascii_lowercase();

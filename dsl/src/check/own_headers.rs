@@ -9,7 +9,7 @@ use crate::source::Span;
 /// A step of a rule that changes a forwarding header.
 #[derive(Debug)]
 pub(crate) struct OwnHeader {
-    /// Which rules it stands in, in the order declared.
+    /// The rules that the step stands in, by their place in the order declared.
     rules: usize,
     /// The word of the step.
     step: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct OwnHeader {
     span: Span,
 }
 
-/// What tells servers about the certificate of the client.
+/// The beginning of the headers that tell servers about the certificate of the client.
 const CLIENT_CERT: &str = "x-forwarded-clientcert-";
 
 impl Checker<'_, '_> {

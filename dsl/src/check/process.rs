@@ -22,7 +22,7 @@ const SECRET_BYTES: usize = 32;
 /// Secrets that a list has at most: a cookie or a ticket is tried with each.
 const SECRETS: usize = 8;
 
-/// What holds without a `gateway` block.
+/// The settings that hold without a `gateway` block.
 pub(crate) fn default_gateway() -> Gateway {
     Gateway { workers: None, drain: Place::Gateway.default_duration("drain"), secrets: Vec::new() }
 }

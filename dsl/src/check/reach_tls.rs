@@ -204,7 +204,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// The tests that were read since `from` belong to this.
+    /// The tests that were read since `from`, and the steps that belong to nobody yet, belong to this.
     pub(crate) fn own_asked(&mut self, from: usize, owner: Owner) {
         self.gathered.asked.iter_mut().skip(from).for_each(|asked| asked.owner = Some(owner));
         for (_, nobody) in &mut self.gathered.alt_svc {

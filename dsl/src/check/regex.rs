@@ -29,7 +29,7 @@ pub(crate) struct Matches {
     pub(crate) groups: Option<usize>,
     /// The groups that may be taken by name.
     pub(crate) names: BTreeSet<String>,
-    /// Whether one of them reads something else than the host that was asked.
+    /// Whether one of the expressions reads something else than the host that was asked.
     pub(crate) elsewhere: bool,
 }
 

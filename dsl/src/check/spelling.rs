@@ -136,7 +136,7 @@ impl Checker<'_, '_> {
         None
     }
 
-    /// What a client can go on with: WebSocket, however it is spelt.
+    /// A protocol that a client can go on with: WebSocket, however it is spelt.
     pub(super) fn check_upgrade(&mut self, word: &str, span: Span) -> Option<()> {
         if word.eq_ignore_ascii_case("websocket") {
             return Some(());

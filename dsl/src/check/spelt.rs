@@ -4,7 +4,7 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use crate::plan::Subject;
 
-/// Which texts a subject has.
+/// The kind of texts that a subject has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Path,
@@ -32,32 +32,33 @@ impl Kind {
     }
 }
 
-/// RFC 3986, 2.3.
+/// Whether a character is unreserved (RFC 3986, 2.3).
 fn is_unreserved(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~')
 }
 
-/// What stands bare in a segment of a path (RFC 3986, 3.3).
+/// Whether a character stands bare in a segment of a path (RFC 3986, 3.3).
 fn is_path_char(c: char) -> bool {
     is_unreserved(c) || ":@!$&'()*+,;=".contains(c)
 }
 
-/// What a host name has, in lower case (RFC 3986, 3.2.2, without escapes).
+/// Whether a host name in lower case can have a character (RFC 3986, 3.2.2, without escapes).
 pub(super) fn is_host_char(c: char) -> bool {
     !c.is_ascii_uppercase() && (is_unreserved(c) || "!$&'()*+,;=".contains(c))
 }
 
 /// A text of a test beside the spelling of requests.
 pub(super) enum Spelt {
-    /// Requests may have it.
+    /// Requests may have the text.
     Right,
-    /// Requests have it in this spelling.
+    /// Requests have the text in this spelling.
     Other(String),
-    /// No request has it, and why.
+    /// No request has the text, for this reason.
     Never(&'static str),
 }
 
-/// Why no request has a path that `is` and `under` name; empty if one may. Such a path is normalised before it is compared.
+/// The reason why no request has a path that `is` or `under` names; empty if one may. Such a path is normalised before
+/// it is compared.
 pub(super) fn unreachable_path(path: &str) -> &'static str {
     let mut depth = 0_i64;
     for segment in path.split('/').skip(1) {
@@ -141,11 +142,12 @@ pub(super) fn path_glob(glob: &str) -> Spelt {
     if out == glob { Spelt::Right } else { Spelt::Other(out) }
 }
 
-/// What a `%` begins.
+/// The escape that a `%` begins.
 enum Escape {
     Byte(u8),
-    /// A wildcard of a glob stands in it, or the text ends.
+    /// A wildcard of a glob stands in the escape.
     Wild,
+    /// Two hexadecimal digits do not follow.
     Broken,
 }
 

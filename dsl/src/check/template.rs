@@ -15,13 +15,13 @@ use crate::vocabulary::Place;
 /// What may be inserted at a place.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'m> {
-    /// What is known by then.
+    /// The moment when the text is made.
     pub(crate) moment: Moment,
     /// What the rule's `matches` found.
     pub(crate) matches: &'m Matches,
 }
 
-/// When a text is made.
+/// The moment when a text is made, by which more or less is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// There is a request.

@@ -9,7 +9,7 @@ use crate::tree::{Item, ItemKind};
 
 /// A text in its place: written there, or taken from the environment.
 pub(crate) enum Raw<'t> {
-    /// What stands between the quotes, escapes as written.
+    /// The text between the quotes, escapes as written.
     Literal(&'t str),
     /// The value of a variable of the environment.
     Env(String),
@@ -41,7 +41,7 @@ impl<'t> Checker<'_, 't> {
         }
     }
 
-    /// What follows `env`.
+    /// The value of the variable that is named behind `env`, or its default.
     fn env(&mut self, args: &mut Args<'_, 't>, start: Span) -> Option<(Raw<'t>, Span)> {
         let Some(Item { kind: ItemKind::Text(raw), span: name_span }) = args.next() else {
             self.report(

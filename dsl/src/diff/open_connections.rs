@@ -1,4 +1,4 @@
-//! What open connections see of a changed listener: which words reach them, and which of them end.
+//! The open connections of a changed listener: which words reach them, and which of them end.
 
 use ipnet::IpNet;
 
@@ -20,7 +20,7 @@ const FOR_NEW: [&str; 7] = [
 /// Words that say who may connect. What ends by them is told apart.
 const WHO: [&str; 5] = ["allow-from", "deny-from", "client-ca", "tls-policy", "http2"];
 
-/// What the changed words of a listener that stays mean for its open connections.
+/// Tells what the changed words of a listener that stays mean for its open connections.
 pub(super) fn tell(change: &mut Change, (before, old): (&Listener, &Plan), (after, new): (&Listener, &Plan)) {
     let words = words(&change.lines);
     let within = |list: &[&str], word: &&String| list.contains(&word.as_str());
@@ -42,7 +42,7 @@ pub(super) fn tell(change: &mut Change, (before, old): (&Listener, &Plan), (afte
     change.ends.extend(ended);
 }
 
-/// What a changed `list`, `ca` or `tls-policy` means for the open connections of the listeners that use it.
+/// Tells what a changed `list`, `ca` or `tls-policy` means for the open connections of the listeners that use it.
 pub(super) fn tell_of_used(change: &mut Change, old: &Plan, new: &Plan) {
     let stays = |after: &&Listener| after.state == ListenerState::Running;
     for after in new.listeners.iter().filter(stays) {

@@ -52,7 +52,7 @@ fn gateway(w: &mut Writer<'_>) {
     w.blank();
 }
 
-/// Where a secret comes from.
+/// The words that say where a secret comes from.
 pub(super) fn show_secret(secret: &Secret) -> String {
     match secret {
         Secret::Env(name) => format!("env {}", quote(name)),

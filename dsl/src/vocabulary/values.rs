@@ -194,7 +194,7 @@ pub(super) const RESPONSE_INSERT: &[Word] = &{
     words
 };
 
-/// What the access log knows beyond the insertions of a request: by [`crate::plan::LogField`].
+/// The insertions that the access log alone knows: by [`crate::plan::LogField`].
 const LOG_WORDS: [Word; 17] = [
     Word::new("time", "", "when the line was written").more("RFC 3339, UTC, with milliseconds."),
     Word::new("status", "", "the status that the client got"),

@@ -128,7 +128,7 @@ impl Loader for TestLoader {
         })
     }
 
-    /// The name says what it is.
+    /// The name of a secret says how long it is, or what is wrong with it.
     fn secret(&self, secret: &Secret) -> Result<usize, String> {
         match secret {
             Secret::Env(name) if name == "UNSET" => Err("the environment variable is not set".to_owned()),
