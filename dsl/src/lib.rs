@@ -89,8 +89,7 @@ pub trait Loader {
     ///
     /// # Errors
     /// The reason why the file cannot be the access log.
-    fn access_log(&self, path: &Path) -> Result<(), LogProblem> {
-        let _ = path;
+    fn access_log(&self, _: &Path) -> Result<(), LogProblem> {
         Ok(())
     }
 }

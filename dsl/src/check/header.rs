@@ -58,8 +58,7 @@ impl<'t> Checker<'_, 't> {
         let help = match name {
             "host" if !response => "write `rewrite host \"…\"`",
             "host" => "`host` is a header of requests",
-            "transfer-encoding" => "the gateway writes it to fit the body",
-            _ if class == Class::Frame => "the gateway writes it to fit the body",
+            name if name == "transfer-encoding" || class == Class::Frame => "the gateway writes it to fit the body",
             _ => "it concerns one connection only, and the gateway writes it for each",
         };
         self.report(

@@ -109,7 +109,10 @@ impl<'t> Checker<'_, 't> {
             "tunnel-timeout" => listener.tunnel_timeout = self.duration(args, word)?,
             "compression" => listener.compression = self.compression(args)?,
             "allow-from" => listener.peers.allow = Some(self.network_set(args)?),
-            "deny-from" => listener.peers.deny = Some(self.peers_denied(args, &mut draft.denied_at)?),
+            "deny-from" => {
+                listener.peers.deny = Some(self.network_set(args)?);
+                draft.denied_at = Some(args.span());
+            }
             "client-ip" => listener.client_ip = self.client_ip(args, speaks)?,
             "forwarded" => self.forwarded(args, &mut listener.forwarded, speaks)?,
             "forwarded-for" => {

@@ -55,13 +55,6 @@ impl<'t> Checker<'_, 't> {
         ClientIp::ProxyProtocol(set)
     }
 
-    /// `deny-from LIST`, and where it stands.
-    pub(crate) fn peers_denied(&mut self, args: &mut Args<'_, 't>, at: &mut Option<Span>) -> Option<NetworkSet> {
-        let set = self.network_set(args)?;
-        *at = Some(args.span());
-        Some(set)
-    }
-
     /// Warns of a listener whose `deny-from` leaves nobody over.
     pub(crate) fn doubt_peers(&mut self, peers: &Peers, span: Span) {
         let Some(deny) = &peers.deny else { return };

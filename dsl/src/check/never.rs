@@ -121,10 +121,7 @@ impl Checker<'_, '_> {
         };
         let report = Diagnostic::new(codes::NEVER_MET, span, message);
         self.report(match mend {
-            Some(mend) => {
-                let mend = format!("\"{mend}\"");
-                report.help(format!("write {}", quoted(&mend))).edit(span, mend)
-            }
+            Some(mend) => report.write(&format!("\"{mend}\"")),
             None => report.help(help),
         });
         None

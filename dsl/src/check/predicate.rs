@@ -111,7 +111,7 @@ impl<'t> Checker<'_, 't> {
             let mend = format!("{} {value}", usual_test(written, fitting));
             let report =
                 Diagnostic::new(codes::MISSING_ARGUMENT, span, format!("{} lacks its test", quoted(subject.name)));
-            self.report(report.help(format!("write {}", quoted(&mend))).edit(span, mend));
+            self.report(report.write(&mend));
         } else {
             self.report(report.help(format!("the tests that fit are {}", one_of(fitting.iter().copied()))));
         }

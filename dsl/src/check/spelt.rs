@@ -129,10 +129,7 @@ pub(super) fn path_glob(glob: &str) -> Spelt {
             },
             '*' | '?' | '/' => out.push(c),
             c if is_path_char(c) => out.push(c),
-            c => {
-                let mut bytes = [0; 4];
-                c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
-            }
+            c => push_escaped(&mut out, c),
         }
         rest = rest.get(used..).unwrap_or_default();
     }
@@ -140,6 +137,12 @@ pub(super) fn path_glob(glob: &str) -> Spelt {
         out.insert(0, '/');
     }
     if out == glob { Spelt::Right } else { Spelt::Other(out) }
+}
+
+/// Adds a character as the escapes of its bytes (RFC 3986, 2.1).
+fn push_escaped(out: &mut String, c: char) {
+    let mut bytes = [0; 4];
+    c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
 }
 
 /// The escape that a `%` begins.
@@ -231,8 +234,7 @@ pub(super) fn mended(text: &str, kind: Kind) -> Option<String> {
             if matches!(rest.peek(), Some('?' | '*' | '+' | '{')) {
                 return None;
             }
-            let mut bytes = [0; 4];
-            c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
+            push_escaped(&mut out, c);
         } else if c == '%' {
             let ahead: String = std::iter::once('%').chain(rest.clone().take(2)).collect();
             match escape(&ahead) {

@@ -61,19 +61,18 @@ impl<'t> Checker<'_, 't> {
     }
 
     fn header_step(&mut self, word: &'static Word, args: &mut Args<'_, 't>, scope: Scope<'_>) -> Option<HeaderStep> {
-        let head = args.head;
         let response = scope.moment == Moment::Response;
         let name = self.writable_header(args, response)?;
         if !response {
-            self.take_own_header(word.name, &name, head.to(args.last()));
+            self.take_own_header(word.name, &name, args.span());
         }
         if word.name == "remove-header" {
-            self.doubt_response_field(&name, args, scope.moment == Moment::Response);
+            self.doubt_response_field(&name, args, response);
             return Some(HeaderStep::Remove(name));
         }
         let (value, span) = self.template(args, "the value of the header", scope)?;
         self.check_header_value(&value, span)?;
-        self.doubt_response_field(&name, args, scope.moment == Moment::Response);
+        self.doubt_response_field(&name, args, response);
         Some(if word.name == "add-header" { HeaderStep::Add(name, value) } else { HeaderStep::Set(name, value) })
     }
 

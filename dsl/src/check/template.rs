@@ -1,7 +1,5 @@
 //! Texts: escapes, and insertions by `${…}`.
 
-use std::borrow::Cow;
-
 use super::Checker;
 use super::args::Args;
 use super::regex::Matches;
@@ -179,10 +177,9 @@ impl<'t> Checker<'_, 't> {
             return None;
         }
         let place = scope.place();
-        let field = scope.moment == Moment::Log && place.find(word).is_none();
         // The fields of a JSON line are spelt with `_`.
-        let spelt = if field { Cow::Owned(word.replace('_', "-")) } else { Cow::Borrowed(word) };
-        let spelt = if place.find(&spelt).is_some() { &*spelt } else { word };
+        let dashed = word.replace('_', "-");
+        let spelt = if scope.moment == Moment::Log && place.find(&dashed).is_some() { dashed.as_str() } else { word };
         let word = self.find_word(spelt, span.part(0, word.len()), place)?;
         let named = |cx: &mut Self| {
             let lacking = quoted(word.name);

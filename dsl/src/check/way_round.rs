@@ -29,16 +29,16 @@ impl Checker<'_, '_> {
             if listener.protocol == Protocol::Https {
                 continue;
             }
-            let guarded = |other: &&Listener| other.action == ListenerAction::Rules(rules) && requires(other);
-            let Some(guarded) = plan.listeners.iter().find(guarded) else { continue };
+            let guards =
+                |(_, other): &(usize, &Listener)| other.action == ListenerAction::Rules(rules) && requires(other);
+            let Some((guarded_at, guarded)) = plan.listeners.iter().enumerate().find(guards) else { continue };
             let spot = |at: usize| self.gathered.spots.get(at);
             let span = spot(at).map(|spots| spots.name).unwrap_or_default();
-            let other = plan.listeners.iter().position(|other| std::ptr::eq(other, guarded)).and_then(spot);
             let name = plan.rule_sets.get(rules.0).map(|set| quoted(&set.name)).unwrap_or_default();
             let message = format!("clients without a certificate come to the rules {name} by this listener");
             let mut report =
                 Diagnostic::new(codes::WAY_BESIDE, span, message).help("give it rules of its own, or remove it");
-            if let Some(client_ca) = other.and_then(|spots| spots.client_ca) {
+            if let Some(client_ca) = spot(guarded_at).and_then(|spots| spots.client_ca) {
                 report = report.also(client_ca, format!("{} asks for one", quoted(&guarded.name)));
             }
             self.report(report);

@@ -64,11 +64,8 @@ fn uses(listener: &Listener, plan: &Plan, kind: &str, name: &str) -> bool {
         "ca" => tls.and_then(|tls| tls.client_ca).is_some_and(|ca| bundle(plan, ca.ca).0 == name),
         "tls-policy" => policy(listener, plan).is_some_and(|policy| policy.name == name),
         _ => {
-            let proxies = match &listener.client_ip {
-                ClientIp::ProxyProtocol(set) => Some(set),
-                _ => None,
-            };
-            [&listener.peers.allow, &listener.peers.deny].into_iter().flatten().chain(proxies).any(listed)
+            let peers = [&listener.peers.allow, &listener.peers.deny].into_iter().flatten();
+            peers.chain(proxy_set(listener)).any(listed)
         }
     }
 }
@@ -141,11 +138,16 @@ fn offers(policy: &TlsPolicy, other: &TlsPolicy) -> bool {
         && other.groups.iter().all(|group| policy.groups.contains(group))
 }
 
-fn proxies(listener: &Listener, plan: &Plan) -> Vec<IpNet> {
+/// The peers whose header of the PROXY protocol counts.
+fn proxy_set(listener: &Listener) -> Option<&NetworkSet> {
     match &listener.client_ip {
-        ClientIp::ProxyProtocol(set) => networks(set, plan),
-        _ => Vec::new(),
+        ClientIp::ProxyProtocol(set) => Some(set),
+        _ => None,
     }
+}
+
+fn proxies(listener: &Listener, plan: &Plan) -> Vec<IpNet> {
+    proxy_set(listener).map(|set| networks(set, plan)).unwrap_or_default()
 }
 
 /// The networks of a set and of its lists, the fewest that hold the same.
@@ -169,7 +171,8 @@ fn words(lines: &[Line]) -> Vec<String> {
     for line in lines {
         let word = line.text.split_whitespace().next().unwrap_or_default();
         let outer = !line.text.starts_with(' ');
-        if outer && line.text.ends_with(" {") {
+        let opens = outer && line.text.ends_with(" {");
+        if opens {
             around = word;
         }
         let word = match around {
@@ -177,7 +180,6 @@ fn words(lines: &[Line]) -> Vec<String> {
             _ if outer => word.to_owned(),
             around => around.to_owned(),
         };
-        let opens = outer && line.text.ends_with(" {");
         if word != "}" && !(opens && around == "limits") && !words.contains(&word) {
             words.push(word);
         }

@@ -3,7 +3,7 @@
 use super::groups::write_group;
 use super::listener::write_listener;
 use super::tls;
-use super::words::{Writer, allow_words, quote, template};
+use super::words::{Writer, allow_words, one_or_list, quote, template};
 use crate::check::config::Json;
 use crate::plan::{Abi, Extension, InstanceMode, List, LogFormat, LogTarget, OnError, Plan, RuleSet, Secret};
 use crate::value::{show_duration, show_network, show_size};
@@ -43,10 +43,7 @@ fn gateway(w: &mut Writer<'_>) {
         w.line(&format!("drain {}", show_duration(gateway.drain)));
         match gateway.secrets.as_slice() {
             [] => w.line("# secret: chance; it ends with the process"),
-            [secret] => w.line(&format!("secret {}", show_secret(secret))),
-            secrets => {
-                w.line(&format!("secret [{}]", secrets.iter().map(show_secret).collect::<Vec<_>>().join(", ")));
-            }
+            secrets => w.line(&format!("secret {}", one_or_list(secrets.iter().map(show_secret).collect()))),
         }
     });
     w.blank();
