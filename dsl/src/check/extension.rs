@@ -9,6 +9,7 @@ use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError, Reach, Reached};
+use crate::print::allow_word;
 use crate::source::Span;
 use crate::tree::{Item, ItemKind};
 use crate::vocabulary::{Place, Word};
@@ -179,10 +180,20 @@ impl<'t> Checker<'_, 't> {
         right.then_some((allow, reach))
     }
 
-    /// The groups behind `route` or `outbound`, beside those that the word had before. Without a list it is every group.
+    /// The groups behind `route` or `outbound`, beside those that the word had before. Without a list it is every group, so
+    /// that both together say two things.
     fn reached(&mut self, element: &mut Args<'_, 't>, known: &mut Option<Reached>) -> Option<()> {
-        if element.peek().is_none() {
-            self.warn_of_every_group(element.last());
+        let (word, every) = (element.last(), element.peek().is_none());
+        if known.as_ref().is_some_and(|known| every != (*known == Reached::Every)) {
+            let message = format!("`{}` stands with a list and without one", self.sources.slice(word));
+            self.report(
+                Diagnostic::new(codes::REPEATED_WORD, word, message)
+                    .help("keep the list, or keep the word alone, which means every server-group"),
+            );
+            return None;
+        }
+        if every {
+            self.warn_of_every_group(word);
             *known = Some(Reached::Every);
             return Some(());
         }
@@ -287,7 +298,9 @@ impl<'t> Checker<'_, 't> {
             count => (format!(" and {count} more"), "are"),
         };
         let needed = |word: &Capability| allow.contains(word) || needs.iter().any(|need| need.capability == *word);
-        let words: Vec<&str> = Capability::ALL.into_iter().filter(needed).map(Capability::word).collect();
+        // What is held to some groups stays so.
+        let word = |capability| allow_word(&draft.extension, capability);
+        let words: Vec<String> = Capability::ALL.into_iter().filter(needed).map(word).collect();
         let line = format!("allow [{}]", words.join(", "));
         let message = format!("the module imports {}{others}, which {are} not allowed", quoted(&first.import));
         let report = Diagnostic::new(codes::NOT_ALLOWED, draft.allow.map_or(name, |allow| allow.part(0, 5)), message)

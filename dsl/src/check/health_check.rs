@@ -1,6 +1,6 @@
 //! `health-check`: how the servers of a group are asked whether they work.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Checker;
 use super::args::Args;
@@ -126,7 +126,12 @@ impl<'t> Checker<'_, 't> {
     fn probe_host(&mut self, args: &mut Args<'_, 't>) -> Option<String> {
         let (host, span) = self.text(args, "a host")?;
         let name = value::host_of(&host).unwrap_or_default();
-        if value::is_host_name(name) || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        let in_brackets = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let is_address = match in_brackets {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => name.parse::<Ipv4Addr>().is_ok(),
+        };
+        if is_address || value::is_host_name(name) {
             return Some(host.to_ascii_lowercase());
         }
         self.report(

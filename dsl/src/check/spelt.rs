@@ -84,10 +84,7 @@ pub(super) fn unreachable_path(path: &str) -> &'static str {
 
 /// A segment with its escaped unreserved characters decoded.
 fn decoded(segment: &str) -> String {
-    match path_glob(&format!("/{segment}")) {
-        Spelt::Other(other) => other.get(1..).unwrap_or_default().to_owned(),
-        _ => segment.to_owned(),
-    }
+    respelt(&format!("/{segment}")).ok().and_then(|path| path.get(1..).map(str::to_owned)).unwrap_or_default()
 }
 
 fn escapes_are_whole(path: &str) -> bool {
@@ -98,11 +95,20 @@ fn escapes_are_whole(path: &str) -> bool {
 
 /// The spelling that requests have for a glob of paths.
 pub(super) fn path_glob(glob: &str) -> Spelt {
-    if glob.contains('\\') {
-        return Spelt::Never("no path has a bare `\\`, which is written `%5C`");
+    match respelt(glob) {
+        Err(why) => Spelt::Never(why),
+        Ok(path) if path.split('/').skip(1).any(|segment| matches!(segment, "." | "..")) => {
+            Spelt::Never("no path has a segment `.` or `..`: they are taken out")
+        }
+        Ok(path) if path == glob => Spelt::Right,
+        Ok(path) => Spelt::Other(path),
     }
-    if glob.split('/').skip(1).any(|segment| matches!(segment, "." | "..")) {
-        return Spelt::Never("no path has a segment `.` or `..`: they are taken out");
+}
+
+/// A path, perhaps with wildcards, with the escapes that requests have; segments of dots stay. Why no path is so, if none is.
+fn respelt(glob: &str) -> Result<String, &'static str> {
+    if glob.contains('\\') {
+        return Err("no path has a bare `\\`, which is written `%5C`");
     }
     let mut out = String::with_capacity(glob.len());
     let mut rest = glob;
@@ -114,7 +120,7 @@ pub(super) fn path_glob(glob: &str) -> Spelt {
                     out.push(char::from(byte));
                     used = 3;
                 }
-                Escape::Byte(0) => return Spelt::Never("no path has a NUL"),
+                Escape::Byte(0) => return Err("no path has a NUL"),
                 Escape::Byte(byte) => {
                     out.push_str(&format!("%{byte:02X}"));
                     used = 3;
@@ -122,7 +128,7 @@ pub(super) fn path_glob(glob: &str) -> Spelt {
                 // A wildcard stands for digits.
                 Escape::Wild => out.push('%'),
                 Escape::Broken => {
-                    return Spelt::Never(
+                    return Err(
                         "no path has a `%` without two hexadecimal digits behind it; a `%` itself is written `%25`",
                     );
                 }
@@ -136,7 +142,7 @@ pub(super) fn path_glob(glob: &str) -> Spelt {
     if !out.starts_with(['/', '*', '?']) && !out.is_empty() {
         out.insert(0, '/');
     }
-    if out == glob { Spelt::Right } else { Spelt::Other(out) }
+    Ok(out)
 }
 
 /// Adds a character as the escapes of its bytes (RFC 3986, 2.1).
@@ -282,7 +288,7 @@ mod tests {
         for right in ["*", "", "/", "/a/*", "*.html", "/%2F?", "/a%*", "/~a", "/a;b=c"] {
             assert!(matches!(path_glob(right), Spelt::Right), "{right}");
         }
-        for never in ["/a%zz", "/100%", "/a\\b", "/a/../b*", "/%00"] {
+        for never in ["/a%zz", "/100%", "/a\\b", "/a/../b*", "/a/%2e%2e/b*", "/%2E", "/%00"] {
             assert!(matches!(path_glob(never), Spelt::Never(_)), "{never}");
         }
     }

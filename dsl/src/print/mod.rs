@@ -12,6 +12,8 @@ pub use plan::plan;
 pub(crate) use policy::lines;
 pub use policy::policy;
 
+pub(crate) use words::allow_word;
+
 use crate::plan::Plan;
 
 /// A plan as one JSON object, indented.

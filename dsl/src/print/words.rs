@@ -1,6 +1,6 @@
 //! The words of a plan's pieces, as the language writes them.
 
-use crate::plan::{Extension, NetworkSet, Piece, Plan, Reached, StatusRange, Template};
+use crate::plan::{Capability, Extension, NetworkSet, Piece, Plan, Reached, StatusRange, Template};
 use crate::value::show_network;
 use crate::vocabulary::Place;
 
@@ -97,11 +97,17 @@ pub(super) fn template(template: &Template) -> String {
 
 /// The words of `allow`, each with the server groups that it is held to.
 pub(super) fn allow_words(extension: &Extension) -> Vec<String> {
-    let words = extension.allow.iter().map(|capability| match extension.reached(*capability) {
-        Some(Reached::These(groups)) => format!("{} [{}]", capability.word(), groups.join(", ")),
-        Some(Reached::Every) | None => capability.word().to_owned(),
-    });
-    words.collect()
+    extension.allow.iter().map(|capability| allow_word(extension, *capability)).collect()
+}
+
+/// A word of `allow` with the server groups that the extension is held to by it.
+pub(crate) fn allow_word(extension: &Extension, capability: Capability) -> String {
+    match extension.reached(capability) {
+        Some(Reached::These(groups)) if extension.allow.contains(&capability) => {
+            format!("{} [{}]", capability.word(), groups.join(", "))
+        }
+        Some(_) | None => capability.word().to_owned(),
+    }
 }
 
 pub(super) fn texts(values: &[String]) -> String {
