@@ -22,19 +22,19 @@ pub fn raise() {
     MOST.store(if raised { maximum } else { current }.unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
-/// How the descriptors are shared out.
+/// The shares of clients, servers and files in the descriptors.
 #[derive(Debug, Clone, Copy)]
 pub struct Shares {
     most: u64,
 }
 
 impl Shares {
-    /// Of this process.
+    /// The shares of this process.
     pub fn now() -> Self {
         Self { most: MOST.load(Ordering::Relaxed) }
     }
 
-    /// Below it, clients are taken.
+    /// The descriptor below which every client is taken.
     const fn clients(self) -> u64 {
         self.most - self.most / limits::DESCRIPTORS_FOR_SERVERS
     }
@@ -55,7 +55,7 @@ impl Shares {
         u64::try_from(descriptor).unwrap_or(u64::MAX) < self.most - kept
     }
 
-    /// What is to be said of listeners that may take more clients than there are descriptors for.
+    /// A warning of listeners that may take more clients than there are descriptors for.
     pub fn doubt(self, plan: &Plan) -> Option<String> {
         let counts = |listener: &&tidegate_dsl::plan::Listener| {
             listener.state == ListenerState::Running && listener.protocol != Protocol::Quic

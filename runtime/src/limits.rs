@@ -66,22 +66,23 @@ pub const UPSTREAM_STREAMS: usize = 256;
 /// HTTP/2 connections to one server, a worker. Beyond it requests wait for room.
 pub const UPSTREAM_H2_CONNECTIONS: usize = 8;
 
-/// What a backend may say on an HTTP/2 connection that moves no request: a unit for each frame, more for a head. Some hundred
-/// requests at once, with their window updates, resets and answers that nobody has looked at yet, stay far below; it costs a
-/// few milliseconds.
+/// Units of what a backend may say on an HTTP/2 connection that moves no request: one for each frame, more for a head.
+/// Some hundred requests at once, with their window updates, resets and answers that nobody has looked at yet, stay far
+/// below; all of them cost a few milliseconds.
 pub const UPSTREAM_TALK: u32 = 32 * 1024;
 
-/// What a head costs of it: it is decoded, and kept until somebody looks. Five hundred at once may be as long as
-/// [`RESPONSE_HEADER_BYTES`] allows.
+/// Units of [`UPSTREAM_TALK`] that a head costs: it is decoded, and kept until somebody looks. Five hundred at once may
+/// be as long as [`RESPONSE_HEADER_BYTES`] allows.
 pub const UPSTREAM_TALK_HEAD: u32 = 64;
 
-/// What a piece of a body gives back, whichever way it goes: servers answer one with a few frames at most.
+/// Units of [`UPSTREAM_TALK`] that a piece of a body gives back, whichever way it goes: servers answer one with a few
+/// frames at most.
 pub const UPSTREAM_TALK_MOVED: u32 = 8;
 
-/// What a [`TICK`] gives back: 200 frames a second need no reason.
+/// Units of [`UPSTREAM_TALK`] that a [`TICK`] gives back: 200 frames a second need no reason.
 pub const UPSTREAM_TALK_TICK: u32 = 20;
 
-/// What is read of it before others have their turn.
+/// Units of [`UPSTREAM_TALK`] that are read before others have their turn.
 pub const UPSTREAM_TALK_TURN: u32 = 2048;
 
 /// A piece of a body below this length, in bytes, costs more to hold than it has; those above are held as they are.
@@ -107,12 +108,13 @@ pub const RESPONSE_HEADERS: usize = 256;
 /// Header section of a response from a backend, in bytes.
 pub const RESPONSE_HEADER_BYTES: usize = 64 * 1024;
 
-/// What a backend may send over HTTP/1 before the head of its answer has been seen, in bytes: the largest head, as much of the
-/// body as two reads bring along, and room for interim answers (RFC 9110, 15.2). One that says every second that it is at
-/// work needs 25 bytes for that.
+/// Bytes that a backend may send over HTTP/1 before the head of its answer has been seen: the largest head, as much of
+/// the body as two reads bring along, and room for interim answers (RFC 9110, 15.2). One that says every second that it
+/// is at work needs 25 bytes for that.
 pub const UNANSWERED_BYTES: usize = 512 * 1024;
 
-/// Of these, what is read before others have their turn: some thousand interim answers, which take half a millisecond.
+/// The part of [`UNANSWERED_BYTES`] that is read before others have their turn: some thousand interim answers, which
+/// take half a millisecond.
 pub const UNANSWERED_TURN: usize = 32 * 1024;
 
 /// How long an idle connection to a backend is kept: below the 75 s after which common backends close theirs,
@@ -200,8 +202,8 @@ pub const LINGER_RATE: usize = 32 * 1024;
 /// when they have sent all, and time bounds what they can send.
 pub const LINGER_LONGEST: Duration = Duration::from_secs(30);
 
-/// What is left of a body that nobody wants, in bytes, and is read and thrown away all the same: up to here, that costs less
-/// than the new connection of a client that is told to close this one.
+/// Bytes left of a body that nobody wants that are read and thrown away all the same: up to here, that costs less than
+/// the new connection of a client that is told to close this one.
 pub const DISCARDED_BYTES: u64 = 64 * 1024;
 
 /// The addresses and extensions of a PROXY header of version 2, in bytes. A client's certificate may be among them.
@@ -246,7 +248,7 @@ pub const HEALTH_ANSWER: usize = 64;
 /// body would go beyond is refused at once; waiting for others to end could be waiting for a client that ends none.
 pub const GATHERED_BYTES_CONNECTION: usize = 8 * 1024 * 1024;
 
-/// The same for all connections of a worker.
+/// Bodies of all requests of a worker that are held whole for extensions, in bytes.
 pub const GATHERED_BYTES_WORKER: usize = 64 * 1024 * 1024;
 
 /// Bodies up to this length, in bytes, are not compressed: the gain would not pay for it.
@@ -256,14 +258,14 @@ pub const COMPRESSED_FROM: u64 = 1024;
 /// that writes head and body one after the other needs a fraction of it. An event stream does not wait.
 pub const COMPRESSION_WAIT: Duration = Duration::from_millis(20);
 
-/// What encoders may hold, in bytes, over all workers. An encoder is held for as long as its client takes to read; beyond this,
-/// answers go as they are.
+/// Bytes that encoders may hold over all workers. An encoder is held for as long as its client takes to read; beyond
+/// this, answers go as they are.
 pub const ENCODERS_BYTES: usize = 32 * 1024 * 1024;
 
-/// What a Brotli encoder holds, in bytes, as measured with `brotli` 9 at [`BROTLI_QUALITY`] and [`BROTLI_WINDOW`].
+/// Bytes that a Brotli encoder holds, as measured with `brotli` 9 at [`BROTLI_QUALITY`] and [`BROTLI_WINDOW`].
 pub const BROTLI_BYTES: usize = 1400 * 1024;
 
-/// What a gzip encoder holds, in bytes, as measured with `flate2` 1.1 and `zlib-rs`.
+/// Bytes that a gzip encoder holds, as measured with `flate2` 1.1 and `zlib-rs`.
 pub const GZIP_BYTES: usize = 416 * 1024;
 
 /// Of 11: beyond, each step costs much time for little gain.
@@ -310,7 +312,7 @@ pub const QUIC_SILENCE_MARGIN: Duration = Duration::from_secs(5);
 /// Bytes of a file with a secret; 44 are usual.
 pub const SECRET_BYTES: u64 = 4096;
 
-/// How long keys of session tickets that are derived from a secret make them; they are known for as long again.
+/// The time for which a key that is derived from a secret makes session tickets; it is known for as long again.
 pub const TICKET_PERIOD: Duration = Duration::from_secs(6 * 3600);
 
 /// How often a QUIC connection without a request is looked at whose last answers have not arrived: fine enough that it ends

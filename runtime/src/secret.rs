@@ -1,4 +1,4 @@
-//! What keys are derived from: the secrets of a policy, and one of this process.
+//! Secrets that keys are derived from: those of a policy, and one of this process.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -41,7 +41,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// From these bytes; what is kept of each is its extract (RFC 5869, 2.2).
+    /// The secrets with these bytes; what is kept of each is its extract (RFC 5869, 2.2).
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s [u8]>) -> Self {
         let extract = |secret: &[u8]| derive(&Salt::new(HKDF_SHA256, b"tidegate").extract(secret), &[b"master"]);
         Self(secrets.into_iter().map(extract).collect())
@@ -57,7 +57,8 @@ impl Secrets {
         self.0.iter().map(|secret| expand(secret, &[purpose.label()])).collect()
     }
 
-    /// The same, and behind them the key of this process: what it made before the policy had a secret is accepted.
+    /// The keys of [`Self::keys`], and behind them the key of this process: what it made before the policy had a secret
+    /// is accepted.
     pub fn keys_or_own(&self, purpose: Purpose) -> Vec<[u8; KEY]> {
         let mut keys = self.keys(purpose);
         keys.extend(own().map(|own| expand(&own, &[purpose.label()])));

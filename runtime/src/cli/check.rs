@@ -23,7 +23,7 @@ pub(super) fn check(files: &[PathBuf], format: Format) -> Result<(), Failed> {
 }
 
 /// Compiles a file for a command that needs its plan; warnings and errors are reported.
-/// With it comes what hides the environment; unless it is to be shown, it hides everything that came from there.
+/// The mask beside the plan hides what came from the environment; where that is to be shown, the mask hides nothing.
 pub(super) fn compile(file: &Path, show_env: bool) -> Result<(Snapshot, Mask), Failed> {
     let prepared = prepare(file, &host()?, None, &[]);
     report(&prepared, Format::Human);

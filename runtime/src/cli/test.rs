@@ -104,7 +104,7 @@ fn run(test: &PolicyTest, snapshot: &Snapshot, sources: &Sources) -> Result<Stri
     Ok(said)
 }
 
-/// Runs a test in one version of HTTP; `told` is that the version is a part of what is said.
+/// Runs a test in one version of HTTP; if it is `told`, the lines of a failure name the version.
 fn run_in(
     test: &PolicyTest,
     version: Version,

@@ -33,7 +33,7 @@ enum Event {
     Started(Result<Serving, NotStarted>),
 }
 
-/// What serves.
+/// The parts of a gateway that serve: its workers and its access log.
 pub struct Serving {
     shared: Arc<Shared>,
     workers: Vec<WorkerHandle>,
@@ -53,7 +53,7 @@ pub struct Gateway {
 /// Why a gateway did not start.
 #[derive(Debug)]
 pub enum NotStarted {
-    /// It has said why, on standard error.
+    /// The policy or the system did not allow it; standard error says why.
     Refused,
     /// A signal ended it before it was ready.
     Stopped,

@@ -28,7 +28,7 @@ use crate::policy::watch::{Changed, Watch};
 use crate::telemetry::access_log::{LogControl, LogWriter};
 use crate::worker::{Command, Shared, WorkerHandle};
 
-/// What this thread waits for.
+/// An event that the thread `policy` waits for.
 pub enum Order {
     /// Files may have changed.
     Changed(Changed),
@@ -42,7 +42,7 @@ impl From<Changed> for Order {
     }
 }
 
-/// What the main thread and this one tell each other without waiting.
+/// Flags by which the main thread and `policy` tell each other something without waiting.
 #[derive(Default)]
 pub struct Signs {
     /// The files are being read.
@@ -73,9 +73,9 @@ pub struct Reloader {
 /// A reload that failed for a reason that may pass: it is tried again, though no file has changed.
 #[derive(Default)]
 struct Again {
-    /// When, and how long it was waited for that.
+    /// The moment of the next try, and the pause before it.
     at: Option<(Instant, Duration)>,
-    /// What was said of it last; it is not said twice.
+    /// The reason that was given last; it is not given twice.
     said: String,
 }
 
@@ -294,14 +294,14 @@ impl Reloader {
     }
 }
 
-/// Why the files are read.
+/// The reason why the files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// They look otherwise.
+    /// The files look otherwise than when they were last read.
     Changed,
     /// An operator wants it.
     Told,
-    /// It failed for a reason that may pass.
+    /// The last reload failed for a reason that may pass.
     Again,
 }
 
@@ -310,7 +310,7 @@ impl Again {
         self.at.is_some_and(|(at, _)| at <= Instant::now())
     }
 
-    /// At the next look, and ever later after that.
+    /// Sets the next try: at the next look at first, and ever later after that.
     fn wait(&mut self) {
         let pause = self.at.map_or(Duration::ZERO, |(_, pause)| (pause * 2).clamp(limits::POLL, limits::RETRY_MAX));
         self.at = Some((Instant::now() + pause, pause));
@@ -325,7 +325,8 @@ impl Again {
     }
 }
 
-/// Waits for quiet after a change, so that half-written files are not read. Whether an operator wants them to be read.
+/// Waits for quiet after a change, so that half-written files are not read. The answer is whether an operator wants
+/// them to be read.
 fn settle(orders: &Receiver<Order>, Changed(mut quiet): Changed) -> bool {
     let latest = Instant::now() + limits::SETTLE_MAX;
     loop {

@@ -18,7 +18,7 @@ use crate::tls::upstream::Secure;
 pub struct Health {
     /// Of each group, in the order of the plan; empty if its servers are not checked.
     groups: Vec<Vec<Arc<ServerHealth>>>,
-    /// Those that get requests: what becomes of the others is of no interest.
+    /// The servers that get requests: what becomes of the others is of no interest.
     checked: Vec<Arc<ServerHealth>>,
 }
 

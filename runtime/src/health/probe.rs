@@ -69,7 +69,7 @@ async fn by_http(stream: ServerIo, probe: &HttpProbe, authority: &str) -> Result
     }
 }
 
-/// What is asked. A policy may say another user agent.
+/// The request of an HTTP check. A policy may say another user agent.
 fn request(probe: &HttpProbe, authority: &str) -> Result<Request<Empty<Bytes>>, String> {
     let mut request = Request::new(Empty::new());
     *request.method_mut() = Method::from_bytes(probe.method.as_bytes()).map_err(|error| error.to_string())?;

@@ -8,9 +8,9 @@ use tracing::warn;
 
 /// A folder that is this user's alone.
 pub struct Folder {
-    /// Where it is, without links.
+    /// The path of the folder, without links.
     pub path: PathBuf,
-    /// What it is, whatever its path comes to mean.
+    /// The device and the inode of the folder, whatever its path comes to mean.
     identity: (u64, u64),
 }
 

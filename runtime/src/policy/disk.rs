@@ -65,7 +65,7 @@ impl Disk {
 /// Opens a regular file; nothing else is opened, and nothing is waited for.
 ///
 /// # Errors
-/// There is none, or the system refuses.
+/// The file is no regular one or is not there, or the system refuses.
 pub fn open(path: &Path, how: OFlags) -> io::Result<File> {
     let flags = how | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::from_raw_mode(0o666));
@@ -90,7 +90,7 @@ fn refused(kind: FileType) -> io::Error {
 /// Whether a file may be added to, or made where it is not there. Nothing is opened or made.
 ///
 /// # Errors
-/// Why not.
+/// The reason why not.
 pub fn may_add_to(path: &Path) -> Result<(), LogProblem> {
     let locked = |why: &str| Err(LogProblem::Locked(why.to_owned()));
     match path.metadata() {
@@ -131,7 +131,7 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
-/// Whether it is no fault of the file's: nothing about the file needs to change for it to go well.
+/// Whether an error is no fault of the file's: nothing about the file needs to change for the next try to go well.
 pub fn may_pass(error: &io::Error) -> bool {
     !matches!(
         error.kind(),

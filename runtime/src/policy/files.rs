@@ -42,9 +42,9 @@ pub struct Loaded {
     pub certificates: HashMap<String, Arc<ServerCertificate>>,
     /// Authorities that can be trusted.
     pub authorities: HashMap<String, Arc<Authorities>>,
-    /// What keys are derived from.
+    /// The secrets that keys are derived from.
     pub secrets: HashMap<Secret, Vec<u8>>,
-    /// What came from the environment.
+    /// The values that came from the environment.
     pub mask: Mask,
     /// Something could not be read for a reason that may pass.
     pub troubled: bool,

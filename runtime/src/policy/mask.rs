@@ -1,4 +1,4 @@
-//! What came from the environment, kept out of what people are shown: passwords come that way.
+//! Values of the environment, kept out of what people are shown: passwords come that way.
 //!
 //! A plan does not know where its texts come from, and need not: whatever is written of it goes through here. A value that
 //! means something by itself, such as a number, is hidden only where it stands as a text.
@@ -48,7 +48,7 @@ impl Mask {
         out
     }
 
-    /// The same for what the compiler says.
+    /// Puts the name of the variable in place of each value in a diagnostic.
     pub fn diagnostic(&self, said: &mut Diagnostic) {
         let texts = [&mut said.message].into_iter().chain(&mut said.help);
         for text in texts.chain(said.labels.iter_mut().map(|label| &mut label.message)) {
@@ -59,8 +59,8 @@ impl Mask {
     }
 }
 
-/// How a value may be written: as it is, as a text of a policy or of JSON, and that again where JSON holds JSON; in a message,
-/// cut off.
+/// The spellings of a value: as it is, as a text of a policy or of JSON, and that again where JSON holds JSON; in a
+/// message, cut off.
 fn spellings(value: &str) -> Vec<String> {
     let quoted = |text: &str| {
         let json = serde_json::Value::from(text).to_string();
@@ -91,7 +91,7 @@ fn replace(text: &mut Cow<'_, str>, from: &str, to: &str, fits: impl Fn(&str, &s
     }
 }
 
-/// Whether what stands between is no part of a longer word.
+/// Whether a value between these two texts is no part of a longer word.
 fn stands_alone(before: &str, behind: &str) -> bool {
     !before.ends_with(char::is_alphanumeric) && !behind.starts_with(char::is_alphanumeric)
 }

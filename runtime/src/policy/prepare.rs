@@ -33,7 +33,7 @@ pub struct Prepared {
     pub inputs: Vec<PathBuf>,
     /// What these files looked like before they were read.
     pub seen: Look,
-    /// What came from the environment: it is not to be shown unasked. The diagnostics do not.
+    /// The values that came from the environment: they are not to be shown unasked, and no diagnostic shows them.
     pub mask: Mask,
     /// Something could not be read for a reason that may pass: it is worth another try.
     pub troubled: bool,

@@ -115,7 +115,7 @@ impl Record {
         }
     }
 
-    /// Where an extension that looks at pieces of a body leaves the variables that it sets.
+    /// The variables of an extension that looks at pieces of a body: it leaves there what it sets.
     pub fn streamed(&mut self) -> Rc<RefCell<Vars>> {
         Rc::clone(self.streamed.get_or_insert_default())
     }

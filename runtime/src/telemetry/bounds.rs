@@ -42,9 +42,9 @@ bounds! {
     QuicTokens = "quic-tokens",
     /// A client that has its last answer and goes on sending: [`crate::limits::LINGER_LONGEST`].
     Linger = "linger",
-    /// What a backend sends over HTTP/1 before it answers: [`crate::limits::UNANSWERED_BYTES`].
+    /// Bytes that a backend sends over HTTP/1 before it answers: [`crate::limits::UNANSWERED_BYTES`].
     Unanswered = "unanswered",
-    /// What a backend says over HTTP/2 that moves no request: [`crate::limits::UPSTREAM_TALK`].
+    /// Frames of a backend over HTTP/2 that move no request: [`crate::limits::UPSTREAM_TALK`].
     UpstreamTalk = "upstream-talk",
     /// Access-log lines on their way to a slow target: [`crate::limits::LOG_QUEUE`].
     LogQueue = "log-queue",

@@ -44,7 +44,7 @@ pub fn count(lines: &[u8]) -> u64 {
     u64::try_from(lines.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u64::MAX)
 }
 
-/// How many bytes were written, and why not all.
+/// Writes as many bytes as the target takes: their number, and why it is not all.
 fn fill(bytes: &[u8], to: &mut impl FnMut(&[u8]) -> io::Result<usize>) -> (usize, Option<io::Error>) {
     let mut written = 0;
     while let Some(left) = bytes.get(written..).filter(|left| !left.is_empty()) {

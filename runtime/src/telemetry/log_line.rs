@@ -21,7 +21,7 @@ pub(super) struct Line<'l> {
     #[serde(serialize_with = "as_text")]
     pub(super) time: humantime::Rfc3339Timestamp,
     pub(super) request_id: Option<String>,
-    /// Of the client's `traceparent`.
+    /// The trace of the client's `traceparent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trace_id: Option<&'l str>,
     /// The span that the line belongs to: the client's.
@@ -35,13 +35,13 @@ pub(super) struct Line<'l> {
     pub(super) method: Option<&'l str>,
     pub(super) scheme: &'l str,
     pub(super) host: Option<Cow<'l, str>>,
-    /// As it came in; `None` for a head that could not be read.
+    /// The request target as it came in; `None` for a head that could not be read.
     pub(super) uri: Option<&'l str>,
     pub(super) protocol: &'l str,
     pub(super) status: u16,
-    /// Of the response's body, as sent to the client.
+    /// Bytes of the response's body, as sent to the client.
     pub(super) bytes: u64,
-    /// Of the request's body, as it came.
+    /// Bytes of the request's body, as it came.
     pub(super) bytes_in: u64,
     /// Milliseconds from the head's arrival to the end of the response.
     pub(super) ms: f64,
@@ -68,13 +68,13 @@ pub(super) struct Line<'l> {
     pub(super) sni: Option<&'l str>,
     /// Bytes that are no UTF-8 are replaced.
     pub(super) user_agent: Option<Cow<'l, str>>,
-    /// What rules and extensions noted about the request.
+    /// The variables that rules and extensions set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) vars: Option<VarsOf<'l>>,
     /// The labels of the listener.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub(super) labels: Labels<'l>,
-    /// Which policy served it.
+    /// The generation of the policy that served the request.
     pub(super) generation: u64,
 }
 
@@ -103,12 +103,12 @@ impl Serialize for Labels<'_> {
 }
 
 impl Line<'_> {
-    /// One JSON object.
+    /// Writes the line as one JSON object.
     pub(super) fn write_json(&self, out: &mut Vec<u8>) -> io::Result<()> {
         to_json(self, out)
     }
 
-    /// Words for people. No value has a space, so that each stays in its place.
+    /// Writes the line as words for people. No value has a space, so that each stays in its place.
     pub(super) fn write_text(&self, out: &mut Vec<u8>) -> io::Result<()> {
         write!(out, "{} {} ", self.time, self.client_ip)?;
         let words = [Some(self.listener), self.method, self.host.as_deref(), self.uri, Some(self.protocol)];
@@ -130,7 +130,8 @@ impl Line<'_> {
         }
     }
 
-    /// As the policy lays it out; `exchange` is `None` for a request that was refused before it became one.
+    /// Writes the line as the policy lays it out; `exchange` is `None` for a request that was refused before it became
+    /// one.
     pub(super) fn write_as(&self, layout: &LogLine, exchange: Option<&Exchange>, out: &mut Vec<u8>) -> io::Result<()> {
         layout.write(exchange, self.rule, self, out);
         Ok(())

@@ -28,18 +28,18 @@ pub struct LogSender {
 
 enum Message {
     Lines(Vec<u8>),
-    /// There is something new in [`Orders`]; if the queue is full, the thread looks there all the same.
+    /// Something new is in [`Orders`]; if the queue is full, the thread looks there all the same.
     Look,
 }
 
-/// What the thread is told. It is not sent through the queue, which a slow target fills.
+/// Orders for the thread. They are not sent through the queue, which a slow target fills.
 #[derive(Default)]
 struct Orders {
     target: Mutex<Option<LogTarget>>,
     ends: AtomicBool,
 }
 
-/// What chooses the log's target.
+/// A handle that chooses the log's target.
 #[derive(Clone)]
 pub struct LogControl {
     sender: LogSender,
@@ -76,7 +76,7 @@ impl LogWriter {
         self.control.sender.clone()
     }
 
-    /// What chooses the target.
+    /// A handle that chooses the target.
     pub fn control(&self) -> LogControl {
         self.control.clone()
     }
@@ -144,7 +144,7 @@ fn run(inbox: &Receiver<Message>, dropped: &AtomicU64, orders: &Orders, target: 
     output.tell_lost();
 }
 
-/// Where lines go, and how well that goes.
+/// The target that lines go to, and whether it takes them.
 struct Output {
     target: LogTarget,
     /// The file, if it is one and is open.
@@ -225,7 +225,7 @@ impl Output {
         self.failed = Some((Instant::now(), before.unwrap_or(0) + lost));
     }
 
-    /// All is well; what was lost is told once.
+    /// Tells once how many lines were lost, now that the target takes them again.
     fn tell_lost(&mut self) {
         if let Some((_, lost)) = self.failed.take() {
             told(lost);

@@ -102,13 +102,13 @@ impl Endpoint {
         Ok(Self { config: Arc::new(config), resolver, clients, trust, own_keys })
     }
 
-    /// Whom `clients` trusts.
+    /// The authorities that `clients` trusts.
     pub fn roots(&self) -> Option<&Arc<RootCertStore>> {
         self.trust.as_ref().map(|(roots, _)| roots)
     }
 }
 
-/// What tickets by a derived key are for: a listener, and whom it trusts.
+/// The scope of tickets by a derived key: a listener, and whom it trusts.
 fn scope(listener: &Listener, trust: Option<&(Arc<RootCertStore>, bool)>) -> Vec<u8> {
     let mut scope = format!("{:?} {}\0", listener.protocol, listener.name).into_bytes();
     if let Some((roots, required)) = trust {

@@ -26,7 +26,7 @@ pub struct Secured {
     pub tls: Tls,
     /// Whether both sides agreed on HTTP/2 (RFC 9113, 3.2).
     pub http2: bool,
-    /// What they agreed on, as far as a policy decides about it.
+    /// The terms that both sides agreed on, as far as a policy decides about them.
     pub terms: Terms,
 }
 

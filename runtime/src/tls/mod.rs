@@ -27,7 +27,7 @@ pub struct Material {
     pub certificates: Vec<Arc<ServerCertificate>>,
     /// Of each `ca`.
     pub authorities: Vec<Arc<Authorities>>,
-    /// What keys are derived from.
+    /// The secrets that keys are derived from.
     pub secrets: Secrets,
 }
 

@@ -1,4 +1,4 @@
-//! What a handshake agreed on, held against a policy that came later.
+//! The terms of a handshake, held against a policy that came later.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use rustls::{CipherSuite, NamedGroup, RootCertStore, ServerConnection};
 
 use super::endpoint::Endpoint;
 
-/// What a handshake agreed on, as far as a policy decides about it.
+/// The terms that a handshake agreed on, as far as a policy decides about them.
 #[derive(Debug)]
 pub struct Terms {
     suite: Option<CipherSuite>,
     group: Option<NamedGroup>,
-    /// HTTP/2 (RFC 9113, 3.2).
+    /// Whether both sides agreed on HTTP/2 (RFC 9113, 3.2).
     http2: bool,
     /// The certificate of the client with its issuers; empty if it showed none.
     shown: Box<[CertificateDer<'static>]>,
-    /// Whom that was verified against.
+    /// The authorities that the certificate was verified against.
     roots: Option<Arc<RootCertStore>>,
 }
 
 impl Terms {
-    /// Of a finished handshake.
+    /// The terms of a finished handshake.
     pub fn of(connection: &ServerConnection, endpoint: &Endpoint) -> Self {
         Self {
             suite: connection.negotiated_cipher_suite().map(|suite| suite.suite()),
@@ -32,7 +32,7 @@ impl Terms {
         }
     }
 
-    /// Whether this endpoint would have agreed to it, too.
+    /// Whether this endpoint would have agreed to these terms, too.
     pub fn suit(&self, endpoint: &Endpoint) -> bool {
         let offered = endpoint.config.crypto_provider();
         let suite = self.suite.is_none_or(|of| offered.cipher_suites.iter().any(|suite| suite.suite() == of));
@@ -41,7 +41,7 @@ impl Terms {
         suite && group && http2 && self.client_suits(endpoint)
     }
 
-    /// Whether it lets in the client, who shows what it showed.
+    /// Whether this endpoint lets in the client with the certificate that it showed.
     fn client_suits(&self, endpoint: &Endpoint) -> bool {
         let Some(clients) = &endpoint.clients else { return true };
         let Some((own, issuers)) = self.shown.split_first() else { return !clients.client_auth_mandatory() };

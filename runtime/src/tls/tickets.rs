@@ -22,7 +22,7 @@ const PERIOD: usize = 8;
 pub struct Tickets {
     /// The first makes, all are accepted.
     keys: Vec<[u8; KEY]>,
-    /// Whom the tickets are for: the listener, and whom it trusts.
+    /// The scope of the tickets: the listener, and whom it trusts.
     scope: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    /// With these keys, of which there is at least one, for what the scope says and for nothing else.
+    /// Tickets by these keys, of which there is at least one, for what the scope says and for nothing else.
     pub fn new(keys: Vec<[u8; KEY]>, scope: Vec<u8>) -> Arc<Self> {
         Arc::new(Self { keys, scope })
     }
