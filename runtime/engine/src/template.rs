@@ -205,7 +205,7 @@ impl Part {
             Self::Server => out.insert(exchange.server.as_deref().unwrap_or_default()),
             Self::RequestId => out.insert_display(format_args!("{:032x}", exchange.request_id)),
             Self::TraceId => {
-                let context = request.headers.get(trace::TRACEPARENT).and_then(trace::read);
+                let context = request.headers.get(&trace::TRACEPARENT).and_then(trace::read);
                 out.insert(context.map(|context| context.trace_id).unwrap_or_default());
             }
             Self::TlsVersion => out.insert(tls.map(|tls| tls.version).unwrap_or_default()),

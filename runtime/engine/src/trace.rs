@@ -1,9 +1,9 @@
 //! The trace that a request belongs to, as the client says it (W3C Trace Context).
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 /// The name of the field that carries it (W3C Trace Context, 3.2).
-pub const TRACEPARENT: &str = "traceparent";
+pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The ids in a `traceparent`, in lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -78,8 +78,8 @@ fn request(probe: &HttpProbe, authority: &str) -> Result<Request<Empty<Bytes>>, 
     let field = |text: &str| HeaderValue::from_str(text);
     headers.insert(HOST, field(authority).map_err(|_| "the server's name cannot be a host".to_owned())?);
     for (name, value) in &probe.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
-        headers.append(name, field(value).map_err(|_| format!("the value of its header `{value}` cannot be sent"))?);
+        let value = field(value).map_err(|_| format!("the value of its header `{name}` cannot be sent"))?;
+        headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?, value);
     }
     headers.entry(USER_AGENT).or_insert(AGENT);
     headers.insert(CONNECTION, HeaderValue::from_static("close"));

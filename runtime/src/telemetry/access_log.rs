@@ -100,7 +100,7 @@ impl Upstream {
 impl Record {
     /// A request that has just been read.
     pub fn new(started: Instant, view: Rc<View>, wanted: bool, exchange: &Exchange) -> Self {
-        let shown = |name| wanted.then(|| exchange.request.headers.get(name).cloned()).flatten();
+        let shown = |name: &HeaderName| wanted.then(|| exchange.request.headers.get(name).cloned()).flatten();
         Self {
             failure: None,
             status: StatusCode::OK,
@@ -108,8 +108,8 @@ impl Record {
             started,
             view,
             wanted,
-            user_agent: shown(USER_AGENT),
-            traceparent: shown(HeaderName::from_static(TRACEPARENT)),
+            user_agent: shown(&USER_AGENT),
+            traceparent: shown(&TRACEPARENT),
             streamed: None,
             exchange: None,
         }
@@ -229,10 +229,10 @@ pub fn write_refused(
         return;
     }
     let row = failure.row();
-    let field = |name| head.and_then(|head| head.headers.get(name));
+    let field = |name: &HeaderName| head.and_then(|head| head.headers.get(name));
     let lossy = |value: &'_ HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let host = head.and_then(|head| head.uri.host()).map(str::to_owned).or_else(|| field(HOST).map(lossy));
-    let trace = field(HeaderName::from_static(TRACEPARENT)).and_then(trace::read);
+    let host = head.and_then(|head| head.uri.host()).map(str::to_owned).or_else(|| field(&HOST).map(lossy));
+    let trace = field(&TRACEPARENT).and_then(trace::read);
     let info = &state.connection.info;
     let tls = info.tls.as_ref();
     let line = Line {
@@ -265,7 +265,7 @@ pub fn write_refused(
         tls_cipher: tls.and_then(cipher),
         tls_group: tls.and_then(|tls| tls.group),
         sni: tls.and_then(|tls| tls.sni.as_deref()),
-        user_agent: field(USER_AGENT).map(lossy).map(Cow::Owned),
+        user_agent: field(&USER_AGENT).map(lossy).map(Cow::Owned),
         vars: None,
         labels: labels(snapshot, id),
         generation: snapshot.generation,

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::Version;
 use serde::Serialize;
-use serde_json::ser::{CompactFormatter, Formatter};
 use tidegate_dsl::plan::{Insert, LogField};
 use tidegate_engine::escape::{escape, is_hidden};
 use tidegate_engine::exchange::Exchange;
@@ -188,38 +187,31 @@ impl LogSource for Line<'_> {
     }
 }
 
-/// A value as JSON in which every hidden character is escaped: what reads the log on a terminal obeys some of them.
+/// Writes a value as JSON in which every hidden character is escaped: what reads the log on a terminal obeys some of them.
 fn to_json<T: Serialize>(value: &T, out: &mut Vec<u8>) -> io::Result<()> {
-    value
-        .serialize(&mut serde_json::Serializer::with_formatter(out, Visible(CompactFormatter)))
-        .map_err(io::Error::other)
+    let start = out.len();
+    serde_json::to_writer(&mut *out, value)?;
+    // Nearly every line is of printable ASCII, and one look at its bytes says so.
+    let odd = |odd, byte: &u8| odd | !(b' '..0x7f).contains(byte);
+    if out.iter().skip(start).fold(false, odd) {
+        // Outside its texts, JSON has no such character.
+        let line = out.split_off(start);
+        for c in String::from_utf8_lossy(&line).chars() {
+            if is_hidden(c) {
+                // All of them are in the Basic Multilingual Plane: one escape says it (RFC 8259, 7).
+                write!(out, "\\u{:04x}", u32::from(c))?;
+            } else {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn json_into<T: Serialize>(value: &T, out: &mut dyn fmt::Write) -> fmt::Result {
     let mut bytes = Vec::new();
     to_json(value, &mut bytes).map_err(|_| fmt::Error)?;
     out.write_str(&String::from_utf8_lossy(&bytes))
-}
-
-/// JSON without a hidden character.
-struct Visible(CompactFormatter);
-
-impl Formatter for Visible {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        // JSON itself escapes the ASCII ones, but for DEL.
-        while let Some(at) = (!rest.is_ascii() || rest.contains('\x7f')).then(|| rest.find(is_hidden)).flatten() {
-            let (before, from) = rest.split_at(at);
-            writer.write_all(before.as_bytes())?;
-            let mut chars = from.chars();
-            if let Some(c) = chars.next() {
-                // All of them are in the Basic Multilingual Plane: one escape says it (RFC 8259, 7).
-                write!(writer, "\\u{:04x}", u32::from(c))?;
-            }
-            rest = chars.as_str();
-        }
-        self.0.write_string_fragment(writer, rest)
-    }
 }
 
 /// The version of HTTP in the words of the log.

@@ -119,7 +119,11 @@ fn run(inbox: &Receiver<Message>, dropped: &AtomicU64, orders: &Orders, target: 
     let mut output = Output::open(target);
     let mut ends = false;
     while !ends {
-        let message = inbox.recv_timeout(limits::LOG_RETRY);
+        // After a failure the target is looked at again, also if no line comes.
+        let message = match output.failed {
+            Some(_) => inbox.recv_timeout(limits::LOG_RETRY),
+            None => inbox.recv().map_err(RecvTimeoutError::from),
+        };
         if let Some(target) = orders.target.lock().unwrap_or_else(PoisonError::into_inner).take() {
             output = output.succeed(target);
         }
@@ -141,7 +145,7 @@ fn run(inbox: &Receiver<Message>, dropped: &AtomicU64, orders: &Orders, target: 
             output.write(&lines);
         }
     }
-    output.tell_lost();
+    output.tell_end();
 }
 
 /// The target that lines go to, and whether it takes them.
@@ -186,13 +190,19 @@ impl Output {
             *lost += count(lines);
             return;
         }
-        if lines.is_empty() && self.failed.is_none() {
+        if lines.is_empty() && !self.has_something_to_try() {
             return;
         }
         match self.put(lines) {
             Ok(()) => self.tell_lost(),
             Err((error, lost)) => self.fail(&error, lost),
         }
+    }
+
+    /// Whether it shows without a new line that the target works again: by the rest of a line that is cut, or by a file that
+    /// could not be opened.
+    fn has_something_to_try(&self) -> bool {
+        self.carry.is_waiting() || self.file.is_none() && matches!(self.target, LogTarget::File(_))
     }
 
     fn put(&mut self, lines: &[u8]) -> Result<(), (io::Error, u64)> {
@@ -229,6 +239,13 @@ impl Output {
     fn tell_lost(&mut self) {
         if let Some((_, lost)) = self.failed.take() {
             told(lost);
+        }
+    }
+
+    /// Tells how many lines were lost to a target that did not take them to the end.
+    fn tell_end(&self) {
+        if let Some((_, lost)) = self.failed {
+            warn!(to = self.name(), lost, "access-log lines were lost: the log could not be written to the end");
         }
     }
 
