@@ -502,7 +502,7 @@ impl Interest {
     ///
     /// # Errors
     ///
-    /// If it asks for bodies or ticks that no hook takes.
+    /// If the interest asks for bodies or ticks that no hook takes.
     pub(crate) fn within(mut self, exported: Hooks) -> Result<Self> {
         let lacking = [
             (self.request_body.is_some() && !exported.request_body, "request bodies", "request_body"),

@@ -206,7 +206,7 @@ fn a_response_cannot_be_read_before_it_is_there() {
     let _ = TestHost::new().run::<Early>();
 }
 
-/// Has every hook, and exports one.
+/// A filter that has every hook, and exports one.
 struct Forgetful(Interest);
 
 impl Filter for Forgetful {

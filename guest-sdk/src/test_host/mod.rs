@@ -418,7 +418,7 @@ impl TestHost {
     ///
     /// # Errors
     ///
-    /// What [`Filter::init`](crate::Filter::init) said, or that its interest asks for what it does not export.
+    /// The error of [`Filter::init`](crate::Filter::init), or an interest in what the filter does not export.
     pub fn try_run<F: Exported>(self) -> crate::Result<Outcome> {
         Ok(self.try_start::<F>()?.send(|host| host))
     }
@@ -473,7 +473,7 @@ impl TestHost {
     ///
     /// # Errors
     ///
-    /// What [`Filter::init`](crate::Filter::init) said, or that its interest asks for what it does not export.
+    /// The error of [`Filter::init`](crate::Filter::init), or an interest in what the filter does not export.
     pub fn try_start<F: Exported>(mut self) -> crate::Result<Started<F>> {
         // There are no groups yet where `init` runs.
         let groups = std::mem::take(&mut self.shared.groups);

@@ -1,4 +1,4 @@
-//! How long requests take that were made to be expensive to test.
+//! The time that requests take which were made to be expensive to test.
 //!
 //! Run it with `cargo bench -p tidegate-engine --bench hostile`. It prints the median of the milliseconds of one walk.
 

@@ -25,7 +25,7 @@ impl Default for CookieKeys {
     }
 }
 
-/// Without the keys.
+/// The number of keys, and none of them.
 impl fmt::Debug for CookieKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} keys", self.0.len())
@@ -33,12 +33,12 @@ impl fmt::Debug for CookieKeys {
 }
 
 impl CookieKeys {
-    /// These keys; without any, those of [`CookieKeys::default`].
+    /// The keys as they are given; without any, those of [`CookieKeys::default`].
     pub fn new(keys: Vec<[u8; 32]>) -> Self {
         if keys.is_empty() { Self::default() } else { Self(keys) }
     }
 
-    /// What stands for names, by each key.
+    /// The values that stand for names, by each key.
     pub(crate) fn values(&self, names: &[&str]) -> Values {
         let text = names.join("\0");
         let value = |key: &[u8; 32]| {
@@ -52,17 +52,17 @@ impl CookieKeys {
 /// Bytes of a value: nobody guesses one, nor does chance make two the same.
 const VALUE_BYTES: usize = 16;
 
-/// What stands for names, by each key.
+/// The values that stand for the same names, by each key.
 #[derive(Debug)]
 pub(crate) struct Values(Box<[Box<str>]>);
 
 impl Values {
-    /// What is written.
+    /// The value that is written.
     pub(crate) fn made(&self) -> &str {
         self.0.first().map_or("", |value| value)
     }
 
-    /// Whether a cookie has it, and if so, whether it has what would be written today.
+    /// Whether a cookie has one of the values; if so, whether that is the one that would be written today.
     pub(crate) fn fits(&self, cookie: &str) -> Option<bool> {
         self.0.iter().position(|value| **value == *cookie).map(|at| at == 0)
     }
@@ -82,7 +82,7 @@ pub(crate) struct Affinity {
 pub enum Kept {
     /// Its cookie names the group.
     ByCookie,
-    /// Its cookie names the group by a key that makes none any more; it gets this `Set-Cookie`.
+    /// The client's cookie names the group by a key that makes none any more; it gets this `Set-Cookie`.
     Renewed(HeaderValue),
     /// It had none that names one of the groups; it gets this `Set-Cookie`.
     Chosen(HeaderValue),

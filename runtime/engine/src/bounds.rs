@@ -36,9 +36,9 @@ pub const MAX_VALUES: usize = 256;
 /// A query, or the cookies, up to this length in bytes are searched where they are. Longer ones are taken apart once for all rules.
 pub const FEW_PAIR_BYTES: usize = 128;
 
-/// What a regular expression and its copies may take when it is compiled, in bytes.
+/// The memory that a regular expression with its copies may take when it is compiled, in bytes.
 pub const MAX_REGEX_BYTES: usize = 10 * 1024 * 1024;
 
-/// What the states that a regular expression meets in texts may take, in bytes, for each thread that searches. A text can make it
-/// meet as many as fit.
+/// The memory that the states which a regular expression meets in texts may take, in bytes, for each thread that
+/// searches. A text can make it meet as many as fit.
 pub const MAX_REGEX_STATES_BYTES: usize = 512 * 1024;

@@ -1,4 +1,4 @@
-//! What a text says of the client's certificate.
+//! The client's certificate, as texts show it.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use tidegate_dsl::plan::ClientCertPart;
 
 use crate::exchange::ClientCert;
 
-/// What stays as it is in a percent-encoded PEM (RFC 3986, 2.3).
+/// The characters that are escaped in a percent-encoded PEM: all but the unreserved ones (RFC 3986, 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The bytes of DER on a line of PEM (RFC 7468, 2).

@@ -77,7 +77,7 @@ pub(crate) enum Predicate {
 #[derive(Debug)]
 pub(crate) struct Pattern {
     regex: Regex,
-    /// For each byte of a text: see [`effort::of`].
+    /// The work for each byte of a text: see [`effort::of`].
     effort: u64,
 }
 

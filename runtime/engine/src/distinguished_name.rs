@@ -11,7 +11,7 @@ pub(crate) fn values<'n>(name: &'n str, kind: &str) -> impl Iterator<Item = Cow<
     })
 }
 
-/// What stands between the bare commas and plus signs of a name.
+/// The attributes of a name: what stands between its bare commas and plus signs.
 fn attributes(name: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(name);
     std::iter::from_fn(move || {

@@ -74,7 +74,7 @@ impl Engine {
         Self::build_keyed(plan, previous, CookieKeys::default())
     }
 
-    /// The same, with keys that nobody else knows: to serve.
+    /// Builds as [`Engine::build`] does, with keys of cookies that nobody else knows: to serve.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Engine {
         })
     }
 
-    /// What values of cookies are made with.
+    /// The keys that values of cookies are made with.
     pub const fn cookie_keys(&self) -> &CookieKeys {
         &self.keys
     }

@@ -77,7 +77,7 @@ pub struct Request {
     pub version: Version,
     /// Header fields as they came. `host` is among them, but the authority is what leaves.
     pub headers: HeaderMap,
-    /// Whether it asks for WebSocket: by `Upgrade` (RFC 9110, 7.8), or by an extended `CONNECT` (RFC 8441, RFC 9220).
+    /// Whether the request asks for WebSocket: by `Upgrade` (RFC 9110, 7.8), or by an extended `CONNECT` (RFC 8441, RFC 9220).
     pub websocket: bool,
     /// Whether a body follows, and be it empty: HTTP/2 and 3 need not say it in the head (RFC 9113, 8.1).
     pub has_body: bool,
@@ -122,12 +122,12 @@ impl Response {
 pub struct Changed(Option<Box<HeaderMap<()>>>);
 
 impl Changed {
-    /// The names are kept.
+    /// Keeps names: for a head whose trailers can come.
     pub fn watched() -> Self {
         Self(Some(Box::default()))
     }
 
-    /// A field was set, added or removed.
+    /// Notes that a field was set, added or removed.
     pub fn note(&mut self, name: &HeaderName) {
         if let Some(names) = &mut self.0 {
             // A map that can hold no more has thousands of names, which are those of one guest.
@@ -167,7 +167,7 @@ pub struct Exchange {
     pub rule: Option<Arc<str>>,
     /// Lines that `log` steps wrote, for the gateway's log.
     pub log_lines: Vec<String>,
-    /// What tests found out about it and others need again.
+    /// The findings of tests about the request that other tests need again.
     pub parsed: Parsed,
 }
 

@@ -54,7 +54,7 @@ pub enum Line {
     GaveUp {
         /// The rule's name.
         rule: String,
-        /// What it would have taken.
+        /// The work that the test would have made.
         why: &'static str,
     },
     /// An extension was called.

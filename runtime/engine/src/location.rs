@@ -11,13 +11,13 @@ use crate::normalise;
 /// A part of a text that was put together.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    /// Where it stands in the text.
+    /// The place of the part in the text.
     pub(crate) range: Range<usize>,
-    /// Whether the policy says it, and no client.
+    /// Whether the part is said by the policy, and by no client.
     pub(crate) own: bool,
 }
 
-/// Why there is no location.
+/// The reason that there is no location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// What was inserted makes a scheme, and the policy names no host.
@@ -27,7 +27,7 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    /// In the user's words.
+    /// The reason in the user's words.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Scheme => "what is inserted would name another scheme, and the location names no host",
@@ -51,7 +51,7 @@ pub(crate) fn made(text: &str, parts: &[Part]) -> Result<String, Refused> {
     }
 }
 
-/// Where the authority begins: behind `scheme://`.
+/// The place where the authority begins: behind `scheme://`.
 fn authority_start(lead: &str) -> Option<usize> {
     let scheme = lead.find("://")?;
     let name = lead.get(..scheme)?.as_bytes();
@@ -59,7 +59,7 @@ fn authority_start(lead: &str) -> Option<usize> {
     (letters && name.first()?.is_ascii_alphabetic()).then_some(scheme + "://".len())
 }
 
-/// Stays on the host that was asked: it begins with one slash, or has no scheme.
+/// A location on the host that was asked: it begins with one slash, or has no scheme.
 fn here(text: &str) -> Result<String, Refused> {
     let text = text.trim_start_matches(|c: char| c <= ' ');
     if text.starts_with(is_slash) {
@@ -73,8 +73,8 @@ fn here(text: &str) -> Result<String, Refused> {
     }
 }
 
-/// Stays on the host that follows `scheme://`: what is inserted there is no more than a piece of a host, and what is inserted
-/// behind it begins a path.
+/// A location on the host that follows `scheme://`: what is inserted there is no more than a piece of a host, and what
+/// is inserted behind it begins a path.
 fn elsewhere(text: &str, start: usize, parts: &[Part]) -> Result<String, Refused> {
     let slice = |range: Range<usize>| text.get(range).unwrap_or_default();
     let mut out = slice(0..start).to_owned();
@@ -103,7 +103,7 @@ fn goes_on(text: &str, parts: &[Part]) -> bool {
     next.is_some_and(|next| !next.starts_with(['/', '?', '#']))
 }
 
-/// What a host may end with.
+/// Whether a host may end with this character.
 const fn ends_host(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == ']'
 }

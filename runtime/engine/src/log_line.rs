@@ -29,13 +29,13 @@ enum Element {
 
 #[derive(Debug)]
 enum What {
-    /// Of the request, and how the policy names it.
+    /// A part of the request, and how the policy names it.
     Request(Part, Insert),
-    /// Of the line alone.
+    /// A field of the line alone.
     Line(LogField),
 }
 
-/// What a line says of a request that is over.
+/// The source of what a line says of a request that is over.
 pub trait LogSource {
     /// Writes a field of the line; nothing if there is none.
     ///
@@ -71,7 +71,7 @@ impl LogLine {
         Ok(Self { parts: parts.into(), needs_head: template.0.iter().any(head) })
     }
 
-    /// Whether it shows fields of the request's head, which has to be kept for that.
+    /// Whether the line shows fields of the request's head, which has to be kept for that.
     pub(crate) const fn needs_head(&self) -> bool {
         self.needs_head
     }

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-/// Asks as `GET` does, with its question in the body (RFC 10008).
+/// The method that asks as `GET` does, with its question in the body (RFC 10008).
 const QUERY: &str = "QUERY";
 
 /// Whether a request changes nothing at the server (RFC 9110, 9.2.1).

@@ -35,7 +35,7 @@ pub(crate) struct Redirect {
 #[derive(Debug)]
 enum Location {
     Fixed(HeaderValue),
-    /// With which of its pieces are the policy's own.
+    /// A text with insertions, and for each of its pieces whether it is the policy's own.
     Made(Template, Box<[bool]>),
 }
 

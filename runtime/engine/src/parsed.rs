@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::bounds::FEW_PAIR_BYTES;
 use crate::fields;
 
-/// What was taken apart, with what it was.
+/// A text that was taken apart, and its pairs.
 type Kept<Of> = RefCell<Option<Box<(Of, Pairs)>>>;
 
-/// What tests found out about a request and others need again. It notices by itself when the request has changed.
+/// The findings of tests about a request that other tests need again. They are made anew once the request has changed.
 #[derive(Debug, Default)]
 pub struct Parsed {
     query: Kept<PathAndQuery>,
@@ -21,7 +21,7 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// A test could not be decided within its bounds.
+    /// Notes that a test could not be decided within its bounds.
     pub(crate) fn give_up(&self) {
         self.gave_up.set(true);
     }
@@ -36,7 +36,7 @@ impl Parsed {
         self.gave_up.replace(false)
     }
 
-    /// Gives back what was kept.
+    /// Gives back the memory of the pairs.
     pub(crate) fn forget(&self) {
         self.query.take();
         self.cookies.take();
@@ -74,7 +74,8 @@ impl Parsed {
     }
 }
 
-/// Whether both are the same bytes in memory. What is kept holds them, so that no other text can have come to their place.
+/// Whether two texts are the same bytes in memory. What is kept holds them, so that no other text can have come to
+/// their place.
 fn is_same<T: AsRef<[u8]> + ?Sized>(known: &T, now: &T) -> bool {
     std::ptr::eq(known.as_ref(), now.as_ref())
 }
@@ -84,7 +85,7 @@ fn is_same<T: AsRef<[u8]> + ?Sized>(known: &T, now: &T) -> bool {
 struct Pairs {
     /// All names and values, one after the other.
     text: String,
-    /// By name; those of the same name in the order they came.
+    /// The pairs by name; those of the same name in the order they came.
     sorted: Vec<Pair>,
 }
 

@@ -1,5 +1,5 @@
-//! Which fields pass the gateway, in heads and in trailers: what a client may not bring, what ends here, what `Connection` takes
-//! out. The names stand in one table ([`field_names`]).
+//! The fields that pass the gateway, in heads and in trailers: what a client may not bring, what ends here, what
+//! `Connection` takes out. The names stand in one table ([`field_names`]).
 
 use std::net::IpAddr;
 
@@ -75,7 +75,7 @@ pub fn screen_trailers(trailers: &mut HeaderMap, changed: &Changed) {
     remove_where(trailers, |name| field_names::find(name.as_str()).is_some() || changed.covers(name.as_str()));
 }
 
-/// Takes out the fields whose names are such.
+/// Takes out the fields whose names meet `are_such`.
 pub fn remove_where(headers: &mut HeaderMap, are_such: impl Fn(&HeaderName) -> bool) {
     // Few are, most often one: so many are kept beside the map without an allocation.
     let mut few = [const { None }; 3];
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(names(&map), ["trailer", "x-role"]);
     }
 
-    /// What is left of what a peer at 10.0.0.1 brings.
+    /// The names that are left of those that a peer at 10.0.0.1 brings.
     fn received(client_ip: plan::ClientIp, lines: &[&str]) -> Vec<String> {
         let mut plan = testing::plan(vec![testing::rule(plan::OTHERWISE, Vec::new(), Vec::new(), testing::to(0))]);
         plan.listeners[0].client_ip = client_ip;

@@ -6,7 +6,7 @@ use tidegate_dsl::plan::{self, Plan};
 
 use crate::networks::Networks;
 
-/// Whose connections are taken.
+/// The networks whose connections a listener takes, and those whose it does not.
 #[derive(Debug)]
 pub(crate) struct Peers {
     allow: Option<Networks>,
@@ -19,12 +19,12 @@ impl Peers {
         Self { allow: of(&peers.allow), deny: of(&peers.deny) }
     }
 
-    /// Whether a connection from there is taken.
+    /// Whether a connection of this peer is taken.
     pub(crate) fn take(&self, peer: IpAddr) -> bool {
         self.refusal(peer).is_none()
     }
 
-    /// Which of the two keeps a connection from there out: `deny-from` counts first.
+    /// The word that keeps a connection of this peer out: `deny-from` counts first.
     pub(crate) fn refusal(&self, peer: IpAddr) -> Option<Refusal> {
         let within = |networks: &Networks| networks.contains(peer);
         if self.deny.as_ref().is_some_and(within) {
@@ -34,7 +34,7 @@ impl Peers {
     }
 }
 
-/// Which word keeps a connection out.
+/// The word that keeps a connection out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// `deny-from`

@@ -76,7 +76,7 @@ pub(crate) enum ResponseStep {
 /// What is being built, and what of it others need.
 pub(crate) struct Builder<'a> {
     pub(crate) plan: &'a Plan,
-    /// What values of cookies are made with.
+    /// The keys that values of cookies are made with.
     pub(crate) keys: &'a CookieKeys,
     /// The buckets of the engine before this one.
     pub(crate) previous: Option<&'a Limiters>,

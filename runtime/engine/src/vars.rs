@@ -18,7 +18,7 @@ pub struct Vars {
 struct Entry {
     name: Box<str>,
     value: Box<str>,
-    /// Whether it was set since the variables were last given on.
+    /// Whether the variable was set since all of them were last given on.
     fresh: bool,
 }
 

@@ -415,7 +415,7 @@ impl End {
     }
 }
 
-/// What a client is told whose request takes too long to test.
+/// The answer to a client whose request takes too long to test.
 const GAVE_UP: &[u8] = b"400 Bad Request: the request takes too long to test\n";
 
 /// The position of the first rule, in the order written, whose conditions all hold, or one of whose tests gave up.
