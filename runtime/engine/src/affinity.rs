@@ -120,9 +120,8 @@ impl Affinity {
     pub(crate) fn kept(&self, headers: &HeaderMap, targets: &[Target]) -> Option<(GroupId, bool)> {
         let mut cookies = fields::cookie(headers, &self.cookie);
         cookies.find_map(|cookie| {
-            let named = self.values.iter().zip(targets);
-            let (target, current) =
-                named.into_iter().find_map(|(values, target)| Some((target, values.fits(&cookie)?)))?;
+            let mut named = self.values.iter().zip(targets);
+            let (target, current) = named.find_map(|(values, target)| Some((target, values.fits(&cookie)?)))?;
             (target.weight > 0).then_some((target.group, current))
         })
     }

@@ -17,17 +17,22 @@ const LINE: usize = 48;
 /// A part of a certificate as a text; empty if none was shown, but for the verdict on that.
 pub(crate) fn part(certificate: Option<&ClientCert>, part: ClientCertPart) -> Cow<'_, str> {
     let Some(certificate) = certificate else {
-        return Cow::Borrowed(if part == ClientCertPart::Verify { "NONE" } else { "" });
+        return Cow::Borrowed(if part == ClientCertPart::Verify { verdict(None) } else { "" });
     };
     Cow::Borrowed(match part {
         ClientCertPart::Subject => &certificate.subject,
         ClientCertPart::Issuer => &certificate.issuer,
         ClientCertPart::Serial => &certificate.serial,
         ClientCertPart::Fingerprint => &certificate.fingerprint,
-        // One that was not accepted never comes as far as here.
-        ClientCertPart::Verify => "SUCCESS",
+        ClientCertPart::Verify => verdict(Some(certificate)),
         ClientCertPart::Pem => return Cow::Owned(utf8_percent_encode(&pem(&certificate.der), ENCODED).to_string()),
     })
+}
+
+/// The verdict on a certificate in the words that nginx made common. One that was not accepted never comes as far as
+/// here.
+pub(crate) const fn verdict(certificate: Option<&ClientCert>) -> &'static str {
+    if certificate.is_some() { "SUCCESS" } else { "NONE" }
 }
 
 /// A certificate in its textual form (RFC 7468, 5). Empty if there is nothing of it.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::normalise::hex;
+
 /// Every value of an attribute of a name; `kind` is in capitals, and types are compared without their case. A value in
 /// hexadecimal digits (`#0c02…`) is no text, and stays as it stands.
 pub(crate) fn values<'n>(name: &'n str, kind: &str) -> impl Iterator<Item = Cow<'n, str>> {
@@ -40,7 +42,7 @@ fn unescaped(value: &str) -> Cow<'_, str> {
     let mut rest = value.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
         rest = match (byte, after) {
-            (b'\\', [high, low, after @ ..]) if let (Some(high), Some(low)) = (digit(*high), digit(*low)) => {
+            (b'\\', [high, low, after @ ..]) if let (Some(high), Some(low)) = (hex(*high), hex(*low)) => {
                 bytes.push(high << 4 | low);
                 after
             }
@@ -55,10 +57,6 @@ fn unescaped(value: &str) -> Cow<'_, str> {
         };
     }
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

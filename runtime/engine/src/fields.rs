@@ -45,32 +45,27 @@ fn form_decoded(text: &str) -> Cow<'_, str> {
 /// As servers do, this takes more than the grammar: spaces around names and values, missing ones after `;`, and quotes
 /// around a value, which do not belong to it. A cookie without `=` has the empty value.
 pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cow<'h, str>> {
-    headers.get_all(header::COOKIE).into_iter().flat_map(move |line| {
-        line.as_bytes().split(|byte| *byte == b';').filter_map(move |pair| {
-            let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
-                Some(at) => pair.split_at(at),
-                None => (pair, &b""[..]),
-            };
-            let key = key.trim_ascii();
-            if key != name.as_bytes() || key.is_empty() {
-                return None;
-            }
-            let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
-            Some(String::from_utf8_lossy(unquoted(value)))
-        })
-    })
+    cookie_pairs(headers).filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| cookie_value(value))
 }
 
 /// All cookies as [`cookie`] reads them, in the order they came. Names that are no UTF-8 are none that a policy can ask for.
 pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    cookie_pairs(headers).filter_map(|(key, value)| Some((std::str::from_utf8(key).ok()?, cookie_value(value))))
+}
+
+/// Names of cookies, which are not empty, and what stands from the `=` on.
+fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).into_iter().flat_map(|line| {
         line.as_bytes().split(|byte| *byte == b';').filter_map(|pair| {
             let (key, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len()));
-            let key = std::str::from_utf8(key.trim_ascii()).ok().filter(|key| !key.is_empty())?;
-            let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
-            Some((key, String::from_utf8_lossy(unquoted(value))))
+            let key = key.trim_ascii();
+            (!key.is_empty()).then_some((key, value))
         })
     })
+}
+
+fn cookie_value(value: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(unquoted(value.strip_prefix(b"=").unwrap_or(value).trim_ascii()))
 }
 
 const fn unquoted(value: &[u8]) -> &[u8] {

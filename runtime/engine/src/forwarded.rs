@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tidegate_dsl::plan::{self, ForwardedFor};
 
+use crate::client_cert;
 use crate::client_ip::X_FORWARDED_FOR;
 use crate::exchange::{ClientCert, Exchange};
 use crate::stack_text;
@@ -93,11 +94,9 @@ impl Forwarded {
     }
 }
 
-/// What the client's certificate says, and the verdict in the words that nginx made common. A certificate that was not
-/// accepted never comes as far as here.
+/// What the client's certificate says, and the verdict on it.
 fn write_client_cert(headers: &mut HeaderMap, certificate: Option<&ClientCert>) {
-    let verdict = if certificate.is_some() { "SUCCESS" } else { "NONE" };
-    put(headers, &CLIENT_CERT_VERIFY, HeaderValue::from_static(verdict));
+    put(headers, &CLIENT_CERT_VERIFY, HeaderValue::from_static(client_cert::verdict(certificate)));
     let Some(certificate) = certificate else { return };
     for (name, text) in [
         (&CLIENT_CERT_SUBJECT, &certificate.subject),

@@ -1,12 +1,13 @@
 //! The `limit` step: which bucket a request takes from, and how it is refused.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use ipnet::Ipv6Net;
 use tidegate_dsl::plan::{self, LimitKey};
 
 use crate::build_error::Invalid;
@@ -110,10 +111,7 @@ impl Limit {
 fn network(address: IpAddr, prefix: u8) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(u32::from(prefix))).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Net::new(address, prefix).map_or(address, |network| network.network())),
     }
 }
 

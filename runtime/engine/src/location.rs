@@ -125,10 +125,7 @@ fn push_host(out: &mut String, piece: &str, marks: &[u8]) {
 
 /// Every character that a URI reference may have (RFC 3986, 2), the others escaped, and a `%` that begins no escape.
 fn escaped(text: &str) -> String {
-    let allowed = |byte: u8| {
-        byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
-    };
-    normalise::escaped(text, allowed)
+    normalise::escaped(text, normalise::is_uri_byte)
 }
 
 #[cfg(test)]

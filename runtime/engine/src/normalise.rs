@@ -208,7 +208,8 @@ fn is_normal_escape(high: u8, low: u8) -> bool {
     }
 }
 
-const fn hex(digit: u8) -> Option<u8> {
+/// The value of a hexadecimal digit.
+pub(crate) const fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
@@ -258,6 +259,11 @@ pub(crate) fn escaped(text: &str, allowed: impl Fn(u8) -> bool) -> String {
         }
     }
     out
+}
+
+/// Whether a URI reference may have a character (RFC 3986, 2).
+pub(crate) const fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 /// Whether the `%` at `at` has two hexadecimal digits after it.

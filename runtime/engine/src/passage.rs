@@ -35,7 +35,7 @@ fn is_forged(name: &HeaderName) -> bool {
 }
 
 /// The names that speak of the client's certificate, in every spelling.
-pub(crate) fn is_about_cert(name: &str) -> bool {
+fn is_about_cert(name: &str) -> bool {
     const FAMILY: &str = "x-forwarded-clientcert-";
     name.get(..FAMILY.len()).is_some_and(|start| field_names::is_alike(start, FAMILY))
 }

@@ -54,9 +54,7 @@ fn with_query(path: &str, text: &str) -> Option<PathAndQuery> {
     if text.is_empty() {
         return normalise::join(path, None).ok();
     }
-    let query = normalise::escaped(text, |byte| {
-        byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
-    });
+    let query = normalise::escaped(text, |byte| normalise::is_uri_byte(byte) && byte != b'#');
     normalise::join(path, Some(&query)).ok()
 }
 
