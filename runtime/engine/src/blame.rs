@@ -3,6 +3,7 @@
 use tidegate_dsl::plan::{self, Plan};
 
 use crate::condition::{Condition, Subject};
+use crate::escape::is_hidden;
 use crate::exchange::Exchange;
 
 /// Values longer than this, in bytes, are shown cut: they are for people to read.
@@ -80,6 +81,6 @@ fn values(subject: &plan::Subject, exchange: &Exchange) -> Vec<String> {
 /// A value on one line, cut where it is long.
 pub(crate) fn shown(value: &str) -> String {
     let cut = &value[..value.floor_char_boundary(MAX_SHOWN_BYTES)];
-    let line = cut.replace(char::is_control, "\u{fffd}");
+    let line = cut.replace(is_hidden, "\u{fffd}");
     if cut.len() < value.len() { line + "…" } else { line }
 }

@@ -36,10 +36,11 @@ impl Parsed {
         self.gave_up.replace(false)
     }
 
-    /// Gives back the memory of the pairs.
+    /// Gives back the memory of the pairs: rules are done with them.
     pub(crate) fn forget(&self) {
         self.query.take();
         self.cookies.take();
+        self.gave_up.set(false);
     }
 
     /// Whether one of the values of a query parameter meets `meets`.

@@ -218,6 +218,8 @@ impl Extra {
 fn replace(walk: &mut Walk, exchange: &mut Exchange, reply: Reply) {
     exchange.response = Some(Response::new(reply.status, reply.headers));
     walk.replacement = Some(reply.body);
+    // What blocks said of the one before is gone with it.
+    walk.own_alt_svc = false;
 }
 
 /// What goes on: the exchange keeps the head also where it is replaced, for the log.

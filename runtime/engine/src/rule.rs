@@ -254,7 +254,10 @@ impl ResponseBlock {
     /// The position of the first condition that does not hold.
     pub(crate) fn first_failure(&self, exchange: &Exchange) -> Option<usize> {
         // A test that gives up is not met, whichever way it is asked.
-        let fails = |condition: &Condition| !condition.holds(exchange) || exchange.parsed.take_gave_up();
+        let fails = |condition: &Condition| {
+            let holds = condition.holds(exchange);
+            exchange.parsed.take_gave_up() || !holds
+        };
         self.conditions.iter().position(fails)
     }
 }

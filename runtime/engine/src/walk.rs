@@ -284,8 +284,8 @@ impl Engine {
             return self.end(walk, exchange, End::Close);
         };
         let found = first_match(rules, exchange, observer);
-        exchange.parsed.forget();
         if exchange.parsed.take_gave_up() {
+            exchange.parsed.forget();
             walk.gave_up = true;
             observer.gave_up(found, exchange);
             let reply = outcome::plain(StatusCode::BAD_REQUEST, Bytes::from_static(GAVE_UP));
@@ -293,6 +293,7 @@ impl Engine {
         }
         observer.matched(found, exchange);
         walk.captures = rules.rule(found).captures(exchange);
+        exchange.parsed.forget();
         walk.rule = Some(found);
         walk.stage = Stage::Steps(0);
     }
@@ -428,9 +429,9 @@ pub(crate) fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut i
                 return Some(index);
             }
             let failed = rule.first_failure(exchange);
-            // In another order than that of the walk that serves.
-            exchange.parsed.take_gave_up();
             observer.passed_over(index, failed.unwrap_or_default(), exchange);
+            // It was looked at in another order than that of the walk that serves, and looked at once more to be told.
+            exchange.parsed.take_gave_up();
             None
         };
         rules.all().find_map(takes)

@@ -2,10 +2,10 @@
 
 use http::HeaderValue;
 use tidegate_dsl::effort;
-use tidegate_dsl::plan::{ListenerId, OTHERWISE, Predicate, Subject};
+use tidegate_dsl::plan::{HeaderStep, ListenerId, OTHERWISE, Predicate, ResponseBlock, ResponseStep, Subject};
 
 use crate::bounds::MAX_VALUES;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Response};
 use crate::testing;
 use crate::{Decision, Engine, Moment, Progress, Silent, explain};
 
@@ -101,4 +101,41 @@ fn what_the_index_leaves_out_gives_up_nothing() {
     let engine = Engine::build(std::sync::Arc::new(testing::plan(vec![first, otherwise])), None).unwrap();
     let target = format!("/?{}", "a&".repeat(2 * MAX_VALUES));
     assert_eq!(taken(&engine, || testing::exchange("GET", "test", &target)).as_deref(), Ok(OTHERWISE));
+}
+
+#[test]
+fn what_explain_looks_at_once_more_gives_up_nothing() {
+    let conditions = vec![
+        testing::when(Subject::Query("a".to_owned()), Predicate::Is(vec!["bad".to_owned()])),
+        testing::when(Subject::Host, Predicate::Like(vec!["*.other".to_owned()])),
+    ];
+    let first = testing::rule("first", conditions, Vec::new(), testing::to(0));
+    let otherwise = testing::rule(OTHERWISE, Vec::new(), Vec::new(), testing::to(0));
+    let engine = Engine::build(std::sync::Arc::new(testing::plan(vec![first, otherwise])), None).unwrap();
+    for count in [MAX_VALUES, MAX_VALUES + 1, 2 * MAX_VALUES] {
+        let target = format!("/?{}", "a=x&".repeat(count));
+        assert_eq!(taken(&engine, || testing::exchange("GET", "test", &target)).as_deref(), Ok(OTHERWISE), "{count}");
+    }
+}
+
+#[test]
+fn a_block_that_gives_up_costs_the_next_one_nothing() {
+    let block = |conditions, name: &str| ResponseBlock {
+        conditions,
+        steps: vec![ResponseStep::Header(HeaderStep::Set(name.to_owned(), testing::text("yes")))],
+    };
+    let many = testing::when(Subject::Query("a".to_owned()), Predicate::Is(vec!["bad".to_owned()]));
+    let get = testing::when(Subject::Method, Predicate::Is(vec!["GET".to_owned()]));
+    let mut rule = testing::rule(OTHERWISE, Vec::new(), Vec::new(), testing::to(0));
+    rule.on_response = vec![block(vec![many], "x-first"), block(vec![get], "x-second")];
+    let engine = Engine::build(std::sync::Arc::new(testing::plan(vec![rule])), None).unwrap();
+    let mut exchange = testing::exchange("GET", "test", &format!("/?{}", "a=x&".repeat(MAX_VALUES + 1)));
+    let mut walk = engine.start(ListenerId(0));
+    let decided = engine.advance(&mut walk, &mut exchange, Moment::default(), &mut Silent);
+    assert!(matches!(decided, Progress::Done(Decision::Forward(_))));
+    exchange.response = Some(Response::new(http::StatusCode::OK, http::HeaderMap::new()));
+    engine.start_response(&mut walk);
+    engine.advance_response(&mut walk, &mut exchange, &mut Silent);
+    let headers = &exchange.response.as_ref().unwrap().headers;
+    assert_eq!((headers.contains_key("x-first"), headers.contains_key("x-second")), (false, true));
 }
