@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::message::{Framing, Request, read_body, read_head};
-use crate::{PATIENCE, free_port};
+use crate::{PATIENCE, listen, listen_on};
 
 /// What a backend does with a request.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ const KEPT: usize = 256 * 1024;
 impl Backend {
     /// Starts a server that does this with every request.
     pub fn start(behaviour: Behaviour) -> Self {
-        Self::start_on(free_port(), behaviour)
+        Self::serve(listen(), behaviour)
     }
 
     /// Starts a server on a port.
@@ -95,7 +95,11 @@ impl Backend {
     /// # Panics
     /// The port is taken.
     pub fn start_on(port: u16, behaviour: Behaviour) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+        Self::serve(listen_on(port), behaviour)
+    }
+
+    fn serve(listener: TcpListener, behaviour: Behaviour) -> Self {
+        let port = listener.local_addr().expect("an address").port();
         let shared = Arc::new(Shared::default());
         shared.lock().behaviour = Some(behaviour);
         let ours = Arc::clone(&shared);

@@ -1,7 +1,6 @@
 //! A backend that speaks HTTP/2 in clear text, as gRPC servers do.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::http2::send_all;
-use crate::{Fields, free_port, http3};
+use crate::{Fields, http3, listen};
 
 /// A server on a port of its own; what it does with a request says the last segment of its path:
 ///
@@ -54,10 +53,10 @@ impl Http2Backend {
     /// # Panics
     /// There is no port.
     pub fn with(settings: &Builder) -> Self {
-        let port = free_port();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (stop, stopped) = watch::channel(());
-        let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).expect("a free port");
+        let listener = listen();
+        let port = listener.local_addr().expect("an address").port();
         listener.set_nonblocking(true).expect("a socket");
         let (ours, settings) = (Arc::clone(&seen), settings.clone());
         let thread = std::thread::spawn(move || http3::run(accept(listener, settings, ours, stopped)));

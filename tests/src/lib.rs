@@ -44,7 +44,7 @@ pub use http2_backend::Http2Backend;
 pub use lines::Lines;
 pub use message::{Fields, Request, Response};
 pub use policy::Policy;
-pub use ports::free_port;
+pub use ports::{free_port, listen, listen_on};
 pub use process::Usage;
 pub use python::python;
 pub use raw_server::RawServer;

@@ -2,7 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::PATIENCE;
 
 /// Below the range from which the kernel takes the ports of outgoing connections.
 const PORTS: std::ops::Range<u16> = 12_000..31_000;
@@ -31,8 +36,41 @@ fn open() -> File {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).expect("the port registry")
 }
 
+/// Whether a socket can be bound to the port on every address. None of these sockets listens: a program that another
+/// test starts at this moment holds a copy of each until it runs, and a copy that listened would keep the port taken
+/// from whom it is for.
 fn is_free(port: u16) -> bool {
-    let v6 = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port));
+    let bind = |domain, address: SocketAddr| {
+        let socket = Socket::new(domain, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())
+    };
+    let v6 = bind(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into());
     let taken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
-    !v6.is_err_and(|error| taken(&error)) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+    !v6.is_err_and(|error| taken(&error)) && bind(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into()).is_ok()
+}
+
+/// Listens on a port of the loopback address. A listener that was there before is waited for: a program that was being
+/// started when it closed holds its copy until it runs.
+///
+/// # Panics
+/// The port stays taken.
+pub fn listen_on(port: u16) -> TcpListener {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            bound => return bound.unwrap_or_else(|error| panic!("port {port}: {error}")),
+        }
+    }
+}
+
+/// Listens on a free port of the loopback address.
+///
+/// # Panics
+/// There is no free port.
+pub fn listen() -> TcpListener {
+    listen_on(free_port())
 }

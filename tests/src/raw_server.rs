@@ -1,10 +1,10 @@
 //! A server that does what a test says with each connection, byte by byte.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::{PATIENCE, free_port};
+use crate::{PATIENCE, listen};
 
 /// A server on a port of its own. It takes no more connections when it is dropped.
 pub struct RawServer {
@@ -20,8 +20,8 @@ impl RawServer {
     /// # Panics
     /// There is no port.
     pub fn start(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> Self {
-        let port = free_port();
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).expect("a free port");
+        let listener = listen();
+        let port = listener.local_addr().expect("an address").port();
         let (connections, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, stop, serve) = (Arc::clone(&connections), Arc::clone(&stopped), Arc::new(serve));
         std::thread::spawn(move || {

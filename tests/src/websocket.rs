@@ -2,7 +2,7 @@
 //! HTTP/2.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -20,7 +20,7 @@ use tungstenite::{Error, Message};
 use crate::http2::{Http2, send_all};
 use crate::message::{Fields, read_head};
 use crate::pki::Authority;
-use crate::{PATIENCE, Wire, free_port, http3};
+use crate::{PATIENCE, Wire, http3, listen};
 
 /// What a backend does with a connection after the handshake.
 pub type Serve = fn(TcpStream);
@@ -42,8 +42,8 @@ impl WebSocketBackend {
     /// # Panics
     /// There is no port.
     pub fn start(serve: Serve) -> Self {
-        let port = free_port();
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+        let listener = listen();
+        let port = listener.local_addr().expect("an address").port();
         let heads = std::sync::Arc::default();
         let backend = Self { port, heads };
         let heads = std::sync::Arc::clone(&backend.heads);

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, free_port};
+use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, free_port, listen};
 
 /// A gateway whose timeouts are as short as the language allows.
 fn impatient(backend: &Backend) -> Gateway {
@@ -343,7 +343,7 @@ struct Full {
 }
 
 fn socket_with_full_queue() -> Full {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", free_port())).unwrap();
+    let listener = listen();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
     // The kernel takes connections until the queue is full, and then drops what comes.

@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
-use std::net::TcpListener;
-
-use tidegate_tests::{Backend, Behaviour, Gateway, Policy};
+use tidegate_tests::{Backend, Behaviour, Gateway, Policy, listen};
 
 fn unavailable() -> Behaviour {
     Behaviour::Raw("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\ndown".to_owned())
@@ -73,8 +71,8 @@ fn if_none_is_healthy_all_are_tried() {
 #[test]
 fn a_server_that_nobody_answers_for_is_unhealthy() {
     let good = Backend::text("good");
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = listen();
+    let gone = listen().local_addr().unwrap();
     let silent_address = silent.local_addr().unwrap();
     for (check, server, reason) in [
         ("tcp { every 100ms; unhealthy 1 }", gone.to_string(), "Connection refused"),

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, free_port, guest};
+use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, free_port, guest, listen};
 
 /// A policy whose every answer says which version it is.
 fn version(name: &str) -> Policy {
@@ -145,7 +145,7 @@ fn a_broken_file_is_reported_and_the_old_policy_serves_on() {
 #[test]
 fn a_port_that_is_taken_refuses_the_policy() {
     let gateway = Gateway::start(&version("one"));
-    let taken = std::net::TcpListener::bind(("127.0.0.1", free_port())).unwrap();
+    let taken = listen();
     let port = taken.local_addr().unwrap().port();
     let mark = gateway.log().mark();
     gateway.write(&version("two").top(&format!("listener http more {{ address 127.0.0.1:{port}; rules main }}")));

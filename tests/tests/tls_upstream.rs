@@ -3,13 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tidegate_tests::pki::{Authority, Identity};
-use tidegate_tests::{Gateway, Policy, free_port};
+use tidegate_tests::{Gateway, Policy, listen};
 
 /// A server that answers with the name that it was asked for in the handshake, and counts its connections.
 struct Server {
@@ -19,8 +18,8 @@ struct Server {
 
 impl Server {
     fn start(identity: &Identity) -> Self {
-        let port = free_port();
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let listener = listen();
+        let port = listener.local_addr().unwrap().port();
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -66,7 +65,7 @@ fn gateway(authority: &Authority, body: &str) -> Gateway {
 
 /// The address of a server that answers every connection as one does that takes what comes for HTTP.
 fn speaks_http() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
