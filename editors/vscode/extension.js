@@ -5,12 +5,14 @@ const { LanguageClient } = require("vscode-languageclient/node");
 let client;
 
 exports.activate = () => {
-    const command = workspace.getConfiguration("tidegate").get("path");
+    const settings = workspace.getConfiguration("tidegate");
+    const command = settings.get("path");
     client = new LanguageClient(
         "tidegate",
         "Tidegate",
         { command, args: ["lsp"] },
         {
+            initializationOptions: { runModules: settings.get("runModules") },
             documentSelector: [{ language: "tidegate" }],
             // What policies are made of may change without the editor.
             synchronize: { fileEvents: workspace.createFileSystemWatcher("**/*.{gate,pem,key,ocsp,wasm}") },

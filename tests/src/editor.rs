@@ -27,8 +27,17 @@ impl Editor {
     /// # Panics
     /// It does not start, or does not answer.
     pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &Value::Null)
+    }
+
+    /// Starts the server in a folder, and greets it with options of its own.
+    ///
+    /// # Panics
+    /// It does not start, or does not answer.
+    pub fn start_with(folder: &Path, options: &Value) -> Self {
         let mut editor = Self::start_rudely(folder);
-        let about = editor.ask("initialize", &json!({ "processId": null, "rootUri": null, "capabilities": {} }));
+        let hello = json!({ "processId": null, "rootUri": null, "capabilities": {}, "initializationOptions": options });
+        let about = editor.ask("initialize", &hello);
         assert_eq!(about["serverInfo"]["name"], "tidegate", "{about}");
         editor.tell("initialized", &json!({}));
         editor
@@ -53,6 +62,11 @@ impl Editor {
         let errors = Lines::of(child.stderr.take().expect("a pipe"));
         let input = child.stdin.take();
         Self { child, input, messages, early: Vec::new(), errors, asked: 0 }
+    }
+
+    /// The id of the server's process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a notification.

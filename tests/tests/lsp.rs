@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate_tests::{Editor, guest, shipped};
+use tidegate_tests::{Editor, eventually, guest, shipped, ticks_of};
 
 const POLICY: &str = "tidegate 1
 
@@ -265,11 +267,168 @@ fn the_last_of_many_edits_counts() {
         editor.change(&uri, &mended[..at]);
     }
     editor.change(&uri, &mended);
+    // Answers are about the text as it stands, whatever was checked of it.
     let hover = editor.ask("textDocument/hover", &at(&uri, &mended, "rules site"));
     assert!(hover["contents"]["value"].as_str().unwrap().contains("the rules that decide"), "{hover}");
-    // All that was said of earlier texts has come before that answer.
+    // What is said of another document that is opened now comes with the last text's check, or after it.
+    let other = format!("{}/z.gate", uri.trim_end_matches("/policy.gate"));
+    editor.open(&other, POLICY);
+    assert_eq!(editor.underlined(&other).len(), 2);
     let said = std::iter::from_fn(|| editor.said(&uri)).last().unwrap();
     assert_eq!(said, [] as [Value; 0]);
+}
+
+const RUN: &str = "runModules";
+
+/// A policy with an extension, and the bytes of its module beside it.
+fn extension(folder: &Path, settings: &str) -> (String, String) {
+    std::fs::copy(guest("tidegate_hostile_guest"), folder.join("guest.wasm")).unwrap();
+    let text = format!(
+        "tidegate 1\nlistener http main {{\n    port 8080\n    run hostile\n    forward web\n}}\nserver-group web {{ server 127.0.0.1:8081 }}\nextension hostile {{\n    module \"guest.wasm\"\n    {settings}\n}}\n"
+    );
+    (uri(&folder.join("policy.gate")), text)
+}
+
+const EVERYTHING: &str = "allow [read-request, write-request-headers, rewrite, read-response, write-response-headers, \
+                          route, respond, body, vars, log, clock, random, metrics, store]";
+
+fn codes(said: &[Value]) -> Vec<&str> {
+    said.iter().map(|said| said["code"].as_str().unwrap()).collect()
+}
+
+/// Opening a file runs nothing that it names: its modules are looked at.
+#[test]
+fn modules_run_only_if_the_editor_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (uri, loops) = extension(folder.path(), &format!("config {{ init \"loop\" }}; {EVERYTHING}"));
+    let refuses = loops.replace("\"loop\"", "\"refuse\"");
+    let lacks = loops.replace("route, ", "");
+    for options in [Value::Null, json!({ RUN: false }), json!({ RUN: "true" }), json!({})] {
+        let mut editor = Editor::start_with(folder.path(), &options);
+        editor.open(&uri, &lacks);
+        assert_eq!(codes(&editor.underlined(&uri)), ["E0602"], "{options}: inspected");
+        for runs in [&loops, &refuses] {
+            editor.open(&uri, runs);
+            assert_eq!(editor.underlined(&uri), [] as [Value; 0], "{options}");
+            editor.open(&uri, &lacks);
+            editor.underlined(&uri);
+        }
+    }
+    let mut editor = Editor::start_with(folder.path(), &json!({ RUN: true }));
+    for (text, code) in [(&refuses, "E0604"), (&loops, "E0607")] {
+        editor.open(&uri, text);
+        assert_eq!(codes(&editor.underlined(&uri)), [code]);
+    }
+}
+
+/// While a check hangs, here in an `init` that uses all the time it has, everything else is answered, and the server ends at once.
+#[test]
+fn nothing_waits_for_a_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("config {{ init \"loop\" }}; limits {{ time 50ms }}; {EVERYTHING}");
+    let (uri, loops) = extension(folder.path(), &settings);
+    let mut editor = Editor::start_with(folder.path(), &json!({ RUN: true }));
+    let mistaken = POLICY.replace("wbe", "web");
+    editor.open(&uri, &mistaken);
+    let said = editor.underlined(&uri);
+    assert_eq!(codes(&said), ["E0201"]);
+    let begun = Instant::now();
+    let before = ticks_of(editor.id(), "checks");
+    editor.change(&uri, &loops);
+    eventually("the check runs", || {
+        let ticks = ticks_of(editor.id(), "checks") - before;
+        if ticks > 2 { Ok(()) } else { Err(ticks) }
+    });
+    let names = labels(&editor.ask("textDocument/completion", &at(&uri, &loops, "web\n}")));
+    assert_eq!(names, ["web"], "of the text as it stands");
+    let hover = editor.ask("textDocument/hover", &at(&uri, &loops, "limits"));
+    assert!(hover["contents"]["value"].is_string(), "{hover}");
+    let found = editor.ask("textDocument/definition", &at(&uri, &loops, "web\n}"));
+    assert_eq!(found["range"]["start"], place(&loops, "web { server"));
+    let document = json!({ "uri": uri });
+    let edits = editor.ask(
+        "textDocument/formatting",
+        &json!({ "textDocument": document, "options": { "tabSize": 4, "insertSpaces": true } }),
+    );
+    assert!(edits[0]["newText"].is_string(), "{edits}");
+    // A mend of the text before would be written at a place that is another one now.
+    let everywhere = json!({ "start": place(&loops, "tidegate"), "end": { "line": 99, "character": 0 } });
+    let actions = editor.ask(
+        "textDocument/codeAction",
+        &json!({ "textDocument": document, "range": everywhere, "context": { "diagnostics": said } }),
+    );
+    assert_eq!(actions, json!([]));
+    assert_eq!(editor.ask("shutdown", &Value::Null), Value::Null);
+    assert_eq!(editor.said(&uri), None, "nothing of all this waited for the check");
+    editor.tell("exit", &Value::Null);
+    assert_eq!(editor.end(), (Some(0), String::new()));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}: `init` alone takes 5 s of a processor");
+}
+
+/// One check is under way at a time, and what follows is the last text, not each.
+#[test]
+fn what_was_typed_while_a_check_ran_is_checked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("config {{ init \"loop\" }}; limits {{ time 20ms }}; {EVERYTHING}");
+    let (uri, loops) = extension(folder.path(), &settings);
+    let mut editor = Editor::start_with(folder.path(), &json!({ RUN: true }));
+    editor.open(&uri, &loops);
+    eventually("the first check runs", || {
+        let ticks = ticks_of(editor.id(), "checks");
+        if ticks > 2 { Ok(()) } else { Err(ticks) }
+    });
+    editor.change(&uri, POLICY);
+    editor.change(&uri, &POLICY.replace("wbe", "web"));
+    assert_eq!(codes(&editor.underlined(&uri)), ["E0607"]);
+    assert_eq!(codes(&editor.underlined(&uri)), ["E0201"]);
+}
+
+/// A section of a Wasm module, and a number in it.
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id][..], &leb(content.len()), content].concat()
+}
+
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap();
+        number >>= 7;
+        bytes.push(if number == 0 { low } else { low | 0x80 });
+        if number == 0 {
+            return bytes;
+        }
+    }
+}
+
+/// A module of so many functions with this body, which has its local variables before it.
+fn module(functions: usize, body: &[u8]) -> Vec<u8> {
+    let declared = [leb(functions), vec![0; functions]].concat();
+    let body = [leb(body.len()), body.to_vec()].concat();
+    let code = [leb(functions), body.repeat(functions)].concat();
+    [&b"\0asm\x01\0\0\0"[..], &section(1, &[1, 0x60, 0, 0]), &section(3, &declared), &section(10, &code)].concat()
+}
+
+/// Files that would hold up whoever compiles or reads them: each is underlined, whether modules may run or not.
+#[test]
+fn files_that_would_hold_it_up_are_underlined() {
+    let folder = tempfile::tempdir().unwrap();
+    let (uri, text) = extension(folder.path(), EVERYTHING);
+    let loops = [&[1][..], &leb(10_000), &[0x7e], &[0x03, 0x40, 0x0b].repeat(2000), &[0x0b]].concat();
+    std::fs::write(folder.path().join("loops.wasm"), module(1, &loops)).unwrap();
+    std::fs::write(folder.path().join("many.wasm"), module(1_000_000, &[0, 0x0b])).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe.wasm")).status().unwrap().success());
+    for options in [Value::Null, json!({ RUN: true })] {
+        let mut editor = Editor::start_with(folder.path(), &options);
+        for (name, code) in [("loops.wasm", "E0606"), ("many.wasm", "E0606"), ("pipe.wasm", "E0601")] {
+            editor.open(&uri, &text.replace("guest.wasm", name));
+            assert_eq!(codes(&editor.underlined(&uri)), [code], "{name}");
+        }
+        editor.open(&uri, "tidegate 1\ninclude \"/dev/stdin\"\n");
+        let said = editor.underlined(&uri);
+        let read = said.iter().find(|said| said["message"].as_str().unwrap().contains("a regular file is needed"));
+        assert!(read.is_some(), "{said:?}");
+    }
 }
 
 #[test]

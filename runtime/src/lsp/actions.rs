@@ -18,12 +18,16 @@ pub(super) fn format(session: &Session, asked: &DocumentFormattingParams) -> Vec
     }
 }
 
-/// The mends at a place of a document.
+/// The mends at a place of a document. What was typed since the last check may stand elsewhere: then there are none.
 pub(super) fn mends(
+    session: &Session,
     published: &BTreeMap<PathBuf, Vec<Diagnostic>>,
     asked: &CodeActionParams,
 ) -> Vec<CodeActionOrCommand> {
     let uri = &asked.text_document.uri;
+    if !session.is_checked(uri) {
+        return Vec::new();
+    }
     let of_file = published.get(&path(uri)).map(Vec::as_slice).unwrap_or_default();
     diagnostics::mends(uri, of_file, asked.range)
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tidegate_dsl::plan::{Ca, Certificate, Extension, Secret};
@@ -13,7 +14,10 @@ use tidegate_wasm_host::Host;
 
 use crate::policy::files::Files;
 
-/// What inspecting a module found, for as long as its file stays as it is.
+/// Texts of open documents, by path.
+pub(super) type Documents = HashMap<PathBuf, Arc<str>>;
+
+/// What looking at a module found, for as long as its file stays as it is.
 pub(super) type Inspected = HashMap<(Extension, Option<SystemTime>), Result<ModuleFacts, String>>;
 
 /// Modules that are remembered. Each edit of an extension is another one; an editor may run for weeks.
@@ -22,24 +26,20 @@ const INSPECTED_MAX: usize = 256;
 /// Reads documents first.
 pub(super) struct Overlay<'s> {
     files: Files<'s>,
-    documents: &'s HashMap<PathBuf, String>,
+    documents: &'s Documents,
     inspected: &'s RefCell<Inspected>,
 }
 
 impl<'s> Overlay<'s> {
-    /// Reads these documents before files, and modules by this host.
-    pub(super) fn new(
-        host: &'s Host,
-        documents: &'s HashMap<PathBuf, String>,
-        inspected: &'s RefCell<Inspected>,
-    ) -> Self {
-        Self { files: Files::new(host), documents, inspected }
+    /// Reads these documents before files. Modules run in the host; without one they are inspected.
+    pub(super) fn new(host: Option<&'s Host>, documents: &'s Documents, inspected: &'s RefCell<Inspected>) -> Self {
+        Self { files: host.map_or_else(Files::inspecting, Files::new), documents, inspected }
     }
 }
 
 impl Loader for Overlay<'_> {
     fn text(&self, path: &Path) -> Result<String, String> {
-        self.documents.get(&plain_path(path)).map_or_else(|| self.files.text(path), |text| Ok(text.clone()))
+        self.documents.get(&plain_path(path)).map_or_else(|| self.files.text(path), |text| Ok(text.to_string()))
     }
 
     fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {

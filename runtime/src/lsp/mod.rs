@@ -2,10 +2,13 @@
 //!
 //! What the compiler says of a policy, what may stand at the cursor, what a word means, where a name is declared, the one
 //! layout. All of it is the `dsl` crate's knowledge; here it is put into the editor's terms. One thread answers, in the order
-//! asked. Policies are compiled when nothing else waits, so that fast typing costs one compilation at its end.
+//! asked, by what the last finished check found. Another one checks; a check begins when no message waits, so that fast typing
+//! costs few of them. Modules are inspected; they are compiled and run only if the editor says `runModules`, for opening a file
+//! that came from elsewhere is no reason to run what it names.
 
 mod actions;
 mod answers;
+mod checks;
 mod diagnostics;
 mod files;
 mod session;
@@ -15,6 +18,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crossbeam_channel::select;
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response};
 use lsp_types::notification::{
     DidChangeTextDocument, DidChangeWatchedFiles, DidCloseTextDocument, DidOpenTextDocument, DidSaveTextDocument, Exit,
@@ -31,7 +35,9 @@ use lsp_types::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tidegate_dsl::Compilation;
 
+use self::checks::Checks;
 use self::session::Session;
 use crate::cli::{Failed, host};
 
@@ -40,49 +46,25 @@ use crate::cli::{Failed, host};
 /// # Errors
 /// The editor left without a word, or said something that is no message.
 pub(crate) fn run() -> Result<(), Failed> {
-    let host = host()?;
     let (connection, threads) = stdio::connect();
-    let served = serve(connection, Session::new(host));
+    let served = serve(connection);
     // The reader knows why there are no more messages.
     threads.join().map_err(|error| Failed::Because(format!("what the editor said cannot be read: {error}")))?;
     served
 }
 
-fn serve(connection: Connection, session: Session) -> Result<(), Failed> {
-    let lost =
-        |error: lsp_server::ProtocolError| Failed::Because(format!("the editor does not begin as it should: {error}"));
-    let (id, _) = connection.initialize_start().map_err(lost)?;
-    let about = InitializeResult {
-        capabilities: capabilities(),
-        server_info: Some(ServerInfo {
-            name: "tidegate".to_owned(),
-            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-        }),
-    };
-    connection.initialize_finish(id, serde_json::to_value(about).unwrap_or_default()).map_err(lost)?;
-    let mut server = Server { connection, session, published: BTreeMap::new(), ends: false };
+fn serve(connection: Connection) -> Result<(), Failed> {
+    let mut server = Server::greet(connection)?;
     loop {
-        // With nothing left to do, what was typed is compiled.
-        let message = match server.connection.receiver.try_recv() {
-            Ok(message) => message,
-            Err(_) => {
-                if server.session.stale {
-                    server.publish()?;
-                }
-                match server.connection.receiver.recv() {
-                    Ok(message) => message,
-                    Err(_) => return Err(Failed::Because("the editor left without saying so".to_owned())),
-                }
-            }
-        };
-        match message {
-            Message::Request(request) => server.request(request)?,
-            Message::Notification(said) if said.method == Exit::METHOD => {
+        match server.next()? {
+            Event::Said(Message::Request(request)) => server.request(request)?,
+            Event::Said(Message::Notification(said)) if said.method == Exit::METHOD => {
                 let rude = || Failed::Because("the editor left before it said `shutdown`".to_owned());
                 return if server.ends { Ok(()) } else { Err(rude()) };
             }
-            Message::Notification(said) => server.notification(said),
-            Message::Response(_) => {}
+            Event::Said(Message::Notification(said)) => server.notification(said),
+            Event::Said(Message::Response(_)) => {}
+            Event::Checked(policies) => server.publish(policies)?,
         }
     }
 }
@@ -112,13 +94,62 @@ fn capabilities() -> ServerCapabilities {
 struct Server {
     connection: Connection,
     session: Session,
+    checks: Checks,
     /// What the editor was told of each file last.
     published: BTreeMap<PathBuf, Vec<Diagnostic>>,
     /// The editor said `shutdown`.
     ends: bool,
 }
 
+/// What the server waits for.
+enum Event {
+    /// The editor said something.
+    Said(Message),
+    /// A check has finished.
+    Checked(Vec<Compilation>),
+}
+
 impl Server {
+    /// Exchanges what each side can do, and learns what the editor wants.
+    fn greet(connection: Connection) -> Result<Self, Failed> {
+        let lost = |error: lsp_server::ProtocolError| {
+            Failed::Because(format!("the editor does not begin as it should: {error}"))
+        };
+        let (id, asked) = connection.initialize_start().map_err(lost)?;
+        let run_modules = asked["initializationOptions"]["runModules"] == Value::Bool(true);
+        let host = if run_modules { Some(host()?) } else { None };
+        let checks = Checks::start(host)
+            .map_err(|error| Failed::Because(format!("the thread that checks policies does not start: {error}")))?;
+        let about = InitializeResult {
+            capabilities: capabilities(),
+            server_info: Some(ServerInfo {
+                name: "tidegate".to_owned(),
+                version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            }),
+        };
+        connection.initialize_finish(id, serde_json::to_value(about).unwrap_or_default()).map_err(lost)?;
+        Ok(Self { connection, session: Session::default(), checks, published: BTreeMap::new(), ends: false })
+    }
+
+    /// Waits for the next event. With nothing left to answer, what was typed is checked.
+    fn next(&mut self) -> Result<Event, Failed> {
+        if let Ok(message) = self.connection.receiver.try_recv() {
+            return Ok(Event::Said(message));
+        }
+        if self.session.stale && !self.checks.are_under_way() {
+            self.checks.begin(self.session.begin_check());
+        }
+        let failed = |why: &str| Failed::Because(why.to_owned());
+        select! {
+            recv(self.connection.receiver) -> message => {
+                message.map(Event::Said).map_err(|_| failed("the editor left without saying so"))
+            }
+            recv(self.checks.finished()) -> policies => {
+                policies.map(Event::Checked).map_err(|_| failed("the thread that checks policies has failed"))
+            }
+        }
+    }
+
     fn send(&self, message: impl Into<Message>) -> Result<(), Failed> {
         let gone = |_| Failed::Because("the editor does not listen any more".to_owned());
         self.connection.sender.send(message.into()).map_err(gone)
@@ -156,9 +187,6 @@ impl Server {
             let code = ErrorCode::InvalidRequest as i32;
             return self.send(Response::new_err(id, code, "the server was told to shut down".to_owned()));
         }
-        if self.session.stale && needs_compilation(&method) {
-            self.publish()?;
-        }
         let session = &self.session;
         let answer = match method.as_str() {
             Shutdown::METHOD => {
@@ -172,7 +200,9 @@ impl Server {
             GotoDefinition::METHOD => parameters(params).map(|asked| json(&answers::definition(session, &asked))),
             DocumentSymbolRequest::METHOD => parameters(params).map(|asked| json(&answers::symbols(session, &asked))),
             Formatting::METHOD => parameters(params).map(|asked| json(&actions::format(session, &asked))),
-            CodeActionRequest::METHOD => parameters(params).map(|asked| json(&actions::mends(&self.published, &asked))),
+            CodeActionRequest::METHOD => {
+                parameters(params).map(|asked| json(&actions::mends(session, &self.published, &asked)))
+            }
             _ => {
                 let code = ErrorCode::MethodNotFound as i32;
                 return self.send(Response::new_err(id, code, format!("`{method}` is not known here")));
@@ -187,9 +217,10 @@ impl Server {
         }
     }
 
-    /// Compiles, and tells the editor what changed.
-    fn publish(&mut self) -> Result<(), Failed> {
-        self.session.compile();
+    /// A check has finished: tells the editor what changed.
+    fn publish(&mut self, policies: Vec<Compilation>) -> Result<(), Failed> {
+        self.checks.end();
+        self.session.checked(policies);
         let mut now = diagnostics::by_file(&self.session);
         for path in self.published.keys() {
             // What was underlined in a file that is no part of a policy any more.
@@ -206,11 +237,6 @@ impl Server {
         self.published = now;
         Ok(())
     }
-}
-
-/// Whether an answer depends on the last compilation.
-fn needs_compilation(method: &str) -> bool {
-    matches!(method, HoverRequest::METHOD | CodeActionRequest::METHOD | GotoDefinition::METHOD | Completion::METHOD)
 }
 
 fn parameters<T: DeserializeOwned>(value: Value) -> Option<T> {

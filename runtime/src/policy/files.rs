@@ -14,7 +14,7 @@ use tidegate_dsl::{
     fits_pattern,
 };
 use tidegate_engine::hook::Hook;
-use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError, ModuleError};
+use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError, ModuleError, inspect};
 
 use super::disk::{self, Disk};
 use super::mask::Mask;
@@ -23,7 +23,8 @@ use crate::tls::files::{Authorities, ServerCertificate, read_authorities, read_c
 
 /// Reads for one compilation, and keeps what it read: what was checked is what will run.
 pub struct Files<'h> {
-    host: &'h Host,
+    /// Runs modules; without one, they are inspected.
+    host: Option<&'h Host>,
     modules: RefCell<HashMap<String, Arc<[u8]>>>,
     extensions: RefCell<HashMap<String, Arc<Extension>>>,
     certificates: RefCell<HashMap<String, Arc<ServerCertificate>>>,
@@ -51,10 +52,15 @@ pub struct Loaded {
 }
 
 impl<'h> Files<'h> {
-    /// Inspects modules with this host.
+    /// Compiles modules for this host, and runs `init` of each.
     pub fn new(host: &'h Host) -> Self {
+        Self { host: Some(host), ..Self::inspecting() }
+    }
+
+    /// Looks at modules without compiling or running anything of them.
+    pub fn inspecting() -> Self {
         Self {
-            host,
+            host: None,
             modules: RefCell::default(),
             extensions: RefCell::default(),
             certificates: RefCell::default(),
@@ -118,7 +124,7 @@ impl Loader for Files<'_> {
 
     fn module(&self, extension: &ExtensionPlan) -> Result<ModuleFacts, String> {
         let module = self.module_bytes(&extension.module)?;
-        let report = match self.host.inspect(&module, extension.abi) {
+        let report = match inspect(&module, extension.abi) {
             Ok(report) => report,
             Err(ModuleError::Bound(bound)) => {
                 return Ok(ModuleFacts { bound: Some(bound.to_string()), ..ModuleFacts::default() });
@@ -129,8 +135,11 @@ impl Loader for Files<'_> {
             report.needs.into_iter().map(|need| Need { import: need.import, capability: need.capability }).collect();
         let allowed = needs.iter().all(|need| extension.allow.contains(&need.capability));
         let (mut init_error, mut start_error) = (None, None);
-        if allowed && report.unknown_imports.is_empty() {
-            match self.host.load(&spec(extension, module)) {
+        if let Some(host) = self.host
+            && allowed
+            && report.unknown_imports.is_empty()
+        {
+            match host.load(&spec(extension, module)) {
                 Ok(loaded) => {
                     self.extensions.borrow_mut().insert(extension.name.clone(), loaded);
                 }

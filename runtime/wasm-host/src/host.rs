@@ -10,7 +10,7 @@ use wasmtime::Engine;
 use crate::compile::{self, Code};
 use crate::extension::{Extension, ExtensionSpec, LoadError};
 use crate::foreign;
-use crate::inspect::{self, ModuleError, ModuleReport};
+use crate::inspect;
 use crate::limits::POOLED_INSTANCES;
 use crate::log::{LogLevel, LogSink};
 use crate::metrics::{Sample, Shared};
@@ -111,15 +111,6 @@ impl Host {
             extensions: Mutex::default(),
             shared: Mutex::default(),
         })
-    }
-
-    /// Reads what a module that speaks `abi` exports and imports, without compiling it.
-    ///
-    /// # Errors
-    ///
-    /// If it is no extension, or speaks another ABI.
-    pub fn inspect(&self, module: &[u8], abi: Abi) -> Result<ModuleReport, ModuleError> {
-        inspect::inspect(module, abi)
     }
 
     /// Compiles a module, links what it may import, and runs `init` once with its configuration. It blocks for as long

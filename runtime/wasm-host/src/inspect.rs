@@ -107,8 +107,12 @@ impl fmt::Display for ModuleError {
 
 impl std::error::Error for ModuleError {}
 
-/// Reads the imports and exports of a module that speaks `abi`.
-pub(crate) fn inspect(module: &[u8], abi: Abi) -> Result<ModuleReport, ModuleError> {
+/// Reads what a module that speaks `abi` exports and imports, without compiling it.
+///
+/// # Errors
+///
+/// If it is no extension, holds more than may be, or speaks another ABI.
+pub fn inspect(module: &[u8], abi: Abi) -> Result<ModuleReport, ModuleError> {
     count(module)?;
     match abi {
         Abi::Tidegate => inspect_component(&component(module)?),

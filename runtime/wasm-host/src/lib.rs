@@ -1,6 +1,7 @@
 //! Runs Wasm extensions: one engine, pooled instances, limits, and only what a policy allows.
 //!
-//! - [`Host`] inspects and loads modules; compiling blocks, so it is done off the workers.
+//! - [`inspect`](fn@inspect) reads what a module is, without compiling it.
+//! - [`Host`] loads modules; compiling blocks, so it is done off the workers.
 //! - [`Extension`] is a loaded module with its configuration and limits, shared by all workers.
 //! - [`Pool`] is one worker's instances of it: [`Pool::call`] runs a hook.
 //!
@@ -40,7 +41,7 @@ pub use census::Bound;
 pub use extension::{Extension, ExtensionSpec, LoadError};
 pub use foreign::abi::Spoken;
 pub use host::{Host, HostError, HostOptions};
-pub use inspect::{ModuleError, ModuleReport, Need};
+pub use inspect::{ModuleError, ModuleReport, Need, inspect};
 pub use interest::{BodyMode, Interest};
 pub use log::{LogLevel, LogRecord, LogSink};
 pub use metrics::{GroupSource, GroupState, Groups, MetricKind, Sample};

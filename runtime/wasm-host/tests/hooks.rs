@@ -10,7 +10,9 @@ use common::{exchange, hostile, module, rig, spec};
 use http::Method;
 use tidegate_engine::hook::{Abi, BodyVerdict, Capability, Hook, Verdict};
 use tidegate_wasm_host::limits::{INIT_TIME_MAX, INIT_WALL};
-use tidegate_wasm_host::{BodyMode, ExtensionSpec, GroupState, Groups, LoadError, ModuleError, Pool, Reach, Reached};
+use tidegate_wasm_host::{
+    BodyMode, ExtensionSpec, GroupState, Groups, LoadError, ModuleError, Pool, Reach, Reached, inspect,
+};
 
 #[test]
 fn client_headers_changes_both_heads() {
@@ -39,9 +41,8 @@ fn canary_router_forwards() {
 
 #[test]
 fn modules_need_what_they_use_and_no_more() {
-    let host = rig().host;
     let needs = |name: &str| {
-        let report = host.inspect(&module(name), Abi::Tidegate).unwrap();
+        let report = inspect(&module(name), Abi::Tidegate).unwrap();
         assert_eq!((report.unknown_imports.len(), report.unknown_exports.len()), (0, 0));
         let mut words: Vec<&str> = report.needs.iter().map(|need| need.capability.word()).collect();
         words.dedup();
@@ -76,7 +77,7 @@ fn a_finished_component_is_taken_as_it_is() {
     let core = module("canary_router");
     let component = wit_component::ComponentEncoder::default().module(&core).unwrap().encode().unwrap();
     let host = rig().host;
-    assert_eq!(host.inspect(&component, Abi::Tidegate), host.inspect(&core, Abi::Tidegate));
+    assert_eq!(inspect(&component, Abi::Tidegate), inspect(&core, Abi::Tidegate));
     let config = r#"{"group": "canary", "percent": 100}"#;
     let spec = ExtensionSpec { module: component.into(), ..spec("canary_router", config) };
     let (_, verdict) = Pool::new(host.load(&spec).unwrap()).call(Hook::Request, exchange(&[]));
@@ -85,8 +86,7 @@ fn a_finished_component_is_taken_as_it_is() {
 
 #[test]
 fn a_file_that_is_no_extension_is_refused() {
-    let host = rig().host;
-    let refused = |bytes: &[u8]| host.inspect(bytes, Abi::Tidegate).unwrap_err();
+    let refused = |bytes: &[u8]| inspect(bytes, Abi::Tidegate).unwrap_err();
     assert!(matches!(refused(b"GIF89a.."), ModuleError::NotWasm(_)));
     assert!(matches!(refused(b""), ModuleError::NotWasm(_)));
     assert!(matches!(refused(b"\0asm\x01\0\0\0"), ModuleError::NoExport("lifecycle")));
@@ -95,10 +95,9 @@ fn a_file_that_is_no_extension_is_refused() {
 
 #[test]
 fn a_file_that_is_cut_or_damaged_does_no_harm() {
-    let host = rig().host;
     let whole = module("canary_router");
     for cut in (0..whole.len()).step_by(997) {
-        assert!(host.inspect(&whole[..cut], Abi::Tidegate).is_err(), "cut at {cut}");
+        assert!(inspect(&whole[..cut], Abi::Tidegate).is_err(), "cut at {cut}");
     }
     let mut random = 1_u64;
     let mut refused = 0;
@@ -109,7 +108,7 @@ fn a_file_that_is_cut_or_damaged_does_no_harm() {
             let at = (random >> 33) as usize % damaged.len();
             damaged[at] ^= 1 << (random & 7);
         }
-        refused += u32::from(host.inspect(&damaged, Abi::Tidegate).is_err());
+        refused += u32::from(inspect(&damaged, Abi::Tidegate).is_err());
     }
     assert!(refused > 50, "{refused} of 300 damaged modules were refused");
     // The component type is the part that other readers than the validator see.
@@ -117,7 +116,7 @@ fn a_file_that_is_cut_or_damaged_does_no_harm() {
     let mut damaged = whole.to_vec();
     for at in (start..(start + 2000).min(whole.len())).step_by(7) {
         damaged[at] ^= 0x15;
-        let _ = host.inspect(&damaged, Abi::Tidegate);
+        let _ = inspect(&damaged, Abi::Tidegate);
         damaged[at] ^= 0x15;
     }
 }

@@ -56,8 +56,8 @@ fn look(module: &Module) -> Result<Looked, Failed> {
     let refused = |why: String| Failed::Because(format!("`{}`: {why}", module.file.display()));
     let bytes = Disk::default().read(&module.file, MODULE_BYTES).map_err(refused)?;
     let host = host()?;
-    let (abi, report) = match host.inspect(&bytes, Abi::Tidegate) {
-        Err(ModuleError::OtherAbi { spoken, .. }) => (spoken.abi, host.inspect(&bytes, spoken.abi)),
+    let (abi, report) = match tidegate_wasm_host::inspect(&bytes, Abi::Tidegate) {
+        Err(ModuleError::OtherAbi { spoken, .. }) => (spoken.abi, tidegate_wasm_host::inspect(&bytes, spoken.abi)),
         report => (Abi::Tidegate, report),
     };
     let report = report.map_err(|error| refused(error.to_string()))?;
