@@ -100,6 +100,7 @@ const TABLE: &[Row] = &[
             "rcgen",
             "rustls",
             "serde_json",
+            "socket2",
             "tempfile",
             "tokio",
             "tokio-rustls",
