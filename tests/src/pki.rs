@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, date_time_ymd,
 };
 use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 /// Signs certificates.
 pub struct Authority {
@@ -53,10 +55,19 @@ pub struct Order<'a> {
 impl Authority {
     /// A new one.
     pub fn new(name: &str) -> Self {
+        Self::of(name, &rcgen::PKCS_ECDSA_P256_SHA256)
+    }
+
+    /// A new one whose key is of RSA.
+    pub fn of_rsa(name: &str) -> Self {
+        Self::of(name, &rcgen::PKCS_RSA_SHA256)
+    }
+
+    fn of(name: &str, key: &'static SignatureAlgorithm) -> Self {
         let mut params = named(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().expect("a key");
+        let key = KeyPair::generate_for(key).expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
         Self { issuer: Issuer::new(params, key), certificate }
     }
@@ -64,6 +75,18 @@ impl Authority {
     /// Its certificate, PEM.
     pub fn pem(&self) -> String {
         self.certificate.pem()
+    }
+
+    /// The authority's own certificate, as that of a server or client.
+    pub fn itself(&self) -> Identity {
+        let key = self.issuer.key();
+        Identity {
+            chain: self.certificate.pem(),
+            key: key.serialize_pem(),
+            der: self.certificate.der().clone(),
+            key_der: key.serialize_der(),
+            public_key: key.subject_public_key_info(),
+        }
     }
 
     /// Its key, PEM.
@@ -133,6 +156,30 @@ impl Order<'_> {
         self
     }
 
+    /// That is not valid yet for long.
+    #[must_use]
+    pub fn early(mut self) -> Self {
+        self.params.not_before = date_time_ymd(2100, 1, 1);
+        self.params.not_after = date_time_ymd(2101, 1, 1);
+        self
+    }
+
+    /// Of an authority.
+    #[must_use]
+    pub fn authority(mut self) -> Self {
+        self.params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self
+    }
+
+    /// With an extension that nobody knows and everybody has to.
+    #[must_use]
+    pub fn critical(mut self) -> Self {
+        let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
+        extension.set_criticality(true);
+        self.params.custom_extensions.push(extension);
+        self
+    }
+
     /// Signs it.
     pub fn sign(self) -> Identity {
         let key = KeyPair::generate_for(self.key).expect("a key");
@@ -148,10 +195,28 @@ impl Order<'_> {
 }
 
 impl Identity {
+    /// With another certificate in place of its own.
+    #[must_use]
+    pub fn changed(mut self, change: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut der = self.der.to_vec();
+        change(&mut der);
+        self.der = CertificateDer::from(der);
+        self
+    }
+
     /// Writes `NAME.pem` and `NAME.key` into a folder.
     pub fn write(&self, folder: &Path, name: &str) {
         std::fs::write(folder.join(format!("{name}.pem")), &self.chain).expect("a file");
         std::fs::write(folder.join(format!("{name}.key")), &self.key).expect("a file");
+    }
+
+    /// For rustls, which shows it whatever is wrong with it.
+    ///
+    /// # Panics
+    /// The key cannot be used.
+    pub fn resolver(&self) -> Arc<SingleCertAndKey> {
+        let key = aws_lc_rs::default_provider().key_provider.load_private_key(self.key_der()).expect("a key");
+        Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![self.der.clone()], key)))
     }
 
     /// Its key, for rustls.

@@ -119,9 +119,7 @@ impl Secure {
             .expect("versions with suites")
             .with_webpki_verifier(verifier.build().expect("a verifier"));
         let mut config = match &self.identity {
-            Some(identity) => {
-                builder.with_client_auth_cert(vec![identity.der.clone()], identity.key_der()).expect("an identity")
-            }
+            Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.alpn);

@@ -4,9 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{
-    AlertDescription, CertificateError, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConnection,
-};
+use rustls::{AlertDescription, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConnection};
 use tidegate_engine::exchange::Tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::client_cert;
 use super::endpoint::{Endpoint, word_of};
 use super::terms::Terms;
+use super::unacceptable::{self, Shown};
 use crate::limits;
 
 /// A connection after its handshake.
@@ -192,9 +191,7 @@ fn of(error: &Error) -> Refused {
         Error::NoCertificatesPresented => {
             Refused::new(NoCertificate, "the client showed no certificate, which `client-ca` requires")
         }
-        Error::InvalidCertificate(reason) => {
-            Refused::new(BadCertificate, format!("the client's certificate {}", certificate_words(reason)))
-        }
+        Error::InvalidCertificate(reason) => Refused::new(BadCertificate, unacceptable::words(Shown::ByClient, reason)),
         Error::PeerIncompatible(reason) => Refused::new(Incompatible, incompatible_words(reason)),
         Error::NoApplicationProtocol => Refused::new(
             Incompatible,
@@ -202,19 +199,6 @@ fn of(error: &Error) -> Refused {
         ),
         Error::AlertReceived(alert) => Refused::new(ByClient, alert_words(*alert)),
         _ => Refused::new(Malformed, "what the client sent is not TLS, or breaks its rules"),
-    }
-}
-
-fn certificate_words(reason: &CertificateError) -> String {
-    match reason {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired".to_owned(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet".to_owned(),
-        CertificateError::UnknownIssuer => "was not signed by an authority of `client-ca`".to_owned(),
-        CertificateError::BadSignature => "has a wrong signature".to_owned(),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "is not meant for clients".to_owned()
-        }
-        _ => "is not acceptable".to_owned(),
     }
 }
 
@@ -280,6 +264,8 @@ async fn answer_plain(stream: &mut TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use rustls::CertificateError;
+
     use super::*;
 
     #[test]

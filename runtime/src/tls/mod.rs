@@ -8,6 +8,7 @@ pub mod handshake;
 pub mod resolver;
 pub mod terms;
 pub mod tickets;
+pub mod unacceptable;
 pub mod upstream;
 
 use std::sync::Arc;

@@ -7,10 +7,11 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tidegate_dsl::plan::{ServerGroup, Verify};
 
 use super::Material;
+use super::unacceptable::{self, Shown};
 
 /// How the servers of a group are connected to.
 #[derive(Debug, Clone)]
@@ -161,25 +162,13 @@ fn system_roots() -> Result<Arc<RootCertStore>, String> {
 /// Why a server's handshake failed, in the user's words.
 pub fn words(error: &std::io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(reason)) => format!("the server's certificate {}", certificate_words(reason)),
+        Some(Error::InvalidCertificate(reason)) => unacceptable::words(Shown::ByServer, reason),
         Some(Error::AlertReceived(alert)) => {
             format!("the server broke the TLS handshake off ({})", alert.as_str().unwrap_or("unknown"))
         }
         Some(Error::PeerIncompatible(_)) => "the server has no version or suite of TLS in common with us".to_owned(),
         Some(_) => "what the server sent is not TLS; does it speak plain HTTP there?".to_owned(),
         None => "the server closed in the middle of the TLS handshake".to_owned(),
-    }
-}
-
-fn certificate_words(reason: &CertificateError) -> &'static str {
-    match reason {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet",
-        CertificateError::UnknownIssuer => "was not signed by an authority that `verify` trusts",
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "is for another name; `server-name` says which one it has to be for"
-        }
-        _ => "is not acceptable",
     }
 }
 
