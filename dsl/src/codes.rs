@@ -306,6 +306,8 @@ codes! {
     WHOLE_NAME = "W0948";
     /// a listener lets nobody in
     NOBODY = "W0949";
+    /// 0-RTT data where clients are asked for a certificate
+    EARLY_CERTIFICATE = "W0950";
     /// a guest may name every server group
     EVERY_GROUP = "W0955";
     /// the access log cannot be written here

@@ -293,6 +293,10 @@ pub const GZIP_LEVEL: u32 = 4;
 /// Sessions that a listener with `early-data on` remembers: some 1 KB each, the oldest gives way.
 pub const EARLY_DATA_SESSIONS: usize = 10_000;
 
+/// Bytes of early data that a client may send on a TCP connection: room for a request's head with its cookies, and small
+/// beside what the connection holds anyway. Nothing in them is confirmed by the handshake yet.
+pub const EARLY_DATA_BYTES: u32 = 16 * 1024;
+
 /// Streams of its own that a client may have open: the control stream, two of QPACK, and some that are ignored.
 pub const QUIC_CLIENT_STREAMS: u32 = 16;
 

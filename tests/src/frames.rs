@@ -237,7 +237,7 @@ fn code(payload: &[u8]) -> u32 {
 
 /// The status of an answer whose block begins with it: indexed, or a literal of three digits, which are Huffman-coded
 /// (RFC 7541, A and B). After a change of the table's size.
-fn status(block: &[u8]) -> u16 {
+pub fn status(block: &[u8]) -> u16 {
     let block = if block.first().is_some_and(|byte| byte & 0xe0 == 0x20) { &block[1..] } else { block };
     match *block {
         [indexed @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],

@@ -106,21 +106,32 @@ impl Checker<'_, '_> {
         self.gathered.spots.get(at).and_then(of)
     }
 
-    /// Some suite can use the key of some certificate, and 0-RTT data has its version.
-    fn check_handshake(&mut self, plan: &Plan, at: usize, tls: &ListenerTls) {
-        let Some(policy) = tls.policy.and_then(|id| plan.tls_policies.get(id.0)) else { return };
-        let name = quoted(&policy.name);
-        if tls.early_data && !policy.versions.contains(&TlsVersion::Tls13) {
-            let span = self.spot(at, |spots| spots.early_data);
-            let mut report = Diagnostic::new(
-                codes::USELESS_SUITE,
-                span.unwrap_or_default(),
-                format!("0-RTT data needs TLS 1.3, and the policy {name} has none"),
-            );
+    /// 0-RTT data has its version, and nobody is asked for a certificate.
+    fn check_early_data(&mut self, at: usize, tls: &ListenerTls, policy: &TlsPolicy) {
+        let span = self.spot(at, |spots| spots.early_data).unwrap_or_default();
+        if !policy.versions.contains(&TlsVersion::Tls13) {
+            let message = format!("0-RTT data needs TLS 1.3, and the policy {} has none", quoted(&policy.name));
+            let mut report = Diagnostic::new(codes::USELESS_SUITE, span, message);
             if let Some(policy) = self.spot(at, |spots| spots.policy) {
                 report = report.also(policy, "the policy is named here");
             }
             self.report(report.help("remove `early-data`, or take a policy with `tls1.3`"));
+        } else if tls.client_ca.is_some() {
+            let message = "no 0-RTT data is taken where clients are asked for a certificate";
+            let mut report = Diagnostic::new(codes::EARLY_CERTIFICATE, span, message);
+            if let Some(client_ca) = self.spot(at, |spots| spots.client_ca) {
+                report = report.also(client_ca, "certificates are asked for here");
+            }
+            self.report(report.help("remove `early-data`, or ask for certificates on another listener"));
+        }
+    }
+
+    /// Some suite can use the key of some certificate.
+    fn check_handshake(&mut self, plan: &Plan, at: usize, tls: &ListenerTls) {
+        let Some(policy) = tls.policy.and_then(|id| plan.tls_policies.get(id.0)) else { return };
+        let name = quoted(&policy.name);
+        if tls.early_data {
+            self.check_early_data(at, tls, policy);
         }
         for (place, id) in tls.certificates.iter().enumerate() {
             let Some(Some(facts)) = self.gathered.certificates.get(id.0) else { continue };

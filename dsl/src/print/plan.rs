@@ -137,7 +137,11 @@ fn write_tls(w: &mut Writer<'_>, listener: &Listener) {
         w.line(&format!("client certificates: {mode}, of {authority}"));
     }
     if tls.early_data {
-        w.line("0-RTT data: taken for safe methods");
+        w.line(if tls.client_ca.is_some() {
+            "0-RTT data: none, since clients are asked for a certificate"
+        } else {
+            "0-RTT data: taken for safe methods"
+        });
     }
     if let Some(upgrade) = listener.quic_upgrade {
         let target = w.plan.listeners.get(upgrade.listener.0);

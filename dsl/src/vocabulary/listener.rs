@@ -58,7 +58,10 @@ pub(super) const LISTENER: &[Word] = &[
         .example("tunnel-timeout 10m")
         .duration(secs(1), secs(24 * 3600), Some(secs(3600))),
     Word::new("early-data", "on|off", "whether requests in 0-RTT data are taken")
-        .more("Of safe methods alone (RFC 8470), since they can be replayed. For `https` and `quic`; it needs TLS 1.3.")
+        .more(
+            "Of safe methods alone (RFC 8470), since they can be replayed. For `https` and `quic`; it needs TLS 1.3. Beside \
+             `client-ca` none are taken, with a warning.",
+        )
         .example("early-data on")
         .switch(false),
     Word::new("compression", "[br, gzip]|off", "how responses may be compressed")

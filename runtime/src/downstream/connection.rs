@@ -13,6 +13,7 @@ use super::admission::Admission;
 use super::io::{ClientIo, ClientStream};
 use super::state::{ConnectionState, StreamState};
 use super::{http1, http2};
+use crate::tls::early::EarlyBytes;
 use crate::worker::{Slot, Worker};
 
 /// What is known of a connection before its first request.
@@ -27,6 +28,8 @@ pub struct Opened {
     pub http2: bool,
     /// The reasons that let it in.
     pub admission: Admission,
+    /// Whether what is read comes in early data, if any may.
+    pub early: Option<Rc<EarlyBytes>>,
 }
 
 /// Serves HTTP on an open connection, to its end.
@@ -34,14 +37,14 @@ pub struct Opened {
 /// The version is what the handshake agreed on. In clear text it is HTTP/2 if the client begins with its preface.
 pub async fn serve<S: ClientStream>(stream: S, opened: Opened, slot: Rc<Slot>, worker: Rc<Worker>) {
     let Some(listener) = slot.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
-    let Opened { peer, local, tls, http2: agreed, admission } = opened;
+    let Opened { peer, local, tls, http2: agreed, admission, early } = opened;
     let clear = tls.is_none();
     let info = Arc::new(ConnectionInfo { peer: canonical(peer), local: canonical(local), listener, tls });
     if !admission.holds(&info, &slot, &worker) {
         // A reload came between.
         return;
     }
-    let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, slot, worker)));
+    let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, slot, worker).reading(early)));
     let mut io = ClientIo::new(stream, Rc::clone(&entry.stream));
     let http2 = if clear { unless_over(&entry.stream, io.begins_http2()).await } else { Some(agreed) };
     match http2 {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::RequestStream;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HeaderName, TE};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tidegate_engine::field_names::{self, Class};
@@ -28,9 +28,6 @@ use crate::quic::section;
 use crate::quic::streams::Send;
 use crate::quic::transport::{Accepted, Stopped};
 
-/// The request came in 0-RTT data: it may be a replay (RFC 8470, 5.1).
-const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
-
 /// The end of a request.
 pub(super) enum Ended {
     /// The client gave it up.
@@ -46,12 +43,15 @@ pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, a
     let Accepted { early, mut stopped, notes } = accepted;
     stream.note_read();
     // What is malformed was refused below (RFC 9114, 4.1.2), and cost the client as much as us.
-    let Some(Ok((request, both))) = within_deadline(stream, resolver.resolve_request()).await else {
+    let Some(Ok((mut request, both))) = within_deadline(stream, resolver.resolve_request()).await else {
         return Ended::GivenUp;
     };
     let (sender, receiver) = both.split();
     let flight = notes.flight.clone();
     let mut answer = Answer { stream: Some(sender), ends: Some(Code::H3_REQUEST_CANCELLED), flight };
+    if early {
+        request.extensions_mut().insert(InEarlyData);
+    }
     let (mut head, ()) = request.into_parts();
     let mut body = Http3Body::new(receiver, fields::content_length(&head.headers), waits(&head.headers));
     if poll_fn(|cx| Poll::Ready(body.look(cx))).await.is_err() || has_connection_fields(&head.headers) {
@@ -59,10 +59,6 @@ pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, a
         return Ended::GivenUp;
     }
     let head_only = head.method == Method::HEAD;
-    if early {
-        head.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
-        head.extensions.insert(InEarlyData);
-    }
     if notes.names_protocol.get()
         && let Some(protocol) = head.headers.remove(section::PROTOCOL)
     {

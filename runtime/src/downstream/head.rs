@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Method, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use tidegate_dsl::plan::ListenerLimits;
 use tidegate_engine::exchange::{Changed, Request};
 use tidegate_engine::{method, normalise};
@@ -35,9 +35,12 @@ pub fn read(mut parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Res
     }
 }
 
-/// Marks a request that came before its handshake was complete: it may be a replay (RFC 8470, 3).
+/// Marks a request whose head came before its handshake was complete: it may be a replay (RFC 8470, 3).
 #[derive(Debug, Clone, Copy)]
 pub struct InEarlyData;
+
+/// The mark for servers (RFC 8470, 5.1).
+const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
 /// The host, the normalised target and the target as it came.
 fn check(
@@ -48,7 +51,8 @@ fn check(
     if !method::is_carried(&parts.method) {
         return Err(Failure::BadMethod);
     }
-    if parts.extensions.get::<InEarlyData>().is_some() && !method::is_safe(&parts.method) {
+    let early = parts.extensions.get::<InEarlyData>().is_some();
+    if early && !method::is_safe(&parts.method) {
         return Err(Failure::TooEarly);
     }
     if !fields::has_known_coding(&parts.headers) {
@@ -75,6 +79,9 @@ fn check(
     let target = normalise::target(&original_target).map_err(|_| Failure::BadTarget)?;
     if target.as_str() == "*" && parts.method != Method::OPTIONS {
         return Err(Failure::BadTarget);
+    }
+    if early {
+        parts.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
     }
     Ok((authority, target, original_target))
 }

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 
 use super::body::ResponseBody;
 use super::client_body::{ClientBody, Incoming};
+use super::head::InEarlyData;
 use super::io::{ClientIo, ClientStream};
 use super::linger::{is_sending, linger};
 use super::rest::{Http1Body, Rest};
@@ -41,8 +42,11 @@ where
         .max_headers(usize::try_from(headers).unwrap_or(usize::MAX))
         .serve_connection(
             TokioIo::new(io),
-            service_fn(|request: http::Request<Incoming>| {
+            service_fn(|mut request: http::Request<Incoming>| {
                 rest.begin();
+                if connection.is_early() {
+                    request.extensions_mut().insert(InEarlyData);
+                }
                 let request = if request.body().is_end_stream() {
                     request.map(|_| ClientBody::Empty)
                 } else {

@@ -18,6 +18,7 @@ use tidegate_dsl::plan::ListenerLimits;
 
 use super::body::ResponseBody;
 use super::client_body::ClientBody;
+use super::head::InEarlyData;
 use super::io::{ClientIo, ClientStream};
 use super::requests::{InFlight, Requests};
 use super::state::{Phase, StreamState};
@@ -132,7 +133,10 @@ where
     fn accept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.http.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
+                Poll::Ready(Some(Ok((mut request, respond)))) => {
+                    if self.own.connection.is_early() {
+                        request.extensions_mut().insert(InEarlyData);
+                    }
                     tokio::task::spawn_local(serve_stream(self.requests.begin(), request, respond));
                 }
                 // An error here is the peer's, and h2 has told it so; requests in flight log it.

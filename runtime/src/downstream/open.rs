@@ -20,7 +20,8 @@ use crate::worker::{Slot, Worker};
 pub async fn plain(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) {
     let _counted = Counted(Rc::clone(&slot));
     let Some((peer, local, admission)) = addresses(&mut stream, &slot, &worker).await else { return };
-    connection::serve(stream, Opened { peer, local, tls: None, http2: false, admission }, slot, worker).await;
+    let opened = Opened { peer, local, tls: None, http2: false, admission, early: None };
+    connection::serve(stream, opened, slot, worker).await;
 }
 
 /// Serves a connection with TLS that was counted in, and counts it out at the end.
@@ -31,9 +32,10 @@ pub async fn secured(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) 
     let made = Box::pin(within(limits::HANDSHAKE_TIMEOUT, handshake(stream, &slot, &worker))).await;
     let made = made.unwrap_or_else(|_| Err(Refused::new(RefusedKind::Timeout, "the handshake took too long")));
     match made {
-        Ok(Secured { stream, tls, http2, terms }) => {
+        Ok(Secured { stream, tls, http2, terms, early }) => {
             let admission = admission.with_terms(terms);
-            connection::serve(stream, Opened { peer, local, tls: Some(tls), http2, admission }, slot, worker).await;
+            let opened = Opened { peer, local, tls: Some(tls), http2, admission, early };
+            connection::serve(stream, opened, slot, worker).await;
         }
         Err(refused) => report(&refused, peer, &slot, &worker),
     }

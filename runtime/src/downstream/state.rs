@@ -20,6 +20,7 @@ use super::head::KnownHost;
 use super::tunnel::Tunnel;
 use crate::failure::Failure;
 use crate::limits;
+use crate::tls::early::EarlyBytes;
 use crate::upstream::group::Busy;
 use crate::worker::{Room, Slot, Worker};
 
@@ -43,6 +44,8 @@ pub struct ConnectionState {
     requests: Cell<u32>,
     /// Bodies of its requests that are held whole, once there was one.
     gathered: OnceCell<Room>,
+    /// Whether what was read came in early data, if any may.
+    early: Option<Rc<EarlyBytes>>,
     task: Task,
 }
 
@@ -60,8 +63,20 @@ impl ConnectionState {
             aborted: Cell::new(false),
             requests: Cell::new(0),
             gathered: OnceCell::new(),
+            early: None,
             task: Task::default(),
         }
+    }
+
+    /// The connection, with what tells whether bytes came in early data.
+    #[must_use]
+    pub fn reading(self, early: Option<Rc<EarlyBytes>>) -> Self {
+        Self { early, ..self }
+    }
+
+    /// Whether all that was read so far came in early data: a request in it may be a replay.
+    pub fn is_early(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| early.is_all())
     }
 
     /// Room for bodies of its requests that are held whole.
@@ -102,8 +117,12 @@ impl ConnectionState {
         self.aborted.get()
     }
 
-    /// The task to wake when it is to finish or to close; it stays the same for the connection's life.
+    /// The task to wake when it is to finish or to close; it stays the same for the connection's life. The task says so
+    /// whenever it begins anew.
     pub fn register(&self, waker: &Waker) {
+        if let Some(early) = &self.early {
+            early.settle();
+        }
         self.task.register(waker);
     }
 }

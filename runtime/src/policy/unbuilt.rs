@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate_dsl::plan::{Listener, Plan, Protocol, Rule, ServerGroup, Step};
+use tidegate_dsl::plan::{Listener, Plan, Rule, ServerGroup, Step};
 
 use super::prepare::Prepared;
 
@@ -42,11 +42,7 @@ fn unbuilt(plan: &Plan) -> Vec<String> {
 }
 
 fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
-    let tls = listener.tls.as_ref();
-    used([
-        ("early-data", listener.protocol == Protocol::Https && tls.is_some_and(|tls| tls.early_data)),
-        ("tracing", listener.tracing.is_some()),
-    ])
+    used([("tracing", listener.tracing.is_some())])
 }
 
 fn of_group(group: &ServerGroup) -> impl Iterator<Item = &'static str> {

@@ -37,10 +37,7 @@ pub(super) fn wanted(parts: &mut Parts, body: &ClientBody) -> Result<Option<Upgr
             // What follows is a tunnel, which has no length (RFC 9110, 9.3.6; RFC 8441, 4).
             return Err(Failure::ClientBody);
         }
-        if parts.extensions.get::<InEarlyData>().is_some() {
-            // What it asks for is a `GET`, and yet not safe: a replay would open a second one.
-            return Err(Failure::TooEarly);
-        }
+        not_early(parts)?;
         parts.method = Method::GET;
         return Ok(Some(Upgrade::Http2));
     }
@@ -50,7 +47,15 @@ pub(super) fn wanted(parts: &mut Parts, body: &ClientBody) -> Result<Option<Upgr
         && body.is_end_stream()
         && has_token(protocols, "websocket")
         && parts.headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
+    if asks {
+        not_early(parts)?;
+    }
     Ok(asks.then_some(Upgrade::Http1))
+}
+
+/// What it asks for is a `GET`, and yet not safe: a replay would open a second one.
+fn not_early(parts: &Parts) -> Result<(), Failure> {
+    if parts.extensions.get::<InEarlyData>().is_some() { Err(Failure::TooEarly) } else { Ok(()) }
 }
 
 impl Upgrade {

@@ -38,6 +38,8 @@ bounds! {
     Dismissed = "dismissed",
     /// TLS handshakes under way on a worker: [`crate::limits::HANDSHAKES`].
     Handshakes = "handshakes",
+    /// Early data of a TLS connection: [`crate::limits::EARLY_DATA_BYTES`].
+    EarlyData = "early-data",
     /// Used address tokens of a QUIC listener: [`crate::limits::QUIC_TOKENS_USED`].
     QuicTokens = "quic-tokens",
     /// A client that has its last answer and goes on sending: [`crate::limits::LINGER_LONGEST`].

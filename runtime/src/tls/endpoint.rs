@@ -77,15 +77,22 @@ impl Endpoint {
         config.ignore_client_order = true;
         config.alpn_protocols = protocols(listener.protocol, tls);
         let previous = previous.filter(|previous| same_trust(previous.trust.as_ref(), trust.as_ref()));
-        if tls.early_data && listener.protocol == Protocol::Quic {
+        // A replay is not to speak for the client of a certificate, so that nothing is early where one is asked for.
+        if tls.early_data && trust.is_none() {
             // A session that is remembered, and forgotten at its first use, is what keeps a replay out (RFC 8446, 8.1).
             let previous = previous.filter(|previous| previous.config.max_early_data_size > 0);
             config.session_storage = match previous {
                 Some(previous) => Arc::clone(&previous.config.session_storage),
                 None => ServerSessionMemoryCache::new(limits::EARLY_DATA_SESSIONS),
             };
-            // What QUIC's own windows do not bound is not bounded here (RFC 9001, 4.6.1).
-            config.max_early_data_size = u32::MAX;
+            if listener.protocol == Protocol::Quic {
+                // What QUIC's own windows do not bound is not bounded here (RFC 9001, 4.6.1).
+                config.max_early_data_size = u32::MAX;
+            } else {
+                config.max_early_data_size = limits::EARLY_DATA_BYTES;
+                // What comes early is answered early.
+                config.send_half_rtt_data = true;
+            }
         } else {
             // Sessions are in tickets alone: they serve all workers without a lock, and cost nothing to keep.
             config.session_storage = Arc::new(NoServerSessionStorage {});

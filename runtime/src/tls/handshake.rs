@@ -1,6 +1,7 @@
 //! The handshake of a client: bounded in time and number, and what became of it in the user's words.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -9,24 +10,26 @@ use tidegate_engine::exchange::Tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::client_cert;
+use super::early::{self, ClientTls, EarlyBytes};
 use super::endpoint::{Endpoint, word_of};
 use super::terms::Terms;
 use super::unacceptable::{self, Shown};
 use crate::limits;
 
-/// A connection after its handshake.
+/// A connection after its handshake, or with early data before the end of it.
 pub struct Secured {
     /// What HTTP comes on.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: ClientTls,
     /// What rules and hooks see of it.
     pub tls: Tls,
     /// Whether both sides agreed on HTTP/2 (RFC 9113, 3.2).
     pub http2: bool,
     /// The terms that both sides agreed on, as far as a policy decides about them.
     pub terms: Terms,
+    /// Whether what is read comes in early data, if any may.
+    pub early: Option<Rc<EarlyBytes>>,
 }
 
 /// Why there is no connection.
@@ -120,15 +123,22 @@ pub async fn begin(stream: &mut TcpStream) -> Result<(), Refused> {
     }
 }
 
-/// Makes the handshake.
+/// Makes the handshake; where the listener takes early data and some is on its way, as far as it takes to read that.
 ///
 /// # Errors
 /// It failed; the client got an alert that says why, as far as TLS has one.
 pub async fn finish(stream: TcpStream, endpoint: &Endpoint) -> Result<Secured, Refused> {
-    let acceptor = TlsAcceptor::from(Arc::clone(&endpoint.config));
-    let bounded = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(limits::TLS_BUFFER));
-    let mut stream = acceptor.accept_with(stream, bounded).await.map_err(|error| refused(&error))?;
-    let connection = stream.get_ref().1;
+    let made = if endpoint.config.max_early_data_size > 0 {
+        early::accept(stream, &endpoint.config).await
+    } else {
+        let acceptor = TlsAcceptor::from(Arc::clone(&endpoint.config));
+        let bounded = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(limits::TLS_BUFFER));
+        acceptor.accept_with(stream, bounded).await.map(ClientTls::Open)
+    };
+    let mut stream = made.map_err(|error| refused(&error))?;
+    let Some(connection) = stream.connection() else {
+        return Err(Refused::new(RefusedKind::Left, "the client left at the end of the handshake"));
+    };
     if let Err(refused) = still_trusted(connection, endpoint) {
         // The certificate was good when the session began.
         let _ = stream.shutdown().await;
@@ -136,7 +146,8 @@ pub async fn finish(stream: TcpStream, endpoint: &Endpoint) -> Result<Secured, R
     }
     let (tls, http2) = described(connection)?;
     let terms = Terms::of(connection, endpoint);
-    Ok(Secured { stream, tls, http2, terms })
+    let early = stream.early();
+    Ok(Secured { stream, tls, http2, terms, early })
 }
 
 /// A resumed session brings the certificate of its first handshake along, which may have expired meanwhile.

@@ -2,6 +2,7 @@
 
 pub mod client_cert;
 pub mod crowd;
+pub mod early;
 pub mod endpoint;
 pub mod files;
 pub mod handshake;
