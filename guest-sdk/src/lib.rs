@@ -40,6 +40,7 @@
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod bindings;
+pub mod bounds;
 pub mod clock;
 pub mod config;
 mod export;

@@ -4,11 +4,16 @@
 /// from costing more than reading it did.
 pub const MAX_FORWARDED_TOKENS: usize = 128;
 
-/// Variables of one request. Rules name a handful; a guest could otherwise add them in a loop.
-pub const MAX_VARS: usize = 64;
+/// The bounds that extensions are held to, in the gateway and in the mock of their SDK: the file is the SDK's, so that neither
+/// has them of its own.
+#[path = "../../../guest-sdk/src/bounds.rs"]
+pub mod guests;
 
-/// Names and values of one request's variables together, in bytes: as much as a usual header section.
-pub const MAX_VARS_BYTES: usize = 16 * 1024;
+/// Variables of one request, whoever sets them.
+pub const MAX_VARS: usize = guests::VARS_PER_REQUEST;
+
+/// Names and values of one request's variables together, in bytes.
+pub const MAX_VARS_BYTES: usize = guests::VAR_BYTES_PER_REQUEST;
 
 /// What the inserts of one template may add to its own text, in bytes. A header that is named ten times in a
 /// template must not become ten times as large; a usual header section still fits.

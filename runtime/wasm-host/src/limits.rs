@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Those that extensions are tested against, too, by the mock of their SDK.
+pub use tidegate_engine::bounds::guests::*;
+
 /// How often the clock of running guests is looked at. A guest overruns its time by at most two of these; shorter
 /// ticks would wake the ticker's thread more often for no gain that anybody sees in a request.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -39,12 +42,6 @@ pub const STACK_BYTES: usize = 512 * 1024;
 /// The stack that a guest runs on which may wait for other servers, in bytes: its own, and room for the host's functions.
 pub const FIBER_STACK_BYTES: usize = STACK_BYTES + 512 * 1024;
 
-/// Outbound calls in one call of a hook: some services asked one after the other, and no crawler.
-pub const OUTBOUND_CALLS_PER_CALL: u32 = 8;
-
-/// The body of an outbound call, and of the answer to it, in bytes: both are held whole.
-pub const OUTBOUND_BODY_BYTES: usize = 1024 * 1024;
-
 /// How long an outbound call may take unless the guest says so.
 pub const OUTBOUND_TIME: Duration = Duration::from_secs(5);
 
@@ -79,27 +76,6 @@ pub const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 /// The same for its table: a page or two is cheaper to clear than to give back and fault in again.
 pub const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
-/// Bytes that one call of a host function may copy out of the guest, and that a verdict may hold.
-pub const TRANSFER_BYTES: usize = 2 * 1024 * 1024;
-
-/// The body of a verdict's reply, in bytes: room for an error page, not for content.
-pub const REPLY_BODY_BYTES: usize = 1024 * 1024;
-
-/// Header fields that one call may add: far above any use, far below what breaks backends.
-pub const HEADERS_PER_CALL: u32 = 128;
-
-/// Names and values that one call may write into headers, in bytes: what common servers take in a whole head.
-pub const HEADER_BYTES_PER_CALL: usize = 64 * 1024;
-
-/// One log line of a guest, in bytes; the rest is cut.
-pub const LOG_LINE_BYTES: usize = 4096;
-
-/// Log lines of one call; the rest is dropped and counted.
-pub const LOG_LINES_PER_CALL: u32 = 32;
-
-/// What a guest may say about its trap, in bytes.
-pub const FAULT_MESSAGE_BYTES: usize = 1024;
-
 /// Pieces of one write, and waits of one poll, that a foreign guest may ask WASI for at once: runtimes use a few.
 pub const WASI_VECTORS: u32 = 64;
 
@@ -115,9 +91,6 @@ pub const RETIRED_INSTANCES: usize = 4;
 
 /// Properties that a foreign guest names have paths of at most so many bytes.
 pub const PROPERTY_BYTES: usize = 1024;
-
-/// Methods and path prefixes that an interest may list, each: they are tested one by one for every request.
-pub const INTEREST_ENTRIES: usize = 64;
 
 /// The largest module, in bytes. Guests of interpreted languages bring some ten megabytes.
 pub const MODULE_BYTES: usize = 64 * 1024 * 1024;
@@ -146,24 +119,6 @@ pub const MODULE_WORK: u64 = 16 * 1024 * 1024;
 /// Header names that an instance remembers as checked: more than a filter writes, few enough to search one by one.
 pub const KNOWN_NAMES: usize = 16;
 
-/// Entries of an extension's store, over all workers: room for a counter for each of many clients, some ten megabytes.
-pub const STORE_ENTRIES: usize = 65_536;
-
-/// Keys, values and bookkeeping of an extension's store, in bytes.
-pub const STORE_BYTES: usize = 16 * 1024 * 1024;
-
-/// A key of a store, in bytes.
-pub const STORE_KEY_BYTES: usize = 1024;
-
-/// Calls of the store in one call of a hook: each may take a lock that other workers want.
-pub const STORE_CALLS_PER_CALL: u32 = 256;
-
-/// Metrics of an extension.
-pub const METRICS_PER_EXTENSION: usize = 64;
-
-/// The name of a metric, in bytes.
-pub const METRIC_NAME_BYTES: usize = 64;
-
 /// Faults of one hook within [`BREAKER_WINDOW`] below which a worker goes on calling an extension. A guest that always loops
 /// would otherwise cost its whole time limit for every request.
 pub const BREAKER_FAULTS: u32 = 20;
@@ -184,15 +139,6 @@ pub const BREAKER_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause: whatever led to it, clients wait no longer for an extension that works again.
 pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// The most that an extension may ask for of a body at once, in bytes: each of its calls copies it into the guest.
-pub const BODY_BYTES: u32 = 1024 * 1024;
-
-/// The smallest piece in stream mode, in bytes: smaller ones would cost a call for nearly nothing.
-pub const BODY_PIECE_BYTES: u32 = 1024;
-
-/// The shortest time between ticks, in milliseconds.
-pub const TICK_MS: u32 = 100;
 
 /// Compiled code that is kept for the next process, in bytes on disk; what was not used for longest goes first.
 pub const CODE_CACHE_BYTES: u64 = 256 * 1024 * 1024;
