@@ -8,12 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::limits::{STORE_BYTES, STORE_ENTRIES};
+use crate::limits::{STORE_BYTES, STORE_ENTRIES, STORE_ENTRY_BYTES};
 
 const SHARDS: usize = 16;
-
-/// What an entry costs beside its key and value, in bytes: about what the map needs.
-const OVERHEAD: usize = 96;
 
 /// One extension's store. Bounded in entries and in bytes; what does not fit is refused and counted.
 pub(crate) struct SharedStore {
@@ -72,7 +69,7 @@ impl Entry {
             Value::Bytes(bytes) => bytes.len(),
             Value::Number(_) | Value::Bucket { .. } => 0,
         };
-        OVERHEAD + key.len() + value
+        STORE_ENTRY_BYTES + key.len() + value
     }
 }
 
@@ -184,12 +181,9 @@ impl SharedStore {
     }
 
     /// Puts an entry in, if there is room: in place of an older one of its key, or of those in this shard whose time is over.
+    /// Where there is none, the older one stays.
     fn put(&self, shard: &mut HashMap<Box<str>, Entry>, key: &str, entry: Entry, now: Instant) -> Result<(), Full> {
-        if let Some((key, old)) = shard.remove_entry(key) {
-            self.forget(&key, &old);
-        }
-        let cost = entry.cost(key);
-        if !self.reserve(cost) {
+        if !self.make_room(shard, key, &entry) {
             shard.retain(|key, entry| {
                 let over = entry.is_over(now);
                 if over {
@@ -197,7 +191,7 @@ impl SharedStore {
                 }
                 !over
             });
-            if !self.reserve(cost) {
+            if !self.make_room(shard, key, &entry) {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 return Err(Full);
             }
@@ -206,23 +200,36 @@ impl SharedStore {
         Ok(())
     }
 
+    /// Counts an entry in place of the one of its key, if it fits.
+    fn make_room(&self, shard: &HashMap<Box<str>, Entry>, key: &str, entry: &Entry) -> bool {
+        let cost = entry.cost(key);
+        let Some(old) = shard.get(key).map(|old| old.cost(key)) else { return self.reserve(1, cost) };
+        match cost.checked_sub(old) {
+            Some(more) => self.reserve(0, more),
+            None => {
+                self.bytes.fetch_sub(old - cost, Ordering::Relaxed);
+                true
+            }
+        }
+    }
+
     /// Counts first and asks then, so that workers together cannot pass the bound.
-    fn reserve(&self, cost: usize) -> bool {
-        let entries = self.entries.fetch_add(1, Ordering::Relaxed) + 1;
+    fn reserve(&self, new_entries: usize, cost: usize) -> bool {
+        let entries = self.entries.fetch_add(new_entries, Ordering::Relaxed) + new_entries;
         let bytes = self.bytes.fetch_add(cost, Ordering::Relaxed) + cost;
         let fits = entries <= STORE_ENTRIES && bytes <= STORE_BYTES;
         if !fits {
-            self.release(cost);
+            self.release(new_entries, cost);
         }
         fits
     }
 
     fn forget(&self, key: &str, entry: &Entry) {
-        self.release(entry.cost(key));
+        self.release(1, entry.cost(key));
     }
 
-    fn release(&self, cost: usize) {
-        self.entries.fetch_sub(1, Ordering::Relaxed);
+    fn release(&self, entries: usize, cost: usize) {
+        self.entries.fetch_sub(entries, Ordering::Relaxed);
         self.bytes.fetch_sub(cost, Ordering::Relaxed);
     }
 }
@@ -283,6 +290,8 @@ mod tests {
         assert_eq!(stored, STORE_ENTRIES);
         assert_eq!(store.refused(), STORE_ENTRIES as u64);
         assert_eq!(store.set("large", &vec![0; STORE_BYTES], None, now), Err(Full));
+        assert_eq!(store.set("0", &vec![0; STORE_BYTES], None, now), Err(Full));
+        assert_eq!(store.get("0", now).unwrap(), "", "what was there stays");
         let later = now + Duration::from_secs(1);
         assert_eq!(store.set("new", b"", None, later), Ok(()));
     }

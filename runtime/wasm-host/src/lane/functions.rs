@@ -20,21 +20,17 @@ pub(super) struct Functions<'l> {
 
 type Cx<'a> = Caller<'a, Guest>;
 
-/// The guest's memory and its data, for a host function that was called.
-fn enter<'a>(caller: &'a mut Cx<'_>) -> Result<(&'a [u8], &'a mut Guest), Stop> {
+/// A reader of all that the guest gives, and the guest's data, for a host function that was called.
+fn enter<'a>(caller: &'a mut Cx<'_>) -> Result<(Reader<'a>, &'a mut Guest), Stop> {
     let Some(memory) = caller.data().handles.as_ref().map(|handles| handles.memory) else {
         return Err(Stop::not_allowed("the guest called the host before it was started, or from its allocator"));
     };
     let (memory, guest) = memory.data_and_store_mut(caller);
-    Ok((memory, guest))
+    Ok((Reader::new(memory), guest))
 }
 
-fn slice(memory: &[u8], at: u32, length: u32) -> Result<&[u8], Stop> {
-    Reader::new(memory).slice(at, length)
-}
-
-fn text(memory: &[u8], at: u32, length: u32, function: Function) -> Result<&str, Stop> {
-    std::str::from_utf8(slice(memory, at, length)?).map_err(|_| function.not_text())
+fn text<'m>(memory: &mut Reader<'m>, at: u32, length: u32, function: Function) -> Result<&'m str, Stop> {
+    std::str::from_utf8(memory.slice(at, length)?).map_err(|_| function.not_text())
 }
 
 /// Puts an answer where the guest wants it.
@@ -78,8 +74,8 @@ impl Define for Functions<'_> {
     fn act_text(&mut self, name: &'static str, f: impl Fn(&mut Guest, &str) -> Result<(), Stop> + Shared) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32| -> wasmtime::Result<()> {
-            let (memory, guest) = enter(&mut caller)?;
-            Ok(f(guest, text(memory, a, a_len, function)?)?)
+            let (mut memory, guest) = enter(&mut caller)?;
+            Ok(f(guest, text(&mut memory, a, a_len, function)?)?)
         })
     }
 
@@ -90,10 +86,10 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, some: u32, a: u32, a_len: u32| -> wasmtime::Result<()> {
-            let (memory, guest) = enter(&mut caller)?;
+            let (mut memory, guest) = enter(&mut caller)?;
             let a = match some {
                 0 => None,
-                _ => Some(text(memory, a, a_len, function)?),
+                _ => Some(text(&mut memory, a, a_len, function)?),
             };
             Ok(f(guest, a)?)
         })
@@ -106,8 +102,8 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32| -> wasmtime::Result<R::Core> {
-            let (memory, guest) = enter(&mut caller)?;
-            Ok(f(guest, text(memory, a, a_len, function)?)?.core())
+            let (mut memory, guest) = enter(&mut caller)?;
+            Ok(f(guest, text(&mut memory, a, a_len, function)?)?.core())
         })
     }
 
@@ -118,8 +114,8 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, at: u32| -> wasmtime::Result<()> {
-            let (memory, guest) = enter(&mut caller)?;
-            let answer = f(guest, text(memory, a, a_len, function)?)?;
+            let (mut memory, guest) = enter(&mut caller)?;
+            let answer = f(guest, text(&mut memory, a, a_len, function)?)?;
             give(caller, &answer, at)
         })
     }
@@ -131,8 +127,8 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, b_len: u32| -> wasmtime::Result<()> {
-            let (memory, guest) = enter(&mut caller)?;
-            Ok(f(guest, text(memory, a, a_len, function)?, text(memory, b, b_len, function)?)?)
+            let (mut memory, guest) = enter(&mut caller)?;
+            Ok(f(guest, text(&mut memory, a, a_len, function)?, text(&mut memory, b, b_len, function)?)?)
         })
     }
 
@@ -143,8 +139,8 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, b_len: u32| -> wasmtime::Result<()> {
-            let (memory, guest) = enter(&mut caller)?;
-            Ok(f(guest, text(memory, a, a_len, function)?, slice(memory, b, b_len)?)?)
+            let (mut memory, guest) = enter(&mut caller)?;
+            Ok(f(guest, text(&mut memory, a, a_len, function)?, memory.slice(b, b_len)?)?)
         })
     }
 
@@ -157,8 +153,8 @@ impl Define for Functions<'_> {
         self.put(
             name,
             move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, b_len: u32, c: u32| -> wasmtime::Result<R::Core> {
-                let (memory, guest) = enter(&mut caller)?;
-                Ok(f(guest, text(memory, a, a_len, function)?, slice(memory, b, b_len)?, c)?.core())
+                let (mut memory, guest) = enter(&mut caller)?;
+                Ok(f(guest, text(&mut memory, a, a_len, function)?, memory.slice(b, b_len)?, c)?.core())
             },
         )
     }
@@ -170,8 +166,8 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: i64, c: u32, at: u32| -> wasmtime::Result<()> {
-            let (memory, guest) = enter(&mut caller)?;
-            let answer = f(guest, text(memory, a, a_len, function)?, b, c)?;
+            let (mut memory, guest) = enter(&mut caller)?;
+            let answer = f(guest, text(&mut memory, a, a_len, function)?, b, c)?;
             give(caller, &answer, at)
         })
     }
@@ -183,8 +179,8 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, c: f64| -> wasmtime::Result<R::Core> {
-            let (memory, guest) = enter(&mut caller)?;
-            Ok(f(guest, text(memory, a, a_len, function)?, b, c)?.core())
+            let (mut memory, guest) = enter(&mut caller)?;
+            Ok(f(guest, text(&mut memory, a, a_len, function)?, b, c)?.core())
         })
     }
 
@@ -195,14 +191,14 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32| -> wasmtime::Result<R::Core> {
-            let (memory, guest) = enter(&mut caller)?;
+            let (mut memory, guest) = enter(&mut caller)?;
             let kind = match b {
                 0 => abi::MetricKind::Counter,
                 1 => abi::MetricKind::Gauge,
                 2 => abi::MetricKind::Histogram,
                 _ => return Err(unknown_case("a metric's kind", b).into()),
             };
-            Ok(f(guest, text(memory, a, a_len, function)?, kind)?.core())
+            Ok(f(guest, text(&mut memory, a, a_len, function)?, kind)?.core())
         })
     }
 
@@ -244,8 +240,8 @@ impl Define for Functions<'_> {
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, b: u32, b_len: u32| -> wasmtime::Result<()> {
-            let (memory, guest) = enter(&mut caller)?;
-            Ok(f(guest, level(a)?, text(memory, b, b_len, function)?)?)
+            let (mut memory, guest) = enter(&mut caller)?;
+            Ok(f(guest, level(a)?, text(&mut memory, b, b_len, function)?)?)
         })
     }
 }
