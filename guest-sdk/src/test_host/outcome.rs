@@ -59,6 +59,17 @@ impl Outcome {
         all(&self.exchange.request.headers, name)
     }
 
+    /// Every request header, as the server would get it.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().in_request(|request| request.set_header("x-a", "1"));
+    /// assert!(outcome.request_headers().eq([("x-a", &b"1"[..])]));
+    /// ```
+    pub fn request_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.exchange.request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
     /// The first value of a response header, as the client would get it.
     ///
     /// ```
@@ -80,6 +91,17 @@ impl Outcome {
     /// ```
     pub fn response_header_all(&self, name: &str) -> Vec<&str> {
         all(&self.exchange.response.headers, name)
+    }
+
+    /// Every response header, as the client would get it.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// let outcome = TestHost::new().in_response(|_, response| response.set_header("x-a", "1"));
+    /// assert!(outcome.response_headers().eq([("x-a", &b"1"[..])]));
+    /// ```
+    pub fn response_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.exchange.response.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// The request's path, as the server would get it.
@@ -178,6 +200,16 @@ impl Outcome {
     /// ```
     pub fn var(&self, name: &str) -> Option<&str> {
         self.exchange.vars.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every variable of the request, in the order in which they were first set.
+    ///
+    /// ```
+    /// # use tidegate_guest::{TestHost, vars};
+    /// assert!(TestHost::new().in_request(|_| vars::set("a", "1")).vars().eq([("a", "1")]));
+    /// ```
+    pub fn vars(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.exchange.vars.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The request's body, as the server would get it.

@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use crate::sys::mock::{self, Exchange, Phase, Shared};
+use crate::bounds::TICK_MS;
+use crate::sys::mock::{self, Exchange, Fault, Hook, Shared, stop};
 use crate::test_host::{Outcome, TestHost};
 use crate::verdict::{BodyKind, Kind};
-use crate::{BodyMode, BodyVerdict, Filter, Interest, Piece, Reply, Request, Response, Verdict};
+use crate::{BodyMode, BodyVerdict, Filter, Hooks, Interest, Piece, Reply, Request, Response, Verdict};
 
 /// A filter in service: requests, ticks and time come one after the other, and share a store. [`TestHost::start`] makes it.
 ///
@@ -41,15 +42,16 @@ pub struct Started<F> {
     interest: Interest,
     template: TestHost,
     shared: RefCell<Shared>,
-    ticks: Cell<u32>,
+    /// When the next tick is due.
+    tick: Cell<Duration>,
 }
 
-/// The least time between two ticks, in milliseconds, as in the gateway.
-const TICK_MS: u32 = 100;
+/// How often the gateway looks whether a tick is due.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl<F: Filter> Started<F> {
     pub(super) const fn new(filter: F, interest: Interest, template: TestHost, shared: RefCell<Shared>) -> Self {
-        Self { filter, interest, template, shared, ticks: Cell::new(0) }
+        Self { filter, interest, template, shared, tick: Cell::new(LOOK) }
     }
 
     /// Sends the request of the [`TestHost`], changed by `edit`. What it says of the store, the groups and the time holds
@@ -78,14 +80,7 @@ impl<F: Filter> Started<F> {
     /// ```
     pub fn send(&self, edit: impl FnOnce(TestHost) -> TestHost) -> Outcome {
         let exchange = edit(self.template.clone()).exchange;
-        let interest = self.interest.clone();
-        let path = &exchange.request.path;
-        let wanted = (interest.methods.is_empty() || interest.methods.contains(&exchange.request.method))
-            && (interest.path_prefixes.is_empty() || interest.path_prefixes.iter().any(|prefix| under(path, prefix)));
-        if !wanted {
-            return Outcome::new(Verdict::next(), None, exchange, self.shared.borrow().clone());
-        }
-        Way { filter: &self.filter, shared: &self.shared, interest, exchange }.go()
+        Way { filter: &self.filter, shared: &self.shared, interest: &self.interest, exchange }.go()
     }
 
     /// Ticks, if the filter asks for ticks.
@@ -112,12 +107,11 @@ impl<F: Filter> Started<F> {
     /// ```
     pub fn tick(&self) {
         if self.interest.hooks.tick {
-            self.ticks.set(self.ticks.get() + 1);
             mock::beside(&self.shared, || self.filter.on_tick());
         }
     }
 
-    /// Lets time pass, and ticks as often as it is due.
+    /// Lets time pass, and ticks as often as it is due: the first time 100 ms after the start, when a worker first looks.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -143,15 +137,12 @@ impl<F: Filter> Started<F> {
     pub fn advance(&self, time: Duration) {
         let end = self.shared.borrow().passed + time;
         let every = Duration::from_millis(self.interest.tick_ms.max(TICK_MS).into());
-        if self.interest.hooks.tick {
-            loop {
-                let due = every * (self.ticks.get() + 1);
-                if due > end {
-                    break;
-                }
-                self.shared.borrow_mut().passed = due;
-                self.tick();
-            }
+        while self.interest.hooks.tick && self.tick.get() <= end {
+            let due = self.tick.get();
+            self.shared.borrow_mut().passed = due;
+            self.tick();
+            let looks = (due + every).as_nanos().div_ceil(LOOK.as_nanos());
+            self.tick.set(LOOK * u32::try_from(looks).unwrap_or(u32::MAX));
         }
         self.shared.borrow_mut().passed = end;
     }
@@ -205,7 +196,7 @@ fn under(path: &str, prefix: &str) -> bool {
 struct Way<'f, F> {
     filter: &'f F,
     shared: &'f RefCell<Shared>,
-    interest: Interest,
+    interest: &'f Interest,
     exchange: Exchange,
 }
 
@@ -213,24 +204,26 @@ impl<F: Filter> Way<'_, F> {
     fn go(mut self) -> Outcome {
         let filter = self.filter;
         let mut verdict = Verdict::next();
-        if self.interest.hooks.request {
-            verdict = self.call(|| filter.on_request(&mut Request::current()));
+        if self.wants(|hooks| hooks.request) {
+            verdict = self.head(Hook::Request, || filter.on_request(&mut Request::current()));
         }
-        if let (Kind::Next | Kind::Forward(_), Some(mode)) = (&verdict.0, self.interest.request_body) {
+        if let (Kind::Next | Kind::Forward(_), Some(mode)) = (&verdict.0, self.interest.request_body)
+            && self.wants(|hooks| hooks.request_body)
+        {
             let body = std::mem::take(&mut self.exchange.request_body);
-            let (on, ended) = self.pieces(mode, body, |piece| filter.on_request_body(&mut Request::current(), piece));
+            let hook = |piece: Piece<'_>| filter.on_request_body(&mut Request::current(), piece);
+            let (on, ended) = self.pieces(Hook::RequestBody, mode, body, hook);
             self.exchange.request_body = on;
             verdict = ended.unwrap_or(verdict);
         }
-        self.exchange.phase = Phase::Response;
+        let closed = verdict.0 == Kind::Close;
+        self.exchange.answered = !closed;
         if let Kind::Respond(reply) = &verdict.0 {
             self.reply(reply);
         }
-        let closed = verdict.0 == Kind::Close;
         let response_verdict = if closed { None } else { self.back() };
-        self.exchange.phase = if closed { Phase::Sent } else { Phase::Over };
-        if self.interest.hooks.log {
-            self.call(|| filter.on_log(&Request::current(), &Response::current()));
+        if self.wants(|hooks| hooks.log) {
+            self.call(Hook::Log, || filter.on_log(&Request::current(), &Response::current()));
         }
         Outcome::new(verdict, response_verdict, self.exchange, self.shared.borrow().clone())
     }
@@ -238,21 +231,21 @@ impl<F: Filter> Way<'_, F> {
     fn back(&mut self) -> Option<Verdict> {
         let filter = self.filter;
         let mut verdict = None;
-        if self.interest.hooks.response {
-            let said = self.call(|| filter.on_response(&Request::current(), &mut Response::current()));
+        if self.wants(|hooks| hooks.response) {
+            let said = self.head(Hook::Response, || filter.on_response(&Request::current(), &mut Response::current()));
             match &said.0 {
                 Kind::Respond(reply) => self.reply(reply),
                 Kind::Close => return Some(said),
-                Kind::Next => {}
-                Kind::Forward(_) => refused("the guest said `forward` in a response hook: the request has left"),
+                Kind::Next | Kind::Forward(_) => {}
             }
             verdict = Some(said);
         }
-        if let Some(mode) = self.interest.response_body {
+        if let Some(mode) = self.interest.response_body
+            && self.wants(|hooks| hooks.response_body)
+        {
             let body = std::mem::take(&mut self.exchange.response_body);
-            let (on, ended) = self.pieces(mode, body, |piece| {
-                filter.on_response_body(&Request::current(), &mut Response::current(), piece)
-            });
+            let hook = |piece: Piece<'_>| filter.on_response_body(&Request::current(), &mut Response::current(), piece);
+            let (on, ended) = self.pieces(Hook::ResponseBody, mode, body, hook);
             self.exchange.response_body = on;
             if let Some(Verdict(Kind::Respond(reply))) = &ended {
                 self.reply(reply);
@@ -262,13 +255,27 @@ impl<F: Filter> Way<'_, F> {
         verdict
     }
 
+    /// Whether the filter is interested in the request as it stands, in this hook.
+    fn wants(&self, hook: impl Fn(&Hooks) -> bool) -> bool {
+        let Interest { hooks, methods, path_prefixes, .. } = self.interest;
+        let request = &self.exchange.request;
+        hook(hooks)
+            && (methods.is_empty() || methods.contains(&request.method))
+            && (path_prefixes.is_empty() || path_prefixes.iter().any(|prefix| under(&request.path, prefix)))
+    }
+
     fn reply(&mut self, reply: &Reply) {
         self.exchange.response = mock::Response { status: reply.status, headers: reply.headers.clone() };
         self.exchange.response_body = if reply.body.is_empty() { Vec::new() } else { vec![reply.body.clone()] };
     }
 
-    fn call<R>(&mut self, hook: impl FnOnce() -> R) -> R {
-        let exchange = self.exchange.clone();
+    /// Calls a hook that decides about a head.
+    fn head(&mut self, of: Hook, hook: impl FnOnce() -> Verdict) -> Verdict {
+        self.call(of, || Verdict(mock::checked_verdict(hook().0, of)))
+    }
+
+    fn call<R>(&mut self, of: Hook, hook: impl FnOnce() -> R) -> R {
+        let exchange = Exchange { hook: of, ..self.exchange.clone() };
         let (exchange, result) = mock::with(exchange, self.shared, hook);
         self.exchange = exchange;
         result
@@ -277,38 +284,24 @@ impl<F: Filter> Way<'_, F> {
     /// A body in pieces, as its mode wants them: what goes on, and the verdict that ended it.
     fn pieces(
         &mut self,
+        of: Hook,
         mode: BodyMode,
         body: Vec<Vec<u8>>,
         hook: impl Fn(Piece<'_>) -> BodyVerdict,
     ) -> (Vec<Vec<u8>>, Option<Verdict>) {
-        let phase = self.exchange.phase;
         if body.is_empty() {
             return (body, None);
         }
-        let body: Vec<Vec<u8>> = match mode {
-            BodyMode::Buffer(most) => {
-                let whole = body.concat();
-                if whole.len() > most as usize {
-                    refused(&format!("the body is longer than the {most} bytes that the extension asked for"));
-                }
-                vec![whole]
-            }
-            BodyMode::Stream(most) => {
-                self.exchange.phase = if phase == Phase::Request { Phase::Sent } else { Phase::Over };
-                body.iter().flat_map(|piece| split(piece, most)).collect()
-            }
-        };
+        let streams = matches!(mode, BodyMode::Stream(_));
+        let body = cut(mode, &body);
         let mut on = Vec::new();
         let mut ended = None;
-        self.exchange.in_body = true;
+        self.exchange.streams = streams;
         for (at, data) in body.iter().enumerate() {
             let piece = Piece { data, last: at + 1 == body.len() };
-            match self.call(|| hook(piece)).0 {
+            match self.call(of, || mock::checked_body_verdict(hook(piece).0, streams)) {
                 BodyKind::Next => on.push(data.clone()),
                 BodyKind::Replace(data) => on.push(data),
-                BodyKind::Respond(_) if matches!(mode, BodyMode::Stream(_)) => {
-                    refused("the guest said `respond` to a piece of a body: the head has left")
-                }
                 BodyKind::Respond(reply) => ended = Some(Verdict(Kind::Respond(reply))),
                 BodyKind::Close => ended = Some(Verdict(Kind::Close)),
             }
@@ -316,20 +309,26 @@ impl<F: Filter> Way<'_, F> {
                 break;
             }
         }
-        (self.exchange.phase, self.exchange.in_body) = (phase, false);
+        self.exchange.streams = false;
         (on, ended)
     }
 }
 
-/// A piece that came, in pieces that the extension takes.
-fn split(piece: &[u8], most: u32) -> Vec<Vec<u8>> {
-    if piece.is_empty() {
-        return vec![Vec::new()];
+/// The pieces that a hook sees of a body that came in these. In stream mode that there is no more is known after the last of them,
+/// so that the last call has no data.
+fn cut(mode: BodyMode, body: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    match mode {
+        BodyMode::Buffer(most) => {
+            let whole = body.concat();
+            if whole.len() > most as usize {
+                let why = format!("the body is longer than the {most} bytes that the guest asked for");
+                stop(Fault::BodyTooLong, why);
+            }
+            vec![whole]
+        }
+        BodyMode::Stream(most) => {
+            let pieces = body.iter().flat_map(|piece| piece.chunks(most as usize).map(<[u8]>::to_vec));
+            pieces.chain([Vec::new()]).collect()
+        }
     }
-    piece.chunks((most as usize).max(1)).map(<[u8]>::to_vec).collect()
-}
-
-#[expect(clippy::panic, reason = "where the gateway would stop a call, a test has failed")]
-fn refused(why: &str) -> ! {
-    panic!("{why}")
 }

@@ -15,7 +15,8 @@ use tidegate_engine::hook::{Abi, Capability};
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel, Reach};
 
-/// The bytes of a guest: `client_headers`, `canary_router` `tidegate_hostile_guest` or `tidegate_asking_guest`.
+/// The bytes of a guest: `client_headers`, `canary_router`, `tidegate_hostile_guest`, `tidegate_asking_guest` or
+/// `tidegate_scripted_guest`.
 pub fn module(name: &str) -> Arc<[u8]> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(build);
@@ -43,6 +44,8 @@ fn build() -> PathBuf {
             "tidegate-hostile-guest",
             "-p",
             "tidegate-asking-guest",
+            "-p",
+            "tidegate-scripted-guest",
         ])
         .status()
         .unwrap();

@@ -1,15 +1,34 @@
 //! A guest that asks other servers, well and badly: the request header `x-do` says how.
 
 use tidegate_guest::outbound::{Call, fetch};
-use tidegate_guest::{Filter, Reply, Request, Response, Result, Verdict, export};
+use tidegate_guest::{BodyMode, Filter, Interest, Reply, Request, Response, Result, Verdict, export};
 
-struct Asking;
+/// Its configuration: what it wants without having the hook for it.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Config {
+    wants: String,
+}
+
+/// The guest.
+#[derive(Debug)]
+pub struct Asking(Config);
 
 impl Filter for Asking {
-    type Config = ();
+    type Config = Config;
 
-    fn init((): ()) -> Result<Self> {
-        Ok(Self)
+    fn init(config: Config) -> Result<Self> {
+        Ok(Self(config))
+    }
+
+    fn interest(&self) -> Interest {
+        let everything = Interest::everything();
+        match self.0.wants.as_str() {
+            "request bodies" => everything.request_body(BodyMode::Buffer(1024)),
+            "response bodies" => everything.response_body(BodyMode::Stream(1024)),
+            "ticks" => everything.tick_ms(1000),
+            _ => everything,
+        }
     }
 
     fn on_request(&self, request: &mut Request) -> Verdict {
