@@ -226,6 +226,21 @@ pub const QUIC_HANDSHAKES: u32 = 2000;
 /// How long a handshake may take: several lost packets' worth.
 pub const QUIC_HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
+/// Addresses that began QUIC connections of late, a worker and listener: what each gets is counted until it shows that it is
+/// there. Far more than handshakes under way without Retry; each costs less than 2 KiB. Beyond it, a client has to show its
+/// address first (Retry).
+pub const QUIC_ADDRESSES: usize = 1024;
+
+/// Connection ids remembered of those that such an address was told last. An honest client answers the latest of them.
+pub const QUIC_ADDRESS_IDS: usize = 4;
+
+/// How long such an address is remembered after its last first packet: its handshake, and the close that follows one that
+/// fails.
+pub const QUIC_ADDRESS_LIFE: Duration = QUIC_HANDSHAKE_TIME.saturating_mul(2);
+
+/// How often it is looked for addresses to forget.
+pub const QUIC_ADDRESS_SWEEP: Duration = Duration::from_secs(1);
+
 /// First packets that wait for a decision, a worker and listener. The decision takes microseconds.
 pub const QUIC_INCOMING: usize = 1024;
 

@@ -12,12 +12,17 @@ use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy};
 const ID: &[u8; 8] = b"\x11\x22\x33\x44\x55\x66\x77\x88";
 
 fn start(backend: &Backend) -> (Gateway, Authority) {
+    start_as(backend, &["localhost"])
+}
+
+/// With a certificate of these names.
+fn start_as(backend: &Backend, names: &[&str]) -> (Gateway, Authority) {
     let authority = Authority::new("tests");
     let policy = Policy::to(backend)
         .top("gateway { workers 2 }")
         .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
         .top("listener quic fast { address 127.0.0.1:@port; certificate site; rules main }");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
+    let gateway = Gateway::start_with(&policy, |folder| authority.server(names).sign().write(folder, "site"));
     (gateway, authority)
 }
 
@@ -196,6 +201,46 @@ fn a_flood_of_first_packets_costs_bounded_memory_and_others_are_served() {
     eprintln!("{retries} of {FLOOD} answered with Retry, {} KiB more at the peak", grown >> 10);
     // Two workers, each with at most 200 handshakes begun without Retry.
     assert!(grown < 64 * 1024 * 1024, "{grown} bytes for {FLOOD} first packets");
+}
+
+/// Longer than a handshake may take: what comes after it is the close, and that is the end.
+const HANDSHAKE: Duration = Duration::from_secs(12);
+
+/// Whoever forges an address makes the gateway send at most three times as much there (RFC 9000, 8.1), however large its
+/// certificate is, and however often it has to try again. An honest client of the same gateway comes through.
+#[test]
+fn an_address_that_is_not_proved_gets_at_most_three_times_what_it_sent() {
+    let backend = Backend::start(Behaviour::Echo);
+    let names: Vec<String> = (0..200)
+        .map(|at| format!("a-name-that-makes-the-certificate-large-{at}.example"))
+        .chain(["localhost".to_owned()])
+        .collect();
+    let large: Vec<&str> = names.iter().map(String::as_str).collect();
+    std::thread::scope(|scope| {
+        for names in [&["localhost"][..], &large] {
+            scope.spawn(|| amplified(&backend, names));
+        }
+    });
+}
+
+fn amplified(backend: &Backend, names: &[&str]) {
+    let (gateway, authority) = start_as(backend, names);
+    let packet = initials(&authority, 1).remove(0);
+    let forged = socket_at([127, 0, 0, 98], gateway.port());
+    forged.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    forged.send(&packet).unwrap();
+    let end = Instant::now() + HANDSHAKE;
+    let (mut came, mut answer) = (Vec::new(), [0; 2000]);
+    while Instant::now() < end {
+        if let Ok(length) = forged.recv(&mut answer) {
+            came.push(length);
+        }
+    }
+    let all: usize = came.iter().sum();
+    assert!(all > 2 * packet.len() && all <= 3 * packet.len(), "{all} bytes for {}: {came:?}", packet.len());
+    let began = Instant::now();
+    assert_eq!(run(async { Http3::connect(gateway.port(), &authority).await.get("/").await.status }), 200);
+    eprintln!("{came:?} for {}; an honest client was served within {:?}", packet.len(), began.elapsed());
 }
 
 /// Whether a datagram has a packet of type 0-RTT (RFC 9000, 17.2.3), also behind an Initial.

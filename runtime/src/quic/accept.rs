@@ -9,6 +9,7 @@ use quinn::{Endpoint, Incoming, Runtime, ServerConfig, TokioRuntime};
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
+use super::addresses::Addresses;
 use super::config;
 use super::port::Port;
 use super::socket::{Datagram, WorkerSocket};
@@ -32,6 +33,8 @@ pub struct Seat {
 pub struct QuicListener {
     endpoint: Endpoint,
     port: Arc<Port>,
+    /// Who has shown that it gets what is sent to it.
+    addresses: Arc<Addresses>,
     /// The generation whose settings new connections get.
     generation: Cell<u64>,
     /// These settings.
@@ -49,12 +52,14 @@ impl QuicListener {
         let Seat { port, socket, inbox } = seat;
         let runtime = Arc::new(TokioRuntime);
         let udp = runtime.wrap_udp_socket(socket)?;
-        let socket = WorkerSocket::new(udp, Arc::clone(&port), worker.index, inbox);
+        let addresses = Arc::<Addresses>::default();
+        let socket = WorkerSocket::new(udp, Arc::clone(&port), worker.index, inbox, Arc::clone(&addresses));
         let endpoint =
             Endpoint::new_with_abstract_socket(port.endpoint_config(worker.index), None, Arc::new(socket), runtime)?;
         let listener = Rc::new(Self {
             endpoint,
             port,
+            addresses,
             generation: Cell::new(0),
             config: RefCell::new(None),
             handshakes: Cell::new(0),
@@ -108,7 +113,9 @@ fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worke
         return incoming.ignore();
     }
     let under_way = listener.handshakes.get();
-    if under_way >= limits::QUIC_RETRY_FROM && incoming.may_retry() {
+    let (address, proved) = (incoming.remote_address(), incoming.remote_address_validated());
+    let crowded = under_way >= limits::QUIC_RETRY_FROM || !(proved || listener.addresses.knows(address));
+    if crowded && incoming.may_retry() {
         // Its address may be forged: it is to show that it gets what is sent there (RFC 9000, 8.1.2). Nothing is kept.
         let _ = incoming.retry();
         return;
@@ -125,7 +132,10 @@ fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worke
     }
     // A first packet from a forged address says nothing but that somebody recorded it: what it asks for waits until the
     // handshake shows that the client is there (RFC 9000, 8.1; RFC 9001, 9.2).
-    early_data &= incoming.remote_address_validated();
+    early_data &= proved;
+    if proved {
+        listener.addresses.prove(address);
+    }
     // Certificates are those of this moment, not of the last reload.
     listener.adopt(slot, worker);
     let Some(config) = listener.config.borrow().clone() else { return incoming.refuse() };

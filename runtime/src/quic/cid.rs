@@ -45,6 +45,11 @@ impl CidKeys {
     }
 }
 
+/// Whether a packet has a long header, as those of handshakes do (RFC 8999, 5.1).
+pub fn is_long(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first & 0x80 != 0)
+}
+
 /// The connection id that a packet is sent to, if it has the length of ours (RFC 8999, 5).
 pub fn destination(packet: &[u8]) -> Option<&[u8]> {
     let (first, rest) = packet.split_first()?;
@@ -54,6 +59,14 @@ pub fn destination(packet: &[u8]) -> Option<&[u8]> {
     // Long header: four bytes of version, then the length of the id.
     let (length, rest) = rest.get(4..)?.split_first()?;
     (usize::from(*length) == LENGTH).then(|| rest.get(..LENGTH)).flatten()
+}
+
+/// The connection id that a packet with a long header comes from, if it has the length of ours (RFC 8999, 5.1).
+pub fn source(packet: &[u8]) -> Option<&[u8; LENGTH]> {
+    let (length, rest) = packet.get(5..)?.split_first()?;
+    let (length, rest) = rest.get(usize::from(*length)..)?.split_first()?;
+    let id = rest.first_chunk()?;
+    (is_long(packet) && usize::from(*length) == LENGTH).then_some(id)
 }
 
 /// Makes the ids of one worker's connections.
@@ -128,5 +141,18 @@ mod tests {
         assert_eq!(destination(&other), None);
         assert_eq!(destination(&long[..12]), None);
         assert_eq!(destination(&[]), None);
+    }
+
+    #[test]
+    fn the_source_is_found_in_a_long_header() {
+        let long: Vec<u8> = [0xc0, 0, 0, 0, 1, 2, 98, 99, 10].into_iter().chain(1..=20).collect();
+        assert_eq!(source(&long), Some(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
+        let short: Vec<u8> = [0x40].into_iter().chain(long[1..].iter().copied()).collect();
+        assert_eq!(source(&short), None);
+        let other: Vec<u8> = [0xc0, 0, 0, 0, 1, 0, 8].into_iter().chain(1..=20).collect();
+        assert_eq!(source(&other), None);
+        for end in 0..19 {
+            assert_eq!(source(&long[..end]), None);
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! [`crate::downstream::h3`].
 
 pub mod accept;
+pub mod addresses;
 pub mod cid;
 pub mod config;
 pub mod frames;

@@ -11,6 +11,7 @@ use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::mpsc::Receiver;
 
+use super::addresses::Addresses;
 use super::gquic;
 use super::port::{Owner, Port};
 
@@ -27,14 +28,29 @@ pub struct WorkerSocket {
     udp: Arc<dyn AsyncUdpSocket>,
     port: Arc<Port>,
     worker: u16,
+    addresses: Arc<Addresses>,
     /// Packets that other workers received. The lock is never contended: one task reads.
     inbox: Mutex<Receiver<Datagram>>,
 }
 
 impl WorkerSocket {
     /// Wraps this worker's socket.
-    pub fn new(udp: Arc<dyn AsyncUdpSocket>, port: Arc<Port>, worker: u16, inbox: Receiver<Datagram>) -> Self {
-        Self { udp, port, worker, inbox: Mutex::new(inbox) }
+    pub fn new(
+        udp: Arc<dyn AsyncUdpSocket>,
+        port: Arc<Port>,
+        worker: u16,
+        inbox: Receiver<Datagram>,
+        addresses: Arc<Addresses>,
+    ) -> Self {
+        Self { udp, port, worker, addresses, inbox: Mutex::new(inbox) }
+    }
+
+    /// Takes notice of a packet of ours.
+    fn notice(&self, packet: &[u8], from: SocketAddr) {
+        if let Some(kept) = self.addresses.received(packet, from) {
+            // A full socket drops it, as the network would.
+            let _ = self.udp.try_send(&kept.transmit());
+        }
     }
 
     /// Takes what was handed over. Registers the task if there was nothing.
@@ -43,6 +59,7 @@ impl WorkerSocket {
         let mut count = 0;
         for (buf, meta) in bufs.iter_mut().zip(metas) {
             let Poll::Ready(Some(datagram)) = inbox.poll_recv(cx) else { break };
+            self.notice(&datagram.bytes, datagram.from);
             let length = datagram.bytes.len().min(buf.len());
             buf[..length].copy_from_slice(&datagram.bytes[..length]);
             *meta = RecvMeta::default();
@@ -81,7 +98,10 @@ impl WorkerSocket {
             }
             return false;
         }
-        let Some(answer) = gquic::answer(packet) else { return true };
+        let Some(answer) = gquic::answer(packet) else {
+            self.notice(packet, meta.addr);
+            return true;
+        };
         // Best effort: the client asks again.
         let _ = self.udp.try_send(&Transmit {
             destination: meta.addr,
@@ -106,7 +126,7 @@ impl AsyncUdpSocket for WorkerSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.udp.try_send(transmit)
+        self.addresses.send(transmit, |transmit| self.udp.try_send(transmit))
     }
 
     fn poll_recv(

@@ -42,6 +42,10 @@ bounds! {
     EarlyData = "early-data",
     /// Used address tokens of a QUIC listener: [`crate::limits::QUIC_TOKENS_USED`].
     QuicTokens = "quic-tokens",
+    /// Bytes to an address that has not shown that it gets them: three times what came from there (RFC 9000, 8.1).
+    QuicUnproved = "quic-unproved",
+    /// Such addresses of a worker and QUIC listener: [`crate::limits::QUIC_ADDRESSES`].
+    QuicAddresses = "quic-addresses",
     /// A client that has its last answer and goes on sending: [`crate::limits::LINGER_LONGEST`].
     Linger = "linger",
     /// Bytes that a backend sends over HTTP/1 before it answers: [`crate::limits::UNANSWERED_BYTES`].
