@@ -262,16 +262,27 @@ fn a_long_answer_does_not_wait_for_the_end_of_the_handshake() {
 }
 
 #[test]
-fn a_client_that_never_ends_the_handshake_is_cut_off() {
-    let backend = Backend::echo();
+fn the_time_of_the_handshake_is_its_own() {
+    let backend = Backend::start(Behaviour::Text("hello"));
     let (gateway, config) = start(&backend);
-    let (mut client, _) = Early::begin(&gateway, &config, get("/early"));
-    client.answer("early-data");
+    backend.behave(Behaviour::StallBeforeHead);
+    // What its client has sent lies in the socket while the answer is awaited: the second request is next to be read.
+    let (mut patient, _) = Early::begin(&gateway, &config, get("/slow") + &get("/second"));
+    while patient.tls.is_handshaking() {
+        patient.tls.complete_io(&mut patient.socket).unwrap();
+    }
+    let (mut endless, _) = Early::begin(&gateway, &config, get("/early"));
+    backend.wait_request(3);
     let waited = std::time::Instant::now();
-    while client.read().is_ok_and(|more| more) {}
-    // It is ten seconds from the first byte on; idle connections may wait for longer.
+    while endless.read().is_ok_and(|more| more) {}
+    // It is ten seconds; a request may take sixty.
     assert!(waited.elapsed() < std::time::Duration::from_secs(14), "{:?}", waited.elapsed());
-    assert!(client.heard.is_empty());
+    assert!(endless.heard.is_empty());
+    backend.behave(Behaviour::Echo);
+    backend.release();
+    let answers = patient.answer("/second");
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+    assert_eq!(gateway.access("/early")["failure"], "client-closed");
 }
 
 #[test]
