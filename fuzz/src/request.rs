@@ -97,6 +97,7 @@ impl Head {
             request: Request {
                 method: self.method.clone(),
                 authority: self.authority.clone(),
+                unnamed: false,
                 target: self.target.clone(),
                 original_authority: self.authority.clone(),
                 original_target: self.original.clone(),

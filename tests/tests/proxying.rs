@@ -198,6 +198,48 @@ fn http_1_0_is_answered_and_closed() {
 }
 
 #[test]
+fn http_1_0_may_name_no_host() {
+    let backend = Backend::echo();
+    let policy = Policy::to(&backend)
+        .rule("address", "when host is \"127.0.0.1\"\nrespond 501")
+        .rule("any", "when host like \"*\"\nrespond 502")
+        .rule("field", "when header \"host\" present\nrespond 503")
+        .rule("renamed", "when path is \"/renamed\"\nunless host present\nrewrite host \"inner.test\"\nforward web")
+        .rule("none", "when host absent\nset-header \"x-host\" \"${host}\"\nforward web");
+    let gateway = Gateway::start(&policy);
+    // The health check that HAProxy has sent since ever.
+    let mut client = gateway.client();
+    let check = client.send("OPTIONS / HTTP/1.0\r\n\r\n").receive().echo();
+    assert_eq!((check.method.as_str(), check.target.as_str()), ("OPTIONS", "/"));
+    assert_eq!(check.header("host"), Some(&*format!("127.0.0.1:{}", gateway.port())));
+    assert_eq!(check.header("x-host"), Some("127.0.0.1"));
+    assert!(client.is_closed());
+    let renamed = gateway.client().send("GET /renamed HTTP/1.0\r\n\r\n").receive().echo();
+    assert_eq!(renamed.header("host"), Some("inner.test"));
+    let mut client = gateway.client();
+    for (target, host, status) in
+        [("/", "", 200), ("/", "host: 127.0.0.1\r\n", 501), ("http://127.0.0.1/", "", 501), ("/", "", 200)]
+    {
+        let request = format!("GET {target} HTTP/1.0\r\n{host}connection: keep-alive\r\n\r\n");
+        assert_eq!(client.send(request).receive().status, status, "{target} {host}");
+    }
+}
+
+#[test]
+fn http_1_1_has_to_name_a_host() {
+    let (backend, gateway) = echo();
+    for request in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.0\r\nhost: one\r\nhost: two\r\n\r\n",
+        "GET / HTTP/1.0\r\nhost: a b\r\n\r\n",
+    ] {
+        assert_eq!(gateway.client().send(request).receive().status, 400, "{request}");
+    }
+    assert!(backend.requests().is_empty());
+}
+
+#[test]
 fn http_1_0_with_keep_alive_is_kept() {
     let (_backend, gateway) = echo();
     let mut client = gateway.client();

@@ -212,11 +212,11 @@ impl Subject {
         let response = exchange.response.as_ref();
         let tls = exchange.connection.tls.as_ref();
         match self {
-            Self::Host => meets(request.host()),
+            Self::Host => !request.unnamed && meets(request.host()),
             Self::Path => meets(request.target.path()),
             Self::Method => meets(request.method.as_str()),
             Self::Scheme => meets(exchange.connection.scheme()),
-            Self::Authority => meets(request.authority.as_str()),
+            Self::Authority => !request.unnamed && meets(request.authority.as_str()),
             Self::Header(name) => fields::header(&request.headers, name).any(|value: Cow<'_, str>| meets(&value)),
             Self::Query(name) => {
                 let parsed = &exchange.parsed;
@@ -475,6 +475,27 @@ mod tests {
         let condition = testing::when(subject, predicate);
         let plan = testing::plan(Vec::new());
         Condition::new(&condition, &plan).unwrap().holds(&sample())
+    }
+
+    #[test]
+    fn no_test_of_the_host_holds_where_nobody_named_one() {
+        let plan = testing::plan(Vec::new());
+        let mut unnamed = testing::exchange("GET", "192.0.2.2:8080", "/");
+        unnamed.request.unnamed = true;
+        for subject in [S::Host, S::Header("host".to_owned())] {
+            let holds = |exchange: &Exchange, predicate| {
+                Condition::new(&testing::when(subject.clone(), predicate), &plan).unwrap().holds(exchange)
+            };
+            let address = || P::Is(words(&["192.0.2.2", "192.0.2.2:8080"]));
+            assert!(!holds(&unnamed, address()));
+            assert!(!holds(&unnamed, P::Like(words(&["*"]))));
+            assert!(!holds(&unnamed, P::Present));
+            assert!(holds(&unnamed, P::Absent));
+            let mut renamed = testing::exchange("GET", "192.0.2.2:8080", "/");
+            renamed.request.unnamed = true;
+            renamed.request.set_authority("192.0.2.2:8080".parse().unwrap());
+            assert!(holds(&renamed, address()), "an extension named one");
+        }
     }
 
     fn words(words: &[&str]) -> Vec<String> {

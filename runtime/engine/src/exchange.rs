@@ -67,6 +67,9 @@ pub struct Request {
     pub method: Method,
     /// Host in lower case, and perhaps a port. It is what the backend gets as `Host`.
     pub authority: Authority,
+    /// Whether nobody has named a host: the client spoke HTTP/1.0 without `Host` (RFC 9112, 3.2). Then `authority` is where it
+    /// connected to, and no test of the host holds.
+    pub unnamed: bool,
     /// Normalised path, and perhaps a query. It is what the backend gets.
     pub target: PathAndQuery,
     /// The host and port that the client asked for.
@@ -86,6 +89,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// Names another host, for the backend and for tests.
+    pub fn set_authority(&mut self, authority: Authority) {
+        self.authority = authority;
+        self.unnamed = false;
+    }
+
     /// The host without port: what tests and templates see. An IPv6 address keeps its brackets.
     ///
     /// The authority is normalised (no user name, a port of digits), so that a look at its end is enough; rules ask for

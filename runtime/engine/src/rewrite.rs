@@ -15,7 +15,10 @@ use crate::normalise;
 pub(crate) fn rewrite(request: &mut Request, part: UriPart, text: &str) -> bool {
     match part {
         UriPart::Host => match normalise::authority(text.as_bytes()) {
-            Ok(authority) => set(&mut request.authority, authority),
+            Ok(authority) => {
+                request.set_authority(authority);
+                true
+            }
             Err(_) => false,
         },
         UriPart::Path => match with_path(text, request.target.query()) {

@@ -117,7 +117,9 @@ impl RuleSet {
 
     /// Those of [`RuleSet::all`] that the request's host and path do not rule out, in the same order.
     pub(crate) fn candidates(&self, request: &Request) -> impl Iterator<Item = (usize, &Rule)> {
-        let positions = self.index.candidates(request.host(), request.target.path());
+        // The empty text meets what asks nothing of the host.
+        let host = if request.unnamed { "" } else { request.host() };
+        let positions = self.index.candidates(host, request.target.path());
         positions.filter_map(|position| Some((position, self.rules.get(position)?)))
     }
 

@@ -16,6 +16,7 @@ pub(crate) fn exchange(method: &str, authority: &str, target: &str) -> Box<Excha
     let request = exchange::Request {
         method: Method::from_bytes(method.as_bytes()).unwrap(),
         authority: authority.parse().unwrap(),
+        unnamed: false,
         target: target.parse().unwrap(),
         original_authority: authority.parse().unwrap(),
         original_target: target.parse().unwrap(),

@@ -72,16 +72,17 @@ pub(super) fn exchange(
         group: None,
         client_cert: certificate(secured, client),
     });
-    let known = head::KnownHost::default();
-    let mut head = head::read(request.into_parts().0, &plan.limits, &known).map_err(|(failure, _)| failure)?;
-    head.websocket = websocket;
-    snapshot.engine.receive(listener, from, &mut head.headers);
     let connection = Arc::new(Connection {
         peer: SocketAddr::new(from, 0),
         local: SocketAddr::new(from, plan.bind.port()),
         listener: Arc::from(plan.name.as_str()),
         tls,
     });
+    let known = head::KnownHost::default();
+    let read = head::read(request.into_parts().0, &plan.limits, &known, &connection);
+    let mut head = read.map_err(|(failure, _)| failure)?;
+    head.websocket = websocket;
+    snapshot.engine.receive(listener, from, &mut head.headers);
     Ok(Box::new(Exchange {
         client_ip: snapshot.engine.client_ip(listener, from, &head.headers),
         connection,

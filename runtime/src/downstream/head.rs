@@ -1,13 +1,14 @@
 //! A request's head as it came, made into one that rules can trust.
 
 use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use tidegate_dsl::plan::ListenerLimits;
-use tidegate_engine::exchange::{Changed, Request};
+use tidegate_engine::exchange::{Changed, Connection, Request};
 use tidegate_engine::{method, normalise};
 
 use crate::failure::Failure;
@@ -17,12 +18,18 @@ use crate::proxy::fields;
 ///
 /// # Errors
 /// What is wrong with it, and the head as it came, for the log.
-pub fn read(mut parts: Parts, limits: &ListenerLimits, known: &KnownHost) -> Result<Request, (Failure, Box<Parts>)> {
-    match check(&mut parts, limits, known) {
-        Ok((authority, target, original_target)) => Ok(Request {
+pub fn read(
+    mut parts: Parts,
+    limits: &ListenerLimits,
+    known: &KnownHost,
+    connection: &Connection,
+) -> Result<Request, (Failure, Box<Parts>)> {
+    match check(&mut parts, limits, known, connection) {
+        Ok(Asked { authority, unnamed, target, original_target }) => Ok(Request {
             method: parts.method,
             original_authority: authority.clone(),
             authority,
+            unnamed,
             target,
             original_target,
             websocket: false,
@@ -42,12 +49,23 @@ pub struct InEarlyData;
 /// The mark for servers (RFC 8470, 5.1).
 const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
-/// The host, the normalised target and the target as it came.
+/// The host and target that a request asks for.
+struct Asked {
+    authority: Authority,
+    /// Whether the client named none: HTTP/1.0.
+    unnamed: bool,
+    /// The target, normalised.
+    target: PathAndQuery,
+    /// The target as it came.
+    original_target: PathAndQuery,
+}
+
 fn check(
     parts: &mut Parts,
     limits: &ListenerLimits,
     known: &KnownHost,
-) -> Result<(Authority, PathAndQuery, PathAndQuery), Failure> {
+    connection: &Connection,
+) -> Result<Asked, Failure> {
     if !method::is_carried(&parts.method) {
         return Err(Failure::BadMethod);
     }
@@ -58,7 +76,7 @@ fn check(
     if !fields::has_known_coding(&parts.headers) {
         return Err(Failure::BadCoding);
     }
-    let authority = match parts.version {
+    let (authority, unnamed) = match parts.version {
         Version::HTTP_2 | Version::HTTP_3 => {
             if parts.headers.len() > usize::try_from(limits.headers).unwrap_or(usize::MAX) {
                 return Err(Failure::TooManyHeaders);
@@ -68,9 +86,11 @@ fn check(
                 return Err(Failure::ClientBody);
             }
             fields::join_cookies(&mut parts.headers);
-            pseudo_authority(parts, known)?
+            (pseudo_authority(parts, known)?, false)
         }
-        _ => authority(parts, known)?,
+        // Clients from before HTTP/1.1 need not name one, such as load balancers that look whether somebody is there.
+        _ if parts.version < Version::HTTP_11 && names_no_host(parts) => (place(connection, known)?, true),
+        _ => (authority(parts, known)?, false),
     };
     let original_target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     if u64::try_from(original_target.as_str().len()).unwrap_or(u64::MAX) > limits.uri_bytes {
@@ -83,7 +103,7 @@ fn check(
     if early {
         parts.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
     }
-    Ok((authority, target, original_target))
+    Ok(Asked { authority, unnamed, target, original_target })
 }
 
 /// The host that the client asked for: of an absolute target before the `Host` field (RFC 9112, 3.2.2), of which an
@@ -101,10 +121,25 @@ fn authority(parts: &Parts, known: &KnownHost) -> Result<Authority, Failure> {
         }
         (Some(authority), None) if parts.version < Version::HTTP_11 => authority.as_str().as_bytes(),
         (None, Some(host)) => host.as_bytes(),
-        // HTTP/1.0 knew requests without a host: no rule could route them, so they are refused like in HTTP/1.1.
         _ => return Err(Failure::BadHost),
     };
     known.normalise(raw)
+}
+
+fn names_no_host(parts: &Parts) -> bool {
+    !parts.headers.contains_key(HOST) && parts.uri.scheme().is_none() && parts.uri.authority().is_none()
+}
+
+/// Where the client connected to, as it would be written in its URL: without the port that every client knows.
+fn place(connection: &Connection, known: &KnownHost) -> Result<Authority, Failure> {
+    let local = connection.local;
+    let usual = if connection.tls.is_some() { 443 } else { 80 };
+    let place = match local.ip() {
+        IpAddr::V6(ip) if local.port() == usual => format!("[{ip}]"),
+        IpAddr::V4(ip) if local.port() == usual => ip.to_string(),
+        ip => SocketAddr::new(ip, local.port()).to_string(),
+    };
+    known.normalise(place.as_bytes())
 }
 
 /// The authority of a target in absolute form (RFC 9112, 3.2.2). A word without a slash is a target in authority form, which is of
@@ -172,5 +207,38 @@ impl KnownHost {
             known.field = HeaderValue::from_str(known.normalised.as_str()).ok();
         }
         known.field.clone()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_request_without_a_host_has_the_port_that_is_not_usual() {
+        let tls = tidegate_engine::exchange::Tls {
+            sni: None,
+            version: "tls1.3",
+            cipher: String::new(),
+            group: None,
+            client_cert: None,
+        };
+        for (local, secure, expected) in [
+            ("192.0.2.2:80", false, "192.0.2.2"),
+            ("192.0.2.2:443", false, "192.0.2.2:443"),
+            ("192.0.2.2:443", true, "192.0.2.2"),
+            ("192.0.2.2:80", true, "192.0.2.2:80"),
+            ("[2001:db8::1]:80", false, "[2001:db8::1]"),
+            ("[2001:db8::1]:8080", false, "[2001:db8::1]:8080"),
+        ] {
+            let connection = Connection {
+                peer: "192.0.2.1:4711".parse().unwrap(),
+                local: local.parse().unwrap(),
+                listener: "main".into(),
+                tls: secure.then(|| tls.clone()),
+            };
+            assert_eq!(place(&connection, &KnownHost::default()).unwrap(), expected);
+        }
     }
 }

@@ -241,6 +241,7 @@ pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
         request: Request {
             method: http::Method::GET,
             authority: http::uri::Authority::from_static("_"),
+            unnamed: false,
             target: http::uri::PathAndQuery::from_static("/"),
             original_authority: http::uri::Authority::from_static("_"),
             original_target: http::uri::PathAndQuery::from_static("/"),
@@ -285,6 +286,7 @@ impl Watcher {
             request: Request {
                 method: request.method.clone(),
                 authority: request.authority.clone(),
+                unnamed: request.unnamed,
                 target: request.target.clone(),
                 original_authority: request.original_authority.clone(),
                 original_target: request.original_target.clone(),

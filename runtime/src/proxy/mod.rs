@@ -157,7 +157,8 @@ impl Call<'_> {
         }
         let has_body = self.upgrade.is_none() && !body.is_end_stream();
         let engine = &self.view.snapshot.engine;
-        let mut head = match head::read(parts, &self.listener.limits, &self.state.connection.host) {
+        let connection = &self.state.connection;
+        let mut head = match head::read(parts, &self.listener.limits, &connection.host, &connection.info) {
             Ok(head) => head,
             Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };

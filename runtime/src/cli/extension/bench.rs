@@ -219,6 +219,7 @@ fn exchange() -> Box<Exchange> {
         request: Request {
             method: Method::GET,
             authority: authority.clone(),
+            unnamed: false,
             target: target.clone(),
             original_authority: authority,
             original_target: target,

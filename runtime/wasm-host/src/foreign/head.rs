@@ -208,7 +208,7 @@ pub(crate) fn set_authority(guest: &mut Guest, function: &str, authority: &[u8])
     }
     needs(guest, function, Capability::Rewrite)?;
     let authority = request::authority(text(authority)?)?;
-    guest.request_mut(function, "authority")?.authority = authority;
+    guest.request_mut(function, "authority")?.set_authority(authority);
     Ok(())
 }
 

@@ -66,7 +66,7 @@ pub(super) fn rewrite(functions: &mut impl Define) -> Defined {
     })?;
     functions.act_text("set-authority", |guest, authority| {
         let request = guest.request_mut("rewrite.set-authority", "authority")?;
-        request.authority = self::authority(authority)?;
+        request.set_authority(self::authority(authority)?);
         Ok(())
     })
 }

@@ -108,6 +108,7 @@ pub fn exchange(headers: &[(&'static str, &'static str)]) -> Box<Exchange> {
         request: Request {
             method: Method::GET,
             authority: "shop.example".parse().unwrap(),
+            unnamed: false,
             target: "/a?b".parse().unwrap(),
             original_authority: "shop.example".parse().unwrap(),
             original_target: "/a?b".parse().unwrap(),
