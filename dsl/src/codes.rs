@@ -190,6 +190,8 @@ codes! {
     /// a listener is traced, and nothing says where spans go
     TRACING = "E0533";
 
+    /// the name of the gateway cannot stand in `Via`
+    VIA = "E0540";
     /// a location has a scheme and no host
     LOCATION = "E0545";
     /// `prefix` stands where nothing counts by address

@@ -104,6 +104,7 @@ fn frames(place: Place) -> &'static [&'static str] {
         | Place::Trusted
         | Place::Forwarded
         | Place::ForwardedFor
+        | Place::Paths
         | Place::ClientCa
         | Place::Compression
         | Place::QuicUpgrade

@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use tidegate_dsl::plan::{ListenerId, Plan};
+use tidegate_dsl::plan::{ListenerId, Paths, Plan};
 use tidegate_engine::exchange::{Changed, Connection, Exchange, Request, Response, Tls};
 use tidegate_engine::hook::Verdict;
+use tidegate_engine::target::Target;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Ending, Engine, Moment, Progress, ResponseDecision, Silent, explain, normalise};
 
@@ -40,7 +41,6 @@ pub fn walk(text: &str) {
 struct Head {
     method: Method,
     authority: http::uri::Authority,
-    target: PathAndQuery,
     original: PathAndQuery,
     headers: HeaderMap,
 }
@@ -52,33 +52,40 @@ impl Head {
         let (method, target) = lines.next()?.split_once(' ')?;
         let method = Method::from_bytes(method.as_bytes()).ok()?;
         let original = PathAndQuery::try_from(target).ok()?;
-        let target = normalise::target(&original).ok()?;
         let authority = normalise::authority(lines.next()?.as_bytes()).ok()?;
         let mut headers = HeaderMap::new();
         for line in lines.take(50) {
             let (name, value) = line.split_once(": ")?;
             headers.append(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
         }
-        Some(Self { method, authority, target, original, headers })
+        Some(Self { method, authority, original, headers })
     }
 
     /// Normalising again changes nothing, and nothing is left that rules could be deceived by.
     fn is_normal(&self) {
-        let Self { target, authority, .. } = self;
-        assert_eq!(normalise::target(target).as_ref(), Ok(target));
+        let Self { original, authority, .. } = self;
         assert_eq!(normalise::authority(authority.as_str().as_bytes()).as_ref(), Ok(authority));
-        if *target == "*" {
-            return;
+        for paths in [Paths::Merge, Paths::Plain, Paths::Strict] {
+            let Ok(target) = Target::read(original, paths) else { continue };
+            assert_eq!(Target::read(&target, paths).as_ref(), Ok(&target));
+            if target.as_str() == "*" {
+                continue;
+            }
+            for path in [target.path(), target.tested_path()] {
+                assert!(path.starts_with('/'), "{path}");
+                assert!(!path.split('/').any(|segment| segment == "." || segment == ".."), "{path}");
+                assert!(paths == Paths::Plain || !path.contains("//"), "{path}");
+                let lower = path.to_ascii_lowercase();
+                assert!(!lower.contains("%2e") && !lower.contains("%00") && !path.contains('\\'), "{path}");
+            }
+            assert!(paths == Paths::Plain || !target.tested_path().contains(';'), "{}", target.tested_path());
         }
-        let path = target.path();
-        assert!(path.starts_with('/'), "{path}");
-        assert!(!path.split('/').any(|segment| segment == "." || segment == ".."), "{path}");
-        let lower = path.to_ascii_lowercase();
-        assert!(!lower.contains("%2e") && !lower.contains("%00") && !path.contains('\\'), "{path}");
     }
 
-    fn exchange(&self, plan: &Plan, listener: ListenerId) -> Box<Exchange> {
+    /// As it comes to a listener; `None` if its path is refused there.
+    fn exchange(&self, plan: &Plan, listener: ListenerId) -> Option<Box<Exchange>> {
         let listener = &plan.listeners[listener.0];
+        let target = Target::read(&self.original, listener.paths).ok()?;
         let tls = Tls {
             sni: Some(self.authority.host().to_owned()),
             version: "tls1.3",
@@ -87,7 +94,7 @@ impl Head {
             client_cert: None,
         };
         let address = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        Box::new(Exchange {
+        Some(Box::new(Exchange {
             connection: Arc::new(Connection {
                 peer: address(4711),
                 local: address(listener.bind.port()),
@@ -98,7 +105,7 @@ impl Head {
                 method: self.method.clone(),
                 authority: self.authority.clone(),
                 unnamed: false,
-                target: self.target.clone(),
+                target,
                 original_authority: self.authority.clone(),
                 original_target: self.original.clone(),
                 websocket: false,
@@ -116,7 +123,7 @@ impl Head {
             rule: None,
             log_lines: Vec::new(),
             parsed: tidegate_engine::parsed::Parsed::default(),
-        })
+        }))
     }
 }
 
@@ -127,10 +134,10 @@ fn agree(plan: &Arc<Plan>, listener: ListenerId, head: &Head) {
         return;
     };
     let moment = Moment { nanos: 1, random: 7 };
-    let explained = explain(&one, listener, head.exchange(plan, listener), moment, &mut |_, _, exchange| {
-        (exchange, Some(Ok(Verdict::Next)))
-    });
-    let (rule, ending) = serve(&other, listener, head.exchange(plan, listener), moment);
+    let (Some(exchange), Some(again)) = (head.exchange(plan, listener), head.exchange(plan, listener)) else { return };
+    let explained =
+        explain(&one, listener, exchange, moment, &mut |_, _, exchange| (exchange, Some(Ok(Verdict::Next))));
+    let (rule, ending) = serve(&other, listener, again, moment);
     assert_eq!(explained.rule, rule);
     match (&explained.outcome, &ending) {
         (Ending::Forward { group, .. }, Ending::Forward { group: served, .. }) => assert_eq!(group, served),

@@ -39,6 +39,8 @@ pub enum Failure {
     HeadTooLarge,
     /// No `Host`, several, or one that is no host (RFC 9112, 3.2).
     BadHost,
+    /// A request that has passed here before: it goes round in a circle (RFC 5842, 7.2).
+    Loop,
     /// A request target that cannot be normalised safely.
     BadTarget,
     /// A method that a gateway does not carry: `TRACE`, `CONNECT`.
@@ -116,6 +118,7 @@ impl Failure {
             Self::BadHead => ("bad-head", Client, 400, "the request is not valid HTTP"),
             Self::HeadTooLarge => ("head-too-large", Client, 431, "the request's head is too large"),
             Self::BadHost => ("bad-host", Client, 400, "the request needs one valid Host"),
+            Self::Loop => ("loop", Policy, 508, "the request has come back to this gateway"),
             Self::BadTarget => ("bad-target", Client, 400, "the request target is not a safe path"),
             Self::BadMethod => ("bad-method", Client, 405, "this method is not carried here"),
             Self::TooEarly => ("too-early", Client, 425, "send this request again after the handshake"),

@@ -24,4 +24,5 @@ pub mod standstill;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+pub mod via;
 pub mod worker;

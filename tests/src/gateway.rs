@@ -140,10 +140,18 @@ impl Gateway {
     /// # Panics
     /// It does not come, or is not JSON.
     pub fn access(&self, uri: &str) -> Value {
+        self.access_where(uri, |_| true)
+    }
+
+    /// The access-log line of a request with this target for which something more holds.
+    ///
+    /// # Panics
+    /// It does not come, or is not JSON.
+    pub fn access_where(&self, uri: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let parse = |line: &str| -> Value {
             serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON: {error}: {line}"))
         };
-        let found = self.stdout.wait(0, |line| Some(parse(line)).filter(|line| line["uri"] == uri));
+        let found = self.stdout.wait(0, |line| Some(parse(line)).filter(|line| line["uri"] == uri && holds(line)));
         found.unwrap_or_else(|seen| panic!("no access-log line for `{uri}`:\n{seen}"))
     }
 

@@ -138,6 +138,7 @@ const ROWS: &[Row] = &[
     https("compression [br]", NEXT, [false, false]),
     https("forwarded off", NEXT, [false, false]),
     https("forwarded-for replace", NEXT, [false, false]),
+    https("paths strict", NEXT, [false, false]),
     https("access-log off", NEXT, [false, false]),
     https("label team \"shop\"", NEXT, [false, false]),
     https("quic-upgrade fast", NEXT, [false, false]),

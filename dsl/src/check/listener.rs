@@ -14,8 +14,8 @@ use super::regex::Matches;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
-    Bind, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerState, Peers, Protocol,
-    RuleSetId,
+    Bind, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerState, Paths, Peers,
+    Protocol, RuleSetId,
 };
 use crate::source::Span;
 use crate::value;
@@ -124,6 +124,13 @@ impl<'t> Checker<'_, 't> {
                 draft.forwarded_for = Some((mode, head));
             }
             "tracing" => listener.tracing = self.traced(args, word)?,
+            "paths" => {
+                listener.paths = match self.choose(args, Place::Paths)?.name {
+                    "plain" => Paths::Plain,
+                    "strict" => Paths::Strict,
+                    _ => Paths::Merge,
+                }
+            }
             "access-log" => listener.access_log = self.switch(args)?,
             "limits" => {
                 listener.limits = self.listener_limits(args)?;
@@ -300,6 +307,7 @@ fn defaults(name: String, protocol: Protocol) -> Listener {
         tunnel_timeout: place.default_duration("tunnel-timeout"),
         compression: Vec::new(),
         client_ip: ClientIp::Peer,
+        paths: Paths::default(),
         forwarded: Forwarded { forwarded_for: Some(ForwardedFor::Append), proto: true, ..nothing_forwarded() },
         tracing: None,
         access_log: place.default_switch("access-log"),

@@ -6,6 +6,7 @@
 use std::net::Ipv6Addr;
 
 use super::Checker;
+use super::reach_tls::Wanted;
 use super::spelt::{Kind, Spelt, begins_rightly, is_host_char, meets, mended, path_glob, unreachable_path};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
@@ -39,10 +40,20 @@ impl Checker<'_, '_> {
         }
         let why = unreachable_path(path);
         if why.is_empty() {
+            self.ask_of_paths(path, span);
             return Some(());
         }
         self.report(Diagnostic::new(codes::NEVER_MET, span, why).help("write the path as requests have it"));
         None
+    }
+
+    /// Notes what only a listener with `paths plain` lets a test of paths see.
+    fn ask_of_paths(&mut self, path: &str, span: Span) {
+        if path.contains("//") {
+            self.ask(Wanted::EmptySegment, span);
+        } else if path.contains(';') {
+            self.ask(Wanted::Parameters, span);
+        }
     }
 
     /// A host of `is`, without a final dot and in ASCII.
@@ -79,6 +90,7 @@ impl Checker<'_, '_> {
             Kind::Path => match path_glob(glob) {
                 Spelt::Right => {
                     self.doubt_path_glob(glob, span);
+                    self.ask_of_paths(glob, span);
                     return Some(());
                 }
                 Spelt::Other(mend) => Diagnostic::new(

@@ -10,21 +10,25 @@ use crate::LogProblem;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
-    AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Piece, Plan, Secret, Tracing,
+    AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Piece, Plan, Secret, Tracing, Via,
 };
 use crate::source::Span;
+use crate::tree::{Item, ItemKind};
 use crate::value;
 use crate::vocabulary::{Place, Word};
 
 /// Bytes that a secret has at least: as many as the keys that are derived from it.
 const SECRET_BYTES: usize = 32;
 
+/// Characters of a name in `Via` at most: every message carries it.
+const VIA_BYTES: usize = 64;
+
 /// Secrets that a list has at most: a cookie or a ticket is tried with each.
 const SECRETS: usize = 8;
 
 /// The settings that hold without a `gateway` block.
 pub(crate) fn default_gateway() -> Gateway {
-    Gateway { workers: None, drain: Place::Gateway.default_duration("drain"), secrets: Vec::new() }
+    Gateway { workers: None, drain: Place::Gateway.default_duration("drain"), secrets: Vec::new(), via: Via::default() }
 }
 
 /// What holds without an `access-log` block.
@@ -50,9 +54,36 @@ impl<'t> Checker<'_, 't> {
         match word.name {
             "workers" => gateway.workers = Some(self.count(args, word)?),
             "secret" => gateway.secrets = self.secrets(args)?,
+            "via" => gateway.via = self.via(args)?,
             _ => gateway.drain = self.duration(args, word)?,
         }
         self.done(args)
+    }
+
+    /// `via on|off|"NAME"`
+    fn via(&mut self, args: &mut Args<'_, 't>) -> Option<Via> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        match args.peek() {
+            Some(Item { kind: ItemKind::Text(_), .. }) => {}
+            Some(Item { kind: ItemKind::Word(word), span })
+                if word.len() > 3 && *word != "true" && *word != "false" =>
+            {
+                let report = Diagnostic::new(codes::WRONG_KIND, *span, "a name of the gateway stands in quotes");
+                self.report(report.write(&format!("\"{word}\"")));
+                return None;
+            }
+            _ => return Some(if self.switch(args)? { Via::On } else { Via::Off }),
+        }
+        let (name, span) = self.text(args, "the name")?;
+        let wrong = match name.len() {
+            0 => "the name of the gateway in `Via` is empty".to_owned(),
+            1..=VIA_BYTES if name.bytes().all(is_token) => return Some(Via::Name(name)),
+            1..=VIA_BYTES => format!("{} cannot stand in `Via`", quoted(&name)),
+            _ => format!("the name of the gateway in `Via` has more than {VIA_BYTES} characters"),
+        };
+        let help = "a name has letters, digits, `-`, `.` and `_`, such as `via \"edge-1\"`";
+        self.report(Diagnostic::new(codes::VIA, span, wrong).help(help));
+        None
     }
 
     /// `secret env "X"`, `secret file "F"`, or a list of both.

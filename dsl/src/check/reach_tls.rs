@@ -7,8 +7,8 @@ use crate::KeyAlgorithm;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
 use crate::plan::{
-    CipherSuite, GroupId, GroupProtocol, Listener, ListenerAction, ListenerId, ListenerTls, Outcome, Plan, Protocol,
-    RuleSetId, TlsPolicy, TlsVersion,
+    CipherSuite, GroupId, GroupProtocol, Listener, ListenerAction, ListenerId, ListenerTls, Outcome, Paths, Plan,
+    Protocol, RuleSetId, TlsPolicy, TlsVersion,
 };
 use crate::source::Span;
 
@@ -58,6 +58,10 @@ pub(crate) enum Wanted {
     Http2,
     /// `h3`
     Http3,
+    /// A path with `//`.
+    EmptySegment,
+    /// A path with `;`.
+    Parameters,
 }
 
 /// Where a test stands.
@@ -285,6 +289,7 @@ fn can(plan: &Plan, listener: &Listener, what: Wanted) -> bool {
             Protocol::Quic => false,
         },
         Wanted::Http3 => listener.protocol == Protocol::Quic,
+        Wanted::EmptySegment | Wanted::Parameters => listener.paths == Paths::Plain,
     }
 }
 
@@ -303,6 +308,13 @@ fn unmet(what: Wanted) -> (String, String) {
         Wanted::Http1 => ("speaks HTTP/1.1", "a `quic` listener speaks `h3` alone"),
         Wanted::Http2 => ("speaks HTTP/2", "write `http2 on` in an `https` listener, or remove the test"),
         Wanted::Http3 => ("speaks HTTP/3", "use these rules in a `quic` listener, too, or remove the test"),
+        Wanted::EmptySegment => {
+            ("lets it see `//` in a path", "write one slash, or `paths plain` in the listener to keep runs of them")
+        }
+        Wanted::Parameters => (
+            "lets it see a `;` in a path",
+            "remove it and what follows it in its segment, or write `paths plain` in the listener",
+        ),
     };
     (what.to_owned(), help.to_owned())
 }

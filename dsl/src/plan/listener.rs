@@ -32,6 +32,8 @@ pub struct Listener {
     pub compression: Vec<Compression>,
     /// Where the client's address comes from.
     pub client_ip: ClientIp,
+    /// How the paths of requests are read.
+    pub paths: Paths,
     /// The forwarding headers that a backend gets.
     pub forwarded: Forwarded,
     /// The share of requests that are traced, in percent; `None` is off.
@@ -136,6 +138,30 @@ pub enum ClientIp {
     XForwardedForLeftmost,
     /// The PROXY protocol's header, which these peers must send; others are taken at their own address.
     ProxyProtocol(NetworkSet),
+}
+
+/// `paths merge|plain|strict`: how the paths of requests are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Paths {
+    /// Runs of slashes are one, and tests see no parameters of segments.
+    #[default]
+    Merge,
+    /// Slashes and parameters stay as they came.
+    Plain,
+    /// What backends read in two ways is refused.
+    Strict,
+}
+
+impl Paths {
+    /// The word that stands for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Merge => "merge",
+            Self::Plain => "plain",
+            Self::Strict => "strict",
+        }
+    }
 }
 
 /// `forwarded [ … ]` and `forwarded-for …`: what a backend is told about the client.

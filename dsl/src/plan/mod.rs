@@ -19,9 +19,9 @@ pub use condition::{ClientCertField, Condition, Predicate, StatusRange, Subject,
 pub use extension::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError, Reach, Reached};
 pub use listener::{
     Bind, ClientCa, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerLimits,
-    ListenerState, ListenerTls, Peers, Protocol, QuicUpgrade,
+    ListenerState, ListenerTls, Paths, Peers, Protocol, QuicUpgrade,
 };
-pub use process::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Secret, Tracing};
+pub use process::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Secret, Tracing, Via};
 pub use rules::{
     Cors, CorsHeaders, CorsOrigins, Forward, HeaderStep, Limit, LimitKey, Mirror, OTHERWISE, Outcome, Respond,
     ResponseBlock, ResponseStep, Rule, RuleSet, Step, Target, UriPart,

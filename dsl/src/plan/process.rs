@@ -16,6 +16,21 @@ pub struct Gateway {
     pub drain: Duration,
     /// What keys are derived from: the first makes, all are accepted. Empty is chance.
     pub secrets: Vec<Secret>,
+    /// The name of the gateway in `Via`.
+    pub via: Via,
+}
+
+/// `via on|off|"NAME"`: how the gateway calls itself in `Via` (RFC 9110, 7.6.3).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// By a name of each process.
+    #[default]
+    On,
+    /// Not at all; circles go unnoticed then.
+    Off,
+    /// By this name.
+    Name(String),
 }
 
 /// Where a secret comes from. What it is stays outside of the plan.

@@ -30,6 +30,7 @@ pub(super) fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
             ClientIp::ProxyProtocol(set) => format!("proxy-protocol trusted {}", w.networks(set)),
         };
         w.line(&format!("client-ip {client_ip}"));
+        w.line(&format!("paths {}", listener.paths.word()));
         write_forwarded(w, listener);
         match listener.tracing {
             Some(percent) => w.line(&format!("tracing {percent}%")),

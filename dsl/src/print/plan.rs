@@ -5,7 +5,8 @@ use super::listener::compression_words;
 use super::tls;
 use super::words::{Writer, allow_words, name, template};
 use crate::plan::{
-    Abi, AdminListen, Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Plan,
+    Abi, AdminListen, Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Paths,
+    Plan, Via,
 };
 use crate::value::{show_duration, show_network, show_size};
 
@@ -50,6 +51,11 @@ fn process(w: &mut Writer<'_>) {
     if !plan.gateway.secrets.is_empty() {
         let secrets: Vec<_> = plan.gateway.secrets.iter().map(super::policy::show_secret).collect();
         w.line(&format!("keys: derived from {}", secrets.join(", accepted also those from ")));
+    }
+    match &plan.gateway.via {
+        Via::On => {}
+        Via::Off => w.line("via: off"),
+        Via::Name(name) => w.line(&format!("via: {name}")),
     }
     let format = match &plan.access_log.format {
         LogFormat::Json => "json".to_owned(),
@@ -102,6 +108,11 @@ fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
             ClientIp::ProxyProtocol(set) => format!("the PROXY protocol, trusting {}", w.networks(set)),
         };
         w.line(&format!("client address: {client}"));
+        match listener.paths {
+            Paths::Merge => {}
+            Paths::Plain => w.line("paths: slashes and `;` as they came"),
+            Paths::Strict => w.line("paths: refused where servers read them in two ways"),
+        }
         w.line(&format!("told to backends: {}", forwarded(listener)));
         if !listener.compression.is_empty() {
             w.line(&format!("compression: {}", compression_words(&listener.compression).trim_matches(['[', ']'])));

@@ -5,7 +5,7 @@ use super::listener::write_listener;
 use super::tls;
 use super::words::{Writer, allow_words, one_or_list, quote, template};
 use crate::check::config::Json;
-use crate::plan::{Abi, Extension, InstanceMode, List, LogFormat, LogTarget, OnError, Plan, RuleSet, Secret};
+use crate::plan::{Abi, Extension, InstanceMode, List, LogFormat, LogTarget, OnError, Plan, RuleSet, Secret, Via};
 use crate::value::{show_duration, show_network, show_size};
 
 /// A policy that compiles to an equal plan, in the one layout. Paths in it are relative to the process, so it compiles
@@ -44,6 +44,11 @@ fn gateway(w: &mut Writer<'_>) {
         match gateway.secrets.as_slice() {
             [] => w.line("# secret: chance; it ends with the process"),
             secrets => w.line(&format!("secret {}", one_or_list(secrets.iter().map(show_secret).collect()))),
+        }
+        match &gateway.via {
+            Via::On => w.line("via on"),
+            Via::Off => w.line("via off"),
+            Via::Name(name) => w.line(&format!("via {}", quote(name))),
         }
     });
     w.blank();

@@ -19,6 +19,7 @@ impl Place {
             Self::ClientIp => format!("client-ip {name}"),
             Self::Forwarded => format!("forwarded [{name}]"),
             Self::ForwardedFor => format!("forwarded-for {name}"),
+            Self::Paths => format!("paths {name}"),
             Self::PredefinedPolicy => format!("tls-policy {name}"),
             Self::State => format!("state {name}"),
             Self::Balance => format!("balance {name}"),

@@ -63,6 +63,13 @@ pub(super) const GATEWAY: &[Word] = &[
         )
         .example("secret file \"gateway.secret\"")
         .default("chance; it ends with the process"),
+    Word::new("via", "on|off|\"NAME\"", "the name of the gateway in `Via`")
+        .more(
+            "Requests to servers and responses of servers get it (RFC 9110, 7.6.3). With `on` it is `tidegate-` and six digits, others in each \
+             process. A request that already bears the name goes round in a circle: 508.",
+        )
+        .example("via \"edge-1\"")
+        .switch(true),
 ];
 
 pub(super) const ACCESS_LOG: &[Word] = &[

@@ -95,6 +95,11 @@ pub(super) const LISTENER: &[Word] = &[
         .example("forwarded-for replace")
         .one_of(Place::ForwardedFor)
         .default("append"),
+    Word::new("paths", "merge|plain|strict", "how the paths of requests are read")
+        .more("See [Paths](#paths).")
+        .example("paths strict")
+        .one_of(Place::Paths)
+        .default("merge"),
     Word::new("tracing", "P%|off", "the share of requests that are traced")
         .more("It needs a `tracing` declaration, which says where spans go.")
         .example("tracing 10%")
@@ -212,6 +217,12 @@ pub(super) const FORWARDED_FOR: &[Word] = &[
     Word::new("append", "", "the peer's address is added to what came"),
     Word::new("replace", "", "the peer's address replaces what came"),
     Word::new("remove", "", "the header is taken out"),
+];
+
+pub(super) const PATHS: &[Word] = &[
+    Word::new("merge", "", "runs of slashes are one, and tests on `path` see no `;` and what follows it in a segment"),
+    Word::new("plain", "", "slashes and parameters stay as they came, for tests and for servers"),
+    Word::new("strict", "", "what servers read in two ways is refused with 400"),
 ];
 
 pub(super) const STATE: &[Word] = &[

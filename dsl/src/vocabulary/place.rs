@@ -47,6 +47,8 @@ pub enum Place {
     Forwarded,
     /// `forwarded-for …`
     ForwardedFor,
+    /// `paths …`
+    Paths,
     /// `state …`
     State,
     /// `client-ca NAME …`
@@ -137,7 +139,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 64] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -158,6 +160,7 @@ impl Place {
         Self::Trusted,
         Self::Forwarded,
         Self::ForwardedFor,
+        Self::Paths,
         Self::State,
         Self::ClientCa,
         Self::Compression,
@@ -249,6 +252,7 @@ impl Place {
             Self::Trusted => listener::TRUSTED,
             Self::Forwarded => listener::FORWARDED,
             Self::ForwardedFor => listener::FORWARDED_FOR,
+            Self::Paths => listener::PATHS,
             Self::State => listener::STATE,
             Self::ClientCa => listener::CLIENT_CA,
             Self::Compression => listener::COMPRESSION,
@@ -349,6 +353,7 @@ impl Place {
             Self::Trusted => "after `x-forwarded-for`",
             Self::Forwarded => "in `forwarded`",
             Self::ForwardedFor => "after `forwarded-for`",
+            Self::Paths => "after `paths`",
             Self::State => "after `state`",
             Self::ClientCa => "after the name of a `client-ca`",
             Self::Compression => "in `compression`",

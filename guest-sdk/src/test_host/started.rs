@@ -261,7 +261,10 @@ impl<F: Filter> Way<'_, F> {
         let request = &self.exchange.request;
         hook(hooks)
             && (methods.is_empty() || methods.contains(&request.method))
-            && (path_prefixes.is_empty() || path_prefixes.iter().any(|prefix| under(&request.path, prefix)))
+            && (path_prefixes.is_empty() || {
+                let path = mock::tested_path(&request.path);
+                path_prefixes.iter().any(|prefix| under(&path, prefix))
+            })
     }
 
     fn reply(&mut self, reply: &Reply) {

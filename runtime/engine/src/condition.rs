@@ -213,7 +213,7 @@ impl Subject {
         let tls = exchange.connection.tls.as_ref();
         match self {
             Self::Host => !request.unnamed && meets(request.host()),
-            Self::Path => meets(request.target.path()),
+            Self::Path => meets(request.target.tested_path()),
             Self::Method => meets(request.method.as_str()),
             Self::Scheme => meets(exchange.connection.scheme()),
             Self::Authority => !request.unnamed && meets(request.authority.as_str()),
@@ -380,7 +380,7 @@ impl Words {
 /// A value of the policy in the spelling that requests are normalised to.
 fn spelt(value: &str, subject: &plan::Subject) -> Box<str> {
     match subject {
-        plan::Subject::Path => match normalise::path(value) {
+        plan::Subject::Path => match normalise::path(value, plan::Paths::Plain) {
             Ok(path) => path.into(),
             // It is no path, so no request has it. It stays as it was written.
             Err(_) => value.into(),

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use tidegate_dsl::field_names;
 
 use crate::parsed::Parsed;
+use crate::target::Target;
 use crate::vars::Vars;
 
 /// The connection that a request came on; shared by all its requests.
@@ -71,7 +72,7 @@ pub struct Request {
     /// connected to, and no test of the host holds.
     pub unnamed: bool,
     /// Normalised path, and perhaps a query. It is what the backend gets.
-    pub target: PathAndQuery,
+    pub target: Target,
     /// The host and port that the client asked for.
     pub original_authority: Authority,
     /// The path and query as they came in.

@@ -409,7 +409,7 @@ fn url(exchange: &Exchange, original: bool) -> String {
     let (authority, target) = if original {
         (&request.original_authority, &request.original_target)
     } else {
-        (&request.authority, &request.target)
+        (&request.authority, &*request.target)
     };
     let scheme = exchange.connection.scheme();
     format!("{} {scheme}://{authority}{target}", request.method)

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use http::uri::{Authority, PathAndQuery};
+use tidegate_dsl::plan::Paths;
 
 /// Why a request target is refused with 400. Each one could mean another path to a backend than it does to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +22,18 @@ pub enum TargetError {
     NoSlash,
     /// It is longer than a target can be.
     TooLong,
+    /// It has characters that no target has.
+    NoTarget,
+    /// A segment of dots with parameters, such as `..;x`: some backends take the parameters away and go up.
+    DotsWithParameters,
+    /// `//`, where the listener has `paths strict`.
+    EmptySegment,
+    /// `%2F` or `%5C`, where the listener has `paths strict`.
+    EscapedSeparator,
+    /// `;`, where the listener has `paths strict`.
+    Parameters,
+    /// A segment that is dots once it is decoded a second time, where the listener has `paths strict`.
+    EscapedDots,
 }
 
 /// Why a host is refused with 400.
@@ -41,18 +54,19 @@ pub enum AuthorityError {
 /// Normalises a request target (RFC 3986, 6.2.2).
 ///
 /// In the path, escaped unreserved characters are decoded, dot segments are removed (also those that were written with
-/// `%2e`), empty segments are kept, every other escape stays in upper case, and what may not stand bare in a
-/// path is escaped. The query stays as it is. `*` stays `*`. A normal target comes back as a cheap clone.
+/// `%2e`), runs of slashes become one with `paths merge` and stay otherwise, every other escape stays in upper case, and
+/// what may not stand bare in a path is escaped. The query stays as it is. `*` stays `*`. A normal target comes back as a
+/// cheap clone.
 ///
 /// # Errors
 ///
 /// A path that has no safe meaning; see [`TargetError`].
-pub fn target(raw: &PathAndQuery) -> Result<PathAndQuery, TargetError> {
+pub(crate) fn target(raw: &PathAndQuery, paths: Paths) -> Result<PathAndQuery, TargetError> {
     let text = raw.as_str();
     if text == "*" {
         return Ok(raw.clone());
     }
-    let path = path(raw.path())?;
+    let path = path(raw.path(), paths)?;
     if matches!(path, Cow::Borrowed(_)) && text.starts_with('/') {
         return Ok(raw.clone());
     }
@@ -72,14 +86,38 @@ pub(crate) fn join(path: &str, query: Option<&str>) -> Result<PathAndQuery, Targ
 }
 
 /// The normal form of a path, borrowed if it is normal already.
-pub(crate) fn path(raw: &str) -> Result<Cow<'_, str>, TargetError> {
-    if is_normal(raw.as_bytes()) {
+pub(crate) fn path(raw: &str, paths: Paths) -> Result<Cow<'_, str>, TargetError> {
+    if is_normal(raw.as_bytes(), paths) {
         return Ok(Cow::Borrowed(raw));
     }
     if !raw.starts_with('/') {
         return Err(TargetError::NoSlash);
     }
-    remove_dot_segments(&decode(raw)?).map(Cow::Owned)
+    remove_segments(&decode(raw)?, paths).map(Cow::Owned)
+}
+
+/// Refuses a normal path that backends read in two ways: `paths strict`.
+pub(crate) fn has_one_reading(path: &str) -> Result<(), TargetError> {
+    if path.contains("//") {
+        return Err(TargetError::EmptySegment);
+    }
+    if path.contains(';') {
+        return Err(TargetError::Parameters);
+    }
+    if path.contains("%2F") || path.contains("%5C") {
+        return Err(TargetError::EscapedSeparator);
+    }
+    // A dot is never escaped in a normal path, but a `%` is: `%252e`.
+    let is_dots = |segment: &str| {
+        let mut left = segment;
+        while let Some(rest) =
+            left.strip_prefix('.').or_else(|| left.strip_prefix("%252E")).or_else(|| left.strip_prefix("%252e"))
+        {
+            left = rest;
+        }
+        left.is_empty() && !segment.is_empty() && segment.contains('%')
+    };
+    if path.split('/').any(is_dots) { Err(TargetError::EscapedDots) } else { Ok(()) }
 }
 
 /// Normalises the authority of a request: host in lower case, without the final dot of an absolute name; an IPv6
@@ -172,7 +210,8 @@ const PATH_BYTES: [bool; 256] = {
 };
 
 /// Whether a path needs no change.
-fn is_normal(path: &[u8]) -> bool {
+fn is_normal(path: &[u8], paths: Paths) -> bool {
+    let merge = paths == Paths::Merge;
     let mut rest = path;
     if rest.first() != Some(&b'/') {
         return false;
@@ -180,7 +219,7 @@ fn is_normal(path: &[u8]) -> bool {
     while let [byte, after @ ..] = rest {
         rest = after;
         match byte {
-            b'/' if begins_with_dot_segment(after) => return false,
+            b'/' if begins_with_dot_segment(after) || merge && must_change(after) => return false,
             b'/' => {}
             b'%' => match after {
                 [high, low, ..] if is_normal_escape(*high, *low) => {}
@@ -195,6 +234,11 @@ fn is_normal(path: &[u8]) -> bool {
 
 const fn begins_with_dot_segment(rest: &[u8]) -> bool {
     matches!(rest, [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
+}
+
+/// Whether merging changes or refuses what stands after a slash: another slash, or dots with parameters.
+const fn must_change(rest: &[u8]) -> bool {
+    matches!(rest, [b'/', ..] | [b'.', b';', ..] | [b'.', b'.', b';', ..])
 }
 
 /// Whether `%` and these two may stay as they are.
@@ -282,8 +326,9 @@ pub(crate) fn push_escaped(out: &mut String, byte: u8) {
     out.push(DIGITS[usize::from(byte & 15)]);
 }
 
-/// RFC 3986, 5.2.4, but `..` above the root is an error.
-fn remove_dot_segments(path: &str) -> Result<String, TargetError> {
+/// Removes dot segments (RFC 3986, 5.2.4, but `..` above the root is an error), and with `paths merge` empty ones.
+fn remove_segments(path: &str, paths: Paths) -> Result<String, TargetError> {
+    let merge = paths == Paths::Merge;
     let mut out = String::with_capacity(path.len());
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -297,6 +342,10 @@ fn remove_dot_segments(path: &str) -> Result<String, TargetError> {
                 if last {
                     out.push('/');
                 }
+            }
+            "" if merge && !last => {}
+            segment if merge && matches!(segment.split_once(';'), Some(("." | "..", _))) => {
+                return Err(TargetError::DotsWithParameters);
             }
             segment => {
                 out.push('/');
@@ -318,6 +367,12 @@ impl fmt::Display for TargetError {
             Self::Backslash => "the path has a bare `\\`, which is written `%5C`",
             Self::NoSlash => "the path does not begin with `/`",
             Self::TooLong => "the request target is too long",
+            Self::NoTarget => "it has characters that no request target has",
+            Self::DotsWithParameters => "the path has a segment of dots with parameters (`..;`)",
+            Self::EmptySegment => "the path has an empty segment (`//`), which `paths strict` refuses",
+            Self::EscapedSeparator => "the path has an escaped `/` or `\\`, which `paths strict` refuses",
+            Self::Parameters => "the path has a `;`, which `paths strict` refuses",
+            Self::EscapedDots => "the path has a segment of dots that is escaped twice, which `paths strict` refuses",
         })
     }
 }
@@ -346,7 +401,7 @@ mod tests {
     use super::*;
 
     fn normal(raw: &str) -> Result<String, TargetError> {
-        target(&PathAndQuery::try_from(raw).unwrap()).map(|target| target.as_str().to_owned())
+        target(&PathAndQuery::try_from(raw).unwrap(), Paths::Plain).map(|target| target.as_str().to_owned())
     }
 
     #[test]
@@ -461,19 +516,24 @@ mod tests {
         #[test]
         fn a_normal_target_stays(raw in "/([a-c./\\\\%]|%2[eEfF5]|%00|%6[0-9a-f]|\\PC){0,24}(\\?[a-z%.=/]{0,8})?") {
             let Ok(raw) = PathAndQuery::try_from(raw.as_str()) else { return Ok(()) };
-            let Ok(once) = target(&raw) else { return Ok(()) };
-            prop_assert_eq!(&target(&once), &Ok(once.clone()));
-            prop_assert!(is_normal(once.path().as_bytes()));
-            prop_assert!(once.path().split('/').all(|segment| segment != "." && segment != ".."));
-            prop_assert!(once.path().bytes().all(|byte| is_path_byte(byte) || byte == b'%'));
-            prop_assert_eq!(once.query(), raw.query());
+            for paths in [Paths::Merge, Paths::Plain] {
+                let Ok(once) = target(&raw, paths) else { continue };
+                prop_assert_eq!(&target(&once, paths), &Ok(once.clone()));
+                prop_assert!(is_normal(once.path().as_bytes(), paths));
+                prop_assert!(once.path().split('/').all(|segment| segment != "." && segment != ".."));
+                prop_assert!(once.path().bytes().all(|byte| is_path_byte(byte) || byte == b'%'));
+                prop_assert!(paths == Paths::Plain || !once.path().contains("//"));
+                prop_assert_eq!(once.query(), raw.query());
+            }
         }
 
         /// The fast path says "normal" exactly where the slow one changes nothing.
         #[test]
-        fn the_scan_agrees_with_the_rewrite(raw in "/([a-c./]|%2[eEfF5]|%[0-9a-f]{2}){0,16}") {
-            let slow = decode(&raw).and_then(|decoded| remove_dot_segments(&decoded));
-            prop_assert_eq!(is_normal(raw.as_bytes()), slow == Ok(raw));
+        fn the_scan_agrees_with_the_rewrite(raw in "/([a-c./;]|%2[eEfF5]|%[0-9a-f]{2}){0,16}") {
+            for paths in [Paths::Merge, Paths::Plain] {
+                let slow = decode(&raw).and_then(|decoded| remove_segments(&decoded, paths));
+                prop_assert_eq!(is_normal(raw.as_bytes(), paths), slow.as_deref() == Ok(&raw));
+            }
         }
 
         #[test]
@@ -488,7 +548,7 @@ mod tests {
         fn any_bytes_are_taken(raw in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = authority(&raw);
             if let Ok(raw) = PathAndQuery::try_from(&raw[..]) {
-                let _ = target(&raw);
+                let _ = (target(&raw, Paths::Merge), target(&raw, Paths::Strict));
             }
         }
     }

@@ -1,10 +1,10 @@
 //! `rewrite path|host|query`: template texts made into valid parts of a URI.
 
-use http::uri::PathAndQuery;
 use tidegate_dsl::plan::UriPart;
 
 use crate::exchange::Request;
 use crate::normalise;
+use crate::target::Target;
 
 /// Replaces a part of what the backend is asked for.
 ///
@@ -21,11 +21,11 @@ pub(crate) fn rewrite(request: &mut Request, part: UriPart, text: &str) -> bool 
             }
             Err(_) => false,
         },
-        UriPart::Path => match with_path(text, request.target.query()) {
+        UriPart::Path => match with_path(text, &request.target) {
             Some(target) => set(&mut request.target, target),
             None => false,
         },
-        UriPart::Query => match with_query(request.target.path(), text) {
+        UriPart::Query => match with_query(text, &request.target) {
             Some(target) => set(&mut request.target, target),
             None => false,
         },
@@ -37,7 +37,7 @@ fn set<T>(place: &mut T, value: T) -> bool {
     true
 }
 
-fn with_path(text: &str, query: Option<&str>) -> Option<PathAndQuery> {
+fn with_path(text: &str, target: &Target) -> Option<Target> {
     let slash = if text.starts_with('/') { "" } else { "/" };
     let mut raw = String::with_capacity(text.len() + 1);
     raw.push_str(slash);
@@ -49,16 +49,13 @@ fn with_path(text: &str, query: Option<&str>) -> Option<PathAndQuery> {
             byte => normalise::push_escaped(&mut raw, byte),
         }
     }
-    let path = normalise::path(&raw).ok()?;
-    normalise::join(&path, query).ok()
+    target.with_path(&raw).ok()
 }
 
-fn with_query(path: &str, text: &str) -> Option<PathAndQuery> {
-    if text.is_empty() {
-        return normalise::join(path, None).ok();
-    }
+fn with_query(text: &str, target: &Target) -> Option<Target> {
     let query = normalise::escaped(text, |byte| normalise::is_uri_byte(byte) && byte != b'#');
-    normalise::join(path, Some(&query)).ok()
+    let query = Some(query.as_str()).filter(|query| !query.is_empty());
+    target.with_query(query).ok()
 }
 
 #[cfg(test)]
@@ -72,7 +69,7 @@ mod tests {
         let mut exchange = testing::exchange("GET", "shop.example:81", "/a?q=1");
         let changed = rewrite(&mut exchange.request, part, text);
         let request = &exchange.request;
-        let after = format!("{}{}", request.authority, request.target);
+        let after = format!("{}{}", request.authority, *request.target);
         assert!(changed || after == "shop.example:81/a?q=1");
         after
     }
@@ -118,7 +115,7 @@ mod tests {
                 rewrite(&mut exchange.request, part, &text);
                 let target = &exchange.request.target;
                 prop_assert!(target.as_str().starts_with('/'));
-                prop_assert_eq!(&normalise::target(target), &Ok(target.clone()));
+                prop_assert_eq!(&target.replaced(target), &Ok(target.clone()));
                 prop_assert!(http::HeaderValue::from_str(exchange.request.authority.as_str()).is_ok());
             }
         }

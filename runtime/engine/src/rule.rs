@@ -119,7 +119,7 @@ impl RuleSet {
     pub(crate) fn candidates(&self, request: &Request) -> impl Iterator<Item = (usize, &Rule)> {
         // The empty text meets what asks nothing of the host.
         let host = if request.unnamed { "" } else { request.host() };
-        let positions = self.index.candidates(host, request.target.path());
+        let positions = self.index.candidates(host, request.target.tested_path());
         positions.filter_map(|position| Some((position, self.rules.get(position)?)))
     }
 

@@ -71,7 +71,7 @@ pub(crate) fn rule(name: &str, conditions: Vec<Condition>, steps: Vec<Step>, out
 /// A plan with one listener `main`, one rule list `shop` of these rules, and the groups `web` and `api`.
 pub(crate) fn plan(rules: Vec<Rule>) -> Plan {
     Plan {
-        gateway: Gateway { workers: None, drain: Duration::from_secs(30), secrets: Vec::new() },
+        gateway: Gateway { workers: None, drain: Duration::from_secs(30), secrets: Vec::new(), via: Via::default() },
         access_log: AccessLog { to: LogTarget::Stdout, format: LogFormat::Json },
         tracing: None,
         admin: None,
@@ -137,6 +137,7 @@ fn listener() -> Listener {
         tunnel_timeout: Duration::from_secs(3600),
         compression: Vec::new(),
         client_ip: ClientIp::Peer,
+        paths: Paths::default(),
         forwarded: Forwarded {
             forwarded_for: Some(ForwardedFor::Append),
             proto: true,

@@ -79,8 +79,9 @@ pub(super) fn exchange(
         tls,
     });
     let known = head::KnownHost::default();
-    let read = head::read(request.into_parts().0, &plan.limits, &known, &connection);
-    let mut head = read.map_err(|(failure, _)| failure)?;
+    let via = snapshot.names.via.as_ref();
+    let reader = head::Reader { listener: plan, via, connection: &connection, known: &known };
+    let mut head = reader.read(request.into_parts().0).map_err(|(failure, _)| failure)?;
     head.websocket = websocket;
     snapshot.engine.receive(listener, from, &mut head.headers);
     Ok(Box::new(Exchange {

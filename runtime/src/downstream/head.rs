@@ -7,39 +7,25 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
-use tidegate_dsl::plan::ListenerLimits;
+use tidegate_dsl::plan::Listener;
 use tidegate_engine::exchange::{Changed, Connection, Request};
+use tidegate_engine::target::Target;
 use tidegate_engine::{method, normalise};
 
 use crate::failure::Failure;
 use crate::proxy::fields;
+use crate::via::Via;
 
-/// Checks framing-independent parts of a head, normalises host and path.
-///
-/// # Errors
-/// What is wrong with it, and the head as it came, for the log.
-pub fn read(
-    mut parts: Parts,
-    limits: &ListenerLimits,
-    known: &KnownHost,
-    connection: &Connection,
-) -> Result<Request, (Failure, Box<Parts>)> {
-    match check(&mut parts, limits, known, connection) {
-        Ok(Asked { authority, unnamed, target, original_target }) => Ok(Request {
-            method: parts.method,
-            original_authority: authority.clone(),
-            authority,
-            unnamed,
-            target,
-            original_target,
-            websocket: false,
-            has_body: false,
-            changed: Changed::default(),
-            version: parts.version,
-            headers: parts.headers,
-        }),
-        Err(failure) => Err((failure, Box::new(parts))),
-    }
+/// Reads the heads of requests on a connection.
+pub struct Reader<'r> {
+    /// The listener that they came to.
+    pub listener: &'r Listener,
+    /// The name of the gateway in `Via`.
+    pub via: Option<&'r Via>,
+    /// The connection.
+    pub connection: &'r Connection,
+    /// The host that was asked for before.
+    pub known: &'r KnownHost,
 }
 
 /// Marks a request whose head came before its handshake was complete: it may be a replay (RFC 8470, 3).
@@ -55,55 +41,79 @@ struct Asked {
     /// Whether the client named none: HTTP/1.0.
     unnamed: bool,
     /// The target, normalised.
-    target: PathAndQuery,
+    target: Target,
     /// The target as it came.
     original_target: PathAndQuery,
 }
 
-fn check(
-    parts: &mut Parts,
-    limits: &ListenerLimits,
-    known: &KnownHost,
-    connection: &Connection,
-) -> Result<Asked, Failure> {
-    if !method::is_carried(&parts.method) {
-        return Err(Failure::BadMethod);
-    }
-    let early = parts.extensions.get::<InEarlyData>().is_some();
-    if early && !method::is_safe(&parts.method) {
-        return Err(Failure::TooEarly);
-    }
-    if !fields::has_known_coding(&parts.headers) {
-        return Err(Failure::BadCoding);
-    }
-    let (authority, unnamed) = match parts.version {
-        Version::HTTP_2 | Version::HTTP_3 => {
-            if parts.headers.len() > usize::try_from(limits.headers).unwrap_or(usize::MAX) {
-                return Err(Failure::TooManyHeaders);
-            }
-            // In HTTP/1.1, reading the head has seen to it.
-            if !fields::has_clear_length(&parts.headers) {
-                return Err(Failure::ClientBody);
-            }
-            fields::join_cookies(&mut parts.headers);
-            (pseudo_authority(parts, known)?, false)
+impl Reader<'_> {
+    /// Checks framing-independent parts of a head, normalises host and path.
+    ///
+    /// # Errors
+    /// What is wrong with it, and the head as it came, for the log.
+    pub fn read(&self, mut parts: Parts) -> Result<Request, (Failure, Box<Parts>)> {
+        match self.check(&mut parts) {
+            Ok(Asked { authority, unnamed, target, original_target }) => Ok(Request {
+                method: parts.method,
+                original_authority: authority.clone(),
+                authority,
+                unnamed,
+                target,
+                original_target,
+                websocket: false,
+                has_body: false,
+                changed: Changed::default(),
+                version: parts.version,
+                headers: parts.headers,
+            }),
+            Err(failure) => Err((failure, Box::new(parts))),
         }
-        // Clients from before HTTP/1.1 need not name one, such as load balancers that look whether somebody is there.
-        _ if parts.version < Version::HTTP_11 && names_no_host(parts) => (place(connection, known)?, true),
-        _ => (authority(parts, known)?, false),
-    };
-    let original_target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    if u64::try_from(original_target.as_str().len()).unwrap_or(u64::MAX) > limits.uri_bytes {
-        return Err(Failure::UriTooLong);
     }
-    let target = normalise::target(&original_target).map_err(|_| Failure::BadTarget)?;
-    if target.as_str() == "*" && parts.method != Method::OPTIONS {
-        return Err(Failure::BadTarget);
+
+    fn check(&self, parts: &mut Parts) -> Result<Asked, Failure> {
+        let (limits, known) = (&self.listener.limits, self.known);
+        if !method::is_carried(&parts.method) {
+            return Err(Failure::BadMethod);
+        }
+        let early = parts.extensions.get::<InEarlyData>().is_some();
+        if early && !method::is_safe(&parts.method) {
+            return Err(Failure::TooEarly);
+        }
+        if !fields::has_known_coding(&parts.headers) {
+            return Err(Failure::BadCoding);
+        }
+        let (authority, unnamed) = match parts.version {
+            Version::HTTP_2 | Version::HTTP_3 => {
+                if parts.headers.len() > usize::try_from(limits.headers).unwrap_or(usize::MAX) {
+                    return Err(Failure::TooManyHeaders);
+                }
+                // In HTTP/1.1, reading the head has seen to it.
+                if !fields::has_clear_length(&parts.headers) {
+                    return Err(Failure::ClientBody);
+                }
+                fields::join_cookies(&mut parts.headers);
+                (pseudo_authority(parts, known)?, false)
+            }
+            // Clients from before HTTP/1.1 need not name one, such as load balancers that look whether somebody is there.
+            _ if parts.version < Version::HTTP_11 && names_no_host(parts) => (place(self.connection, known)?, true),
+            _ => (authority(parts, known)?, false),
+        };
+        let original_target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if u64::try_from(original_target.as_str().len()).unwrap_or(u64::MAX) > limits.uri_bytes {
+            return Err(Failure::UriTooLong);
+        }
+        let target = Target::read(&original_target, self.listener.paths).map_err(|_| Failure::BadTarget)?;
+        if target.as_str() == "*" && parts.method != Method::OPTIONS {
+            return Err(Failure::BadTarget);
+        }
+        if self.via.is_some_and(|via| via.is_among(&parts.headers)) {
+            return Err(Failure::Loop);
+        }
+        if early {
+            parts.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
+        }
+        Ok(Asked { authority, unnamed, target, original_target })
     }
-    if early {
-        parts.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
-    }
-    Ok(Asked { authority, unnamed, target, original_target })
 }
 
 /// The host that the client asked for: of an absolute target before the `Host` field (RFC 9112, 3.2.2), of which an

@@ -9,6 +9,7 @@ use tidegate_wasm_host::Extension;
 use super::alternative::Alternatives;
 use crate::health::Health;
 use crate::tls::Service;
+use crate::via::Via;
 
 /// What a request is served by, from its first byte to its last.
 pub struct Snapshot {
@@ -53,6 +54,8 @@ pub struct Names {
     pub groups: Vec<Arc<str>>,
     /// Of each server of each group: its address as written.
     pub servers: Vec<Vec<Arc<str>>>,
+    /// Of the gateway, in `Via`; `None` where it is off.
+    pub via: Option<Via>,
 }
 
 impl Snapshot {
@@ -79,6 +82,7 @@ impl Names {
                 .iter()
                 .map(|group| group.servers.iter().map(|server| address(&server.host, server.port).into()).collect())
                 .collect(),
+            via: Via::of(&plan.gateway.via),
         }
     }
 }

@@ -242,7 +242,7 @@ pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
             method: http::Method::GET,
             authority: http::uri::Authority::from_static("_"),
             unnamed: false,
-            target: http::uri::PathAndQuery::from_static("/"),
+            target: tidegate_engine::target::Target::root(),
             original_authority: http::uri::Authority::from_static("_"),
             original_target: http::uri::PathAndQuery::from_static("/"),
             websocket: false,

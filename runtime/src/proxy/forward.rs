@@ -1,6 +1,7 @@
 //! A request to a server of a group, and what becomes of it there.
 
 use http::header::{HOST, TE};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use tidegate_dsl::plan::{GroupId, GroupProtocol};
 use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
@@ -76,6 +77,9 @@ impl Call<'_> {
             }
             (_, body) => Source::Upstream(body),
         };
+        if let Some(via) = &snapshot.names.via {
+            via.add(&mut parts.headers, parts.version);
+        }
         let mut head = ResponseHead::new(parts.status, parts.headers);
         if matches!(&source, Source::Upstream(body) if body.may_have_trailers()) {
             head.changed = Changed::watched();
@@ -97,6 +101,9 @@ impl Call<'_> {
             exchange.request.headers.insert(TE, HeaderValue::from_static("trailers"));
         }
         engine.add_forwarded(self.id, exchange);
+        if let Some(via) = &self.view.snapshot.names.via {
+            via.add(&mut exchange.request.headers, exchange.request.version);
+        }
         let authority = exchange.request.authority.as_str();
         let unchanged = exchange.request.headers.get(HOST).is_some_and(|host| host.as_bytes() == authority.as_bytes());
         if !unchanged && let Ok(host) = HeaderValue::from_str(authority) {
@@ -104,7 +111,7 @@ impl Call<'_> {
         }
         let mut request = Request::new(body);
         request.method_mut().clone_from(&exchange.request.method);
-        *request.uri_mut() = Uri::from(exchange.request.target.clone());
+        *request.uri_mut() = Uri::from(PathAndQuery::clone(&exchange.request.target));
         // What looks at the request on the way back needs it whole; otherwise it is given away.
         *request.headers_mut() =
             if keeps_head { exchange.request.headers.clone() } else { std::mem::take(&mut exchange.request.headers) };

@@ -157,8 +157,13 @@ impl Call<'_> {
         }
         let has_body = self.upgrade.is_none() && !body.is_end_stream();
         let engine = &self.view.snapshot.engine;
-        let connection = &self.state.connection;
-        let mut head = match head::read(parts, &self.listener.limits, &connection.host, &connection.info) {
+        let reader = head::Reader {
+            listener: self.listener,
+            via: self.view.snapshot.names.via.as_ref(),
+            connection: &self.state.connection.info,
+            known: &self.state.connection.host,
+        };
+        let mut head = match reader.read(parts) {
             Ok(head) => head,
             Err((failure, parts)) => return Ok(reply::refuse(self, &parts, failure)),
         };

@@ -106,7 +106,7 @@ impl Interest {
         has(self.hooks, hook)
             && (self.methods.is_empty() || self.methods.contains(&exchange.request.method))
             && (self.path_prefixes.is_empty() || {
-                let path = exchange.request.target.path();
+                let path = exchange.request.target.tested_path();
                 self.path_prefixes.iter().any(|prefix| is_under(path, prefix))
             })
     }

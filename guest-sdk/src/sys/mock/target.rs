@@ -47,7 +47,8 @@ fn can_be_query(query: &str) -> bool {
     query.bytes().all(|byte| !byte.is_ascii() || byte.is_ascii_graphic() && !b"\"<>".contains(&byte))
 }
 
-/// The normal form of a path: escaped unreserved characters decoded, what may not stand bare escaped, dot segments removed.
+/// The normal form of a path: escaped unreserved characters decoded, what may not stand bare escaped, dot segments
+/// removed, runs of slashes one, as where a listener says nothing of `paths`.
 pub(crate) fn normal_path(path: &str) -> Result<String, &'static str> {
     let mut decoded = String::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -72,11 +73,25 @@ pub(crate) fn normal_path(path: &str) -> Result<String, &'static str> {
             byte => decoded.push_str(&format!("%{byte:02X}")),
         }
     }
-    remove_dot_segments(&decoded)
+    remove_segments(&decoded)
 }
 
-/// RFC 3986, 5.2.4, but `..` above the root is an error.
-fn remove_dot_segments(path: &str) -> Result<String, &'static str> {
+/// A path as an interest is compared with it: without the parameters of its segments (`;…`).
+pub(crate) fn tested_path(path: &str) -> String {
+    let mut segments = path.split('/').skip(1).peekable();
+    let mut tested = String::with_capacity(path.len());
+    while let Some(segment) = segments.next() {
+        let name = segment.split(';').next().unwrap_or_default();
+        if !name.is_empty() || segments.peek().is_none() {
+            tested.push('/');
+            tested.push_str(name);
+        }
+    }
+    tested
+}
+
+/// Removes dot segments (RFC 3986, 5.2.4, but `..` above the root is an error) and empty ones.
+fn remove_segments(path: &str) -> Result<String, &'static str> {
     let mut out = String::with_capacity(path.len());
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -89,6 +104,10 @@ fn remove_dot_segments(path: &str) -> Result<String, &'static str> {
                 if segments.peek().is_none() {
                     out.push('/');
                 }
+            }
+            "" if segments.peek().is_some() => {}
+            segment if matches!(segment.split_once(';'), Some(("." | "..", _))) => {
+                return Err("the path has a segment of dots with parameters (`..;`)");
             }
             segment => {
                 out.push('/');

@@ -296,6 +296,6 @@ proptest! {
         }
         prop_assert!(!explained.to_string().is_empty());
         let target = &explained.exchange.request.target;
-        prop_assert!(*target == "*" || target.as_str().starts_with('/'));
+        prop_assert!(target.as_str() == "*" || target.as_str().starts_with('/'));
     }
 }

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tidegate_engine::exchange::{Changed, Connection, Exchange, Request, Response};
 use tidegate_engine::hook::{Hook, HookFault};
+use tidegate_engine::target::Target;
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{BodyMode, Extension, ExtensionSpec, Pool};
 
@@ -220,7 +221,7 @@ fn exchange() -> Box<Exchange> {
             method: Method::GET,
             authority: authority.clone(),
             unnamed: false,
-            target: target.clone(),
+            target: Target::root().replaced(&target).unwrap_or_else(|_| Target::root()),
             original_authority: authority,
             original_target: target,
             version: Version::HTTP_11,

@@ -196,8 +196,8 @@ pub(crate) fn set_target(guest: &mut Guest, function: &str, target: &[u8]) -> Re
         Some((path, query)) => (path, Some(query)),
         None => (text, None),
     };
-    let target = request::target(path, query)?;
-    guest.request_mut(function, "path")?.target = target;
+    let request = guest.request_mut(function, "path")?;
+    request.target = request::target(&request.target, path, query)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use http::Version;
 use http::uri::{Authority, PathAndQuery};
 use tidegate_engine::exchange::{Exchange, Tls};
 use tidegate_engine::normalise;
+use tidegate_engine::target::Target;
 
 use super::headers::{self, Fields};
 use crate::abi;
@@ -56,12 +57,12 @@ pub(super) fn conn(functions: &mut impl Define) -> Defined {
 pub(super) fn rewrite(functions: &mut impl Define) -> Defined {
     functions.act_text("set-path", |guest, path| {
         let request = guest.request_mut("rewrite.set-path", "path")?;
-        request.target = target(path, request.target.query())?;
+        request.target = target(&request.target, path, request.target.query())?;
         Ok(())
     })?;
     functions.act_perhaps_text("set-query", |guest, query| {
         let request = guest.request_mut("rewrite.set-query", "query")?;
-        request.target = target(request.target.path(), query)?;
+        request.target = target(&request.target, request.target.path(), query)?;
         Ok(())
     })?;
     functions.act_text("set-authority", |guest, authority| {
@@ -79,7 +80,7 @@ pub(crate) fn authority(text: &str) -> Result<Authority, Stop> {
 
 /// Path and query, checked and normalised as if a client had sent them: a guest's `..` climbs no higher than a
 /// client's does.
-pub(crate) fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Stop> {
+pub(crate) fn target(before: &Target, path: &str, query: Option<&str>) -> Result<Target, Stop> {
     if !path.starts_with('/') || path.contains(['?', '#']) {
         let message = format!("`{}` is no path: it must begin with `/` and hold no `?` and no `#`", shown(path));
         return Err(Stop::bad_value(message));
@@ -93,7 +94,7 @@ pub(crate) fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, St
     };
     let raw = PathAndQuery::try_from(text)
         .map_err(|_| Stop::bad_value(format!("`{}` holds characters that a target cannot hold", shown(path))))?;
-    normalise::target(&raw).map_err(|error| Stop::bad_value(format!("`{}` is no path: {error}", shown(path))))
+    before.replaced(&raw).map_err(|error| Stop::bad_value(format!("`{}` is no path: {error}", shown(path))))
 }
 
 /// The version, and the protocol that speaks it.

@@ -150,7 +150,7 @@ fn exchange(given: &Given) -> Box<Exchange> {
     let request = &mut exchange.request;
     request.method = given.method.parse().unwrap();
     request.authority = "example.com".parse().unwrap();
-    request.target = tidegate_engine::normalise::target(&given.target.parse().unwrap()).unwrap();
+    request.target = given.target.parse().unwrap();
     request.headers = headers(&given.headers);
     request.has_body = !given.body.is_empty();
     exchange.response = None;
