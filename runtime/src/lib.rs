@@ -19,6 +19,7 @@ pub mod plain;
 pub mod policy;
 pub mod proxy;
 pub mod quic;
+pub mod seal;
 pub mod secret;
 pub mod standstill;
 pub mod telemetry;

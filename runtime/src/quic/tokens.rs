@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use quinn::crypto::{AeadKey, CryptoError, HandshakeTokenKey};
 use quinn::{TokenLog, TokenReuseError};
 
 use crate::limits;
-use crate::secret::{KEY, expand};
+use crate::seal::SealKey;
+use crate::secret::KEY;
 use crate::telemetry::bounds::Bound;
 
 /// The keys of tokens: the first makes, all are accepted.
@@ -17,34 +17,23 @@ pub struct TokenKeys(pub Vec<[u8; KEY]>);
 
 impl HandshakeTokenKey for TokenKeys {
     fn aead_from_hkdf(&self, random_bytes: &[u8]) -> Box<dyn AeadKey> {
-        let key = |from| UnboundKey::new(&AES_256_GCM, &expand(from, &[random_bytes])).ok().map(LessSafeKey::new);
-        Box::new(TokenKey(self.0.iter().filter_map(key).collect()))
+        Box::new(TokenKey(self.0.iter().filter_map(|from| SealKey::derived(from, &[random_bytes])).collect()))
     }
 }
 
-/// The keys of one token.
-struct TokenKey(Vec<LessSafeKey>);
-
-/// Every key seals once: it is derived from what is random in the token.
-fn zero() -> Nonce {
-    Nonce::assume_unique_for_key([0; 12])
-}
+/// The keys of one token, derived from what is random in it.
+struct TokenKey(Vec<SealKey>);
 
 impl AeadKey for TokenKey {
     fn seal(&self, data: &mut Vec<u8>, additional_data: &[u8]) -> Result<(), CryptoError> {
-        let key = self.0.first().ok_or(CryptoError)?;
-        key.seal_in_place_append_tag(zero(), Aad::from(additional_data), data).map_err(|_| CryptoError)
+        self.0.first().and_then(|key| key.seal(data, additional_data)).ok_or(CryptoError)
     }
 
     fn open<'a>(&self, data: &'a mut [u8], additional_data: &[u8]) -> Result<&'a mut [u8], CryptoError> {
-        let length = self.0.iter().find_map(|key| {
-            // A key that does not fit leaves nothing of what it tries.
-            let mut copy = data.to_vec();
-            let plain = key.open_in_place(zero(), Aad::from(additional_data), &mut copy).ok()?;
-            data.get_mut(..plain.len())?.copy_from_slice(plain);
-            Some(plain.len())
-        });
-        length.and_then(|length| data.get_mut(..length)).ok_or(CryptoError)
+        let plain = self.0.iter().find_map(|key| key.open(data, additional_data)).ok_or(CryptoError)?;
+        let place = data.get_mut(..plain.len()).ok_or(CryptoError)?;
+        place.copy_from_slice(&plain);
+        Ok(place)
     }
 }
 

@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
 
 use crate::limits;
-use crate::secret::{KEY, expand};
+use crate::seal::SealKey;
+use crate::secret::KEY;
 
 /// Bytes of chance in a ticket: each has a key of its own, so that no nonce comes twice.
 const SALT: usize = 16;
@@ -43,9 +43,8 @@ impl Tickets {
         let mut salt = [0; SALT];
         rand::fill(&mut salt).ok()?;
         ticket.extend_from_slice(&salt);
-        let key = self.key(self.keys.first()?, &ticket)?;
         let mut sealed = plain.to_vec();
-        key.seal_in_place_append_tag(zero(), Aad::empty(), &mut sealed).ok()?;
+        self.key(self.keys.first()?, &ticket)?.seal(&mut sealed, &[])?;
         ticket.append(&mut sealed);
         Some(ticket)
     }
@@ -57,24 +56,13 @@ impl Tickets {
         if period > now.saturating_add(1) || now.saturating_sub(period) > 1 {
             return None;
         }
-        self.keys.iter().find_map(|key| {
-            let mut plain = sealed.to_vec();
-            let length = self.key(key, head)?.open_in_place(zero(), Aad::empty(), &mut plain).ok()?.len();
-            plain.truncate(length);
-            Some(plain)
-        })
+        self.keys.iter().find_map(|key| self.key(key, head)?.open(sealed, &[]))
     }
 
     /// The key of one ticket.
-    fn key(&self, from: &[u8; KEY], head: &[u8]) -> Option<LessSafeKey> {
-        let key = expand(from, &[head, &self.scope]);
-        UnboundKey::new(&AES_256_GCM, &key).ok().map(LessSafeKey::new)
+    fn key(&self, from: &[u8; KEY], head: &[u8]) -> Option<SealKey> {
+        SealKey::derived(from, &[head, &self.scope])
     }
-}
-
-/// Every key seals once.
-fn zero() -> Nonce {
-    Nonce::assume_unique_for_key([0; 12])
 }
 
 fn period() -> u64 {
