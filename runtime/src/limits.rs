@@ -188,10 +188,6 @@ pub const HANDSHAKES: usize = 1024;
 /// Bytes that TLS may hold for a client that does not read. Four of its largest records: enough to fill a socket.
 pub const TLS_BUFFER: usize = 64 * 1024;
 
-/// Bytes of a request in clear text to a listener with TLS that are read only to be thrown away, so that the answer before the
-/// close is not lost.
-pub const LINGER_BYTES: usize = 64 * 1024;
-
 /// How long a client may be silent whose connection is about to close, and which may still be sending: some round trips.
 pub const LINGER: Duration = Duration::from_secs(2);
 

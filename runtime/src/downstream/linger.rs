@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::io::{ClientIo, ClientStream};
@@ -15,22 +16,39 @@ use super::state::StreamState;
 use crate::limits;
 use crate::telemetry::bounds::Bound;
 
-/// Ends our side, and throws away what comes until the client ends its own, is silent or slow, or has taken too long.
+/// Ends our side, and throws away what comes.
 pub(super) async fn linger<S: ClientStream>(mut io: ClientIo<S>, stream: &StreamState) {
+    // A client that is gone already says so again below.
+    let _ = timeout(limits::LINGER, unless_aborted(stream, io.shutdown())).await;
+    let discard = async || unless_aborted(stream, io.discard()).await.unwrap_or_default();
+    if !drain(limits::LINGER_LONGEST, discard).await {
+        Bound::Linger.met();
+    }
+}
+
+/// Answers in clear text whoever has not opened a connection, and ends it.
+pub(super) async fn answer_plain(stream: &mut TcpStream, answer: &[u8]) {
+    let answered = async { stream.write_all(answer).await.is_ok() && stream.shutdown().await.is_ok() };
+    if timeout(limits::LINGER, answered).await != Ok(true) {
+        return;
+    }
+    let mut waste = [0; 4096];
+    // Whoever sends on and on is cut off.
+    drain(limits::LINGER, async || stream.read(&mut waste).await.unwrap_or_default()).await;
+}
+
+/// Throws away what comes until the client ends its side, is silent or slow, or has taken too long; whether it has not.
+async fn drain(longest: Duration, mut discard: impl AsyncFnMut() -> usize) -> bool {
     let ending = async {
-        // A client that is gone already says so again below.
-        let _ = timeout(limits::LINGER, unless_aborted(stream, io.shutdown())).await;
         let (began, mut bytes) = (Instant::now(), 0);
-        while let Ok(Some(count @ 1..)) = timeout(limits::LINGER, unless_aborted(stream, io.discard())).await {
+        while let Ok(count @ 1..) = timeout(limits::LINGER, discard()).await {
             bytes += count;
             if began.elapsed() > patience(bytes) {
                 return;
             }
         }
     };
-    if timeout(limits::LINGER_LONGEST, ending).await.is_err() {
-        Bound::Linger.met();
-    }
+    timeout(longest, ending).await.is_ok()
 }
 
 /// The time that a client may take that has sent so many bytes.

@@ -9,6 +9,7 @@ use tracing::{debug, info};
 
 use super::admission::Admission;
 use super::connection::{self, Opened};
+use super::linger::answer_plain;
 use super::proxy_protocol::{self, Spoken};
 use crate::limits;
 use crate::standstill::within;
@@ -32,7 +33,8 @@ pub async fn secured(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) 
     let made = Box::pin(within(limits::HANDSHAKE_TIMEOUT, handshake(stream, &slot, &worker))).await;
     let made = made.unwrap_or_else(|_| Err(Refused::new(RefusedKind::Timeout, "the handshake took too long")));
     match made {
-        Ok(Secured { stream, tls, http2, terms, early }) => {
+        Ok(Secured { stream, tls, terms, early }) => {
+            let http2 = terms.http2();
             let admission = admission.with_terms(terms);
             let opened = Opened { peer, local, tls: Some(tls), http2, admission, early };
             connection::serve(stream, opened, slot, worker).await;
@@ -81,9 +83,22 @@ async fn spoken_for(
     None
 }
 
+/// The answer to who speaks HTTP in clear text where TLS is spoken.
+const PLAIN: &str = "HTTP/1.1 400 Bad Request\r\n\
+                     content-type: text/plain; charset=utf-8\r\n\
+                     content-length: 65\r\n\
+                     connection: close\r\n\
+                     \r\n\
+                     400 Bad Request: this port speaks HTTPS; ask again with https://\n";
+
 /// From the first byte to the end of the handshake.
 async fn handshake(mut stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) -> Result<Secured, Refused> {
-    handshake::begin(&mut stream).await?;
+    if let Err(refused) = handshake::begin(&stream).await {
+        if refused.kind == RefusedKind::Plain {
+            answer_plain(&mut stream, PLAIN.as_bytes()).await;
+        }
+        return Err(refused);
+    }
     // Only now: the certificates are those of this moment.
     let Some(endpoint) = endpoint(slot, worker) else {
         return Err(Refused::new(RefusedKind::Left, "the listener is gone"));

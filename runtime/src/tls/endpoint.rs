@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use ::aws_lc_rs::digest::{SHA256, digest};
+use ::aws_lc_rs::digest::{Context, SHA256};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::{NamedGroup, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{Error, NamedGroup, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use tidegate_dsl::plan::{CipherSuite, KeyExchangeGroup, Listener, ListenerTls, Plan, Protocol, TlsPolicy, TlsVersion};
 
 use super::Material;
@@ -109,6 +110,19 @@ impl Endpoint {
         Ok(Self { config: Arc::new(config), resolver, clients, trust, own_keys })
     }
 
+    /// Whether a client may come in that shows this certificate with its issuers, or none.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn takes(&self, shown: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let Some(clients) = &self.clients else { return Ok(()) };
+        match shown.split_first() {
+            Some((own, issuers)) => clients.verify_client_cert(own, issuers, UnixTime::now()).map(drop),
+            None if clients.client_auth_mandatory() => Err(Error::NoCertificatesPresented),
+            None => Ok(()),
+        }
+    }
+
     /// The authorities that `clients` trusts.
     pub fn roots(&self) -> Option<&Arc<RootCertStore>> {
         self.trust.as_ref().map(|(roots, _)| roots)
@@ -117,19 +131,27 @@ impl Endpoint {
 
 /// The scope of tickets by a derived key: a listener, and whom it trusts.
 fn scope(listener: &Listener, trust: Option<&(Arc<RootCertStore>, bool)>) -> Vec<u8> {
-    let mut scope = format!("{:?} {}\0", listener.protocol, listener.name).into_bytes();
+    let mut scope = Context::new(&SHA256);
+    // Each piece with its length before it, so that no two lists of pieces come to the same bytes.
+    let mut piece = |bytes: &[u8]| {
+        scope.update(&(bytes.len() as u64).to_be_bytes());
+        scope.update(bytes);
+    };
+    piece(listener.protocol.word().as_bytes());
+    piece(listener.name.as_bytes());
     if let Some((roots, required)) = trust {
-        scope.push(u8::from(*required));
+        piece(&[u8::from(*required)]);
         for root in &roots.roots {
-            let digest = digest(&SHA256, format!("{root:?}").as_bytes());
-            scope.extend_from_slice(digest.as_ref());
+            piece(&root.subject);
+            piece(&root.subject_public_key_info);
+            piece(root.name_constraints.as_deref().unwrap_or_default());
         }
     }
-    scope
+    scope.finish().as_ref().to_vec()
 }
 
 /// Keys that are replaced every six hours, and known for six more (RFC 5077, 5.5).
-fn new_ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+fn new_ticketer() -> Result<Arc<dyn ProducesTickets>, Error> {
     aws_lc_rs::Ticketer::new()
 }
 

@@ -4,10 +4,9 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{AlertDescription, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConnection};
 use tidegate_engine::exchange::Tls;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -24,8 +23,6 @@ pub struct Secured {
     pub stream: ClientTls,
     /// What rules and hooks see of it.
     pub tls: Tls,
-    /// Whether both sides agreed on HTTP/2 (RFC 9113, 3.2).
-    pub http2: bool,
     /// The terms that both sides agreed on, as far as a policy decides about them.
     pub terms: Terms,
     /// Whether what is read comes in early data, if any may.
@@ -109,14 +106,13 @@ impl Refused {
 /// Waits for the client's first byte. A connection that says nothing costs little, so it is no handshake yet.
 ///
 /// # Errors
-/// The client left, or speaks HTTP without TLS: it got an answer that says so.
-pub async fn begin(stream: &mut TcpStream) -> Result<(), Refused> {
+/// The client left, or speaks HTTP without TLS.
+pub async fn begin(stream: &TcpStream) -> Result<(), Refused> {
     let mut first = [0];
     match stream.peek(&mut first).await {
         Ok(0) | Err(_) => Err(Refused::new(RefusedKind::Left, "the client left before it said a word")),
         // A method of HTTP; a TLS record begins with its type, which is no letter (RFC 8446, 5.1).
         Ok(_) if first[0].is_ascii_alphabetic() => {
-            answer_plain(stream).await;
             Err(Refused::new(RefusedKind::Plain, "the client speaks HTTP without TLS"))
         }
         Ok(_) => Ok(()),
@@ -144,32 +140,29 @@ pub async fn finish(stream: TcpStream, endpoint: &Endpoint) -> Result<Secured, R
         let _ = stream.shutdown().await;
         return Err(refused);
     }
-    let (tls, http2) = described(connection)?;
+    let tls = described(connection)?;
     let terms = Terms::of(connection, endpoint);
     let early = stream.early();
-    Ok(Secured { stream, tls, http2, terms, early })
+    Ok(Secured { stream, tls, terms, early })
 }
 
 /// A resumed session brings the certificate of its first handshake along, which may have expired meanwhile.
 fn still_trusted(connection: &ServerConnection, endpoint: &Endpoint) -> Result<(), Refused> {
-    let (Some(clients), Some(HandshakeKind::Resumed)) = (&endpoint.clients, connection.handshake_kind()) else {
+    if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
         return Ok(());
-    };
-    let Some((own, issuers)) = connection.peer_certificates().and_then(<[CertificateDer<'_>]>::split_first) else {
-        return if clients.client_auth_mandatory() { Err(of(&Error::NoCertificatesPresented)) } else { Ok(()) };
-    };
-    clients.verify_client_cert(own, issuers, UnixTime::now()).map(drop).map_err(|error| of(&error))
+    }
+    endpoint.takes(connection.peer_certificates().unwrap_or_default()).map_err(|error| of(&error))
 }
 
 /// What a finished handshake came to.
-fn described(connection: &ServerConnection) -> Result<(Tls, bool), Refused> {
+fn described(connection: &ServerConnection) -> Result<Tls, Refused> {
     let client_cert = match connection.peer_certificates().and_then(<[_]>::first) {
         Some(certificate) => Some(client_cert::describe(certificate).ok_or_else(|| {
             Refused::new(RefusedKind::BadCertificate, "the names in the client's certificate cannot be read")
         })?),
         None => None,
     };
-    let tls = Tls {
+    Ok(Tls {
         sni: connection.server_name().map(str::to_owned),
         version: match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "tls1.2",
@@ -183,8 +176,7 @@ fn described(connection: &ServerConnection) -> Result<(Tls, bool), Refused> {
             .unwrap_or_default(),
         group: connection.negotiated_key_exchange_group().and_then(|group| word_of(group.name())),
         client_cert,
-    };
-    Ok((tls, connection.alpn_protocol() == Some(b"h2")))
+    })
 }
 
 /// What went wrong in a handshake.
@@ -246,31 +238,6 @@ fn alert_words(alert: AlertDescription) -> String {
         | AlertDescription::UnsupportedCertificate => format!("the client does not accept our certificate ({name})"),
         _ => format!("the client broke the handshake off ({name})"),
     }
-}
-
-/// Tells a client that speaks HTTP in clear text what this port is. The rest of its request is read, within bounds: a
-/// close with unread bytes would be a reset, and the answer would be lost with it.
-async fn answer_plain(stream: &mut TcpStream) {
-    const TEXT: &str = "400 Bad Request: this port speaks HTTPS; ask again with https://\n";
-    let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{TEXT}",
-        TEXT.len()
-    );
-    if stream.write_all(answer.as_bytes()).await.is_err() || stream.shutdown().await.is_err() {
-        return;
-    }
-    let drain = async {
-        let mut waste = [0; 4096];
-        let mut left = limits::LINGER_BYTES;
-        while left > 0 {
-            match stream.read(&mut waste).await {
-                Ok(0) | Err(_) => break,
-                Ok(read) => left = left.saturating_sub(read),
-            }
-        }
-    };
-    // Whoever sends on and on is cut off.
-    let _ = tokio::time::timeout(limits::LINGER, drain).await;
 }
 
 #[cfg(test)]

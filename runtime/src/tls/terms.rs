@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, NamedGroup, RootCertStore, ServerConnection};
 
 use super::endpoint::Endpoint;
@@ -32,6 +32,11 @@ impl Terms {
         }
     }
 
+    /// Whether both sides agreed on HTTP/2.
+    pub const fn http2(&self) -> bool {
+        self.http2
+    }
+
     /// Whether this endpoint would have agreed to these terms, too.
     pub fn suit(&self, endpoint: &Endpoint) -> bool {
         let offered = endpoint.config.crypto_provider();
@@ -43,9 +48,7 @@ impl Terms {
 
     /// Whether this endpoint lets in the client with the certificate that it showed.
     fn client_suits(&self, endpoint: &Endpoint) -> bool {
-        let Some(clients) = &endpoint.clients else { return true };
-        let Some((own, issuers)) = self.shown.split_first() else { return !clients.client_auth_mandatory() };
         let same = self.roots.as_ref().zip(endpoint.roots()).is_some_and(|(old, new)| old.roots == new.roots);
-        same || clients.verify_client_cert(own, issuers, UnixTime::now()).is_ok()
+        (same && !self.shown.is_empty()) || endpoint.takes(&self.shown).is_ok()
     }
 }
