@@ -99,9 +99,10 @@ impl Endpoint {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             let own = |previous: &&Self| previous.own_keys && previous.config.ticketer.enabled();
             config.ticketer = match previous.filter(own) {
-                _ if !material.secrets.is_empty() => {
-                    Tickets::new(material.secrets.keys(Purpose::Tickets), scope(listener, trust.as_ref()))
-                }
+                _ if !material.secrets.is_empty() => Tickets::new(
+                    material.secrets.keys(Purpose::Tickets),
+                    scope(listener.protocol, &listener.name, trust.as_ref()),
+                ),
                 Some(previous) => Arc::clone(&previous.config.ticketer),
                 None => new_ticketer().map_err(|error| say(&error))?,
             };
@@ -130,15 +131,15 @@ impl Endpoint {
 }
 
 /// The scope of tickets by a derived key: a listener, and whom it trusts.
-fn scope(listener: &Listener, trust: Option<&(Arc<RootCertStore>, bool)>) -> Vec<u8> {
+fn scope(protocol: Protocol, name: &str, trust: Option<&(Arc<RootCertStore>, bool)>) -> Vec<u8> {
     let mut scope = Context::new(&SHA256);
     // Each piece with its length before it, so that no two lists of pieces come to the same bytes.
     let mut piece = |bytes: &[u8]| {
         scope.update(&(bytes.len() as u64).to_be_bytes());
         scope.update(bytes);
     };
-    piece(listener.protocol.word().as_bytes());
-    piece(listener.name.as_bytes());
+    piece(protocol.word().as_bytes());
+    piece(name.as_bytes());
     if let Some((roots, required)) = trust {
         piece(&[u8::from(*required)]);
         for root in &roots.roots {
@@ -229,6 +230,33 @@ pub(super) fn word_of(name: NamedGroup) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tickets_are_for_one_listener_and_whom_it_trusts() {
+        use rustls::pki_types::{Der, TrustAnchor};
+        let roots = |names: &[&'static [u8]]| {
+            let anchor = |name: &&'static [u8]| TrustAnchor {
+                subject: Der::from_slice(name),
+                subject_public_key_info: Der::from_slice(b"key"),
+                name_constraints: None,
+            };
+            Arc::new(RootCertStore { roots: names.iter().map(anchor).collect() })
+        };
+        let one = || (roots(&[b"a"]), true);
+        let all = [
+            scope(Protocol::Https, "web", None),
+            scope(Protocol::Quic, "web", None),
+            scope(Protocol::Https, "api", None),
+            scope(Protocol::Https, "web", Some(&one())),
+            scope(Protocol::Https, "web", Some(&(roots(&[b"a"]), false))),
+            scope(Protocol::Https, "web", Some(&(roots(&[b"b"]), true))),
+            scope(Protocol::Https, "web", Some(&(roots(&[b"a", b"b"]), true))),
+        ];
+        for (at, scope) in all.iter().enumerate() {
+            assert!(!all[..at].contains(scope), "{at}");
+        }
+        assert_eq!(scope(Protocol::Https, "web", Some(&one())), all[3]);
+    }
 
     #[test]
     fn every_word_means_the_suite_and_the_group_of_its_name() {
