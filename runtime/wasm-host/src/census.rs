@@ -8,8 +8,8 @@ use wasmparser::{
 };
 
 use crate::limits::{
-    CORE_INSTANCES_PER_COMPONENT, FUNCTION_BRANCHES, FUNCTION_LOCALS, FUNCTION_WORK, MODULE_FUNCTIONS, MODULE_ITEMS,
-    MODULE_WORK,
+    CORE_INSTANCES_PER_INSTANCE, FUNCTION_BRANCHES, FUNCTION_LOCALS, FUNCTION_WORK, MODULE_FUNCTIONS, MODULE_ITEMS,
+    MODULE_WORK, TABLES_PER_INSTANCE,
 };
 
 /// The counts of a module, or of a component with all its modules.
@@ -155,8 +155,8 @@ impl Census {
     /// The part of the engine's room that an instance takes, in units of what a plain module takes: components bring
     /// instances, memories and tables of their own.
     pub(crate) fn weight(&self) -> usize {
-        let instances = self.core_instances.div_ceil(CORE_INSTANCES_PER_COMPONENT / 16);
-        instances.max(self.memories).max(self.tables.div_ceil(2)).max(1) as usize
+        let instances = self.core_instances.div_ceil(CORE_INSTANCES_PER_INSTANCE);
+        instances.max(self.memories).max(self.tables.div_ceil(TABLES_PER_INSTANCE)).max(1) as usize
     }
 }
 

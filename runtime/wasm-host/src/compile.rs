@@ -12,8 +12,9 @@ use crate::inspect::{ModuleError, ModuleReport};
 use crate::interfaces::LIFECYCLE;
 use crate::lane::Form;
 use crate::limits::{
-    CODE_CACHE_BYTES, CORE_INSTANCES_PER_COMPONENT, FIBER_STACK_BYTES, KEEP_RESIDENT_BYTES, MEMORIES_PER_COMPONENT,
-    STACK_BYTES, TABLE_ELEMENTS, TABLE_KEEP_RESIDENT_BYTES, TABLES_PER_COMPONENT,
+    CODE_CACHE_BYTES, CORE_INSTANCES_PER_COMPONENT, CORE_INSTANCES_PER_INSTANCE, FIBER_STACK_BYTES,
+    KEEP_RESIDENT_BYTES, MEMORIES_PER_COMPONENT, STACK_BYTES, TABLE_ELEMENTS, TABLE_KEEP_RESIDENT_BYTES,
+    TABLES_PER_COMPONENT, TABLES_PER_INSTANCE,
 };
 use crate::log::one_line;
 
@@ -43,10 +44,10 @@ fn pooling(instances: u32) -> PoolingAllocationConfig {
     let mut pooling = PoolingAllocationConfig::new();
     pooling
         .total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT / 16))
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_INSTANCE))
         .total_memories(instances)
         .total_stacks(instances)
-        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT / 4))
+        .total_tables(instances.saturating_mul(TABLES_PER_INSTANCE))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)

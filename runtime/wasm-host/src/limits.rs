@@ -63,11 +63,18 @@ pub const POOLED_INSTANCES: u32 = 1024;
 /// its libraries and stubs for what its runtime wants of a system, up to forty.
 pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
+/// Core instances that the pool has room for, for each instance that it makes room for: those of a Rust guest. One that brings more
+/// takes the room of others.
+pub const CORE_INSTANCES_PER_INSTANCE: u32 = CORE_INSTANCES_PER_COMPONENT / 16;
+
 /// Memories in one component: the module's, and those of stubs. Together they have the limit of one instance.
 pub const MEMORIES_PER_COMPONENT: u32 = 4;
 
 /// Tables in one component: the module's, and the adapter's.
 pub const TABLES_PER_COMPONENT: u32 = 8;
+
+/// Tables that the pool has room for, for each instance that it makes room for: those of a Rust guest.
+pub const TABLES_PER_INSTANCE: u32 = TABLES_PER_COMPONENT / 4;
 
 /// Memory of a returned instance that stays mapped for the next one, in bytes. Measured: with the page-map scan a
 /// fresh instance costs less than half; without the scan it costs more, so it is then off.
