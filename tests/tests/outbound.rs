@@ -7,7 +7,7 @@ use std::fs;
 use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, Response, Tool, guest};
 
 const ALLOW: &str =
-    "allow [read-request, write-request-headers, read-response, write-response-headers, respond, outbound]";
+    "allow [read-request, write-request-headers, read-response, write-response-headers, respond, store, outbound]";
 
 /// A gateway with one worker whose guest asks other servers for requests of `/ask`.
 fn gateway(backend: &Backend, authz: &Backend, listener: &str) -> Gateway {

@@ -15,7 +15,7 @@ use common::{exchange, rig, spec};
 use http::{HeaderMap, StatusCode};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
-use tidegate_wasm_host::limits::{OUTBOUND_CALLS_PER_CALL, WAITING_PER_POOL};
+use tidegate_wasm_host::limits::{BREAKER_FAULTS, OUTBOUND_CALLS_PER_CALL, WAITING_PER_POOL};
 use tidegate_wasm_host::{
     ExtensionSpec, Host, HostOptions, OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Pool, Reach,
     Reached,
@@ -257,4 +257,27 @@ fn an_extension_whose_calls_hang_leaves_room_for_another() {
     assert_eq!((held.len(), others[0].begin(CLIENT).map(drop).unwrap_err().kind), (16, HookFaultKind::Room));
     drop(turns);
     assert!(hanging[0].begin(CLIENT).is_ok(), "what was held comes back");
+}
+
+#[test]
+fn a_waiting_extension_that_gets_no_instances_is_paused() {
+    let host = rig().host;
+    let extension = host.load(&spec("tidegate_asking_guest", r#"{"once": true}"#)).unwrap();
+    assert!(extension.waits());
+    let mut pool = Pool::new(extension);
+    // The one instance that there is waits.
+    let turn = pool.begin(CLIENT).unwrap();
+    let mut begin = |client: u32| {
+        let client = IpAddr::from([203, 0, client as u8, 9]);
+        pool.begin(client).map(drop).map_err(|fault| (fault.kind, fault.message))
+    };
+    for client in 0..BREAKER_FAULTS {
+        let (kind, message) = begin(client).unwrap_err();
+        assert_eq!(kind, HookFaultKind::Instance, "{message}");
+        assert!(message.ends_with("one instance of me is enough"), "{message}");
+    }
+    assert_eq!(begin(BREAKER_FAULTS).unwrap_err().0, HookFaultKind::Paused, "it is not asked to start again");
+    assert_eq!((count(&host, "host_pauses"), count(&host, "host_fault_paused")), (1.0, 1.0));
+    assert_eq!(count(&host, "host_fault_instance"), f64::from(BREAKER_FAULTS));
+    drop(turn);
 }

@@ -1,13 +1,16 @@
 //! A guest that asks other servers, well and badly: the request header `x-do` says how.
 
 use tidegate_guest::outbound::{Call, fetch};
-use tidegate_guest::{BodyMode, Filter, Interest, Reply, Request, Response, Result, Verdict, export};
+use tidegate_guest::{BodyMode, Error, Filter, Interest, Reply, Request, Response, Result, Verdict, export, store};
 
-/// Its configuration: what it wants without having the hook for it.
+/// Its configuration.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub struct Config {
+    /// What it wants without having the hook for it.
     wants: String,
+    /// Whether it accepts the configuration in its first instance alone.
+    once: bool,
 }
 
 /// The guest.
@@ -18,6 +21,9 @@ impl Filter for Asking {
     type Config = Config;
 
     fn init(config: Config) -> Result<Self> {
+        if config.once && store::incr("instances", 1, 0) != Some(1) {
+            return Err(Error::new("one instance of me is enough"));
+        }
         Ok(Self(config))
     }
 
