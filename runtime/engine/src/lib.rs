@@ -17,6 +17,7 @@ pub mod normalise;
 pub mod parsed;
 pub mod passage;
 pub mod servers;
+pub mod status;
 pub mod target;
 pub mod trace;
 pub mod vars;

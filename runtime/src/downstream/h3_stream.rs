@@ -12,6 +12,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tidegate_engine::field_names::{self, Class};
+use tidegate_engine::status::is_bodiless;
 
 use super::body::ResponseBody;
 use super::client_body::ClientBody;
@@ -170,7 +171,7 @@ async fn respond(
         answer.ends = None;
         return Ok(Some(tunnel));
     }
-    let lengthless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let lengthless = is_bodiless(head.status);
     if !lengthless
         && let Some(length) = body.size_hint().exact()
         // A backend's answer to HEAD has no body here, whatever it would have in answer to GET.

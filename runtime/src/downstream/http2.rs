@@ -15,6 +15,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use tidegate_dsl::plan::ListenerLimits;
+use tidegate_engine::status::is_bodiless;
 
 use super::body::ResponseBody;
 use super::client_body::ClientBody;
@@ -241,7 +242,7 @@ async fn send(
         head.headers.insert(DATE, stream.worker().http_date());
     }
     let tunnel = stream.take_tunnel();
-    let lengthless = tunnel.is_some() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let lengthless = tunnel.is_some() || is_bodiless(head.status);
     let ends = tunnel.is_none() && (head_only || lengthless || body.is_end_stream());
     if !lengthless
         && let Some(length) = body.size_hint().exact()

@@ -6,6 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tidegate_dsl::plan::Compression;
+use tidegate_engine::status::is_bodiless;
 
 use super::encoder::{self, AsItIs};
 use crate::downstream::pieces::Pieces;
@@ -81,8 +82,9 @@ impl Accepted {
         known: Option<u64>,
         room: &Room,
     ) -> Option<Box<dyn Pieces>> {
+        let unchanged = status == StatusCode::NOT_MODIFIED;
         if !self.offered
-            || matches!(status, StatusCode::NO_CONTENT)
+            || (is_bodiless(status) && !unchanged)
             || status.is_informational()
             || !can_be_coded(headers)
             || known.is_some_and(|length| length <= limits::COMPRESSED_FROM)
@@ -90,7 +92,6 @@ impl Accepted {
             return None;
         }
         let text = is_text(headers);
-        let unchanged = status == StatusCode::NOT_MODIFIED;
         // It need not say what it is of, and then it may be of text.
         let perhaps_text = text || (unchanged && !headers.contains_key(CONTENT_TYPE));
         if self.offers_br || perhaps_text {
@@ -164,7 +165,8 @@ fn accepts(headers: &HeaderMap, coding: &str) -> bool {
 /// Whether a response has a body, and the whole body.
 fn is_whole(status: StatusCode, headers: &HeaderMap) -> bool {
     !status.is_informational()
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT)
+        && !is_bodiless(status)
+        && status != StatusCode::PARTIAL_CONTENT
         && !headers.contains_key(CONTENT_RANGE)
 }
 

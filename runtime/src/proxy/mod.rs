@@ -24,6 +24,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tidegate_dsl::plan::{Listener, ListenerId};
 use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::hook::{Hook, Reply};
+use tidegate_engine::status::is_bodiless;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Moment, ResponseDecision, Walk};
 
@@ -355,8 +356,7 @@ impl Call<'_> {
             watchers.extend(self.accepted.apply(status, &mut headers, length, room));
         }
         record.status = status;
-        let head_only = exchange.request.method == Method::HEAD
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let head_only = exchange.request.method == Method::HEAD || is_bodiless(status);
         let own_alt_svc = walk.has_own_alt_svc();
         let record = record.keep(exchange, walk);
         let mut body = match source {

@@ -1,13 +1,77 @@
 //! Header fields as a guest writes them, checked.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use tidegate_engine::exchange::Changed;
+use tidegate_engine::exchange::{Changed, Request, Response};
 use tidegate_engine::field_names::{self, Class};
 
 use crate::fault::Stop;
 
-/// The fields of a head, and the names of those that were changed.
-pub(crate) type Head<'g> = (&'g mut HeaderMap, &'g mut Changed);
+/// The fields of a head, for a guest to change. What it changes is noted, so that no trailer undoes it.
+pub(crate) struct Head<'g> {
+    fields: &'g mut HeaderMap,
+    changed: &'g mut Changed,
+}
+
+impl<'g> Head<'g> {
+    pub(crate) const fn of_request(request: &'g mut Request) -> Self {
+        Self { fields: &mut request.headers, changed: &mut request.changed }
+    }
+
+    pub(crate) const fn of_response(response: &'g mut Response) -> Self {
+        Self { fields: &mut response.headers, changed: &mut response.changed }
+    }
+
+    /// The fields, to read.
+    pub(crate) const fn fields(&self) -> &HeaderMap {
+        self.fields
+    }
+
+    /// Writes a field in place of those of its name.
+    pub(crate) fn set(self, name: HeaderName, value: HeaderValue) -> Result<(), Stop> {
+        self.changed.note(&name);
+        self.fields.try_insert(name, value).map(drop).map_err(|_| too_many())
+    }
+
+    /// Writes a field beside those of its name.
+    pub(crate) fn add(self, name: HeaderName, value: HeaderValue) -> Result<(), Stop> {
+        self.changed.note(&name);
+        self.fields.try_append(name, value).map(drop).map_err(|_| too_many())
+    }
+
+    /// Takes the fields of a name out.
+    pub(crate) fn remove(self, name: &HeaderName) {
+        self.changed.note(name);
+        self.fields.remove(name);
+    }
+
+    /// Takes all fields out, until [`Head::put`].
+    pub(crate) fn take(self) -> HeaderMap {
+        std::mem::take(self.fields)
+    }
+
+    /// Puts fields in place of all that were there.
+    pub(crate) fn put(self, old: &HeaderMap, new: HeaderMap) {
+        let differs = |name: &&HeaderName| !old.get_all(*name).iter().eq(new.get_all(*name).iter());
+        old.keys().chain(new.keys()).filter(differs).for_each(|name| self.changed.note(name));
+        *self.fields = new;
+    }
+
+    /// Puts back what was taken out.
+    pub(crate) fn put_back(self, old: HeaderMap) {
+        *self.fields = old;
+    }
+
+    /// Puts these fields in place of those of their names.
+    pub(crate) fn extend(self, more: HeaderMap) {
+        more.keys().for_each(|name| self.changed.note(name));
+        self.fields.extend(more);
+    }
+}
+
+/// The head can take no other field.
+pub(crate) fn too_many() -> Stop {
+    Stop::too_much("the head has too many header fields to take another")
+}
 
 /// A name that a guest may write: a token (RFC 9110, 5.6.2), in lower case, that is not the host's.
 pub(crate) fn name(text: &str) -> Result<HeaderName, Stop> {

@@ -12,7 +12,7 @@ use tidegate_engine::method;
 
 use super::needs;
 use crate::fault::Stop;
-use crate::fields::{self, Head, shown};
+use crate::fields::{self, Head, shown, too_many};
 use crate::guest::Guest;
 use crate::imports::{request, response};
 
@@ -59,14 +59,8 @@ pub(crate) fn fields<'g>(guest: &'g Guest, side: Side, function: &str) -> Result
 
 fn fields_mut<'g>(guest: &'g mut Guest, side: Side, function: &str, what: &str) -> Result<Head<'g>, Stop> {
     match side {
-        Side::Request => {
-            let request = guest.request_mut(function, what)?;
-            Ok((&mut request.headers, &mut request.changed))
-        }
-        Side::Response => {
-            let response = guest.response_mut(function)?;
-            Ok((&mut response.headers, &mut response.changed))
-        }
+        Side::Request => guest.request_mut(function, what).map(Head::of_request),
+        Side::Response => guest.response_mut(function).map(Head::of_response),
     }
 }
 
@@ -84,13 +78,11 @@ pub(crate) fn write(
         return belongs_to_host(guest, side, function, &name, &value);
     }
     guest.count_header(name.as_str().len() + value.len())?;
-    let (fields, changed) = fields_mut(guest, side, function, name.as_str())?;
-    changed.note(&name);
-    let written = match how {
-        Write::Add => fields.try_append(name, value).map(drop),
-        Write::Set => fields.try_insert(name, value).map(drop),
-    };
-    written.map_err(|_| too_many())
+    let head = fields_mut(guest, side, function, name.as_str())?;
+    match how {
+        Write::Add => head.add(name, value),
+        Write::Set => head.set(name, value),
+    }
 }
 
 /// Removes the fields of a name.
@@ -103,27 +95,23 @@ pub(crate) fn remove(guest: &mut Guest, side: Side, function: &str, name: &[u8])
     if fields::is_hosts(&name) {
         return Ok(());
     }
-    let (fields, changed) = fields_mut(guest, side, function, name.as_str())?;
-    changed.note(&name);
-    fields.remove(&name);
+    fields_mut(guest, side, function, name.as_str())?.remove(&name);
     Ok(())
 }
 
 /// Puts these fields in place of all. The host's own stay as they are.
 pub(crate) fn replace(guest: &mut Guest, side: Side, function: &str, given: &[(&[u8], &[u8])]) -> Result<(), Stop> {
     needs(guest, function, side.writing())?;
-    let old = std::mem::take(fields_mut(guest, side, function, "all fields")?.0);
+    let old = fields_mut(guest, side, function, "all fields")?.take();
     let replaced = replaced(guest, side, &old, given);
-    let (fields, changed) = fields_mut(guest, side, function, "all fields")?;
+    let head = fields_mut(guest, side, function, "all fields")?;
     match replaced {
         Ok(new) => {
-            let differs = |name: &&HeaderName| !old.get_all(*name).iter().eq(new.get_all(*name).iter());
-            old.keys().chain(new.keys()).filter(differs).for_each(|name| changed.note(name));
-            *fields = new;
+            head.put(&old, new);
             Ok(())
         }
         Err(stop) => {
-            *fields = old;
+            head.put_back(old);
             Err(stop)
         }
     }
@@ -163,8 +151,8 @@ fn belongs_to_host(
     if *name == HOST && side == Side::Request {
         return set_authority(guest, function, value.as_bytes());
     }
-    let (fields, _) = fields_mut(guest, side, function, name.as_str())?;
-    if fields.get_all(name).iter().any(|known| known == value) {
+    let head = fields_mut(guest, side, function, name.as_str())?;
+    if head.fields().get_all(name).iter().any(|known| known == value) {
         return Ok(());
     }
     fields::name(name.as_str()).map(drop)
@@ -179,10 +167,6 @@ fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Stop> {
 fn token(name: &[u8]) -> Result<HeaderName, Stop> {
     HeaderName::from_bytes(name)
         .map_err(|_| Stop::bad_value(format!("`{}` is no header name", shown(&String::from_utf8_lossy(name)))))
-}
-
-fn too_many() -> Stop {
-    Stop::bad_value("the head has too many header fields to take another")
 }
 
 /// Path and query of the request.

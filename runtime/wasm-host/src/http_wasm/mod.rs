@@ -9,6 +9,7 @@ mod state;
 use http::{Method, StatusCode};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Capability, Hook, HookFaultKind};
+use tidegate_engine::status::is_bodiless;
 use wasmtime::{Engine, InstancePre, Module, Store, TypedFunc};
 
 pub(crate) use functions::knows;
@@ -16,9 +17,9 @@ pub(crate) use state::State;
 
 use crate::abi;
 use crate::fault::Stop;
+use crate::fields::Head;
 use crate::foreign::{self, Context};
 use crate::guest::Guest;
-use crate::imports::response::is_bodiless;
 use crate::lane::Asked;
 use crate::limits::{BODY_PIECE_BYTES, REQUESTS_PER_INSTANCE};
 
@@ -173,9 +174,7 @@ impl Hooks {
         }
         context.held = (buffers || !context.ahead.is_empty()).then_some(Hook::ResponseBody);
         if !fields.is_empty() {
-            let response = guest.response_mut("set_header_value")?;
-            fields.keys().for_each(|name| response.changed.note(name));
-            response.headers.extend(fields);
+            guest.response_mut("set_header_value").map(Head::of_response)?.extend(fields);
         }
         if let Some(response) = self.response.as_ref().filter(|_| !buffers) {
             store.data_mut().handler()?.begin(Hook::Response, None);

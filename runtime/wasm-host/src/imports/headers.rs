@@ -38,29 +38,17 @@ pub(super) fn read(functions: &mut impl Define, fields: &'static Fields) -> Defi
 pub(super) fn write(functions: &mut impl Define, fields: &'static Fields) -> Defined {
     functions.act_text_bytes("set", move |guest, name, value| {
         let (name, value) = field(guest, name, value)?;
-        of_mut(guest, fields, fields.set, &name)?.try_insert(name, value).map(drop).map_err(|_| too_many())
+        (fields.of_mut)(guest, fields.set, &name)?.set(name, value)
     })?;
     functions.act_text_bytes("add", move |guest, name, value| {
         let (name, value) = field(guest, name, value)?;
-        of_mut(guest, fields, fields.add, &name)?.try_append(name, value).map(drop).map_err(|_| too_many())
+        (fields.of_mut)(guest, fields.add, &name)?.add(name, value)
     })?;
     functions.act_text("remove", move |guest, name| {
         let name = known(guest, name)?;
-        of_mut(guest, fields, fields.remove, &name)?.remove(&name);
+        (fields.of_mut)(guest, fields.remove, &name)?.remove(&name);
         Ok(())
     })
-}
-
-/// The fields, for `function` to change this one.
-fn of_mut<'g>(
-    guest: &'g mut Guest,
-    fields: &'static Fields,
-    function: &str,
-    name: &HeaderName,
-) -> Result<&'g mut HeaderMap, Stop> {
-    let (headers, changed) = (fields.of_mut)(guest, function, name)?;
-    changed.note(name);
-    Ok(headers)
 }
 
 /// Name and value, checked and counted.
@@ -79,8 +67,4 @@ fn known(guest: &mut Guest, text: &str) -> Result<HeaderName, Stop> {
     let name = fields::name(text)?;
     guest.remember_name(text, &name);
     Ok(name)
-}
-
-fn too_many() -> Stop {
-    Stop::too_much("the head has too many header fields to take another")
 }

@@ -10,7 +10,7 @@ use super::headers::{self, Fields};
 use crate::abi;
 use crate::define::{Define, Defined};
 use crate::fault::Stop;
-use crate::fields::shown;
+use crate::fields::{Head, shown};
 
 pub(super) const HEADERS: Fields = Fields {
     get: "read-request.get",
@@ -20,10 +20,7 @@ pub(super) const HEADERS: Fields = Fields {
     add: "write-request-headers.add",
     remove: "write-request-headers.remove",
     of: |guest, function| Ok(&guest.exchange(function)?.request.headers),
-    of_mut: |guest, function, name| {
-        let request = guest.request_mut(function, name.as_str())?;
-        Ok((&mut request.headers, &mut request.changed))
-    },
+    of_mut: |guest, function, name| guest.request_mut(function, name.as_str()).map(Head::of_request),
 };
 
 pub(super) fn read(functions: &mut impl Define) -> Defined {

@@ -1,10 +1,12 @@
 //! `read-response` and `write-response-headers`.
 
 use http::StatusCode;
+use tidegate_engine::status::is_bodiless;
 
 use super::headers::{self, Fields};
 use crate::define::{Define, Defined};
 use crate::fault::Stop;
+use crate::fields::Head;
 use crate::guest::Guest;
 
 const HEADERS: Fields = Fields {
@@ -15,10 +17,7 @@ const HEADERS: Fields = Fields {
     add: "write-response-headers.add",
     remove: "write-response-headers.remove",
     of: |guest, function| Ok(&guest.response(function)?.headers),
-    of_mut: |guest, function, _| {
-        let response = guest.response_mut(function)?;
-        Ok((&mut response.headers, &mut response.changed))
-    },
+    of_mut: |guest, function, _| guest.response_mut(function).map(Head::of_response),
 };
 
 pub(super) fn read(functions: &mut impl Define) -> Defined {
@@ -35,6 +34,7 @@ pub(super) fn write(functions: &mut impl Define) -> Defined {
 pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Result<(), Stop> {
     let response = guest.response_mut(function)?;
     let status = final_status(status)?;
+    // To cross that line would break the framing (RFC 9112, 6.3).
     if is_bodiless(status) != is_bodiless(response.status) {
         let old = response.status.as_u16();
         let new = status.as_u16();
@@ -51,9 +51,4 @@ pub(crate) fn final_status(status: u16) -> Result<StatusCode, Stop> {
         .ok()
         .filter(|_| (200..=599).contains(&status))
         .ok_or_else(|| Stop::bad_value(format!("{status} is no final status: a guest may give 200 to 599")))
-}
-
-/// 204 and 304 have no body, whatever their head says (RFC 9112, 6.3); to cross that line would break the framing.
-pub(crate) fn is_bodiless(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
