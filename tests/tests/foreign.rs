@@ -351,6 +351,84 @@ fn what_an_http_wasm_handler_writes_before_the_answer_comes_first() {
     gateway.wait_for(0, "add `body` to allow it");
 }
 
+/// A request for one case of the kit: `METHOD TARGET`, header lines, and a body.
+fn kit(client: &mut Client, line: &str, headers: &[(&str, &str)], body: &str) -> Response {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    client.send(format!("{line} HTTP/1.1\r\nhost: a.example\r\ncontent-length: {length}\r\n{headers}\r\n{body}"));
+    let answer = if line.starts_with("HEAD ") { client.receive_head().unwrap() } else { client.receive() };
+    assert_eq!(answer.header("x-handled"), Some("1"), "{line}: {headers}");
+    answer
+}
+
+#[test]
+fn an_http_wasm_handler_finds_what_the_kit_of_its_abi_asks_for() {
+    let backend = Backend::echo();
+    let settings = format!("limits {{ time 200ms }}; {}", ALLOW.replace("vars", "vars, body"));
+    let gateway = Gateway::start(&policy(&backend, "http_kit", "http-wasm", &settings));
+    let mut client = gateway.client();
+    let mut saw = |line: &str, headers: &[(&str, &str)], body: &str| {
+        kit(&mut client, line, headers, body).header("x-saw").unwrap().to_owned()
+    };
+    assert_eq!(saw("GET /get_protocol_version", &[("x-case", "version")], ""), "HTTP/1.1");
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+        assert_eq!(saw(&format!("{method} /"), &[("x-case", "method")], ""), method);
+    }
+    let targets = ["/simple", "/simple%26clean", "/animal?name=panda", "/disney?name=chip%26dale"];
+    for target in targets {
+        assert_eq!(saw(&format!("GET {target}"), &[("x-case", "uri")], ""), target);
+    }
+    for (name, sent, expected) in [
+        ("single-header", &[("single-header", "value")][..], "value"),
+        ("Single-Header", &[("single-header", "value")], "value"),
+        ("single-header", &[("Single-Header", "value")], "value"),
+        ("not-header", &[], ""),
+        ("multi-header", &[("multi-header", "value1"), ("Multi-Header", "value2")], "value1,value2"),
+    ] {
+        let headers = [&[("x-case", "values"), ("x-name", name)][..], sent].concat();
+        assert_eq!(saw("GET /", &headers, ""), expected, "{name}");
+    }
+    let names = saw("GET /", &[("x-case", "names"), ("A-Header", "value1"), ("b-header", "2")], "");
+    assert!(["a-header", "b-header"].iter().all(|name| names.split(',').any(|it| it == *name)), "{names}");
+    for length in [0, 5, 2048, 4096, 5000] {
+        assert_eq!(saw("POST /", &[("x-case", "body")], &"a".repeat(length)), format!("{length} true"));
+    }
+}
+
+#[test]
+fn an_http_wasm_handler_changes_what_the_kit_of_its_abi_asks_for() {
+    let backend = Backend::echo();
+    let settings = format!("limits {{ time 200ms }}; {}", ALLOW.replace("vars", "vars, body"));
+    let gateway = Gateway::start(&policy(&backend, "http_kit", "http-wasm", &settings));
+    let mut client = gateway.client();
+    let mut change = |case: &str, name: &str, value: &str| {
+        let headers = [("x-case", case), ("x-name", name), ("x-value", value), ("existing-header", "bear")];
+        kit(&mut client, "GET /", &headers, "").echo()
+    };
+    assert_eq!(change("set-method", "", "POST").method, "POST");
+    for target in ["/simple", "/simple%26clean", "/animal?name=panda", "/disney?name=chip%26dale"] {
+        assert_eq!(change("set-uri", "", target).target, target);
+    }
+    for (case, name, new, existing) in [
+        ("set", "new-header", &["value"][..], &["bear"][..]),
+        ("set", "existing-header", &[], &["value"]),
+        ("add", "new-header", &["value"], &["bear"]),
+        ("add", "existing-header", &[], &["bear", "value"]),
+        ("remove", "new-header", &[], &["bear"]),
+        ("remove", "existing-header", &[], &[]),
+    ] {
+        let request = change(case, name, "value");
+        assert_eq!(
+            (&request.all("new-header")[..], &request.all("existing-header")[..]),
+            (new, existing),
+            "{case} {name}"
+        );
+    }
+    // The one case that cannot be had: `TRACE` is answered before any extension.
+    let answer = client.send("TRACE / HTTP/1.1\r\nhost: a.example\r\nx-case: method\r\n\r\n").receive();
+    assert_eq!((answer.status, answer.header("x-handled")), (405, None));
+}
+
 #[test]
 fn check_names_the_abi_that_a_module_speaks() {
     let text = |module: &Path, abi: &str| {
