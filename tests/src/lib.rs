@@ -45,7 +45,7 @@ pub use lines::Lines;
 pub use message::{Fields, Request, Response};
 pub use policy::Policy;
 pub use ports::{free_port, listen, listen_on};
-pub use process::{Usage, ticks_of};
+pub use process::{Usage, reset_peak, ticks_of};
 pub use python::python;
 pub use raw_server::RawServer;
 

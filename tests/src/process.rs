@@ -42,6 +42,14 @@ impl Usage {
     }
 }
 
+/// Has the kernel forget the most that a process has held: [`Usage::peak`] counts from here on (proc_pid_clear_refs(5)).
+///
+/// # Panics
+/// The process is gone.
+pub fn reset_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("a living process of ours");
+}
+
 /// The clock ticks that threads of this name have computed for, of a process; there are some hundred a second.
 ///
 /// # Panics

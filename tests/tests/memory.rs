@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
+use tidegate_tests::frames::{Frames, PREFACE, SETTINGS, WINDOW_UPDATE, request};
 use tidegate_tests::http2::{Http2, settings};
-use tidegate_tests::http3::run;
-use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy};
+use tidegate_tests::http3::{Http3, run};
+use tidegate_tests::pki::Authority;
+use tidegate_tests::websocket::WebSocketBackend;
+use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually, reset_peak};
 
 const MIB: u64 = 1024 * 1024;
 const ANSWERS: usize = 100;
@@ -17,7 +21,7 @@ fn gateway(behaviour: Behaviour) -> (Backend, Gateway) {
     (backend, gateway)
 }
 
-/// Waits until the gateway holds no more than a moment before; what that is beyond `before`.
+/// Waits until the gateway holds no more than a moment before; the most that it has held meanwhile, beyond `before`.
 fn settled(gateway: &Gateway, before: u64) -> u64 {
     let begun = Instant::now();
     let (mut last, mut since) = (0, Instant::now());
@@ -29,14 +33,16 @@ fn settled(gateway: &Gateway, before: u64) -> u64 {
         assert!(begun.elapsed() < PATIENCE, "it grows and grows: {now}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let grown = gateway.usage().resident.saturating_sub(before);
-    println!("grew by {} KiB", grown / 1024);
-    grown
+    let usage = gateway.usage();
+    let (grown, peak) = (usage.resident.saturating_sub(before), usage.peak.saturating_sub(before));
+    println!("grew by {} KiB, at most by {} KiB", grown / 1024, peak / 1024);
+    peak
 }
 
 /// One answer after the other, so that what the first use of everything costs is not counted.
 fn warm_up(gateway: &Gateway) -> u64 {
     assert_eq!(gateway.get("/").status, 200);
+    reset_peak(gateway.pid());
     gateway.usage().resident
 }
 
@@ -113,27 +119,100 @@ fn event_streams_without_events() {
     assert_eq!(client.receive_head().unwrap().header("content-encoding"), Some("br"));
 }
 
-#[test]
-fn small_pieces_that_nobody_reads() {
-    const CHUNKS: usize = 60_000;
-    let (backend, gateway) = gateway(Behaviour::Text("warm"));
-    let before = warm_up(&gateway);
+/// An answer of 60,000 chunks of one byte.
+fn small_chunks() -> Behaviour {
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    backend.behave(Behaviour::Raw(format!("{head}{}0\r\n\r\n", "1\r\nx\r\n".repeat(CHUNKS))));
-    run(async {
-        let mut client = Http2::connect(gateway.port()).await;
-        let mut unread = Vec::new();
-        for _ in 0..10 {
-            let request = client.request("GET", "/", &[]);
-            unread.push(client.begin(request, true).await.unwrap().0);
+    Behaviour::Raw(format!("{head}{}0\r\n\r\n", "1\r\nx\r\n".repeat(60_000)))
+}
+
+/// A connection whose windows are open and whose socket is full: the client reads nothing. The policy forwards `/big` to `big`.
+fn jammed(gateway: &Gateway, big: &Backend) -> Frames {
+    let mut client = Frames::bare(gateway.port());
+    let open = (1_u32 << 30).to_be_bytes();
+    client.raw(PREFACE).send(SETTINGS, 0, 0, &[&[0, 4], &open[..]].concat()).send(WINDOW_UPDATE, 0, 0, &open);
+    client.get(1, "/big");
+    big.wait_head(1);
+    settled(gateway, 0);
+    reset_peak(gateway.pid());
+    client
+}
+
+fn with_big(policy: Policy) -> (Backend, Policy) {
+    let big = Backend::start(Behaviour::Stream(256 * MIB));
+    let policy = policy.backend("big", &big).rule("big", "when path is \"/big\"\nforward big");
+    (big, policy)
+}
+
+#[test]
+fn small_pieces_over_http2_that_nobody_reads() {
+    const STREAMS: u32 = 20;
+    let backend = Backend::start(Behaviour::Text("warm"));
+    let (big, policy) = with_big(Policy::to(&backend));
+    let gateway = Gateway::start(&policy);
+    warm_up(&gateway);
+    let mut client = jammed(&gateway, &big);
+    let before = gateway.usage().resident;
+    backend.behave(small_chunks());
+    for n in 1..=STREAMS {
+        client.get(2 * n + 1, "/");
+    }
+    backend.wait_head(1 + STREAMS as usize);
+    let grown = settled(&gateway, before);
+    assert!(grown < 16 * MIB, "grew by {} MiB", grown / MIB);
+}
+
+#[test]
+fn small_messages_over_http2_that_nobody_reads() {
+    const TUNNELS: u32 = 20;
+    let chat = WebSocketBackend::start(|mut socket| {
+        // A message has a packet of its own: the gateway sees each as it comes.
+        for _ in 0..20_000 {
+            if socket.write_all(b"\x82\x01x").is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(50));
         }
-        for answer in &mut unread {
-            let answer = tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap();
-            assert_eq!(answer.status(), 200);
-            // The window is open, and the socket is not read: this thread waits.
-            std::mem::forget(answer);
+    });
+    let (big, policy) = with_big(Policy::new().group("web", &format!("server {}", chat.address())));
+    let gateway = Gateway::start(&policy);
+    let mut client = jammed(&gateway, &big);
+    let before = gateway.usage().resident;
+    for n in 1..=TUNNELS {
+        let fields = request("CONNECT", "/chat", &[(":protocol", "websocket"), ("sec-websocket-version", "13")]);
+        client.headers(2 * n + 1, 0, &fields);
+    }
+    eventually("the handshakes", || match chat.handshakes().len() {
+        count if count == TUNNELS as usize => Ok(()),
+        count => Err(count),
+    });
+    let grown = settled(&gateway, before);
+    assert!(grown < 16 * MIB, "grew by {} MiB", grown / MIB);
+}
+
+#[test]
+fn small_pieces_over_http3_that_nobody_acknowledges() {
+    const STREAMS: usize = 50;
+    let backend = Backend::start(Behaviour::Text("warm"));
+    let authority = Authority::new("tests");
+    let lines = "listener quic fast { address 127.0.0.1:@port; certificate site; rules main }";
+    let policy = Policy::to(&backend).top("certificate site { chain \"site.pem\"; key \"site.key\" }").top(lines);
+    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
+    run(async {
+        let mut client = Http3::connect(gateway.port(), &authority).await;
+        assert_eq!(client.get("/").await.status, 200);
+        let before = warm_up(&gateway);
+        backend.behave(small_chunks());
+        let mut unread = Vec::new();
+        for _ in 0..STREAMS {
+            let mut stream = client.begin("GET", "/", &[]).await.unwrap();
+            stream.finish().await.unwrap();
+            unread.push(stream);
+        }
+        // Until the requests are there, the client has to go on. Then this thread waits, and nothing is acknowledged.
+        while backend.open() < STREAMS {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let grown = settled(&gateway, before);
-        assert!(grown < 32 * MIB, "grew by {} MiB", grown / MIB);
+        assert!(grown < 16 * MIB, "grew by {} MiB", grown / MIB);
     });
 }
