@@ -59,7 +59,7 @@ pub fn target_folder() -> &'static Path {
 }
 
 /// A guest that was built with the gateway: `client_headers`, `canary_router`, `tidegate_hostile_guest`,
-/// `tidegate_asking_guest`.
+/// `tidegate_asking_guest`, `tidegate_scripted_guest`.
 ///
 /// # Panics
 /// It is not there.

@@ -71,7 +71,7 @@ impl Given {
             }
         }
         if given.config.is_empty() {
-            given.config = serde_json::to_string(&script).unwrap();
+            given.config = serde_json::json!({ "line": script }).to_string();
         }
         if given.steps.is_empty() {
             given.steps.push(Step::Send);

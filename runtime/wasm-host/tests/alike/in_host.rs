@@ -38,7 +38,7 @@ pub(crate) struct InHost {
 impl InHost {
     pub(crate) fn new() -> Self {
         let (rig, mut modules, mut loaded) = (rig(), Vec::new(), Vec::new());
-        for (guest, config) in [(SCRIPTED, "[]"), (ASKING, "{}")] {
+        for (guest, config) in [(SCRIPTED, "{}"), (ASKING, "{}")] {
             let spec = spec(guest, config);
             let component = wit_component::ComponentEncoder::default().module(&spec.module).unwrap().encode().unwrap();
             let forms = [Arc::clone(&spec.module), component.into()];

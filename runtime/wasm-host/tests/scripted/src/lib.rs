@@ -4,9 +4,18 @@
 mod act;
 
 use act::{End, Script};
+use tidegate_guest::config::Many;
 use tidegate_guest::{
     BodyMode, BodyVerdict, Error, Filter, Hooks, Interest, Piece, Reply, Request, Response, Result, Verdict, export,
 };
+
+/// Its configuration: `line "…"` again and again.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    line: Many<String>,
+}
 
 /// Its lines, by the hook that they are for.
 #[derive(Debug)]
@@ -25,14 +34,14 @@ impl Scripted {
 }
 
 impl Filter for Scripted {
-    type Config = Vec<String>;
+    type Config = Config;
 
-    fn init(config: Vec<String>) -> Result<Self> {
+    fn init(config: Config) -> Result<Self> {
         let line = |line: &String| match line.split_once("> ") {
             Some((hook, act)) => Ok((hook.to_owned(), act.to_owned())),
             None => Err(Error::new(format!("`{line}` is no line"))),
         };
-        let scripted = Self(config.iter().map(line).collect::<Result<_>>()?);
+        let scripted = Self(config.line.iter().map(line).collect::<Result<_>>()?);
         match scripted.run("init", None) {
             Some(End::Refuse(why)) => Err(Error::new(why)),
             _ => Ok(scripted),
