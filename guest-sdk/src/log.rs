@@ -11,7 +11,7 @@ use crate::sys;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For those who debug the extension.
+    /// For those who debug the extension; the gateway drops such lines.
     Debug,
     /// Worth knowing.
     Info,

@@ -7,6 +7,12 @@ use std::time::Duration;
 
 use common::{exchange, hostile, rig, spec};
 use tidegate_engine::hook::{Capability, Hook, HookFault, HookFaultKind, Verdict};
+use tidegate_wasm_host::limits::{
+    BODY_BYTES, FAULT_MESSAGE_BYTES, HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, INTEREST_ENTRIES, LOG_LINE_BYTES,
+    LOG_LINES_PER_CALL, METRICS_PER_EXTENSION, OUTBOUND_BODY_BYTES, OUTBOUND_CALLS_PER_CALL, REPLY_BODY_BYTES,
+    STORE_BYTES, STORE_CALLS_PER_CALL, STORE_ENTRIES, STORE_KEY_BYTES, TRANSFER_BYTES, VAR_BYTES_PER_REQUEST,
+    VARS_PER_REQUEST,
+};
 use tidegate_wasm_host::{ExtensionSpec, Host, LoadError, Pool, Reach, Reached};
 
 /// A harmless call, which must work; how many calls its instance has served.
@@ -33,6 +39,55 @@ fn documented() -> Vec<[String; 3]> {
         [what, fault.trim_matches('`').to_owned(), count.trim_matches('`').to_owned()]
     })
     .collect()
+}
+
+/// The bounds of guests, as the documentation has them: what is bounded, and the value.
+fn bounds() -> Vec<(&'static str, String)> {
+    let bytes = |bytes: usize| match bytes {
+        MIB.. if bytes.is_multiple_of(MIB) => format!("{} MiB", bytes / MIB),
+        KIB.. if bytes.is_multiple_of(KIB) && bytes > 4 * KIB => format!("{} KiB", bytes / KIB),
+        _ => format!("{bytes} bytes"),
+    };
+    let thousands = |number: usize| format!("{},{:03}", number / 1000, number % 1000);
+    vec![
+        (
+            "header fields that one call may write",
+            format!("{HEADERS_PER_CALL}, together {}", bytes(HEADER_BYTES_PER_CALL)),
+        ),
+        ("body of a reply", bytes(REPLY_BODY_BYTES)),
+        ("bytes out of the guest in one host call", bytes(TRANSFER_BYTES)),
+        ("log lines of a call", format!("{LOG_LINES_PER_CALL}, each {}", bytes(LOG_LINE_BYTES))),
+        ("last words before a trap", bytes(FAULT_MESSAGE_BYTES)),
+        ("methods and path prefixes of an interest", format!("{INTEREST_ENTRIES} each")),
+        ("variables of a request", format!("{VARS_PER_REQUEST}, together {}", bytes(VAR_BYTES_PER_REQUEST))),
+        ("calls of the store in one call", STORE_CALLS_PER_CALL.to_string()),
+        (
+            "store of an extension",
+            format!(
+                "{} entries, together {}; keys of {}",
+                thousands(STORE_ENTRIES),
+                bytes(STORE_BYTES),
+                bytes(STORE_KEY_BYTES)
+            ),
+        ),
+        ("metrics of an extension", METRICS_PER_EXTENSION.to_string()),
+        ("calls to other servers in one call", OUTBOUND_CALLS_PER_CALL.to_string()),
+        ("body of such a call, and of its answer", bytes(OUTBOUND_BODY_BYTES)),
+        ("a body taken whole, or a piece", bytes(BODY_BYTES as usize)),
+    ]
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+#[test]
+fn the_documentation_has_the_bounds_of_guests() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/extensions.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for (what, value) in bounds() {
+        let row = format!("\n| {what} | {value} |");
+        assert!(page.contains(&row), "no row `{}`", row.trim());
+    }
 }
 
 /// Does what a row of the documentation says; the fault.
