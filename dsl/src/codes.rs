@@ -230,6 +230,8 @@ codes! {
     MODULE_BOUND = "E0606";
     /// an extension fails while it starts
     START = "E0607";
+    /// a module takes too long to compile
+    UNCOMPILED = "E0608";
 
     /// no listener takes the request of a test
     NO_LISTENER = "E0701";

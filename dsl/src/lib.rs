@@ -118,6 +118,8 @@ pub struct ModuleFacts {
     pub start_error: Option<String>,
     /// The bound that the module passes, so that it was not compiled; then nothing else is known of it.
     pub bound: Option<String>,
+    /// The module takes too long to compile, as a sentence for the user; then nothing else is known of it.
+    pub uncompiled: Option<String>,
 }
 
 /// A hook of a module.

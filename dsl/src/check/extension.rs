@@ -257,6 +257,13 @@ impl<'t> Checker<'_, 't> {
             self.report(Diagnostic::new(codes::MODULE_BOUND, module, message));
             return None;
         }
+        if let Some(why) = &facts.uncompiled {
+            let message = format!("the module {} cannot be used: {why}", quoted(&extension.module));
+            self.report(Diagnostic::new(codes::UNCOMPILED, module, message).help(
+                "the machine may be busy: try again; else build the module for size, or take what it does not need out",
+            ));
+            return None;
+        }
         for import in &facts.unknown_imports {
             self.report(
                 Diagnostic::new(

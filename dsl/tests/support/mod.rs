@@ -77,6 +77,10 @@ impl Loader for TestLoader {
             "enormous" => {
                 ModuleFacts { bound: Some("function 7 has 10000 locals, and 4096 is the most".to_owned()), ..facts }
             }
+            "endless" => {
+                let why = "the module was not compiled within 60s".to_owned();
+                ModuleFacts { uncompiled: Some(why), ..ModuleFacts::default() }
+            }
             "looping" => {
                 let why = "`init` used more than 5s of CPU time".to_owned();
                 ModuleFacts { start_error: Some(why), ..facts }

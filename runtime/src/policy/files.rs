@@ -145,6 +145,9 @@ impl Loader for Files<'_> {
                 }
                 Err(LoadError::Init(reason)) => init_error = Some(reason),
                 Err(LoadError::InitFault(fault)) => start_error = Some(fault.message),
+                Err(late @ (LoadError::Late(_) | LoadError::Crowded(_))) => {
+                    return Ok(ModuleFacts { uncompiled: Some(late.to_string()), ..ModuleFacts::default() });
+                }
                 Err(error) => init_error = Some(error.to_string()),
             }
         }
@@ -163,6 +166,7 @@ impl Loader for Files<'_> {
             init_error,
             start_error,
             bound: None,
+            uncompiled: None,
         })
     }
 

@@ -78,6 +78,10 @@ pub enum LoadError {
     NotAllowed(Vec<Need>),
     /// The code does not compile or link; the reason.
     Compile(String),
+    /// The code was not compiled in this time.
+    Late(Duration),
+    /// So many other modules that were late are still being compiled.
+    Crowded(usize),
     /// Compiled code is kept where others may write by now, so that none is read or made; the reason.
     CodeFolder(String),
     /// `init` refused the configuration; what it said.
@@ -104,6 +108,11 @@ impl fmt::Display for LoadError {
                 write!(f, "the module imports what it is not allowed: {}", needs.join(", "))
             }
             Self::Compile(reason) => write!(f, "the module does not compile: {reason}"),
+            Self::Late(limit) => write!(f, "the module was not compiled within {limit:?}"),
+            Self::Crowded(1) => write!(f, "the module is not compiled while another one that took too long still is"),
+            Self::Crowded(others) => {
+                write!(f, "the module is not compiled while {others} others that took too long still are")
+            }
             Self::CodeFolder(reason) => write!(f, "compiled code is not safe where it is kept: {reason}"),
             Self::Init(message) => write!(f, "the extension refuses its configuration: {message}"),
             Self::InitFault(fault) => write!(f, "the extension failed in `init`: {}", fault.message),

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tidegate_engine::hook::Abi;
 use wasmtime::Engine;
 
 use crate::compile::{self, Code};
+use crate::compiler::Compiler;
 use crate::extension::{Extension, ExtensionSpec, LoadError};
 use crate::foreign;
 use crate::inspect;
-use crate::limits::POOLED_INSTANCES;
+use crate::limits::{COMPILE_WALL, POOLED_INSTANCES};
 use crate::log::{LogLevel, LogSink};
 use crate::metrics::{Sample, Shared};
 use crate::room::Room;
@@ -20,6 +22,7 @@ use crate::ticker::Ticker;
 /// Runs the extensions of a process; there is one.
 pub struct Host {
     engine: Engine,
+    compiler: Compiler,
     ticker: Arc<Ticker>,
     room: Arc<Room>,
     code_is_ours: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
@@ -48,6 +51,8 @@ pub struct HostOptions {
     /// Whether the folder of `code` still is the process's own, or why not. The host asks before it compiles a module, and
     /// does not compile it if the folder is not.
     pub code_is_ours: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// How long compiling a module may take.
+    pub compile_time: Duration,
 }
 
 impl HostOptions {
@@ -59,6 +64,7 @@ impl HostOptions {
             instances: POOLED_INSTANCES,
             code: None,
             code_is_ours: Arc::new(|| Ok(())),
+            compile_time: COMPILE_WALL,
         }
     }
 }
@@ -102,6 +108,7 @@ impl Host {
         let ticker = Ticker::start(engine.clone()).map_err(HostError::Thread)?;
         Ok(Self {
             engine,
+            compiler: Compiler::new(options.compile_time),
             ticker: Arc::new(ticker),
             room: Room::new(options.instances),
             code_is_ours: options.code_is_ours,
@@ -153,8 +160,9 @@ impl Host {
             abi => (None, foreign::abi::inspect(module, abi).map_err(LoadError::Module)?),
         };
         LoadError::check(&report, &spec.allow)?;
-        let what = (Arc::clone(module), spec.abi);
-        let code = Arc::new(Code::compile(&self.engine, what, component.as_deref(), report, &census)?);
+        let (engine, what) = (self.engine.clone(), (Arc::clone(module), spec.abi));
+        let compile = move || Code::compile(&engine, what, component.as_deref(), report, &census);
+        let code = Arc::new(self.compiler.run((module, spec.abi), compile)?);
         keep(&self.codes, &code);
         Ok(code)
     }

@@ -12,6 +12,7 @@ mod abi;
 mod breaker;
 mod census;
 mod compile;
+mod compiler;
 mod define;
 mod extension;
 mod fault;

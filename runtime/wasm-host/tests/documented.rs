@@ -8,10 +8,10 @@ use std::time::Duration;
 use common::{exchange, hostile, rig, spec};
 use tidegate_engine::hook::{Capability, Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_wasm_host::limits::{
-    BODY_BYTES, FAULT_MESSAGE_BYTES, HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, INTEREST_ENTRIES, LOG_LINE_BYTES,
-    LOG_LINES_PER_CALL, METRICS_PER_EXTENSION, OUTBOUND_BODY_BYTES, OUTBOUND_CALLS_PER_CALL, REPLY_BODY_BYTES,
-    STORE_BYTES, STORE_CALLS_PER_CALL, STORE_ENTRIES, STORE_KEY_BYTES, TRANSFER_BYTES, VAR_BYTES_PER_REQUEST,
-    VARS_PER_REQUEST,
+    BODY_BYTES, COMPILE_WALL, FAULT_MESSAGE_BYTES, HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, INTEREST_ENTRIES,
+    LATE_COMPILATIONS, LOG_LINE_BYTES, LOG_LINES_PER_CALL, METRICS_PER_EXTENSION, OUTBOUND_BODY_BYTES,
+    OUTBOUND_CALLS_PER_CALL, REPLY_BODY_BYTES, STORE_BYTES, STORE_CALLS_PER_CALL, STORE_ENTRIES, STORE_KEY_BYTES,
+    TRANSFER_BYTES, VAR_BYTES_PER_REQUEST, VARS_PER_REQUEST,
 };
 use tidegate_wasm_host::{ExtensionSpec, Host, LoadError, Pool, Reach, Reached};
 
@@ -74,6 +74,8 @@ fn bounds() -> Vec<(&'static str, String)> {
         ("calls to other servers in one call", OUTBOUND_CALLS_PER_CALL.to_string()),
         ("body of such a call, and of its answer", bytes(OUTBOUND_BODY_BYTES)),
         ("a body taken whole, or a piece", bytes(BODY_BYTES as usize)),
+        ("time of compiling", format!("{} seconds on the wall clock", COMPILE_WALL.as_secs())),
+        ("modules that are still compiled after that", LATE_COMPILATIONS.to_string()),
     ]
 }
 

@@ -12,7 +12,7 @@ use tidegate_engine::hook::{Hook, HookFaultKind, Verdict};
 use tidegate_wasm_host::limits::{
     BREAKER_FAULTS, BREAKER_PAUSE, CALLS_PER_INSTANCE, LOG_LINE_BYTES, LOG_LINES_PER_CALL,
 };
-use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel, Pool};
+use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LoadError, LogLevel, Pool};
 
 /// Calls with `x-do: act`, expects a fault, and then that the exchange is whole and that the next call is served by a
 /// fresh instance.
@@ -276,6 +276,23 @@ fn without_room_for_an_instance_a_call_fails_and_the_next_may_work() {
     assert_eq!((fault.kind, &*fault.message), (HookFaultKind::Room, "there is no room for another instance"));
     drop(first);
     assert_eq!(calls(&mut second), "1");
+}
+
+#[test]
+fn a_module_that_is_late_is_refused_and_found_when_it_is_done() {
+    let options = HostOptions { compile_time: Duration::ZERO, ..HostOptions::new(Arc::new(|_| {})) };
+    let host = Host::new(options).unwrap();
+    assert_eq!(host.load(&hostile()).err(), Some(LoadError::Late(Duration::ZERO)));
+    let begun = Instant::now();
+    let extension = loop {
+        match host.load(&hostile()) {
+            Ok(extension) => break extension,
+            Err(error) => assert_eq!(error, LoadError::Late(Duration::ZERO)),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        std::thread::yield_now();
+    };
+    assert_eq!(calls(&mut Pool::new(extension)), "1");
 }
 
 #[test]
