@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::io::{ClientIo, ClientStream};
 use super::state::StreamState;
 use crate::limits;
+use crate::standstill::within;
 use crate::telemetry::bounds::Bound;
 
 /// Ends our side, and throws away what comes.
 pub(super) async fn linger<S: ClientStream>(mut io: ClientIo<S>, stream: &StreamState) {
     // A client that is gone already says so again below.
-    let _ = timeout(limits::LINGER, unless_aborted(stream, io.shutdown())).await;
+    let _ = within(limits::LINGER, unless_aborted(stream, io.shutdown())).await;
     let discard = async || unless_aborted(stream, io.discard()).await.unwrap_or_default();
     if !drain(limits::LINGER_LONGEST, discard).await {
         Bound::Linger.met();
@@ -29,7 +29,7 @@ pub(super) async fn linger<S: ClientStream>(mut io: ClientIo<S>, stream: &Stream
 /// Answers in clear text whoever has not opened a connection, and ends it.
 pub(super) async fn answer_plain(stream: &mut TcpStream, answer: &[u8]) {
     let answered = async { stream.write_all(answer).await.is_ok() && stream.shutdown().await.is_ok() };
-    if timeout(limits::LINGER, answered).await != Ok(true) {
+    if within(limits::LINGER, answered).await != Ok(true) {
         return;
     }
     let mut waste = [0; 4096];
@@ -40,15 +40,19 @@ pub(super) async fn answer_plain(stream: &mut TcpStream, answer: &[u8]) {
 /// Throws away what comes until the client ends its side, is silent or slow, or has taken too long; whether it has not.
 async fn drain(longest: Duration, mut discard: impl AsyncFnMut() -> usize) -> bool {
     let ending = async {
-        let (began, mut bytes) = (Instant::now(), 0);
-        while let Ok(count @ 1..) = timeout(limits::LINGER, discard()).await {
+        let (mut took, mut bytes) = (Duration::ZERO, 0);
+        loop {
+            let began = Instant::now();
+            let Ok(count @ 1..) = within(limits::LINGER, discard()).await else { return };
             bytes += count;
-            if began.elapsed() > patience(bytes) {
+            // A wait that was longer than it may be was a standstill.
+            took += Some(began.elapsed()).filter(|waited| *waited <= limits::LINGER).unwrap_or_default();
+            if took > patience(bytes) {
                 return;
             }
         }
     };
-    timeout(longest, ending).await.is_ok()
+    within(longest, ending).await.is_ok()
 }
 
 /// The time that a client may take that has sent so many bytes.
@@ -93,8 +97,47 @@ impl<S: ClientStream> ClientIo<S> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn a_standstill_cuts_nobody_off() {
+        let pieces = Cell::new(0);
+        let discard = async || {
+            pieces.set(pieces.get() + 1);
+            match pieces.get() {
+                // The whole thread stands, as it does when the process is stopped; then the client goes on.
+                2 => {
+                    std::thread::sleep(limits::LINGER + limits::STANDSTILL + limits::TICK);
+                    tokio::time::sleep(limits::TICK).await;
+                    1
+                }
+                5 => 0,
+                _ => 1,
+            }
+        };
+        assert!(run(drain(limits::LINGER, discard)), "it has ended its side");
+        assert_eq!(pieces.get(), 5);
+    }
+
+    #[test]
+    fn a_trickle_is_cut_off() {
+        let pieces = Cell::new(0);
+        let discard = async || {
+            pieces.set(pieces.get() + 1);
+            tokio::time::sleep(limits::LINGER / 3).await;
+            1
+        };
+        assert!(run(drain(limits::LINGER_LONGEST, discard)), "before the longest time is up");
+        assert!(pieces.get() <= 4, "{}", pieces.get());
+    }
 
     #[test]
     fn an_upload_has_time_and_a_trickle_has_not() {
