@@ -19,7 +19,7 @@ use crate::{Fields, http3, listen};
 /// - `Echo` sends the body back, piece by piece, with `grpc-status: 0` and the request's `x-trailer` as trailers;
 /// - `Stall` never answers; `StallInBody` sends five bytes, and no more;
 /// - `Break` sends five bytes, and resets the stream;
-/// - `RefuseOnce` refuses the first stream (`REFUSED_STREAM`), and echoes the rest;
+/// - `RefuseOnce` refuses the first stream (`REFUSED_STREAM`), and echoes the rest; `Refuse` refuses all;
 /// - `Fail` answers with `grpc-status: 9` and nothing else;
 /// - `Early` answers before the body has come, and wants no more of it;
 /// - `Leave` echoes, and takes no more requests on this connection (GOAWAY).
@@ -140,6 +140,10 @@ async fn answer(
             return Err(Reason::CANCEL.into());
         }
         "RefuseOnce" if !std::mem::replace(&mut lock(seen).refused, true) => {
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return Ok(());
+        }
+        "Refuse" => {
             respond.send_reset(Reason::REFUSED_STREAM);
             return Ok(());
         }

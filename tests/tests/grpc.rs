@@ -198,6 +198,10 @@ fn a_stream_that_a_server_refused_is_sent_again() {
         let answer = client.send("GET", "/test/RefuseOnce", &[GRPC], &[]).await.unwrap();
         assert_eq!(status(&answer), Some("0"), "{answer:?}");
         assert_eq!(backend.seen().requests.len(), 2);
+        // Who refuses all is asked three times.
+        let answer = client.send("GET", "/test/Refuse", &[GRPC], &[]).await.unwrap();
+        assert_eq!(status(&answer), Some("14"), "{answer:?}");
+        assert_eq!(backend.seen().requests.len(), 5);
         // GOAWAY: the next call takes another connection.
         for _ in 0..3 {
             assert_eq!(status(&call(&mut client, "/test/Leave", &[], "x").await.unwrap()), Some("0"));

@@ -3,6 +3,7 @@
 //! The main thread does nothing that may block, so that a signal is always answered. Policies are read, and put in service, on
 //! a thread of their own ([`reload`]).
 
+mod again;
 pub mod reload;
 pub mod sockets;
 

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tidegate_dsl::render;
 use tidegate_dsl::{Diagnostic, Severity, Sources};
 use tidegate_wasm_host::Host;
 use tracing::{error, info, warn};
 
+use super::again::Again;
 use super::sockets::{self, Sockets};
 use super::{NotStarted, Serving};
 use crate::descriptors::Shares;
@@ -68,15 +69,6 @@ pub struct Reloader {
     /// What the files say now is not what serves: they had a mistake when they were last read.
     refused: bool,
     again: Again,
-}
-
-/// A reload that failed for a reason that may pass: it is tried again, though no file has changed.
-#[derive(Default)]
-struct Again {
-    /// The moment of the next try, and the pause before it.
-    at: Option<(Instant, Duration)>,
-    /// The reason that was given last; it is not given twice.
-    said: String,
 }
 
 impl Reloader {
@@ -212,7 +204,7 @@ impl Reloader {
         unbuilt::refuse(&mut prepared);
         let said = render::human(&prepared.diagnostics, &prepared.sources, false);
         let Prepared { snapshot, mut inputs, seen, diagnostics, sources, refusal, troubled, .. } = prepared;
-        let is_new = cause != Cause::Again || self.again.said != said;
+        let is_new = cause != Cause::Again || !self.again.has_said(&said);
         if is_new {
             report(&diagnostics, &sources, refusal.as_deref());
         }
@@ -258,7 +250,7 @@ impl Reloader {
         match self.sockets.prepare(&snapshot, workers) {
             Ok(opened) => self.commit(snapshot, &old, opened, started),
             Err(reason) => {
-                let is_new = cause != Cause::Again || self.again.said != reason;
+                let is_new = cause != Cause::Again || !self.again.has_said(&reason);
                 if is_new {
                     self.refuse(&old, &reason);
                 }
@@ -303,26 +295,6 @@ enum Cause {
     Told,
     /// The last reload failed for a reason that may pass.
     Again,
-}
-
-impl Again {
-    fn is_due(&self) -> bool {
-        self.at.is_some_and(|(at, _)| at <= Instant::now())
-    }
-
-    /// Sets the next try: at the next look at first, and ever later after that.
-    fn wait(&mut self) {
-        let pause = self.at.map_or(Duration::ZERO, |(_, pause)| (pause * 2).clamp(limits::POLL, limits::RETRY_MAX));
-        self.at = Some((Instant::now() + pause, pause));
-    }
-
-    fn later(&mut self, said: String, is_new: bool) {
-        self.wait();
-        if is_new {
-            warn!("the files are as they should be, and the system was not: the reload is tried again by itself");
-        }
-        self.said = said;
-    }
 }
 
 /// Waits for quiet after a change, so that half-written files are not read. The answer is whether an operator wants

@@ -183,21 +183,29 @@ async fn drain_slot(slot: Rc<Slot>, worker: Rc<Worker>, drain: Duration) {
 /// Lets the connections that the policy in service would not have let in finish their requests, then ends those that are left.
 async fn dismiss(worker: Rc<Worker>) {
     let mut dismissed = Vec::new();
-    for (at, connection) in worker.open_connections().into_iter().enumerate() {
-        if at % limits::READMISSIONS == limits::READMISSIONS - 1 {
-            tokio::task::yield_now().await;
-        }
+    in_turns(worker.open_connections(), |connection| {
         if !connection.is_finishing() && !connection.is_admitted() {
             Bound::Dismissed.met();
             connection.finish();
             dismissed.push(Rc::downgrade(&connection));
         }
-    }
+    })
+    .await;
     if dismissed.is_empty() {
         return;
     }
     tokio::time::sleep(worker.view().snapshot.plan().gateway.drain).await;
     dismissed.iter().filter_map(Weak::upgrade).for_each(|connection| connection.abort());
+}
+
+/// Does something to all of these. After each [`READMISSIONS`](limits::READMISSIONS) others have their turn.
+async fn in_turns<T>(all: Vec<T>, mut act: impl FnMut(T)) {
+    for (at, one) in all.into_iter().enumerate() {
+        if at > 0 && at % limits::READMISSIONS == 0 {
+            tokio::task::yield_now().await;
+        }
+        act(one);
+    }
 }
 
 /// Lets every connection finish its requests, then ends those that are left.
@@ -216,4 +224,40 @@ async fn drain_all(worker: &Rc<Worker>, drain: Duration, tick: &mut tokio::time:
         tokio::task::yield_now().await;
     }
     worker.access_log.flush();
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// How many others have their turn while so many are done, and how many are done.
+    fn turns(count: usize) -> (usize, usize) {
+        let done = RefCell::new(0);
+        let turns = RefCell::new(0);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let work = in_turns(vec![(); count], |()| *done.borrow_mut() += 1);
+            let others = async {
+                loop {
+                    *turns.borrow_mut() += 1;
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = work => {}
+                () = others => {}
+            }
+        });
+        (*turns.borrow(), *done.borrow())
+    }
+
+    #[test]
+    fn others_have_their_turn_after_each_few_connections() {
+        const FEW: usize = limits::READMISSIONS;
+        for (count, others) in [(0, 0), (FEW - 1, 0), (FEW, 0), (FEW + 1, 1), (2 * FEW, 1), (2 * FEW + 1, 2)] {
+            assert_eq!(turns(count), (others, count));
+        }
+    }
 }
