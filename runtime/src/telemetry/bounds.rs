@@ -90,4 +90,12 @@ mod tests {
         Bound::Handshakes.met();
         assert!(Bound::Handshakes.count() > before);
     }
+    #[test]
+    fn every_bound_is_documented_and_no_other() {
+        let page = include_str!("../../../docs/operating.md");
+        let (_, table) = page.split_once("| `bound` | each time is |\n| --- | --- |\n").unwrap_or_default();
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        let names: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+        assert_eq!(names, Bound::ALL.iter().map(|bound| bound.name()).collect::<Vec<_>>());
+    }
 }
