@@ -30,6 +30,80 @@ fn refusals(gateway: &Gateway) -> usize {
     gateway.log().since(0).iter().filter(|line| line.contains("has errors") || line.contains("not reloaded")).count()
 }
 
+/// A number in a module (LEB128).
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 128 {
+        bytes.push(u8::try_from(number % 128).unwrap() | 128);
+        number /= 128;
+    }
+    bytes.push(u8::try_from(number).unwrap());
+    bytes
+}
+
+/// What is listed, with its count before it.
+fn list(all: &[Vec<u8>]) -> Vec<u8> {
+    [leb(all.len()), all.concat()].concat()
+}
+
+/// What is that long, with its length before it.
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    [leb(bytes.len()), bytes.to_vec()].concat()
+}
+
+/// A module of http-wasm that takes as long to compile as its bounds allow: functions of many branches, each of which changes one of
+/// many local variables.
+fn laborious() -> Vec<u8> {
+    const FUNCTIONS: usize = 15;
+    let function = |seed: usize| {
+        // if not A { B = B + 1 }
+        let blocks = (0..20_000).flat_map(|n| {
+            let (a, b) = (leb((3 * n + seed) % 200), leb((7 * n + seed) % 200));
+            [&[0x02, 0x40, 0x20], &a[..], &[0x0d, 0, 0x20], &b, &[0x41, 1, 0x6a, 0x21], &b, &[0x0b]].concat()
+        });
+        sized(&[vec![1], leb(200), vec![0x7f], blocks.collect(), vec![0x42, 0, 0x0b]].concat())
+    };
+    let mut code: Vec<_> = (0..FUNCTIONS).map(function).collect();
+    code.push(sized(&[0, 0x0b]));
+    let types = [vec![0x60, 0, 1, 0x7e], vec![0x60, 2, 0x7f, 0x7f, 0]];
+    let declared: Vec<_> = (0..=FUNCTIONS).map(|n| leb(n / FUNCTIONS)).collect();
+    let exports = [("memory", 2, 0), ("handle_request", 0, 0), ("handle_response", 0, FUNCTIONS)]
+        .map(|(name, kind, of)| [sized(name.as_bytes()), vec![kind], leb(of)].concat());
+    let sections =
+        [(1, list(&types)), (3, list(&declared)), (5, vec![1, 0, 1]), (7, list(&exports)), (10, list(&code))]
+            .map(|(id, bytes)| [vec![id], sized(&bytes)].concat());
+    [&b"\0asm\x01\0\0\0"[..], &sections.concat()].concat()
+}
+
+/// Waits until a module is being compiled.
+fn wait_compiler(gateway: &Gateway) {
+    eventually("a module is compiled", || {
+        let threads = fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap().flatten();
+        let mut names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+        if names.any(|name| name == "compiler\n") { Ok(()) } else { Err("no thread of that name") }
+    });
+}
+
+#[test]
+fn a_signal_ends_a_gateway_that_compiles() {
+    let compiling = version("never").top("extension slow { module \"slow.wasm\"; abi http-wasm }").listener("run slow");
+    let put = |folder: &Path| fs::write(folder.join("slow.wasm"), laborious()).unwrap();
+    // At the start.
+    let mut gateway = Gateway::begin_after("true", &compiling, put);
+    wait_compiler(&gateway);
+    gateway.signal("TERM");
+    assert!(gateway.wait_end().success());
+    assert_eq!(refusals(&gateway), 0);
+    // At a reload; requests are served meanwhile.
+    let mut gateway = Gateway::start_with(&version("old"), put);
+    gateway.write(&compiling);
+    wait_compiler(&gateway);
+    assert_eq!(gateway.get("/").text(), "old");
+    gateway.signal("TERM");
+    assert!(gateway.wait_end().success());
+    assert_eq!(refusals(&gateway), 0);
+}
+
 #[test]
 fn a_signal_ends_a_start_that_never_ends() {
     let mut gateway = Gateway::begin_after(":", &endless(), put_slow);

@@ -123,8 +123,8 @@ pub const FUNCTION_WORK: u64 = 1024 * 1024;
 /// The work of all functions of a module, each as [`FUNCTION_WORK`] counts it.
 pub const MODULE_WORK: u64 = 16 * 1024 * 1024;
 
-/// The time on the wall clock that compiling a module may take. What counts above let through takes a few seconds; a machine may be
-/// busy, and a reload still ends.
+/// The time on the wall clock that compiling a module may take. What is made of source code takes seconds; the most that the counts
+/// above let through may take longer than this on a small machine, and a reload still ends.
 pub const COMPILE_WALL: Duration = Duration::from_secs(60);
 
 /// Modules that are still compiled after [`COMPILE_WALL`], at once: compiling cannot be interrupted, and each holds a thread, and
