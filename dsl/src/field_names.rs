@@ -58,7 +58,59 @@ pub struct Known {
 
 /// The field of the table that a name, in lower case, means or could be taken for. Servers that make variables of names, as CGI
 /// does (RFC 3875, 4.1.18), do not tell `x-forwarded-for` from `x_forwarded_for`.
+#[inline]
 pub fn find(name: &str) -> Option<Known> {
+    if may_be_known(name) { look_up(name) } else { None }
+}
+
+/// Whether a name of the table begins like this one and is as long, or a family begins like it. Most names of a request are told
+/// by that alone, and every one of them is looked at.
+#[inline]
+fn may_be_known(name: &str) -> bool {
+    let Some(first) = name.as_bytes().first() else { return false };
+    let of_length = BEGINNINGS.get(name.len()).copied().unwrap_or_default();
+    (of_length | FAMILIES) & beginning(*first) != 0
+}
+
+/// A bit for a first letter; none for what begins no name of the table.
+const fn beginning(first: u8) -> u32 {
+    if first.is_ascii_lowercase() { 1 << (first - b'a') } else { 0 }
+}
+
+/// The first letters of the names of each length.
+const BEGINNINGS: [u32; LENGTHS] = beginnings().0;
+
+/// The first letters of the families: of names of any length.
+const FAMILIES: u32 = beginnings().1;
+
+/// More than the longest name of the table has bytes.
+const LENGTHS: usize = 32;
+
+/// [`BEGINNINGS`] and [`FAMILIES`], read from the table when this is compiled.
+const fn beginnings() -> ([u32; LENGTHS], u32) {
+    let (text, mut lengths, mut families) = (TEXT.as_bytes(), [0; LENGTHS], 0);
+    let mut at = 0;
+    while at < text.len() {
+        let start = at;
+        while at < text.len() && text[at] > b' ' {
+            at += 1;
+        }
+        if at > start && text[start] != b'#' {
+            if text[at - 1] == b'*' {
+                families |= beginning(text[start]);
+            } else {
+                lengths[at - start] |= beginning(text[start]);
+            }
+        }
+        while at < text.len() && text[at] != b'\n' {
+            at += 1;
+        }
+        at += 1;
+    }
+    (lengths, families)
+}
+
+fn look_up(name: &str) -> Option<Known> {
     let table = &*TABLE;
     let rows = table.slots.get(slot(name))?;
     // Nearly every name is spelt as it stands there, or is none of these: comparing letters is for the rest.

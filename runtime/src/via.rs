@@ -1,7 +1,7 @@
 //! `Via`: which gateways a message has passed (RFC 9110, 7.6.3), and whether a request has come back to this one.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue, Version};
@@ -11,9 +11,14 @@ use tidegate_dsl::plan;
 static OF_THIS_PROCESS: LazyLock<String> =
     LazyLock::new(|| format!("tidegate-{:06x}", RandomState::new().hash_one(()) >> 40));
 
+/// The names that policies have given so far, and their lines. They stay for good, because a value that is shared between threads
+/// would be counted by each request; there are as many as an operator thinks up.
+static GIVEN: Mutex<Vec<Via>> = Mutex::new(Vec::new());
+
 /// The name of this gateway in `Via`, and the lines that say it.
+#[derive(Clone)]
 pub struct Via {
-    name: String,
+    name: &'static str,
     /// For messages that came by HTTP/1.0, HTTP/1.1, HTTP/2 and HTTP/3.
     lines: [HeaderValue; 4],
 }
@@ -26,9 +31,19 @@ impl Via {
             plan::Via::On => OF_THIS_PROCESS.clone(),
             plan::Via::Name(name) => name.clone(),
         };
-        let line = |version: &str| HeaderValue::try_from(format!("{version} {name}")).ok();
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = given.iter().find(|via| via.name == name) {
+            return Some(known.clone());
+        }
+        let line = |version: &str| {
+            let line: &'static str = format!("{version} {name}").leak();
+            // A name is a token, so that this is a field's value.
+            HeaderValue::try_from(line).ok().map(|_| HeaderValue::from_static(line))
+        };
         let lines = [line("1.0")?, line("1.1")?, line("2.0")?, line("3.0")?];
-        Some(Self { name, lines })
+        let via = Self { name: name.leak(), lines };
+        given.push(via.clone());
+        Some(via)
     }
 
     /// Says that a message which came in this version passed here.

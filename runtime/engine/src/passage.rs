@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tidegate_dsl::field_names::{self, Class, Known};
 use tidegate_dsl::plan::ListenerId;
@@ -14,9 +14,11 @@ use crate::exchange::Changed;
 impl Engine {
     /// Takes out of a request's head what its client may not bring, and what it said about its own connection. It comes before
     /// rules and hooks, so that they see what a server will get, and so that nothing of theirs is taken out.
-    pub fn receive(&self, listener: ListenerId, peer: IpAddr, headers: &mut HeaderMap) {
-        remove_nominated(headers);
-        let Some(listener) = self.listeners.get(listener.0) else { return };
+    pub fn receive(&self, listener: ListenerId, peer: IpAddr, headers: &mut HeaderMap, kinds: FieldKinds) {
+        if kinds.connection {
+            remove_nominated(headers);
+        }
+        let Some(listener) = self.listeners.get(listener.0).filter(|_| kinds.forged) else { return };
         if !listener.client_ip.trusts(peer) {
             remove_where(headers, is_forged);
         } else if listener.forwarded.asks_for_cert() {
@@ -25,13 +27,53 @@ impl Engine {
     }
 }
 
+/// The kinds of fields that a head has, found in one look at its names: what most heads have none of is then looked for no more.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FieldKinds {
+    /// `Connection`.
+    pub connection: bool,
+    /// `Transfer-Encoding`.
+    pub transfer_encoding: bool,
+    /// `Upgrade`.
+    pub upgrade: bool,
+    /// `Via`.
+    pub via: bool,
+    /// Fields that end at a gateway.
+    pub end_here: bool,
+    /// Fields that the gateway says about clients, or that could be taken for its own.
+    forged: bool,
+}
+
+impl FieldKinds {
+    /// Of a head as it came.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut kinds = Self::default();
+        for name in headers.keys() {
+            let Some(Known { class, exact }) = field_names::find(name.as_str()) else { continue };
+            kinds.forged |= counts_as_forged(class, exact);
+            if exact && class.ends_here() {
+                kinds.end_here = true;
+                match name.as_str() {
+                    "connection" => kinds.connection = true,
+                    "transfer-encoding" => kinds.transfer_encoding = true,
+                    "upgrade" => kinds.upgrade = true,
+                    _ => {}
+                }
+            } else if name == VIA {
+                kinds.via = true;
+            }
+        }
+        kinds
+    }
+}
+
+const fn counts_as_forged(class: Class, exact: bool) -> bool {
+    matches!(class, Class::Gateway) || !exact && !matches!(class, Class::Head)
+}
+
 /// Whether a name is one that the gateway says about clients, or could be taken for one of its own.
 fn is_forged(name: &HeaderName) -> bool {
-    match field_names::find(name.as_str()) {
-        Some(Known { class: Class::Gateway, .. }) => true,
-        Some(Known { class: Class::Head, .. }) | None => false,
-        Some(Known { exact, .. }) => !exact,
-    }
+    field_names::find(name.as_str()).is_some_and(|Known { class, exact }| counts_as_forged(class, exact))
 }
 
 /// The names that speak of the client's certificate, in every spelling.
@@ -77,13 +119,13 @@ pub fn screen_trailers(trailers: &mut HeaderMap, changed: &Changed) {
 
 /// Takes out the fields whose names meet `are_such`.
 pub fn remove_where(headers: &mut HeaderMap, are_such: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(&are_such) {
+        return;
+    }
     // Few are, most often one: so many are kept beside the map without an allocation.
     let mut few = [const { None }; 3];
     for (place, name) in few.iter_mut().zip(headers.keys().filter(|name| are_such(name))) {
         *place = Some(name.clone());
-    }
-    if few.first().is_some_and(Option::is_none) {
-        return;
     }
     let full = few.last().is_some_and(Option::is_some);
     for name in few.into_iter().flatten() {
@@ -175,7 +217,8 @@ mod tests {
         plan.listeners[0].client_ip = client_ip;
         let engine = Engine::build(Arc::new(plan), None).unwrap();
         let mut map = headers(&lines.iter().map(|name| (*name, &b"1"[..])).collect::<Vec<_>>());
-        engine.receive(ListenerId(0), [10, 0, 0, 1].into(), &mut map);
+        let kinds = FieldKinds::of(&map);
+        engine.receive(ListenerId(0), [10, 0, 0, 1].into(), &mut map, kinds);
         names(&map).into_iter().map(str::to_owned).collect()
     }
 
@@ -230,7 +273,8 @@ mod tests {
             ("x_forwarded_clientcert_anything", b"1"),
             ("x-forwarded-prefix", b"/a"),
         ]);
-        engine.receive(ListenerId(0), [10, 0, 0, 1].into(), &mut map);
+        let kinds = FieldKinds::of(&map);
+        engine.receive(ListenerId(0), [10, 0, 0, 1].into(), &mut map, kinds);
         assert_eq!(names(&map), ["x-forwarded-prefix"]);
     }
 

@@ -10,6 +10,7 @@ use tidegate_dsl::plan::{ExtensionId, Listener, ListenerId, ListenerTls, Plan, P
 use tidegate_engine::Moment;
 use tidegate_engine::exchange::{ClientCert, Connection, Exchange, Tls};
 use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Verdict};
+use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{Extension, Pool};
 
@@ -80,10 +81,11 @@ pub(super) fn exchange(
     });
     let known = head::KnownHost::default();
     let via = snapshot.names.via.as_ref();
-    let reader = head::Reader { listener: plan, via, connection: &connection, known: &known };
+    let kinds = FieldKinds::of(request.headers());
+    let reader = head::Reader { listener: plan, via, kinds, connection: &connection, known: &known };
     let mut head = reader.read(request.into_parts().0).map_err(|(failure, _)| failure)?;
     head.websocket = websocket;
-    snapshot.engine.receive(listener, from, &mut head.headers);
+    snapshot.engine.receive(listener, from, &mut head.headers, kinds);
     Ok(Box::new(Exchange {
         client_ip: snapshot.engine.client_ip(listener, from, &head.headers),
         connection,

@@ -9,6 +9,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use tidegate_dsl::plan::Listener;
 use tidegate_engine::exchange::{Changed, Connection, Request};
+use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::target::Target;
 use tidegate_engine::{method, normalise};
 
@@ -16,12 +17,14 @@ use crate::failure::Failure;
 use crate::proxy::fields;
 use crate::via::Via;
 
-/// Reads the heads of requests on a connection.
+/// Reads the head of a request on a connection.
 pub struct Reader<'r> {
     /// The listener that they came to.
     pub listener: &'r Listener,
     /// The name of the gateway in `Via`.
     pub via: Option<&'r Via>,
+    /// The kinds of fields that it has.
+    pub kinds: FieldKinds,
     /// The connection.
     pub connection: &'r Connection,
     /// The host that was asked for before.
@@ -79,7 +82,7 @@ impl Reader<'_> {
         if early && !method::is_safe(&parts.method) {
             return Err(Failure::TooEarly);
         }
-        if !fields::has_known_coding(&parts.headers) {
+        if self.kinds.transfer_encoding && !fields::has_known_coding(&parts.headers) {
             return Err(Failure::BadCoding);
         }
         let (authority, unnamed) = match parts.version {
@@ -106,7 +109,7 @@ impl Reader<'_> {
         if target.as_str() == "*" && parts.method != Method::OPTIONS {
             return Err(Failure::BadTarget);
         }
-        if self.via.is_some_and(|via| via.is_among(&parts.headers)) {
+        if self.kinds.via && self.via.is_some_and(|via| via.is_among(&parts.headers)) {
             return Err(Failure::Loop);
         }
         if early {

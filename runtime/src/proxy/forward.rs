@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use tidegate_dsl::plan::{GroupId, GroupProtocol};
 use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
-use tidegate_engine::passage;
+use tidegate_engine::passage::{self, FieldKinds};
 use tidegate_engine::servers::Wish;
 
 use super::upgrade::Upgrade;
@@ -59,11 +59,14 @@ impl Call<'_> {
         let answer = sent.map_err(|(failure, _)| failure)?;
         let (mut parts, body) = answer.response.into_parts();
         record.upstream = Upstream::since(asked, Some(parts.status));
-        if !fields::is_framed_once(&parts.headers) {
+        let kinds = answer.kinds;
+        if !fields::is_framed_once(&parts.headers, kinds) {
             return Err(Failure::UpstreamInvalid);
         }
         let agreed = Upgrade::is_agreed(parts.status, &parts.headers);
-        passage::remove_hop_by_hop(&mut parts.headers);
+        if kinds.end_here {
+            passage::remove_hop_by_hop(&mut parts.headers);
+        }
         let source = match (self.upgrade, body) {
             (Some(_), UpstreamBody::Http1(_, lease)) if agreed => {
                 let switched = lease.and_then(Lease::into_switched).ok_or(Failure::UpstreamInvalid)?;
@@ -92,7 +95,11 @@ impl Call<'_> {
     fn outgoing(&self, keeps_head: bool, exchange: &mut Exchange, mut body: RequestBody, wish: Wish) -> Outgoing {
         let engine = &self.view.snapshot.engine;
         body.screen_trailers(std::mem::take(&mut exchange.request.changed));
-        passage::remove_hop_by_hop(&mut exchange.request.headers);
+        // Neither a rule nor a hook writes one.
+        if self.kinds.end_here {
+            passage::remove_hop_by_hop(&mut exchange.request.headers);
+        }
+        debug_assert!(!FieldKinds::of(&exchange.request.headers).end_here, "a field was written that ends here");
         if let Some(upgrade) = self.upgrade {
             upgrade.ask(&mut exchange.request.headers, exchange.request_id ^ u128::from(self.state.worker().random()));
         }

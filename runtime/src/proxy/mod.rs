@@ -26,6 +26,7 @@ use http::{HeaderValue, Request, Response, Version};
 use tidegate_dsl::plan::{GroupId, Listener, ListenerId};
 use tidegate_engine::exchange::{Changed, Exchange};
 use tidegate_engine::hook::Hook;
+use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{Decision, Moment, Walk};
 
@@ -82,6 +83,7 @@ pub async fn serve(
         state: &state,
         upgrade: None,
         grpc: false,
+        kinds: FieldKinds::default(),
         accepted: Accepted::default(),
     };
     let mut response = served.run(request).await?;
@@ -108,6 +110,8 @@ struct Call<'c> {
     state: &'c Rc<StreamState>,
     /// The client wants to switch protocols.
     upgrade: Option<Upgrade>,
+    /// The kinds of fields that the client sent.
+    kinds: FieldKinds,
     /// The request is a gRPC call: errors go into trailers.
     grpc: bool,
     /// How the response may be compressed.
@@ -192,7 +196,8 @@ impl Call<'_> {
     /// The request as rules may see it; the answer to one that none may see.
     #[expect(clippy::result_large_err, reason = "it is moved once, and only where a request is refused")]
     fn receive(&mut self, mut parts: Parts, body: &ClientBody) -> Result<Box<Exchange>, Response<ResponseBody>> {
-        match upgrade::wanted(&mut parts, body) {
+        self.kinds = FieldKinds::of(&parts.headers);
+        match upgrade::wanted(&mut parts, body, self.kinds) {
             Ok(wanted) => self.upgrade = wanted,
             Err(failure) => return Err(reply::refuse(self, &parts, failure)),
         }
@@ -200,6 +205,7 @@ impl Call<'_> {
         let reader = head::Reader {
             listener: self.listener,
             via: self.view.snapshot.names.via.as_ref(),
+            kinds: self.kinds,
             connection: &self.state.connection.info,
             known: &self.state.connection.host,
         };
@@ -212,7 +218,8 @@ impl Call<'_> {
         if has_body && body.may_have_trailers() {
             head.changed = Changed::watched();
         }
-        self.view.snapshot.engine.receive(self.id, self.state.connection.info.peer.ip(), &mut head.headers);
+        let engine = &self.view.snapshot.engine;
+        engine.receive(self.id, self.state.connection.info.peer.ip(), &mut head.headers, self.kinds);
         self.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
         self.accepted = Accepted::of(&self.listener.compression, &head.method, &head.headers);
         let client_ip = self.client_ip(&head.headers);

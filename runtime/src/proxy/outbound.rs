@@ -144,11 +144,14 @@ async fn ask(call: &Call<'_>, group: &Rc<Group>, asked: OutboundCall) -> Result<
     }
     let outgoing = Outgoing { request, authority, upgrade: false, wish: Wish::default() };
     let sent = send(group, outgoing, None, call.state).await;
-    let (mut parts, mut body) = sent.map_err(|(failure, _)| of(failure))?.response.into_parts();
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS || !fields::is_framed_once(&parts.headers) {
+    let answer = sent.map_err(|(failure, _)| of(failure))?;
+    let (mut parts, mut body) = answer.response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS || !fields::is_framed_once(&parts.headers, answer.kinds) {
         return Err(OutboundFailure::Broken);
     }
-    passage::remove_hop_by_hop(&mut parts.headers);
+    if answer.kinds.end_here {
+        passage::remove_hop_by_hop(&mut parts.headers);
+    }
     let body = whole(call, &mut body).await?;
     Ok(OutboundAnswer { status: parts.status, headers: parts.headers, body })
 }

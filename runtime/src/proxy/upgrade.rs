@@ -7,6 +7,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCK
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
+use tidegate_engine::passage::FieldKinds;
+
 use crate::downstream::client_body::ClientBody;
 use crate::downstream::head::InEarlyData;
 use crate::failure::Failure;
@@ -27,7 +29,7 @@ pub(super) enum Upgrade {
 ///
 /// # Errors
 /// It asks for a protocol that is not carried.
-pub(super) fn wanted(parts: &mut Parts, body: &ClientBody) -> Result<Option<Upgrade>, Failure> {
+pub(super) fn wanted(parts: &mut Parts, body: &ClientBody, kinds: FieldKinds) -> Result<Option<Upgrade>, Failure> {
     if parts.version >= Version::HTTP_2 {
         let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() else { return Ok(None) };
         if protocol.as_str() != "websocket" {
@@ -40,6 +42,9 @@ pub(super) fn wanted(parts: &mut Parts, body: &ClientBody) -> Result<Option<Upgr
         not_early(parts)?;
         parts.method = Method::GET;
         return Ok(Some(Upgrade::Http2));
+    }
+    if !kinds.upgrade {
+        return Ok(None);
     }
     let Some(protocols) = parts.headers.get(UPGRADE) else { return Ok(None) };
     let asks = parts.version == Version::HTTP_11

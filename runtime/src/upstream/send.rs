@@ -10,6 +10,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body;
 use tidegate_dsl::plan::{GroupProtocol, Server};
+use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::servers::Wish;
 use tidegate_engine::{method, passage};
 use tracing::warn;
@@ -41,6 +42,8 @@ pub struct Outgoing {
 pub struct Answer {
     /// Its head, and its body to come.
     pub response: Response<UpstreamBody>,
+    /// The kinds of fields that its head came with.
+    pub kinds: FieldKinds,
     /// Which server of the group answered.
     pub server: usize,
 }
@@ -97,11 +100,14 @@ pub async fn send(
                     continue;
                 }
                 // What the server says of its connection takes out nothing that is written here.
-                passage::remove_nominated(response.headers_mut());
+                let kinds = FieldKinds::of(response.headers());
+                if kinds.connection {
+                    passage::remove_nominated(response.headers_mut());
+                }
                 if let Some(cookie) = group.tell(wish, server, state.connection.info.tls.is_some()) {
                     response.headers_mut().append(SET_COOKIE, cookie);
                 }
-                return Ok(Answer { response, server });
+                return Ok(Answer { response, kinds, server });
             }
             Err(Unserved::Failed(failure)) => {
                 let next = group.retries_after(failure).then(once_more).flatten();
