@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tidegate_dsl::field_names::{self, Class, Known};
 use tidegate_dsl::plan::ListenerId;
@@ -49,6 +49,10 @@ impl FieldKinds {
     pub fn of(headers: &HeaderMap) -> Self {
         let mut kinds = Self::default();
         for name in headers.keys() {
+            // Nearly every head has these; they are compared by number.
+            if *name == HOST || *name == CONTENT_LENGTH || *name == CONTENT_TYPE {
+                continue;
+            }
             let Some(Known { class, exact }) = field_names::find(name.as_str()) else { continue };
             kinds.forged |= counts_as_forged(class, exact);
             if exact && class.ends_here() {

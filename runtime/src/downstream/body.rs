@@ -14,13 +14,13 @@ use super::client_body::ClientBody;
 use super::pieces::{Filter, Passed, Pieces};
 use super::state::StreamState;
 use crate::failure::Failure;
-use crate::telemetry::access_log::Record;
+use crate::proxy::context::RequestContext;
 use crate::upstream::body::UpstreamBody;
 
 /// How a body failed, and the error for the connection.
 type Broken = (Failure, BodyError);
 
-/// The error of both bodies: the connection is closed, and the reason stands in the record.
+/// The error of both bodies: the connection is closed, and the reason stands in the context.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A client's body on its way to a backend.
@@ -173,7 +173,7 @@ pub struct ResponseBody {
     source: Source,
     filter: Option<Box<Filter>>,
     state: Rc<StreamState>,
-    record: Option<Box<Record>>,
+    context: Option<Box<RequestContext>>,
     sent: u64,
     done: bool,
     /// Only its head is sent.
@@ -191,18 +191,18 @@ enum Source {
 
 impl ResponseBody {
     /// An answer made here.
-    pub fn ours(bytes: Bytes, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
-        Self::new(Source::Ours((!bytes.is_empty()).then_some(bytes)), state, record)
+    pub fn ours(bytes: Bytes, state: Rc<StreamState>, context: Option<Box<RequestContext>>) -> Self {
+        Self::new(Source::Ours((!bytes.is_empty()).then_some(bytes)), state, context)
     }
 
     /// A backend's answer.
-    pub fn upstream(body: UpstreamBody, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
-        Self::new(Source::Upstream(body), state, record)
+    pub fn upstream(body: UpstreamBody, state: Rc<StreamState>, context: Option<Box<RequestContext>>) -> Self {
+        Self::new(Source::Upstream(body), state, context)
     }
 
-    fn new(source: Source, state: Rc<StreamState>, record: Option<Box<Record>>) -> Self {
+    fn new(source: Source, state: Rc<StreamState>, context: Option<Box<RequestContext>>) -> Self {
         let (sent, done, unread, decided) = (0, false, false, Changed::default());
-        Self { prefix: None, trailers: None, source, filter: None, state, record, sent, done, unread, decided }
+        Self { prefix: None, trailers: None, source, filter: None, state, context, sent, done, unread, decided }
     }
 
     /// Keeps out of the trailers what was decided about in the head.
@@ -284,8 +284,8 @@ impl ResponseBody {
             body.finish(failure.is_none(), self.state.worker().now_ms());
         }
         self.state.end_request();
-        if let Some(record) = self.record.take() {
-            record.write(&self.state, self.sent, failure);
+        if let Some(context) = self.context.take() {
+            context.end(&self.state, self.sent, failure);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::client_body::ClientBody;
 use super::state::StreamState;
 use crate::failure::Failure;
 use crate::limits;
-use crate::telemetry::access_log::Record;
+use crate::proxy::context::RequestContext;
 use crate::upstream::connect::Switched;
 
 /// What a connection becomes when the answer that agrees to it has been written.
@@ -24,7 +24,7 @@ pub struct Tunnel {
     /// What comes from the client, if the rest of its connection goes on without it (RFC 8441, RFC 9220).
     pub client: ClientBody,
     /// Written at the end; nothing if the listener's requests are not logged.
-    pub record: Option<Box<Record>>,
+    pub context: Option<Box<RequestContext>>,
     /// How long both sides may be silent.
     pub timeout: Duration,
 }
@@ -41,7 +41,7 @@ impl Tunnel {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let Self { upstream, mut record, timeout, .. } = self;
+        let Self { upstream, mut context, timeout, .. } = self;
         stream.begin_tunnel(timeout);
         let mut sent = 0;
         let failure = match guarded(stream, upstream).await {
@@ -56,8 +56,8 @@ impl Tunnel {
             Err(failure) => Some(failure),
         };
         stream.end_request();
-        if let Some(record) = record.take() {
-            record.write(stream, sent, failure);
+        if let Some(context) = context.take() {
+            context.end(stream, sent, failure);
         }
     }
 }

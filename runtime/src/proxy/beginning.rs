@@ -12,7 +12,8 @@ use http_body_util::BodyExt;
 use tidegate_engine::exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, IfTheClientLeaves, Journey, Source, fields};
+use super::context::{IfTheClientLeaves, RequestContext};
+use super::{Call, Source, fields};
 use crate::downstream::body::{BodyError, ResponseBody};
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
@@ -53,22 +54,22 @@ pub(super) fn decides(call: &Call<'_>, exchange: &Exchange) -> bool {
 /// Reads so much of an answer that [it is clear](decides) whether it is worth compressing.
 pub(super) async fn read(
     call: &Call<'_>,
-    journey: Journey,
+    context: Box<RequestContext>,
     mut body: UpstreamBody,
-) -> (Journey, Result<(Source, Beginning), Failure>) {
-    let kind = journey.exchange.response.as_ref().and_then(|response| response.headers.get(CONTENT_TYPE));
+) -> (Box<RequestContext>, Result<(Source, Beginning), Failure>) {
+    let kind = context.exchange.response.as_ref().and_then(|response| response.headers.get(CONTENT_TYPE));
     // Who waits for events is to know at once that there will be some.
     let waits = !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let mut left = IfTheClientLeaves { journey: Some(journey), state: call.state };
+    let mut left = IfTheClientLeaves { context: Some(context), state: call.state };
     let begun = begin(&mut body, waits, call.state).await;
     #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
-    let journey = left.journey.take().expect("the journey of this request");
-    let Ok(beginning) = begun else { return (journey, Err(Failure::UpstreamBody)) };
+    let context = left.context.take().expect("the context of this request");
+    let Ok(beginning) = begun else { return (context, Err(Failure::UpstreamBody)) };
     if beginning.whole && beginning.trailers.is_none() {
         body.finish(true, call.state.worker().now_ms());
-        return (journey, Ok((Source::Ours(beginning.data), Beginning::default())));
+        return (context, Ok((Source::Ours(beginning.data), Beginning::default())));
     }
-    (journey, Ok((Source::Upstream(body), beginning)))
+    (context, Ok((Source::Upstream(body), beginning)))
 }
 
 async fn begin(body: &mut UpstreamBody, waits: bool, state: &StreamState) -> Result<Beginning, BodyError> {

@@ -17,8 +17,9 @@ use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::BodyMode;
 
+use super::context::{IfTheClientLeaves, RequestContext};
 use super::gathered::{self, Gathered, NoRoom};
-use super::{Call, IfTheClientLeaves, Journey, Source, hooks, reply};
+use super::{Call, Source, hooks, reply};
 use crate::downstream::body::{RequestBody, ResponseBody};
 use crate::downstream::client_body::ClientBody;
 use crate::downstream::pieces::Pieces;
@@ -34,16 +35,16 @@ pub(super) enum Ended {
 }
 
 /// Whether an extension wants the body of this exchange.
-pub(super) fn are_wanted(call: &Call<'_>, journey: &Journey, hook: Hook) -> bool {
-    let mut started = call.view.snapshot.engine.started(&journey.walk);
-    started.any(|id| call.view.body(id, hook, &journey.exchange).is_some())
+pub(super) fn are_wanted(call: &Call<'_>, context: &RequestContext, hook: Hook) -> bool {
+    let mut started = call.view.snapshot.engine.started(&context.walk);
+    started.any(|id| call.view.body(id, hook, &context.exchange).is_some())
 }
 
 /// The extensions that want a body of this exchange. If there is none, it is those that hold the head back for it.
-fn wanting(call: &Call<'_>, journey: &Journey, hook: Hook, has_body: bool) -> Vec<(ExtensionId, BodyMode)> {
-    let started = call.view.snapshot.engine.started(&journey.walk);
-    let wants = |id| Some((id, call.view.body(id, hook, &journey.exchange)?));
-    started.filter(|id| has_body || call.view.holds(*id, hook, &journey.exchange)).filter_map(wants).collect()
+fn wanting(call: &Call<'_>, context: &RequestContext, hook: Hook, has_body: bool) -> Vec<(ExtensionId, BodyMode)> {
+    let started = call.view.snapshot.engine.started(&context.walk);
+    let wants = |id| Some((id, call.view.body(id, hook, &context.exchange)?));
+    started.filter(|id| has_body || call.view.holds(*id, hook, &context.exchange)).filter_map(wants).collect()
 }
 
 /// The most that one of them wants of the whole; nothing if none wants it.
@@ -55,32 +56,32 @@ fn most(wanting: &[(ExtensionId, BodyMode)]) -> Option<usize> {
     wanting.iter().filter_map(whole).max()
 }
 
-/// The request's body as it goes on; the journey is given back in any case, but for a client that left.
+/// The request's body as it goes on; the context is given back in any case, but for a client that left.
 pub(super) async fn request(
     call: &Call<'_>,
-    mut journey: Journey,
+    mut context: Box<RequestContext>,
     incoming: ClientBody,
-) -> (Journey, Result<RequestBody, Ended>) {
+) -> (Box<RequestContext>, Result<RequestBody, Ended>) {
     let has_body = !incoming.is_end_stream();
     let mut body = RequestBody::new(incoming, Rc::clone(call.state), call.listener.limits.body_bytes);
-    let wanting = wanting(call, &journey, Hook::RequestBody, has_body);
+    let wanting = wanting(call, &context, Hook::RequestBody, has_body);
     if let Some(most) = most(&wanting) {
         let gathered;
-        (journey, gathered) = gather(call, journey, &mut body, most).await;
+        (context, gathered) = gather(call, context, &mut body, most).await;
         let (data, whole) = match gathered {
             Ok(gathered) => gathered,
-            Err(Unread::NoRoom) => return (journey, Err(Ended::Failed(Failure::NoRoom))),
+            Err(Unread::NoRoom) => return (context, Err(Ended::Failed(Failure::NoRoom))),
             Err(Unread::Broken) => {
                 let failure = call.state.ending().unwrap_or(Failure::ClientBody);
-                return (journey, Err(Ended::Failed(failure)));
+                return (context, Err(Ended::Failed(failure)));
             }
         };
-        let data = match show(call, &mut journey, Hook::RequestBody, &wanting, data, whole) {
+        let data = match show(call, &mut context, Hook::RequestBody, &wanting, data, whole) {
             Ok(data) => data,
-            Err(ended) => return (journey, Err(ended)),
+            Err(ended) => return (context, Err(ended)),
         };
         if whole && (has_body || !data.is_empty()) {
-            journey.exchange.request.headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
+            context.exchange.request.headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
             body = RequestBody::whole(data, Rc::clone(call.state));
         } else {
             body.put_back(data);
@@ -88,25 +89,25 @@ pub(super) async fn request(
     }
     for (id, mode) in wanting {
         if let BodyMode::Stream(most) = mode {
-            journey.exchange.request.headers.remove(CONTENT_LENGTH);
-            body.stack(Box::new(Watcher::new(call, (id, Hook::RequestBody), most, &mut journey)));
+            context.exchange.request.headers.remove(CONTENT_LENGTH);
+            body.stack(Box::new(Watcher::new(call, (id, Hook::RequestBody), most, &mut context)));
         }
     }
-    (journey, Ok(body))
+    (context, Ok(body))
 }
 
 /// The response's body as it goes on, with those who look at its pieces.
 pub(super) async fn response(
     call: &Call<'_>,
-    mut journey: Journey,
+    mut context: Box<RequestContext>,
     source: Source,
-) -> (Journey, Result<(Source, Bytes, Vec<Box<dyn Pieces>>), Ended>) {
+) -> (Box<RequestContext>, Result<(Source, Bytes, Vec<Box<dyn Pieces>>), Ended>) {
     let has_body = match &source {
         Source::Ours(bytes) => !bytes.is_empty(),
         Source::Upstream(body) => !body.is_end_stream(),
         Source::Tunnel(..) => false,
     };
-    let mut wanting = wanting(call, &journey, Hook::ResponseBody, has_body);
+    let mut wanting = wanting(call, &context, Hook::ResponseBody, has_body);
     wanting.reverse();
     let (mut source, mut ahead) = (source, Bytes::new());
     if let Some(most) = most(&wanting) {
@@ -115,25 +116,25 @@ pub(super) async fn response(
             Source::Ours(bytes) => (Source::Ours(Bytes::new()), bytes, true),
             Source::Upstream(mut body) => {
                 let gathered;
-                (journey, gathered) = gather(call, journey, &mut body, most).await;
+                (context, gathered) = gather(call, context, &mut body, most).await;
                 match gathered {
                     Ok((data, true)) => {
                         body.finish(true, call.state.worker().now_ms());
                         (Source::Ours(Bytes::new()), data, true)
                     }
                     Ok((data, false)) => (Source::Upstream(body), data, false),
-                    Err(Unread::NoRoom) => return (journey, Err(Ended::Failed(Failure::NoRoom))),
-                    Err(Unread::Broken) => return (journey, Err(Ended::Failed(Failure::UpstreamBody))),
+                    Err(Unread::NoRoom) => return (context, Err(Ended::Failed(Failure::NoRoom))),
+                    Err(Unread::Broken) => return (context, Err(Ended::Failed(Failure::UpstreamBody))),
                 }
             }
             source @ Source::Tunnel(..) => (source, Bytes::new(), false),
         };
-        let data = match show(call, &mut journey, Hook::ResponseBody, &wanting, data, whole) {
+        let data = match show(call, &mut context, Hook::ResponseBody, &wanting, data, whole) {
             Ok(data) => data,
-            Err(ended) => return (journey, Err(ended)),
+            Err(ended) => return (context, Err(ended)),
         };
         if whole {
-            if let Some(response) = &mut journey.exchange.response
+            if let Some(response) = &mut context.exchange.response
                 && (has_body || !data.is_empty())
             {
                 response.headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
@@ -146,13 +147,13 @@ pub(super) async fn response(
     let mut watchers: Vec<Box<dyn Pieces>> = Vec::new();
     for (id, mode) in wanting {
         if let BodyMode::Stream(most) = mode {
-            if let Some(response) = &mut journey.exchange.response {
+            if let Some(response) = &mut context.exchange.response {
                 response.headers.remove(CONTENT_LENGTH);
             }
-            watchers.push(Box::new(Watcher::new(call, (id, Hook::ResponseBody), most, &mut journey)));
+            watchers.push(Box::new(Watcher::new(call, (id, Hook::ResponseBody), most, &mut context)));
         }
     }
-    (journey, Ok((source, ahead, watchers)))
+    (context, Ok((source, ahead, watchers)))
 }
 
 /// The bytes that a body gave, and whether they are all.
@@ -167,15 +168,20 @@ pub(super) enum Unread {
 }
 
 /// Reads a body to its end, or until it is longer than `most`.
-async fn gather<B>(call: &Call<'_>, journey: Journey, body: &mut B, most: usize) -> (Journey, Read)
+async fn gather<B>(
+    call: &Call<'_>,
+    context: Box<RequestContext>,
+    body: &mut B,
+    most: usize,
+) -> (Box<RequestContext>, Read)
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut left = IfTheClientLeaves { journey: Some(journey), state: call.state };
+    let mut left = IfTheClientLeaves { context: Some(context), state: call.state };
     let gathered = Box::pin(read(call.state, body, most)).await;
     #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
-    let journey = left.journey.take().expect("the journey of this request");
-    (journey, gathered)
+    let context = left.context.take().expect("the context of this request");
+    (context, gathered)
 }
 
 pub(super) async fn read<B>(state: &StreamState, body: &mut B, most: usize) -> Read
@@ -199,7 +205,7 @@ where
 /// Shows a body to those who want the whole; what goes on.
 fn show(
     call: &Call<'_>,
-    journey: &mut Journey,
+    context: &mut RequestContext,
     hook: Hook,
     wanting: &[(ExtensionId, BodyMode)],
     mut data: Bytes,
@@ -208,9 +214,9 @@ fn show(
     for (id, mode) in wanting {
         let BodyMode::Buffer(most) = mode else { continue };
         let verdict = if whole && data.len() <= *most {
-            let exchange = std::mem::replace(&mut journey.exchange, blank(call));
+            let exchange = std::mem::replace(&mut context.exchange, blank(call));
             let (exchange, verdict) = call.view.call_body(*id, hook, exchange, (&data, true), false);
-            journey.exchange = exchange;
+            context.exchange = exchange;
             verdict
         } else {
             call.view.body_too_long(*id, *most)
@@ -223,8 +229,8 @@ fn show(
             Ok(BodyVerdict::Respond(reply)) => return Err(Ended::Reply(Box::new(reply))),
             Ok(BodyVerdict::Close) => return Err(Ended::Close),
             Err(fault) => {
-                let denied = call.view.snapshot.engine.fault_beside(&mut journey.walk, *id, fault);
-                hooks::report(call, &mut journey.walk, &journey.exchange, &mut journey.record, false);
+                let denied = call.view.snapshot.engine.fault_beside(&mut context.walk, *id, fault);
+                hooks::report(call, context, false);
                 if let Some(reply) = denied {
                     return Err(Ended::Reply(Box::new(reply)));
                 }
@@ -278,9 +284,9 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(call: &Call<'_>, (id, hook): (ExtensionId, Hook), most: usize, journey: &mut Journey) -> Self {
-        let set = journey.record.streamed();
-        let exchange = &journey.exchange;
+    fn new(call: &Call<'_>, (id, hook): (ExtensionId, Hook), most: usize, context: &mut RequestContext) -> Self {
+        let set = context.record.streamed();
+        let exchange = &context.exchange;
         let request = &exchange.request;
         let own = Exchange {
             request: Request {
@@ -360,12 +366,12 @@ pub(super) fn copy(head: &Response) -> Response {
 }
 
 /// What a request gets for how it ended in a body hook.
-pub(super) fn ended(journey: &mut Journey, ended: Ended) -> Option<Source> {
+pub(super) fn ended(context: &mut RequestContext, ended: Ended) -> Option<Source> {
     match ended {
-        Ended::Reply(given) => Some(reply::take(&mut journey.exchange, *given)),
+        Ended::Reply(given) => Some(reply::take(&mut context.exchange, *given)),
         Ended::Failed(failure) => {
-            journey.record.failure = Some(failure);
-            Some(reply::take(&mut journey.exchange, reply::of(failure)))
+            context.record.failure = Some(failure);
+            Some(reply::take(&mut context.exchange, reply::of(failure)))
         }
         Ended::Close => None,
     }

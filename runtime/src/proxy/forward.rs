@@ -8,8 +8,9 @@ use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::passage::{self, FieldKinds};
 use tidegate_engine::servers::Wish;
 
+use super::context::RequestContext;
 use super::upgrade::Upgrade;
-use super::{Call, Journey, Source, fields};
+use super::{Call, Source, fields};
 use crate::downstream::body::RequestBody;
 use crate::downstream::client_body::ClientBody;
 use crate::failure::Failure;
@@ -24,11 +25,11 @@ impl Call<'_> {
     pub(super) async fn forward(
         &self,
         id: GroupId,
-        journey: &mut Journey,
+        context: &mut RequestContext,
         body: RequestBody,
         after: ClientBody,
     ) -> Result<Source, Failure> {
-        let Journey { exchange, walk, record } = journey;
+        let RequestContext { exchange, walk, record } = context;
         let snapshot = &self.view.snapshot;
         let group = self.view.group(id).ok_or(Failure::NoServer)?;
         exchange.group = snapshot.names.groups.get(id.0).cloned();

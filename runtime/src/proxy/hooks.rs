@@ -3,13 +3,13 @@
 use tidegate_dsl::plan::{Extension, ExtensionId};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault, Verdict};
-use tidegate_engine::{Decision, Progress, ResponseDecision, Silent, Walk};
+use tidegate_engine::{Decision, Progress, ResponseDecision, Silent};
 use tracing::{info, warn};
 
-use super::{Call, Journey, outbound};
+use super::context::RequestContext;
+use super::{Call, outbound};
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
-use crate::telemetry::access_log::Record;
 
 /// How far a walk came.
 pub(super) enum Reached<D> {
@@ -20,27 +20,22 @@ pub(super) enum Reached<D> {
 }
 
 /// The request's walk, to its decision.
-pub(super) fn decide(
-    call: &Call<'_>,
-    walk: &mut Walk,
-    mut exchange: Box<Exchange>,
-    record: &mut Record,
-) -> (Box<Exchange>, Reached<Decision>) {
+pub(super) fn decide(call: &Call<'_>, mut context: Box<RequestContext>) -> (Box<RequestContext>, Reached<Decision>) {
     let engine = &call.view.snapshot.engine;
     let moment = call.moment();
     loop {
-        match engine.advance(walk, &mut exchange, moment, &mut Silent) {
-            Progress::Run(extension) if call.view.waits(extension, Hook::Request, &exchange) => {
-                return (exchange, Reached::Waits(extension));
+        match engine.advance(&mut context.walk, &mut context.exchange, moment, &mut Silent) {
+            Progress::Run(extension) if call.view.waits(extension, Hook::Request, &context.exchange) => {
+                return (context, Reached::Waits(extension));
             }
             Progress::Run(extension) => {
                 let verdict;
-                (exchange, verdict) = call.view.call(extension, Hook::Request, exchange);
+                (context.exchange, verdict) = call.view.call(extension, Hook::Request, context.exchange);
                 let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
-                engine.resume(walk, &mut exchange, verdict);
-                report(call, walk, &exchange, record, forwards);
+                engine.resume(&mut context.walk, &mut context.exchange, verdict);
+                report(call, &mut context, forwards);
             }
-            Progress::Done(decision) => return (exchange, Reached::End(decision)),
+            Progress::Done(decision) => return (context, Reached::End(decision)),
         }
     }
 }
@@ -48,21 +43,19 @@ pub(super) fn decide(
 /// The request's walk from an extension that may ask other servers, to its decision.
 pub(super) async fn decide_waiting(
     call: &Call<'_>,
-    mut journey: Journey,
+    mut context: Box<RequestContext>,
     mut extension: ExtensionId,
-) -> (Journey, Decision) {
+) -> (Box<RequestContext>, Decision) {
     loop {
         let verdict;
-        (journey, verdict) = outbound::run(call, journey, extension, Hook::Request).await;
-        let Journey { mut exchange, mut walk, mut record } = journey;
+        (context, verdict) = outbound::run(call, context, extension, Hook::Request).await;
         let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
-        call.view.snapshot.engine.resume(&mut walk, &mut exchange, verdict);
-        report(call, &mut walk, &exchange, &mut record, forwards);
+        call.view.snapshot.engine.resume(&mut context.walk, &mut context.exchange, verdict);
+        report(call, &mut context, forwards);
         let reached;
-        (exchange, reached) = decide(call, &mut walk, exchange, &mut record);
-        journey = Journey { exchange, walk, record };
+        (context, reached) = decide(call, context);
         match reached {
-            Reached::End(decision) => return (journey, decision),
+            Reached::End(decision) => return (context, decision),
             Reached::Waits(next) => extension = next,
         }
     }
@@ -71,33 +64,26 @@ pub(super) async fn decide_waiting(
 /// The response's walk, to its decision.
 pub(super) fn way_back(
     call: &Call<'_>,
-    walk: &mut Walk,
-    exchange: Box<Exchange>,
-    record: &mut Record,
-) -> (Box<Exchange>, Reached<ResponseDecision>) {
-    call.view.snapshot.engine.start_response(walk);
-    go_back(call, walk, exchange, record)
+    mut context: Box<RequestContext>,
+) -> (Box<RequestContext>, Reached<ResponseDecision>) {
+    call.view.snapshot.engine.start_response(&mut context.walk);
+    go_back(call, context)
 }
 
-fn go_back(
-    call: &Call<'_>,
-    walk: &mut Walk,
-    mut exchange: Box<Exchange>,
-    record: &mut Record,
-) -> (Box<Exchange>, Reached<ResponseDecision>) {
+fn go_back(call: &Call<'_>, mut context: Box<RequestContext>) -> (Box<RequestContext>, Reached<ResponseDecision>) {
     let engine = &call.view.snapshot.engine;
     loop {
-        match engine.advance_response(walk, &mut exchange, &mut Silent) {
-            Progress::Run(extension) if call.view.waits(extension, Hook::Response, &exchange) => {
-                return (exchange, Reached::Waits(extension));
+        match engine.advance_response(&mut context.walk, &mut context.exchange, &mut Silent) {
+            Progress::Run(extension) if call.view.waits(extension, Hook::Response, &context.exchange) => {
+                return (context, Reached::Waits(extension));
             }
             Progress::Run(extension) => {
                 let verdict;
-                (exchange, verdict) = call.view.call(extension, Hook::Response, exchange);
-                engine.resume_response(walk, &mut exchange, verdict);
-                report(call, walk, &exchange, record, false);
+                (context.exchange, verdict) = call.view.call(extension, Hook::Response, context.exchange);
+                engine.resume_response(&mut context.walk, &mut context.exchange, verdict);
+                report(call, &mut context, false);
             }
-            Progress::Done(decision) => return (exchange, Reached::End(decision)),
+            Progress::Done(decision) => return (context, Reached::End(decision)),
         }
     }
 }
@@ -105,20 +91,18 @@ fn go_back(
 /// The response's walk from an extension that may ask other servers, to its decision.
 pub(super) async fn way_back_waiting(
     call: &Call<'_>,
-    mut journey: Journey,
+    mut context: Box<RequestContext>,
     mut extension: ExtensionId,
-) -> (Journey, ResponseDecision) {
+) -> (Box<RequestContext>, ResponseDecision) {
     loop {
         let verdict;
-        (journey, verdict) = outbound::run(call, journey, extension, Hook::Response).await;
-        let Journey { mut exchange, mut walk, mut record } = journey;
-        call.view.snapshot.engine.resume_response(&mut walk, &mut exchange, verdict);
-        report(call, &mut walk, &exchange, &mut record, false);
+        (context, verdict) = outbound::run(call, context, extension, Hook::Response).await;
+        call.view.snapshot.engine.resume_response(&mut context.walk, &mut context.exchange, verdict);
+        report(call, &mut context, false);
         let reached;
-        (exchange, reached) = go_back(call, &mut walk, exchange, &mut record);
-        journey = Journey { exchange, walk, record };
+        (context, reached) = go_back(call, context);
         match reached {
-            Reached::End(decision) => return (journey, decision),
+            Reached::End(decision) => return (context, decision),
             Reached::Waits(next) => extension = next,
         }
     }
@@ -126,16 +110,16 @@ pub(super) async fn way_back_waiting(
 
 /// Says what went wrong in a hook; the request has its consequence already.
 /// `forwards` says that its verdict was `forward`: a fault that follows from that is found by the walk, and counted here.
-pub(super) fn report(call: &Call<'_>, walk: &mut Walk, exchange: &Exchange, record: &mut Record, forwards: bool) {
-    let Some((ExtensionId(at), fault)) = walk.last_fault() else { return };
+pub(super) fn report(call: &Call<'_>, context: &mut RequestContext, forwards: bool) {
+    let Some((ExtensionId(at), fault)) = context.walk.last_fault() else { return };
     if forwards && let Some(extension) = call.view.snapshot.extensions.get(at) {
         extension.count(fault.kind);
     }
     let extension = call.view.snapshot.plan().extensions.get(at);
     if call.view.snapshot.engine.denies(ExtensionId(at), fault.kind) {
-        record.failure.get_or_insert(Failure::Extension);
+        context.record.failure.get_or_insert(Failure::Extension);
     }
-    warn_of(call.state, extension, &fault, exchange.request_id);
+    warn_of(call.state, extension, &fault, context.exchange.request_id);
 }
 
 /// Writes a fault to the gateway's log, unless it is flooded with them.

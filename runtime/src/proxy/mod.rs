@@ -3,6 +3,7 @@
 mod beginning;
 mod body_hooks;
 mod compression;
+pub(crate) mod context;
 mod encoder;
 pub(crate) mod fields;
 mod forward;
@@ -28,7 +29,7 @@ use tidegate_engine::exchange::{Changed, Exchange};
 use tidegate_engine::hook::Hook;
 use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::vars::Vars;
-use tidegate_engine::{Decision, Moment, Walk};
+use tidegate_engine::{Decision, Moment};
 
 use crate::downstream::body::{RequestBody, ResponseBody};
 use crate::downstream::client_body::ClientBody;
@@ -42,6 +43,7 @@ use crate::upstream::body::UpstreamBody;
 use crate::upstream::connect::Switched;
 use crate::worker::View;
 use compression::Accepted;
+use context::{IfTheClientLeaves, RequestContext};
 use hooks::Reached;
 use upgrade::Upgrade;
 
@@ -122,28 +124,6 @@ struct Call<'c> {
 #[derive(Debug, Clone, Copy)]
 struct OwnAltSvc;
 
-/// A request under way.
-struct Journey {
-    exchange: Box<Exchange>,
-    walk: Walk,
-    record: Record,
-}
-
-/// Logs the request if its future is dropped, which is how we learn that the client left while a backend was asked.
-struct IfTheClientLeaves<'c> {
-    journey: Option<Journey>,
-    state: &'c StreamState,
-}
-
-impl Drop for IfTheClientLeaves<'_> {
-    fn drop(&mut self) {
-        if let Some(Journey { exchange, walk, record }) = self.journey.take() {
-            let failure = self.state.ending().unwrap_or(Failure::ClientClosed);
-            record.close(exchange, &walk, self.state, failure);
-        }
-    }
-}
-
 /// An answer before its way back.
 enum Source {
     Ours(bytes::Bytes),
@@ -159,38 +139,37 @@ impl Call<'_> {
             Ok(exchange) => exchange,
             Err(refusal) => return Ok(refusal),
         };
-        let mut record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
-        let mut walk = self.view.snapshot.engine.start(self.id);
-        let (exchange, reached) = hooks::decide(self, &mut walk, exchange, &mut record);
-        let mut journey = Journey { exchange, walk, record };
+        let record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
+        let walk = self.view.snapshot.engine.start(self.id);
+        let (mut context, reached) = hooks::decide(self, Box::new(RequestContext { exchange, walk, record }));
         let decision = match reached {
             Reached::End(decision) => decision,
             Reached::Waits(extension) => {
                 let decision;
-                (journey, decision) = Box::pin(hooks::decide_waiting(self, journey, extension)).await;
+                (context, decision) = Box::pin(hooks::decide_waiting(self, context, extension)).await;
                 decision
             }
         };
-        self.decided(&mut journey);
+        self.decided(&mut context);
         let source = match decision {
             Decision::Forward(group) => {
                 let asked;
                 // In a box: the future of every request, and what is moved for it, stays small.
-                (journey, asked) = Box::pin(self.ask(journey, group, body)).await?;
+                (context, asked) = Box::pin(self.ask(context, group, body)).await?;
                 asked
             }
-            Decision::Reply(reply) => Ok(reply::take(&mut journey.exchange, reply)),
-            Decision::Close => return Err(self.close(journey)),
+            Decision::Reply(reply) => Ok(reply::take(&mut context.exchange, reply)),
+            Decision::Close => return Err(self.close(context)),
         };
         if matches!(source, Err(Failure::Closed)) {
-            return Err(self.close(journey));
+            return Err(self.close(context));
         }
         let source = source.unwrap_or_else(|failure| {
             self.upgrade = None;
-            journey.record.failure = Some(failure);
-            reply::take(&mut journey.exchange, reply::of(failure))
+            context.record.failure = Some(failure);
+            reply::take(&mut context.exchange, reply::of(failure))
         });
-        self.way_back(journey, source).await
+        self.way_back(context, source).await
     }
 
     /// The request as rules may see it; the answer to one that none may see.
@@ -239,16 +218,16 @@ impl Call<'_> {
     }
 
     /// The walk is at its end: what it says of the request's time holds from now on.
-    fn decided(&self, journey: &mut Journey) {
-        if journey.walk.gave_up() {
+    fn decided(&self, context: &mut RequestContext) {
+        if context.walk.gave_up() {
             Bound::Tests.met();
-            journey.record.failure = Some(Failure::TooLongToTest);
+            context.record.failure = Some(Failure::TooLongToTest);
         }
-        if let Some(timeout) = journey.walk.timeout() {
+        if let Some(timeout) = context.walk.timeout() {
             self.state.set_request_timeout(timeout);
         }
         if self.grpc
-            && let Some(timeout) = grpc::timeout(&journey.exchange.request.headers)
+            && let Some(timeout) = grpc::timeout(&context.exchange.request.headers)
         {
             self.state.set_end(timeout);
         }
@@ -257,38 +236,38 @@ impl Call<'_> {
     /// Asks a server group, after those who look at the request's body. The answer, or why there is none.
     async fn ask(
         &self,
-        mut journey: Journey,
+        mut context: Box<RequestContext>,
         group: GroupId,
         body: ClientBody,
-    ) -> Result<(Journey, Result<Source, Failure>), Closed> {
+    ) -> Result<(Box<RequestContext>, Result<Source, Failure>), Closed> {
         // The stream of an extended `CONNECT` carries no body, but what comes after the answer (RFC 8441, 4).
         let (body, after) = if self.upgrade.is_some() { (ClientBody::Empty, body) } else { (body, ClientBody::Empty) };
-        let body = if body_hooks::are_wanted(self, &journey, Hook::RequestBody) {
+        let body = if body_hooks::are_wanted(self, &context, Hook::RequestBody) {
             let passed;
-            (journey, passed) = Box::pin(body_hooks::request(self, journey, body)).await;
+            (context, passed) = Box::pin(body_hooks::request(self, context, body)).await;
             match passed {
                 Ok(body) => body,
                 Err(ended) => {
-                    return match body_hooks::ended(&mut journey, ended) {
-                        Some(source) => Ok((journey, Ok(source))),
-                        None => Err(self.close(journey)),
+                    return match body_hooks::ended(&mut context, ended) {
+                        Some(source) => Ok((context, Ok(source))),
+                        None => Err(self.close(context)),
                     };
                 }
             }
         } else {
             RequestBody::new(body, Rc::clone(self.state), self.listener.limits.body_bytes)
         };
-        let mut left = IfTheClientLeaves { journey: Some(journey), state: self.state };
-        let source = match &mut left.journey {
-            Some(journey) => self.forward(group, journey, body, after).await,
+        let mut left = IfTheClientLeaves { context: Some(context), state: self.state };
+        let source = match &mut left.context {
+            Some(context) => self.forward(group, context, body, after).await,
             None => Err(Failure::NoServer),
         };
-        let journey = left.journey.take().ok_or(Closed)?;
-        Ok((journey, source))
+        let context = left.context.take().ok_or(Closed)?;
+        Ok((context, source))
     }
 
-    fn close(&self, Journey { exchange, walk, record }: Journey) -> Closed {
-        record.close(exchange, &walk, self.state, Failure::Closed);
+    fn close(&self, context: Box<RequestContext>) -> Closed {
+        context.close(self.state, Failure::Closed);
         Closed
     }
 

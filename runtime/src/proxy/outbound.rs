@@ -13,7 +13,8 @@ use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
 use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
 
 use super::body_hooks::{Unread, blank, read};
-use super::{Call, IfTheClientLeaves, Journey, fields};
+use super::context::{IfTheClientLeaves, RequestContext};
+use super::{Call, fields};
 use crate::downstream::body::RequestBody;
 use crate::downstream::state::StreamState;
 use crate::failure::Failure;
@@ -27,81 +28,79 @@ use crate::worker::places::Places;
 /// Calls a hook of an extension that may ask other servers.
 pub(super) async fn run(
     call: &Call<'_>,
-    mut journey: Journey,
+    mut context: Box<RequestContext>,
     id: ExtensionId,
     hook: Hook,
-) -> (Journey, Result<Verdict, HookFault>) {
+) -> (Box<RequestContext>, Result<Verdict, HookFault>) {
     if call.view.is_foreign(id) {
-        return run_in_steps(call, journey, id, hook).await;
+        return run_in_steps(call, context, id, hook).await;
     }
-    let turn = match call.view.begin(id, journey.exchange.client_ip) {
+    let turn = match call.view.begin(id, context.exchange.client_ip) {
         Ok(turn) => turn,
-        Err(fault) => return (journey, Err(fault)),
+        Err(fault) => return (context, Err(fault)),
     };
-    let exchange = std::mem::replace(&mut journey.exchange, blank(call));
-    let mut under_way = UnderWay { parts: Some((turn, journey)), state: call.state };
+    let exchange = std::mem::replace(&mut context.exchange, blank(call));
+    let mut under_way = UnderWay { parts: Some((turn, context)), state: call.state };
     let verdict = match &mut under_way.parts {
         Some((turn, _)) => turn.call(hook, exchange, |asked| fetch(call, id, asked)).await,
         None => Ok(Verdict::Next),
     };
     #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
-    let (mut turn, mut journey) = under_way.parts.take().expect("the turn of this request");
-    take_back(&mut turn, &mut journey);
+    let (mut turn, mut context) = under_way.parts.take().expect("the turn of this request");
+    take_back(&mut turn, &mut context);
     call.view.end(id, turn, &verdict);
-    (journey, verdict)
+    (context, verdict)
 }
 
 /// Calls a hook of a foreign guest, and makes the calls that it asks for, one after the other. Its instance serves other
 /// requests meanwhile.
 async fn run_in_steps(
     call: &Call<'_>,
-    mut journey: Journey,
+    mut context: Box<RequestContext>,
     id: ExtensionId,
     hook: Hook,
-) -> (Journey, Result<Verdict, HookFault>) {
+) -> (Box<RequestContext>, Result<Verdict, HookFault>) {
     let mut answer = None;
     loop {
-        let exchange = std::mem::replace(&mut journey.exchange, blank(call));
+        let exchange = std::mem::replace(&mut context.exchange, blank(call));
         let step;
-        (journey.exchange, step) = call.view.step(id, hook, exchange, answer.take());
+        (context.exchange, step) = call.view.step(id, hook, exchange, answer.take());
         let (token, asked) = match step {
             Ok(Step::Ask(token, asked)) => (token, *asked),
-            Ok(Step::Done(verdict)) => return (journey, Ok(verdict)),
-            Err(fault) => return (journey, Err(fault)),
+            Ok(Step::Done(verdict)) => return (context, Ok(verdict)),
+            Err(fault) => return (context, Err(fault)),
         };
-        let mut left = IfTheClientLeaves { journey: Some(journey), state: call.state };
+        let mut left = IfTheClientLeaves { context: Some(context), state: call.state };
         let result = Box::pin(fetch(call, id, asked)).await;
         #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
         {
-            journey = left.journey.take().expect("the journey of this request");
+            context = left.context.take().expect("the context of this request");
         }
         match result {
             Ok(result) => answer = Some((token, result)),
-            Err(fault) => return (journey, Err(fault)),
+            Err(fault) => return (context, Err(fault)),
         }
     }
 }
 
 /// Logs the request if the client leaves while its guest waits.
 struct UnderWay<'c> {
-    parts: Option<(Turn, Journey)>,
+    parts: Option<(Turn, Box<RequestContext>)>,
     state: &'c StreamState,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if let Some((mut turn, mut journey)) = self.parts.take() {
-            take_back(&mut turn, &mut journey);
-            let Journey { exchange, walk, record } = journey;
-            let failure = self.state.ending().unwrap_or(Failure::ClientClosed);
-            record.close(exchange, &walk, self.state, failure);
+        if let Some((mut turn, mut context)) = self.parts.take() {
+            take_back(&mut turn, &mut context);
+            context.close(self.state, self.state.ending().unwrap_or(Failure::ClientClosed));
         }
     }
 }
 
-fn take_back(turn: &mut Turn, journey: &mut Journey) {
+fn take_back(turn: &mut Turn, context: &mut RequestContext) {
     if let Some(exchange) = turn.exchange() {
-        journey.exchange = exchange;
+        context.exchange = exchange;
     }
 }
 

@@ -11,13 +11,13 @@ use tidegate_engine::status::is_bodiless;
 use tidegate_engine::{ResponseDecision, Walk};
 
 use super::beginning::{self, Beginning};
+use super::context::RequestContext;
 use super::hooks::{self, Reached};
-use super::{Call, Closed, Journey, OwnAltSvc, Source, body_hooks, fields, grpc, reply};
+use super::{Call, Closed, OwnAltSvc, Source, body_hooks, fields, grpc, reply};
 use crate::downstream::body::ResponseBody;
 use crate::downstream::pieces::Pieces;
 use crate::downstream::tunnel::Tunnel;
 use crate::failure::Failure;
-use crate::telemetry::access_log::Record;
 
 /// An answer on its way back.
 struct Passing {
@@ -39,90 +39,92 @@ impl Passing {
 impl Call<'_> {
     /// Response hooks and steps, then the answer as the client gets it. What waits is in boxes: the future of every request, and
     /// what is moved for it, stays small.
-    pub(super) async fn way_back(&self, journey: Journey, source: Source) -> Result<Response<ResponseBody>, Closed> {
-        let Journey { mut exchange, mut walk, mut record } = journey;
-        record.take_streamed(&mut exchange);
+    pub(super) async fn way_back(
+        &self,
+        mut context: Box<RequestContext>,
+        source: Source,
+    ) -> Result<Response<ResponseBody>, Closed> {
+        context.record.take_streamed(&mut context.exchange);
         let mut passing = Passing::of(source);
-        if self.view.snapshot.engine.response_work(&walk) {
+        if self.view.snapshot.engine.response_work(&context.walk) {
             let reached;
-            (exchange, reached) = hooks::way_back(self, &mut walk, exchange, &mut record);
+            (context, reached) = hooks::way_back(self, context);
             let decision = match reached {
                 Reached::End(decision) => decision,
                 Reached::Waits(extension) => {
-                    let (journey, decision) =
-                        Box::pin(hooks::way_back_waiting(self, Journey { exchange, walk, record }, extension)).await;
-                    Journey { exchange, walk, record } = journey;
+                    let decision;
+                    (context, decision) = Box::pin(hooks::way_back_waiting(self, context, extension)).await;
                     decision
                 }
             };
             match decision {
                 ResponseDecision::Pass => {}
-                ResponseDecision::Replace(reply) => passing.source = reply::take(&mut exchange, reply),
-                ResponseDecision::Close => return Err(self.close(Journey { exchange, walk, record })),
+                ResponseDecision::Replace(reply) => passing.source = reply::take(&mut context.exchange, reply),
+                ResponseDecision::Close => return Err(self.close(context)),
             }
-            let journey = Journey { exchange, walk, record };
-            if body_hooks::are_wanted(self, &journey, Hook::ResponseBody) {
-                (Journey { exchange, walk, record }, passing) = Box::pin(self.show_body(journey, passing)).await?;
-            } else {
-                Journey { exchange, walk, record } = journey;
+            if body_hooks::are_wanted(self, &context, Hook::ResponseBody) {
+                (context, passing) = Box::pin(self.show_body(context, passing)).await?;
             }
         }
-        let mut journey = Journey { exchange, walk, record };
         if passing.ahead.is_empty()
             && matches!(passing.source, Source::Upstream(_))
-            && beginning::decides(self, &journey.exchange)
+            && beginning::decides(self, &context.exchange)
         {
-            (journey, passing) = Box::pin(self.begin(journey, passing)).await;
+            (context, passing) = Box::pin(self.begin(context, passing)).await;
         }
-        Ok(self.answer(journey, passing))
+        Ok(self.answer(context, passing))
     }
 
     /// Shows the body to those who want it.
-    async fn show_body(&self, journey: Journey, passing: Passing) -> Result<(Journey, Passing), Closed> {
-        let (mut journey, passed) = body_hooks::response(self, journey, passing.source).await;
+    async fn show_body(
+        &self,
+        context: Box<RequestContext>,
+        passing: Passing,
+    ) -> Result<(Box<RequestContext>, Passing), Closed> {
+        let (mut context, passed) = body_hooks::response(self, context, passing.source).await;
         match passed {
-            Ok((source, ahead, watchers)) => Ok((journey, Passing { source, ahead, watchers, ..passing })),
-            Err(ended) => match body_hooks::ended(&mut journey, ended) {
-                Some(source) => Ok((journey, Passing { source, ..passing })),
-                None => Err(self.close(journey)),
+            Ok((source, ahead, watchers)) => Ok((context, Passing { source, ahead, watchers, ..passing })),
+            Err(ended) => match body_hooks::ended(&mut context, ended) {
+                Some(source) => Ok((context, Passing { source, ..passing })),
+                None => Err(self.close(context)),
             },
         }
     }
 
     /// Reads the beginning of a server's answer, whose head depends on it.
-    async fn begin(&self, journey: Journey, mut passing: Passing) -> (Journey, Passing) {
-        let Source::Upstream(body) = passing.source else { return (journey, passing) };
-        let (mut journey, begun) = beginning::read(self, journey, body).await;
+    async fn begin(&self, context: Box<RequestContext>, mut passing: Passing) -> (Box<RequestContext>, Passing) {
+        let Source::Upstream(body) = passing.source else { return (context, passing) };
+        let (mut context, begun) = beginning::read(self, context, body).await;
         (passing.source, passing.beginning) = begun.unwrap_or_else(|failure| {
-            journey.record.failure = Some(failure);
+            context.record.failure = Some(failure);
             // They look at the body of the server, and this is none of it.
             passing.watchers.clear();
-            (reply::take(&mut journey.exchange, reply::of(failure)), Beginning::default())
+            (reply::take(&mut context.exchange, reply::of(failure)), Beginning::default())
         });
-        (journey, passing)
+        (context, passing)
     }
 
     /// The answer as it leaves.
-    fn answer(&self, mut journey: Journey, mut passing: Passing) -> Response<ResponseBody> {
-        hooks::write_log_lines(self, &mut journey.exchange);
-        let mut head = self.take_head(&mut journey);
+    fn answer(&self, mut context: Box<RequestContext>, mut passing: Passing) -> Response<ResponseBody> {
+        hooks::write_log_lines(self, &mut context.exchange);
+        let mut head = self.take_head(&mut context);
         let is_tunnel = matches!(passing.source, Source::Tunnel(..));
         if !is_tunnel && self.upgrade.is_some_and(|upgrade| upgrade.would_open(head.status)) {
             // A rule or a hook answered as if it were a `GET`.
-            journey.record.failure = Some(Failure::NoUpgrade);
+            context.record.failure = Some(Failure::NoUpgrade);
             let Reply { status, headers, body } = reply::of(Failure::NoUpgrade);
             (head.status, head.headers) = (status, headers);
             passing = Passing { source: Source::Ours(body), ahead: Bytes::new(), watchers: Vec::new(), ..passing };
         }
-        let Journey { exchange, walk, mut record } = journey;
+        let request = &context.exchange.request;
         let poisoned =
-            record.failure.is_some_and(Failure::poisons_connection) && exchange.request.version < Version::HTTP_2;
-        self.finish_head(&mut head, &mut passing, &walk);
-        record.status = head.status;
-        let head_only = exchange.request.method == Method::HEAD || is_bodiless(head.status);
-        let own_alt_svc = walk.has_own_alt_svc();
+            context.record.failure.is_some_and(Failure::poisons_connection) && request.version < Version::HTTP_2;
+        self.finish_head(&mut head, &mut passing, &context.walk);
+        context.record.status = head.status;
+        let head_only = context.exchange.request.method == Method::HEAD || is_bodiless(head.status);
+        let own_alt_svc = context.walk.has_own_alt_svc();
         let ResponseHead { status, headers, changed } = head;
-        let mut body = self.body_of(passing, record.keep(exchange, walk));
+        let mut body = self.body_of(passing, context.kept());
         body.screen_trailers(changed);
         if head_only {
             body.expect_unread();
@@ -143,7 +145,7 @@ impl Call<'_> {
     }
 
     /// The head that leaves. Where somebody is told of the end of the request, a copy stays.
-    fn take_head(&self, Journey { exchange, walk, .. }: &mut Journey) -> ResponseHead {
+    fn take_head(&self, RequestContext { exchange, walk, .. }: &mut RequestContext) -> ResponseHead {
         let kept = self.view.wants_log(walk, exchange).then(|| exchange.response.as_ref().map(body_hooks::copy));
         let head = exchange.response.take();
         exchange.response = kept.flatten();
@@ -170,15 +172,15 @@ impl Call<'_> {
         passing.watchers.extend(self.accepted.apply(*status, headers, length, room));
     }
 
-    /// The body that leaves; `record` is written at its end.
-    fn body_of(&self, passing: Passing, record: Option<Box<Record>>) -> ResponseBody {
+    /// The body that leaves; at its end the request ends.
+    fn body_of(&self, passing: Passing, context: Option<Box<RequestContext>>) -> ResponseBody {
         let Passing { source, ahead, watchers, beginning } = passing;
         let mut body = match source {
-            Source::Ours(bytes) => ResponseBody::ours(bytes, Rc::clone(self.state), record),
-            Source::Upstream(body) => ResponseBody::upstream(body, Rc::clone(self.state), record),
+            Source::Ours(bytes) => ResponseBody::ours(bytes, Rc::clone(self.state), context),
+            Source::Upstream(body) => ResponseBody::upstream(body, Rc::clone(self.state), context),
             Source::Tunnel(upstream, client) => {
                 let timeout = self.listener.tunnel_timeout;
-                self.state.set_tunnel(Tunnel { upstream, client, record, timeout });
+                self.state.set_tunnel(Tunnel { upstream, client, context, timeout });
                 ResponseBody::ours(Bytes::new(), Rc::clone(self.state), None)
             }
         };

@@ -78,7 +78,6 @@ pub struct Record {
     traceparent: Option<HeaderValue>,
     /// Variables that extensions set for pieces of bodies, once one looks at pieces.
     streamed: Option<Rc<RefCell<Vars>>>,
-    exchange: Option<(Box<Exchange>, Walk)>,
 }
 
 /// What a backend did.
@@ -111,7 +110,6 @@ impl Record {
             user_agent: shown(&USER_AGENT),
             traceparent: shown(&TRACEPARENT),
             streamed: None,
-            exchange: None,
         }
     }
 
@@ -132,29 +130,16 @@ impl Record {
         self.wanted.then(Instant::now)
     }
 
-    /// The record for the body to write at its end; nothing if the listener's requests are not logged.
-    pub fn keep(mut self, exchange: Box<Exchange>, walk: Walk) -> Option<Box<Self>> {
-        (self.wanted || self.view.wants_log(&walk, &exchange)).then(|| {
-            self.exchange = Some((exchange, walk));
-            Box::new(self)
-        })
+    /// Whether somebody wants to know how the request ends.
+    pub fn is_wanted(&self, exchange: &Exchange, walk: &Walk) -> bool {
+        self.wanted || self.view.wants_log(walk, exchange)
     }
 
-    /// Writes the line of a request that gets no answer.
-    pub fn close(mut self, exchange: Box<Exchange>, walk: &Walk, state: &StreamState, failure: Failure) {
-        self.status = failure.status();
+    /// Tells the extensions that want to know how a request ended, and writes its line; `sent` is how much of an answer went out.
+    pub fn end(&self, exchange: Box<Exchange>, walk: &Walk, state: &StreamState, sent: u64, failure: Option<Failure>) {
         let exchange = self.tell(exchange, walk, state);
         if self.wanted {
-            self.line(&exchange, walk, state, 0, Some(failure));
-        }
-    }
-
-    /// Writes the line of an answer that has ended; `failure` is how its body failed, if it did.
-    pub fn write(mut self, state: &StreamState, sent: u64, failure: Option<Failure>) {
-        let Some((exchange, walk)) = self.exchange.take() else { return };
-        let exchange = self.tell(exchange, &walk, state);
-        if self.wanted {
-            self.line(&exchange, &walk, state, sent, self.failure.or(failure));
+            self.line(&exchange, walk, state, sent, failure);
         }
     }
 

@@ -158,7 +158,11 @@ impl AsyncWrite for ServerIo {
         if this.deaf {
             return Poll::Pending;
         }
-        let result = either!(this, stream => stream.poll_flush(cx));
+        let Carrier::Tls(stream) = &mut this.carrier else {
+            // What is written to a socket is on its way.
+            return Poll::Ready(Ok(()));
+        };
+        let result = Pin::new(stream.as_mut()).poll_flush(cx);
         this.written(result, cx)
     }
 
