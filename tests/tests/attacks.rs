@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tidegate_tests::frames::*;
 use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::Secure;
-use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually};
+use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, needed};
 
 const MIB: u64 = 1024 * 1024;
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -294,10 +294,8 @@ fn slow_heads_and_bodies_have_their_end() {
 #[test]
 fn ten_thousand_idle_connections_cost_little() {
     const COUNT: usize = 10_000;
-    let room = rlimit();
-    if room < COUNT as u64 + 500 {
-        return eprintln!("SKIPPED: {room} descriptors a process are too few for {COUNT} connections (ulimit -n)");
-    }
+    let enough = |room| if room < COUNT as u64 + 500 { Err(format!("{room} a process are too few")) } else { Ok(()) };
+    let Some(()) = needed("descriptors", || enough(rlimit())) else { return };
     let gateway = Gateway::start(
         &Policy::new()
             .listener("idle-timeout 120s")

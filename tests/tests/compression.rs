@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
-use std::process::Command;
-
-use tidegate_tests::{Backend, Behaviour, Gateway, Policy};
+use tidegate_tests::{Backend, Behaviour, Gateway, Policy, program};
 
 const WORDS: &str = "the tide comes in and the tide goes out, ";
 
@@ -21,15 +19,9 @@ fn gateway(fields: &str, body: &str) -> (Backend, Gateway) {
 fn curl(gateway: &Gateway, accept: &str) -> Option<(String, String, usize)> {
     let url = format!("http://127.0.0.1:{}/", gateway.port());
     let folder = gateway.folder();
-    let mut command = Command::new("curl");
+    let mut command = program("curl")?;
     command.args(["-sS", "--compressed", "-D", "head", "-o", "body", "-w", "%{size_download}", "-H", accept, &url]);
-    let output = match command.current_dir(folder).output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("SKIPPED: no curl here: {error}");
-            return None;
-        }
-    };
+    let output = command.current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let size = String::from_utf8_lossy(&output.stdout).parse().unwrap();

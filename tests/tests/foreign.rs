@@ -1,17 +1,18 @@
 //! Guests of other ABIs: filters written for Envoy and for http-wasm hosts, unchanged.
 //!
 //! Those of `tests/foreign` are built by the tests, with the SDKs of their ABIs. The filters of the wheel
-//! `gpustack-higress-plugins`, which are Go but for one in Rust, are downloaded once into the target folder; where they cannot
-//! be had, their tests say that they are skipped.
+//! `gpustack-higress-plugins`, which are Go but for one in Rust, are downloaded once into the target folder.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a failed test may panic, and a skipped one says so")]
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, Response, Tool, target_folder, tidegate, workspace};
+use tidegate_tests::{
+    Backend, Behaviour, Client, Gateway, Policy, Response, Tool, needed, target_folder, tidegate, workspace,
+};
 
 /// The folder of the guests that `tests/foreign` holds, built once a process.
 fn guests() -> &'static Path {
@@ -468,10 +469,10 @@ fn explain_and_test_run_foreign_guests() {
     assert!(explained.stdout.contains("403"), "{}{}", explained.stdout, explained.stderr);
 }
 
-/// The filters of the wheel, by their folders; nothing where it cannot be downloaded.
+/// The filters of the wheel, by their folders; nothing where it may be left out.
 fn wheel() -> Option<&'static Path> {
     const WHEEL: &str = "gpustack-higress-plugins==0.5.1";
-    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = target_folder().join("foreign/wheel");
         let plugins = folder.join("gpustack_higress_plugins/plugins");
@@ -480,15 +481,12 @@ fn wheel() -> Option<&'static Path> {
             pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target"]).arg(&folder);
             let installed = pip.arg(WHEEL).status().is_ok_and(|status| status.success());
             if !installed || !plugins.is_dir() {
-                return None;
+                return Err(format!("`python3 -m pip install {WHEEL}` does not work here"));
             }
         }
-        Some(plugins)
+        Ok(plugins)
     });
-    if folder.is_none() {
-        eprintln!("SKIPPED: `python3 -m pip install {WHEEL}` does not work here");
-    }
-    folder.as_deref()
+    needed("wheel", || folder.as_deref().map_err(Clone::clone))
 }
 
 /// A gateway that runs one filter of the wheel for every request, in the rule `api`. Its code is compiled before, for which

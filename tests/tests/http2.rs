@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use tidegate_tests::frames::{DATA, END_STREAM, Frames, GOAWAY, HEADERS, Outcome,
 use tidegate_tests::http2::{Http2, count, read, send_all, settings};
 use tidegate_tests::http3::run;
 use tidegate_tests::pki::Authority;
-use tidegate_tests::{Backend, Behaviour, Gateway, Policy, python};
+use tidegate_tests::{Backend, Behaviour, Gateway, Policy, program, python};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -408,18 +407,10 @@ fn curl_and_nghttp_are_served() {
     let (gateway, _authority) = secured(&Policy::to(&backend).https());
     let clear = Gateway::start(&Policy::to(&backend));
     std::fs::write(gateway.folder().join("body"), vec![b'x'; 300_000]).unwrap();
-    let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).current_dir(gateway.folder()).output();
-        match output {
-            Ok(output) => {
-                assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-                Some(String::from_utf8_lossy(&output.stdout).into_owned())
-            }
-            Err(_) => {
-                eprintln!("SKIPPED: {program} is not installed, so that HTTP/2 was not tested with it");
-                None
-            }
-        }
+    let run = |name: &str, arguments: &[&str]| {
+        let output = program(name)?.args(arguments).current_dir(gateway.folder()).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let secure = format!("https://shop.test:{}/post", gateway.port());
     let resolve = format!("shop.test:{}:127.0.0.1", gateway.port());

@@ -6,16 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tidegate_tests::{Backend, Gateway, Policy, Tool, example, shipped, tidegate};
+use tidegate_tests::{Backend, Gateway, Policy, Tool, example, needed, shipped, tidegate};
 
-/// `client-headers` of a language, built from the registries; `None` where its tools do not install, which is said.
+/// `client-headers` of a language, built from the registries; `None` where that cannot be, as [`needed`] says.
 fn module(language: &str, file: &str) -> Option<PathBuf> {
     let script = shipped(&format!("examples/client-headers/{language}/build"));
-    let output = Command::new(&script).output().unwrap();
-    if !output.status.success() {
-        eprintln!("SKIPPED: {} fails: {}", script.display(), String::from_utf8_lossy(&output.stderr).trim());
-        return None;
-    }
+    needed(&format!("guest-{language}"), || {
+        let output = Command::new(&script).output().unwrap();
+        let said = || format!("{} fails: {}", script.display(), String::from_utf8_lossy(&output.stderr).trim());
+        output.status.success().then_some(()).ok_or_else(said)
+    })?;
     Some(shipped("target/guests/languages").join(file))
 }
 

@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
 use tidegate_tests::pki::Authority;
-use tidegate_tests::{Gateway, Policy, tidegate};
+use tidegate_tests::{Gateway, Policy, program, tidegate};
 
 /// The predefined policies of the language.
 const POLICIES: [&str; 6] = [
@@ -22,10 +23,8 @@ const POLICIES: [&str; 6] = [
 
 #[test]
 fn testssl_finds_what_print_lists() {
-    let Some(testssl) = ["testssl", "testssl.sh"].into_iter().find(|name| is_installed(name)) else {
-        eprintln!("SKIPPED: testssl.sh is not installed (Debian: apt-get install testssl.sh)");
-        return;
-    };
+    let Some(testssl) = program("testssl") else { return };
+    let testssl = testssl.get_program();
     // Each waits for round trips and processes most of its time.
     std::thread::scope(|scope| {
         for policy in POLICIES {
@@ -34,11 +33,7 @@ fn testssl_finds_what_print_lists() {
     });
 }
 
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-}
-
-fn compare(testssl: &str, name: &str) {
+fn compare(testssl: &OsStr, name: &str) {
     let authority = Authority::new("Root");
     let policy = Policy::new()
         .https()
@@ -74,7 +69,7 @@ fn listed(gateway: &Gateway, name: &str) -> BTreeSet<String> {
 }
 
 /// Versions and suites that testssl.sh gets by asking for each.
-fn found(testssl: &str, gateway: &Gateway) -> BTreeSet<String> {
+fn found(testssl: &OsStr, gateway: &Gateway) -> BTreeSet<String> {
     let report = gateway.folder().join("report.json");
     let output = Command::new(testssl)
         .args(["--quiet", "--color", "0", "--warnings", "off", "-p", "-E", "--jsonfile"])
