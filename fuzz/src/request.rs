@@ -147,6 +147,9 @@ fn agree(plan: &Arc<Plan>, listener: ListenerId, head: &Head) {
 }
 
 fn serve(engine: &Engine, id: ListenerId, mut exchange: Box<Exchange>, moment: Moment) -> (Option<String>, Ending) {
+    if !engine.takes(id, exchange.connection.peer.ip()) {
+        return (None, Ending::Close);
+    }
     let mut walk = engine.start(id);
     let decision = loop {
         match engine.advance(&mut walk, &mut exchange, moment, &mut Silent) {
