@@ -122,7 +122,7 @@ pub trait Filter: Sized + 'static {
     /// #     type Config = ();
     /// #     fn init((): ()) -> Result<Self> { Ok(Self) }
     /// fn on_response(&self, request: &Request, response: &mut Response) -> Verdict {
-    ///     if request.path().starts_with("/assets/") {
+    ///     if request.tested_path().starts_with("/assets/") {
     ///         response.set_header("cache-control", "max-age=31536000");
     ///     }
     ///     Verdict::next()

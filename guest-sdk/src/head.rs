@@ -116,6 +116,17 @@ impl Request {
         sys::path()
     }
 
+    /// The path as tests of a policy see it: without the parameters of its segments (`;…`). Compare this one with the paths that an
+    /// extension guards: many servers route `/admin;x` as `/admin`.
+    ///
+    /// ```
+    /// # use tidegate_guest::TestHost;
+    /// TestHost::new().target("/admin;x/a?b").in_request(|request| assert_eq!(request.tested_path(), "/admin/a"));
+    /// ```
+    pub fn tested_path(&self) -> String {
+        crate::path::without_parameters(&sys::path())
+    }
+
     /// The query as it stands, without `?`.
     ///
     /// ```

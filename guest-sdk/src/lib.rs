@@ -50,6 +50,7 @@ mod head;
 pub mod log;
 pub mod metrics;
 pub mod outbound;
+mod path;
 pub mod random;
 pub mod store;
 mod sys;

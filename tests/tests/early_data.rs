@@ -299,6 +299,16 @@ fn the_mark_of_a_client_stays_and_is_no_second_one() {
 }
 
 #[test]
+fn a_client_does_not_name_the_mark_away() {
+    let backend = Backend::echo();
+    let (gateway, config) = start(&backend);
+    let request = get("/early").replace("\r\n\r\n", "\r\nconnection: early-data\r\n\r\n");
+    let (mut client, _) = Early::begin(&gateway, &config, request);
+    client.answer("/early");
+    assert_eq!(mark(&backend, "/early"), ["1"]);
+}
+
+#[test]
 fn sessions_outlive_a_reload_and_are_good_once() {
     let backend = Backend::echo();
     let policy = Policy::to(&backend).https().listener("early-data on");

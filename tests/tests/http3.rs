@@ -427,6 +427,8 @@ fn lateness(stop: &AtomicBool) -> Duration {
 fn after_its_last_answer_a_connection_has_its_idle_timeout_once() {
     // Two ticks of the gateway, and the time that a client may keep an acknowledgement back (RFC 9000, 18.2).
     const LATE: Duration = Duration::from_millis(200 + 25);
+    /// The gateway runs beside other tests, and its worker may be held up where this process is not.
+    const ELSEWHERE: Duration = Duration::from_millis(500);
     let backend = Backend::start(Behaviour::Stream(3_000_000));
     let cases = [("", 15), ("idle-timeout 5s", 5), ("idle-timeout 2s", 2)];
     let started =
@@ -462,7 +464,10 @@ fn after_its_last_answer_a_connection_has_its_idle_timeout_once() {
         eprintln!("{limit:?}: {waited:?}; this machine was {late:?} late");
         assert!(waited + late >= limit, "{waited:?}: not before {limit:?}");
         // The gateway and the client may both have been kept from going on.
-        assert!(waited <= limit + LATE + 2 * late, "{waited:?}: soon after {limit:?}, on a machine {late:?} late");
+        assert!(
+            waited <= limit + LATE + ELSEWHERE + 2 * late,
+            "{waited:?}: soon after {limit:?}, on a machine {late:?} late"
+        );
     }
 }
 

@@ -87,6 +87,7 @@ fn strict_paths_have_one_reading() {
             ("/a//b", Err(400)),
             ("/a%2fb", Err(400)),
             ("/a%5cb", Err(400)),
+            ("/static/..%252Fadmin", Err(400)),
             ("/a;b", Err(400)),
             ("/%252e%252e/b", Err(400)),
         ],

@@ -86,7 +86,7 @@ export!(HeaderTable: request, response);
 
 impl Row {
     fn fits(&self, request: &Request) -> bool {
-        self.path.as_deref().is_none_or(|path| is_under(&request.path(), path))
+        self.path.as_deref().is_none_or(|path| is_under(&request.tested_path(), path))
             && (self.method.is_empty() || self.method.contains(&request.method()))
             && self.host.as_ref().is_none_or(|host| request.authority().eq_ignore_ascii_case(host))
             && self.header.as_ref().is_none_or(|name| request.header(name).is_some())

@@ -30,7 +30,7 @@ pub(crate) use services::*;
 pub(crate) use shared::{Shared, beside, groups, monotonic_ns, now_unix_ns, random_u64};
 pub(crate) use stop::{Fault, one_line, stop};
 pub(crate) use store::*;
-pub(crate) use target::{authority as normal_authority, normal_path, tested_path};
+pub(crate) use target::{authority as normal_authority, normal_path};
 
 /// What the functions of the host work on.
 #[derive(Debug, Clone)]

@@ -262,7 +262,7 @@ impl<F: Filter> Way<'_, F> {
         hook(hooks)
             && (methods.is_empty() || methods.contains(&request.method))
             && (path_prefixes.is_empty() || {
-                let path = mock::tested_path(&request.path);
+                let path = crate::path::without_parameters(&request.path);
                 path_prefixes.iter().any(|prefix| under(&path, prefix))
             })
     }

@@ -104,7 +104,8 @@ pub(crate) fn has_one_reading(path: &str) -> Result<(), TargetError> {
     if path.contains(';') {
         return Err(TargetError::Parameters);
     }
-    if path.contains("%2F") || path.contains("%5C") {
+    // In a normal path escapes are in upper case, and those of a `%` hide others in either.
+    if ["%2F", "%5C", "%252F", "%252f", "%255C", "%255c"].iter().any(|escape| path.contains(escape)) {
         return Err(TargetError::EscapedSeparator);
     }
     // A dot is never escaped in a normal path, but a `%` is: `%252e`.

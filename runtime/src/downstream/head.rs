@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tidegate_dsl::plan::Listener;
 use tidegate_engine::exchange::{Changed, Connection, Request};
 use tidegate_engine::passage::FieldKinds;
@@ -35,8 +35,17 @@ pub struct Reader<'r> {
 #[derive(Debug, Clone, Copy)]
 pub struct InEarlyData;
 
-/// The mark for servers (RFC 8470, 5.1).
-const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
+impl InEarlyData {
+    /// Whether a request bears the mark.
+    pub fn is_on(parts: &Parts) -> bool {
+        parts.extensions.get::<Self>().is_some()
+    }
+
+    /// Tells the server (RFC 8470, 5.1). It comes after what the client said of its connection, which could name it away.
+    pub fn tell(headers: &mut HeaderMap) {
+        headers.insert(HeaderName::from_static("early-data"), HeaderValue::from_static("1"));
+    }
+}
 
 /// The host and target that a request asks for.
 struct Asked {
@@ -78,8 +87,7 @@ impl Reader<'_> {
         if !method::is_carried(&parts.method) {
             return Err(Failure::BadMethod);
         }
-        let early = parts.extensions.get::<InEarlyData>().is_some();
-        if early && !method::is_safe(&parts.method) {
+        if InEarlyData::is_on(parts) && !method::is_safe(&parts.method) {
             return Err(Failure::TooEarly);
         }
         if self.kinds.transfer_encoding && !fields::has_known_coding(&parts.headers) {
@@ -111,9 +119,6 @@ impl Reader<'_> {
         }
         if self.kinds.via && self.via.is_some_and(|via| via.is_among(&parts.headers)) {
             return Err(Failure::Loop);
-        }
-        if early {
-            parts.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
         }
         Ok(Asked { authority, unnamed, target, original_target })
     }

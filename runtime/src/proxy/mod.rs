@@ -181,6 +181,7 @@ impl Call<'_> {
             Err(failure) => return Err(reply::refuse(self, &parts, failure)),
         }
         let has_body = self.upgrade.is_none() && !body.is_end_stream();
+        let early = head::InEarlyData::is_on(&parts);
         let reader = head::Reader {
             listener: self.listener,
             via: self.view.snapshot.names.via.as_ref(),
@@ -199,6 +200,9 @@ impl Call<'_> {
         }
         let engine = &self.view.snapshot.engine;
         engine.receive(self.id, self.state.connection.info.peer.ip(), &mut head.headers, self.kinds);
+        if early {
+            head::InEarlyData::tell(&mut head.headers);
+        }
         self.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
         self.accepted = Accepted::of(&self.listener.compression, &head.method, &head.headers);
         let client_ip = self.client_ip(&head.headers);

@@ -114,7 +114,7 @@ impl Call<'_> {
             context.record.failure = Some(Failure::NoUpgrade);
             let Reply { status, headers, body } = reply::of(Failure::NoUpgrade);
             (head.status, head.headers) = (status, headers);
-            passing = Passing { source: Source::Ours(body), ahead: Bytes::new(), watchers: Vec::new(), ..passing };
+            passing = Passing::of(Source::Ours(body));
         }
         let request = &context.exchange.request;
         let poisoned =

@@ -173,6 +173,10 @@ impl Table {
         let begins = begins(datagram);
         if begins && !self.beginners.contains_key(&from) {
             if self.beginners.len() >= limits::QUIC_ADDRESSES {
+                // Nothing of these is counted any more.
+                self.beginners.retain(|_, beginner| !beginner.proved);
+            }
+            if self.beginners.len() >= limits::QUIC_ADDRESSES {
                 Bound::QuicAddresses.met();
                 return None;
             }
@@ -394,6 +398,10 @@ mod tests {
         addresses.received(&initial(), client(most + 1));
         assert!(!addresses.knows(client(most + 1)));
         assert_eq!(Bound::QuicAddresses.count(), before + 1);
+        // Those that are proved make room.
+        addresses.prove(client(2));
+        addresses.received(&initial(), client(most + 1));
+        assert!(addresses.knows(client(most + 1)) && addresses.knows(client(1)) && !addresses.knows(client(2)));
         let now = Instant::now();
         addresses.table().sweep(now + limits::QUIC_ADDRESS_LIFE - Duration::from_secs(5));
         assert!(addresses.knows(client(1)));

@@ -76,20 +76,6 @@ pub(crate) fn normal_path(path: &str) -> Result<String, &'static str> {
     remove_segments(&decoded)
 }
 
-/// A path as an interest is compared with it: without the parameters of its segments (`;…`).
-pub(crate) fn tested_path(path: &str) -> String {
-    let mut segments = path.split('/').skip(1).peekable();
-    let mut tested = String::with_capacity(path.len());
-    while let Some(segment) = segments.next() {
-        let name = segment.split(';').next().unwrap_or_default();
-        if !name.is_empty() || segments.peek().is_none() {
-            tested.push('/');
-            tested.push_str(name);
-        }
-    }
-    tested
-}
-
 /// Removes dot segments (RFC 3986, 5.2.4, but `..` above the root is an error) and empty ones.
 fn remove_segments(path: &str) -> Result<String, &'static str> {
     let mut out = String::with_capacity(path.len());
