@@ -156,7 +156,7 @@ impl Order<'_> {
         self
     }
 
-    /// That is not valid yet for long.
+    /// Orders a certificate that is not valid yet for long.
     #[must_use]
     pub fn early(mut self) -> Self {
         self.params.not_before = date_time_ymd(2100, 1, 1);
@@ -217,6 +217,19 @@ impl Identity {
     pub fn resolver(&self) -> Arc<SingleCertAndKey> {
         let key = aws_lc_rs::default_provider().key_provider.load_private_key(self.key_der()).expect("a key");
         Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![self.der.clone()], key)))
+    }
+
+    /// The settings of a TLS server that shows it and asks for no certificate.
+    ///
+    /// # Panics
+    /// The key cannot be used.
+    pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .with_no_client_auth()
+            .with_cert_resolver(self.resolver());
+        Arc::new(config)
     }
 
     /// Its key, for rustls.

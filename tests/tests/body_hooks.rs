@@ -5,9 +5,11 @@
 use std::fs;
 
 use bytes::Bytes;
-use tidegate_tests::http2::Http2;
+use h2::SendStream;
+use tidegate_tests::http2::{Http2, read, send_all};
 use tidegate_tests::http3::run;
-use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually, guest, reset_peak};
+use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, Response, eventually, guest, reset_peak};
+use tokio::task::JoinHandle;
 
 /// A gateway whose hostile guest sees both bodies in this mode.
 fn gateway(backend: &Backend, mode: &str, settings: &str) -> Gateway {
@@ -160,10 +162,20 @@ fn the_end_of_a_request_is_told_before_its_line_is_written() {
     assert_eq!(gateway.access("/told")["vars"]["logged"], "GET 200");
 }
 
+/// Half of what an extension may gather.
+const HALF: usize = 512 * 1024;
+
+/// Begins a body that does not end: the answer to come, and the stream.
+async fn begin_half(client: &mut Http2) -> (JoinHandle<Result<Response, h2::Error>>, SendStream<Bytes>) {
+    let (answer, mut stream) = client.begin(client.request("POST", "/", &[]), false).await.unwrap();
+    // What is refused is reset.
+    let _ = send_all(&mut stream, Bytes::from(vec![b'x'; HALF]), false).await;
+    (tokio::spawn(read(answer)), stream)
+}
+
 #[test]
 fn bodies_that_never_end_are_held_within_bounds() {
     const MIB: u64 = 1024 * 1024;
-    const HALF: usize = 512 * 1024;
     let backend = Backend::echo();
     let gateway = gateway(&backend, "buffer 1048576", "on-error deny");
     assert_eq!(gateway.client().post("/", "warm").status, 200);
@@ -173,11 +185,7 @@ fn bodies_that_never_end_are_held_within_bounds() {
         let mut client = Http2::connect(gateway.port()).await;
         let mut open = Vec::new();
         for _ in 0..100 {
-            let request = client.request("POST", "/", &[]);
-            let (answer, mut stream) = client.begin(request, false).await.unwrap();
-            // What is refused is reset.
-            let _ = tidegate_tests::http2::send_all(&mut stream, Bytes::from(vec![b'x'; HALF]), false).await;
-            open.push((tokio::spawn(tidegate_tests::http2::read(answer)), stream));
+            open.push(begin_half(&mut client).await);
         }
         assert_eq!(gateway.client().post("/other", "small").status, 200, "others are served at once");
         let grown = gateway.usage().peak.saturating_sub(before);
@@ -198,7 +206,6 @@ fn bodies_that_never_end_are_held_within_bounds() {
 #[test]
 fn bodies_of_all_connections_are_held_within_bounds() {
     const MIB: u64 = 1024 * 1024;
-    const HALF: usize = 512 * 1024;
     let backend = Backend::echo();
     let gateway = gateway(&backend, "buffer 1048576", "on-error deny");
     assert_eq!(gateway.client().post("/", "warm").status, 200);
@@ -210,10 +217,7 @@ fn bodies_of_all_connections_are_held_within_bounds() {
         for _ in 0..10 {
             let mut client = Http2::connect(gateway.port()).await;
             for _ in 0..15 {
-                let request = client.request("POST", "/", &[]);
-                let (answer, mut stream) = client.begin(request, false).await.unwrap();
-                let _ = tidegate_tests::http2::send_all(&mut stream, Bytes::from(vec![b'x'; HALF]), false).await;
-                open.push((tokio::spawn(tidegate_tests::http2::read(answer)), stream));
+                open.push(begin_half(&mut client).await);
             }
             clients.push(client);
         }

@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 use tidegate_tests::pki::{Authority, Identity};
 use tidegate_tests::secure::Secure;
 use tidegate_tests::{Backend, Gateway, Policy, listen};
@@ -14,12 +14,7 @@ use tidegate_tests::{Backend, Gateway, Policy, listen};
 fn server(identity: &Identity) -> u16 {
     let listener = listen();
     let port = listener.local_addr().unwrap().port();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(identity.resolver());
-    let config = Arc::new(config);
+    let config = identity.server_config();
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
             let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), socket);

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 use tidegate_tests::pki::{Authority, Identity};
 use tidegate_tests::{Gateway, Policy, listen};
 
@@ -20,13 +20,7 @@ impl Server {
     fn start(identity: &Identity) -> Self {
         let listener = listen();
         let port = listener.local_addr().unwrap().port();
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![identity.der.clone()], identity.key_der())
-            .unwrap();
-        let config = Arc::new(config);
+        let config = identity.server_config();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
         std::thread::spawn(move || {

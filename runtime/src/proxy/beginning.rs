@@ -60,10 +60,8 @@ pub(super) async fn read(
     let kind = context.exchange.response.as_ref().and_then(|response| response.headers.get(CONTENT_TYPE));
     // Who waits for events is to know at once that there will be some.
     let waits = !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let mut left = IfTheClientLeaves { context: Some(context), state: call.state };
-    let begun = begin(&mut body, waits, call.state).await;
-    #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
-    let context = left.context.take().expect("the context of this request");
+    let begun = begin(&mut body, waits, call.state);
+    let (context, begun) = IfTheClientLeaves::during(context, call.state, begun).await;
     let Ok(beginning) = begun else { return (context, Err(Failure::UpstreamBody)) };
     if beginning.whole && beginning.trailers.is_none() {
         body.finish(true, call.state.worker().now_ms());

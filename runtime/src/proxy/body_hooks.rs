@@ -177,11 +177,7 @@ async fn gather<B>(
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut left = IfTheClientLeaves { context: Some(context), state: call.state };
-    let gathered = Box::pin(read(call.state, body, most)).await;
-    #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
-    let context = left.context.take().expect("the context of this request");
-    (context, gathered)
+    IfTheClientLeaves::during(context, call.state, Box::pin(read(call.state, body, most))).await
 }
 
 pub(super) async fn read<B>(state: &StreamState, body: &mut B, most: usize) -> Read

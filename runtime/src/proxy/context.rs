@@ -41,6 +41,21 @@ pub(super) struct IfTheClientLeaves<'c> {
     pub(super) state: &'c StreamState,
 }
 
+impl<'c> IfTheClientLeaves<'c> {
+    /// Waits for something, and gives the request back with what came of it.
+    pub(super) async fn during<T>(
+        context: Box<RequestContext>,
+        state: &'c StreamState,
+        waits: impl Future<Output = T>,
+    ) -> (Box<RequestContext>, T) {
+        let mut left = Self { context: Some(context), state };
+        let result = waits.await;
+        #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
+        let context = left.context.take().expect("the context of this request");
+        (context, result)
+    }
+}
+
 impl Drop for IfTheClientLeaves<'_> {
     fn drop(&mut self) {
         if let Some(context) = self.context.take() {

@@ -70,12 +70,8 @@ async fn run_in_steps(
             Ok(Step::Done(verdict)) => return (context, Ok(verdict)),
             Err(fault) => return (context, Err(fault)),
         };
-        let mut left = IfTheClientLeaves { context: Some(context), state: call.state };
-        let result = Box::pin(fetch(call, id, asked)).await;
-        #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
-        {
-            context = left.context.take().expect("the context of this request");
-        }
+        let result;
+        (context, result) = IfTheClientLeaves::during(context, call.state, Box::pin(fetch(call, id, asked))).await;
         match result {
             Ok(result) => answer = Some((token, result)),
             Err(fault) => return (context, Err(fault)),

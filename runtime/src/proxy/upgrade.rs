@@ -58,9 +58,9 @@ pub(super) fn wanted(parts: &mut Parts, body: &ClientBody, kinds: FieldKinds) ->
     Ok(asks.then_some(Upgrade::Http1))
 }
 
-/// What it asks for is a `GET`, and yet not safe: a replay would open a second one.
+/// Refuses a WebSocket in early data: what asks for it is a `GET`, and yet not safe, since a replay would open a second one.
 fn not_early(parts: &Parts) -> Result<(), Failure> {
-    if parts.extensions.get::<InEarlyData>().is_some() { Err(Failure::TooEarly) } else { Ok(()) }
+    if InEarlyData::is_on(parts) { Err(Failure::TooEarly) } else { Ok(()) }
 }
 
 impl Upgrade {

@@ -22,11 +22,11 @@ use crate::failure::Failure;
 /// An answer on its way back.
 struct Passing {
     source: Source,
-    /// What was read of the body for those who wanted the whole, and did not get it.
+    /// The bytes of the body that were read for those who wanted the whole, and did not get it.
     ahead: Bytes,
-    /// Those who look at the pieces of the body.
+    /// The extensions that look at the pieces of the body.
     watchers: Vec<Box<dyn Pieces>>,
-    /// What was read of the body to decide about its head.
+    /// The bytes of the body that were read to decide about its head.
     beginning: Beginning,
 }
 
@@ -152,7 +152,7 @@ impl Call<'_> {
         head.unwrap_or_else(|| ResponseHead::new(StatusCode::OK, HeaderMap::new()))
     }
 
-    /// What the gateway itself does to a head: errors of gRPC, the switch of protocols, compression.
+    /// Does to a head what the gateway itself does: errors of gRPC, the switch of protocols, compression.
     fn finish_head(&self, head: &mut ResponseHead, passing: &mut Passing, walk: &Walk) {
         let ResponseHead { status, headers, .. } = head;
         if let Source::Ours(body) = &mut passing.source
