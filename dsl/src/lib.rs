@@ -99,7 +99,7 @@ pub trait Loader {
 pub enum LogProblem {
     /// Something else than a file is there.
     NoFile(String),
-    /// This user cannot write the file, on this machine.
+    /// The user who checks cannot write the file, on this machine.
     Locked(String),
 }
 

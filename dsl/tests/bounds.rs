@@ -29,7 +29,7 @@ fn policy(group: &str, listener: &str, rule: &str, more: &str) -> String {
 
 type Of = fn(usize) -> String;
 
-/// What is counted, the most, and a policy with so many.
+/// A thing that is counted, the most of it, and a policy with so many.
 const COUNTED: [(&str, usize, Of); 8] = [
     ("headers of a health check", 32, |count| {
         let headers = lines(count, |at| format!("header \"x-{at}\" \"1\""));

@@ -1,4 +1,4 @@
-//! What the gateway bounds of an extension, and why. The gateway and the mock go by this one file.
+//! The bounds of an extension, and why. The gateway and the mock go by this one file.
 //!
 //! What passes a bound of a call is a fault of the call; where something else becomes of it, the bound says so.
 #![forbid(unsafe_code)]
@@ -41,7 +41,7 @@ pub const LOG_LINE_BYTES: usize = 4096;
 /// Log lines of one call; the rest is dropped and counted.
 pub const LOG_LINES_PER_CALL: u32 = 32;
 
-/// What a guest may say about its trap, or against a configuration, in bytes; the rest is cut.
+/// The text of a guest about its trap, or against a configuration, in bytes at most; the rest is cut.
 pub const FAULT_MESSAGE_BYTES: usize = 1024;
 
 /// Metrics of an extension.
@@ -57,7 +57,7 @@ pub const STORE_ENTRIES: usize = 65_536;
 /// Keys, values and bookkeeping of an extension's store, in bytes; see [`STORE_ENTRIES`].
 pub const STORE_BYTES: usize = 16 * 1024 * 1024;
 
-/// What an entry of a store counts beside its key and value, in bytes: about what the map needs.
+/// The bytes that an entry of a store counts beside its key and value: about what the map needs.
 pub const STORE_ENTRY_BYTES: usize = 96;
 
 /// A key of a store, in bytes.

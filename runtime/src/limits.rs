@@ -230,11 +230,11 @@ pub const QUIC_ADDRESSES: usize = 1024;
 /// Connection ids remembered of those that such an address was told last. An honest client answers the latest of them.
 pub const QUIC_ADDRESS_IDS: usize = 4;
 
-/// How long such an address is remembered after its last first packet: its handshake, and the close that follows one that
+/// The time for which such an address is remembered after its last first packet: its handshake, and the close that follows one that
 /// fails.
 pub const QUIC_ADDRESS_LIFE: Duration = QUIC_HANDSHAKE_TIME.saturating_mul(2);
 
-/// How often it is looked for addresses to forget.
+/// The time between two looks for addresses to forget.
 pub const QUIC_ADDRESS_SWEEP: Duration = Duration::from_secs(1);
 
 /// First packets that wait for a decision, a worker and listener. The decision takes microseconds.

@@ -1,4 +1,4 @@
-//! What the gateway seals for itself and for those that share its secret: AES-256-GCM (RFC 5116), each time by a key of its own.
+//! Sealed texts, which the gateway makes for itself and for those that share its secret: AES-256-GCM (RFC 5116), each time by a key of its own.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
@@ -18,7 +18,7 @@ impl SealKey {
         self.0.seal_in_place_append_tag(zero(), Aad::from(beside), data).ok()
     }
 
-    /// What was sealed; nothing, if it was by another key, beside something else, or was changed.
+    /// The text that was sealed; nothing, if it was by another key, beside something else, or was changed.
     pub fn open(&self, sealed: &[u8], beside: &[u8]) -> Option<Vec<u8>> {
         // A key that does not fit leaves nothing of what it tries.
         let mut plain = sealed.to_vec();

@@ -1,4 +1,4 @@
-//! What some tests need beside the gateway: clients of others, packages of other languages, room on the machine.
+//! The needs of some tests beside the gateway: clients of others, packages of other languages, room on the machine.
 //!
 //! A test that has to go without one says `SKIPPED`, past the capture of the test's output, so that it is seen. Where `CI` is
 //! set it fails, unless [`WITHOUT`] names what is missing: nothing is left out there that nobody chose to leave out.
@@ -14,7 +14,7 @@ const WITHOUT: &str = "TIDEGATE_WITHOUT";
 struct Need {
     /// The name in [`WITHOUT`].
     name: &'static str,
-    /// What brings it.
+    /// The package that brings it.
     install: &'static str,
     /// The programs that serve, the first of which is taken. None where a program is not what it is about.
     programs: &'static [&'static str],
@@ -43,7 +43,7 @@ const fn other(name: &'static str, install: &'static str) -> Need {
     Need { name, install, programs: &[] }
 }
 
-/// What a test needs, by its name here, if it can be had; otherwise the test leaves out what needs it, which has been said.
+/// The need of a test, by its name here, if it can be had; otherwise the test leaves out what needs it, which has been said.
 ///
 /// # Panics
 /// It is missing, `CI` is set, and `TIDEGATE_WITHOUT` does not name it. That variable has a name that nothing here has.

@@ -53,7 +53,7 @@ fn ticket(gateway: &Gateway, config: &Arc<ClientConfig>) {
 struct Early {
     tls: ClientConnection,
     socket: TcpStream,
-    /// What the gateway has said.
+    /// The bytes that the gateway has sent.
     heard: Vec<u8>,
 }
 
@@ -75,7 +75,7 @@ impl Early {
         (client, flight)
     }
 
-    /// What TLS has to say.
+    /// The bytes that TLS has to send.
     fn take(&mut self) -> Vec<u8> {
         let mut flight = Vec::new();
         while self.tls.wants_write() {
@@ -202,7 +202,7 @@ fn a_request_that_ends_after_the_handshake_is_an_ordinary_one() {
     assert!(mark(&backend, "/split").is_empty());
 }
 
-/// How a client of HTTP/2 begins, with these requests.
+/// The first bytes of a client of HTTP/2, with these requests.
 fn preface(requests: &[(u32, &str, &str)]) -> Vec<u8> {
     let mut bytes = [frames::PREFACE, &frames::frame(frames::SETTINGS, 0, 0, &[])].concat();
     requests.iter().for_each(|request| bytes.extend(head(*request)));

@@ -411,7 +411,7 @@ fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
     });
 }
 
-/// How late this machine lets a thread go on that asked for a short sleep, at worst: until it is told to stop.
+/// The delay with which this machine lets a thread go on that asked for a short sleep, at worst: until it is told to stop.
 fn lateness(stop: &AtomicBool) -> Duration {
     const NAP: Duration = Duration::from_millis(5);
     let mut worst = Duration::ZERO;

@@ -22,7 +22,7 @@ fn start_with(policy: Policy, lines: &str) -> (Gateway, Authority) {
     (gateway, authority)
 }
 
-/// What a script of `tests/clients` reports; nothing where it may be left out.
+/// The report of a script of `tests/clients`; nothing where it may be left out.
 fn report(gateway: &Gateway, script: &str, arguments: &[&str]) -> Option<Value> {
     let mut command = python(script)?;
     command.arg(gateway.port().to_string()).arg(gateway.folder().join("ca.pem")).args(arguments);

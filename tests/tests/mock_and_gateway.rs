@@ -51,7 +51,7 @@ impl Case {
         self.given.iter().filter(move |(of, _)| of == what).map(|(_, value)| value.as_str())
     }
 
-    /// What is expected of something: `status 404`, `var a: 1`.
+    /// The expectation of something: `status 404`, `var a: 1`.
     fn expected<'c>(&'c self, of: &'c str) -> impl Iterator<Item = &'c str> {
         self.expected.iter().filter_map(move |line| line.strip_prefix(of)).map(str::trim_start)
     }
@@ -187,7 +187,7 @@ fn played(gateway: &Gateway, case: &Case, number: usize, backend: &Backend) -> R
     fields(case, "var ", |name| logged["vars"][name].as_str().map(str::to_owned).into_iter().collect())
 }
 
-/// What the server got.
+/// The request that the server got.
 fn sent(case: &Case, request: &Request) -> Result<(), String> {
     let given = case.given("target").next().unwrap_or("/");
     let target = case.expected("to server example.com").next().unwrap_or(given);

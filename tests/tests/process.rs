@@ -41,12 +41,12 @@ fn leb(mut number: usize) -> Vec<u8> {
     bytes
 }
 
-/// What is listed, with its count before it.
+/// The elements of a list, with their count before them.
 fn list(all: &[Vec<u8>]) -> Vec<u8> {
     [leb(all.len()), all.concat()].concat()
 }
 
-/// What is that long, with its length before it.
+/// The bytes of a section, with their length before them.
 fn sized(bytes: &[u8]) -> Vec<u8> {
     [leb(bytes.len()), bytes.to_vec()].concat()
 }

@@ -32,7 +32,7 @@ pub struct Listener {
     pub compression: Vec<Compression>,
     /// Where the client's address comes from.
     pub client_ip: ClientIp,
-    /// How the paths of requests are read.
+    /// The reading of the paths of requests.
     pub paths: Paths,
     /// The forwarding headers that a backend gets.
     pub forwarded: Forwarded,
@@ -149,7 +149,7 @@ pub enum Paths {
     Merge,
     /// Slashes and parameters stay as they came.
     Plain,
-    /// What backends read in two ways is refused.
+    /// Paths that backends read in two ways are refused.
     Strict,
 }
 

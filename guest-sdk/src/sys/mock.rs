@@ -32,7 +32,7 @@ pub(crate) use stop::{Fault, one_line, stop};
 pub(crate) use store::*;
 pub(crate) use target::{authority as normal_authority, normal_path};
 
-/// What the functions of the host work on.
+/// The state that the functions of the host work on.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     /// The hook that runs.

@@ -559,7 +559,7 @@ fn said(error: Error) -> Error {
     Error::new(mock::one_line(&error.to_string(), FAULT_MESSAGE_BYTES))
 }
 
-/// What a builder was given, if the gateway could be given it.
+/// The normal form of what a builder was given, if the gateway could be given it.
 #[expect(clippy::panic, reason = "what no client can send is no request to test with")]
 fn sendable(what: &str, given: &str, normal: Result<String, &str>) -> String {
     normal.unwrap_or_else(|why| panic!("no client can ask for the {what} `{given}`: {why}"))

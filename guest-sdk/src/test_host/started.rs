@@ -42,11 +42,11 @@ pub struct Started<F> {
     interest: Interest,
     template: TestHost,
     shared: RefCell<Shared>,
-    /// When the next tick is due.
+    /// The time of the next tick.
     tick: Cell<Duration>,
 }
 
-/// How often the gateway looks whether a tick is due.
+/// The time between two looks of the gateway whether a tick is due.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl<F: Filter> Started<F> {

@@ -94,7 +94,7 @@ impl Forwarded {
     }
 }
 
-/// What the client's certificate says, and the verdict on it.
+/// Writes what the client's certificate says, and the verdict on it.
 fn write_client_cert(headers: &mut HeaderMap, certificate: Option<&ClientCert>) {
     put(headers, &CLIENT_CERT_VERIFY, HeaderValue::from_static(client_cert::verdict(certificate)));
     let Some(certificate) = certificate else { return };

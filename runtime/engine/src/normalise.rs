@@ -22,7 +22,7 @@ pub enum TargetError {
     NoSlash,
     /// It is longer than a target can be.
     TooLong,
-    /// It has characters that no target has.
+    /// A character that no target has.
     NoTarget,
     /// A segment of dots with parameters, such as `..;x`: some backends take the parameters away and go up.
     DotsWithParameters,

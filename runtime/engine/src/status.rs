@@ -1,4 +1,4 @@
-//! What a status says of the message that it stands in.
+//! Statuses, and what each says of the message that it stands in.
 
 use http::StatusCode;
 

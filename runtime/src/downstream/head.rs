@@ -148,7 +148,7 @@ fn names_no_host(parts: &Parts) -> bool {
     !parts.headers.contains_key(HOST) && parts.uri.scheme().is_none() && parts.uri.authority().is_none()
 }
 
-/// Where the client connected to, as it would be written in its URL: without the port that every client knows.
+/// The address that the client connected to, as it would be written in its URL: without the port that every client knows.
 fn place(connection: &Connection, known: &KnownHost) -> Result<Authority, Failure> {
     let local = connection.local;
     let usual = if connection.tls.is_some() { 443 } else { 80 };

@@ -56,7 +56,7 @@ impl Checks {
         self.under_way = self.begin.try_send(documents).is_ok();
     }
 
-    /// Where the policies come from, once they are checked.
+    /// The checked policies, as they come.
     pub(super) const fn finished(&self) -> &Receiver<Vec<Compilation>> {
         &self.finished
     }
@@ -67,7 +67,7 @@ impl Checks {
     }
 }
 
-/// What is kept from check to check.
+/// The state that is kept from check to check.
 struct Checker {
     host: Option<Host>,
     inspected: RefCell<Inspected>,

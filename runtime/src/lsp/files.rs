@@ -17,7 +17,7 @@ use crate::policy::files::Files;
 /// Texts of open documents, by path.
 pub(super) type Documents = HashMap<PathBuf, Arc<str>>;
 
-/// What looking at a module found, for as long as its file stays as it is.
+/// The findings about a module, for as long as its file stays as it is.
 pub(super) type Inspected = HashMap<(Extension, Option<SystemTime>), Result<ModuleFacts, String>>;
 
 /// Modules that are remembered. Each edit of an extension is another one; an editor may run for weeks.

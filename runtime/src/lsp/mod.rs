@@ -101,7 +101,7 @@ struct Server {
     ends: bool,
 }
 
-/// What the server waits for.
+/// An event that the server waits for.
 enum Event {
     /// The editor said something.
     Said(Message),

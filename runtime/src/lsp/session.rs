@@ -17,7 +17,7 @@ pub(super) struct Session {
     documents: Documents,
     /// The name that the editor gave each.
     names: HashMap<PathBuf, Uri>,
-    /// What the last finished check compiled.
+    /// The result of the last finished check.
     policies: Vec<Compilation>,
     /// Something changed since the last check began.
     pub(super) stale: bool,

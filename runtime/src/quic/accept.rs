@@ -33,7 +33,7 @@ pub struct Seat {
 pub struct QuicListener {
     endpoint: Endpoint,
     port: Arc<Port>,
-    /// Who has shown that it gets what is sent to it.
+    /// The peers that have shown that they get what is sent to them.
     addresses: Arc<Addresses>,
     /// The generation whose settings new connections get.
     generation: Cell<u64>,

@@ -22,7 +22,7 @@ use super::cid;
 use crate::limits;
 use crate::telemetry::bounds::Bound;
 
-/// How many bytes may go to an address for each that came from there (RFC 9000, 8.1).
+/// The bytes that may go to an address for each that came from there (RFC 9000, 8.1).
 const FACTOR: u64 = 3;
 
 /// The least length of a datagram that begins a connection (RFC 9000, 14.1).
@@ -44,7 +44,7 @@ struct Table {
 }
 
 struct Beginner {
-    /// When its last first packet came, of those before it was proved.
+    /// The time of the last first packet, of those before the address was proved.
     seen: Instant,
     /// Datagrams with connection ids that may still come: one for each first packet.
     ids_to_come: u32,
@@ -53,7 +53,7 @@ struct Beginner {
     sent: u64,
     /// The connection ids of ours that were last sent there. Whoever sends to one of them got it (RFC 9000, 8.1).
     ids: [[u8; cid::LENGTH]; limits::QUIC_ADDRESS_IDS],
-    /// How many were sent there.
+    /// The number of ids that were sent there.
     told: usize,
     kept: Option<Kept>,
 }
@@ -113,7 +113,7 @@ impl Beginner {
         }
     }
 
-    /// What was kept and may go now.
+    /// The kept datagram, if it may go now.
     fn release(&mut self) -> Option<Kept> {
         let length = self.kept.as_ref()?.bytes.len();
         let kept = self.may_get(length).then(|| self.kept.take()).flatten()?;

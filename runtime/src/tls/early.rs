@@ -52,7 +52,7 @@ pub async fn accept(socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result
     Ok(stream)
 }
 
-/// What HTTP comes on from a client with TLS.
+/// The stream of a client with TLS, on which HTTP comes.
 #[expect(clippy::large_enum_variant, reason = "nearly every connection is open, and would be read through a pointer")]
 pub enum ClientTls {
     /// The handshake is not over, or not all of the early data was read.
@@ -66,7 +66,7 @@ pub enum ClientTls {
 }
 
 impl ClientTls {
-    /// What the handshake has come to so far.
+    /// The state of the handshake so far.
     pub fn connection(&self) -> Option<&ServerConnection> {
         match self {
             Self::Early(early) => Some(&early.tls),

@@ -9,7 +9,7 @@ use rustls::pki_types::{ServerName, UnixTime};
 /// Names of a certificate that are told. Behind them it is said how many there are.
 const NAMES: usize = 5;
 
-/// Who showed the certificate.
+/// The side that showed the certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// A server, to the gateway.
@@ -63,7 +63,7 @@ fn wrong(shown: Shown, reason: &CertificateError) -> String {
     }
 }
 
-/// What the library finds about the chain and does not pass on in words of its own.
+/// A finding of the library about the chain that it does not pass on in words of its own.
 fn chain(shown: Shown, error: &webpki::Error) -> String {
     use webpki::Error;
     match error {

@@ -231,7 +231,7 @@ async fn drain_all(worker: &Rc<Worker>, drain: Duration, tick: &mut tokio::time:
 mod tests {
     use super::*;
 
-    /// How many others have their turn while so many are done, and how many are done.
+    /// The number of others that have their turn while so many are done, and the number done.
     fn turns(count: usize) -> (usize, usize) {
         let done = RefCell::new(0);
         let turns = RefCell::new(0);

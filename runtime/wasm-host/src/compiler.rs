@@ -12,7 +12,7 @@ use crate::compile::Code;
 use crate::extension::LoadError;
 use crate::limits::LATE_COMPILATIONS;
 
-/// What a thread comes to.
+/// The result of a thread.
 type Compiled = Result<Code, LoadError>;
 
 /// Compiles modules, each on a thread of its own.

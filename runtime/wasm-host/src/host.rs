@@ -51,7 +51,7 @@ pub struct HostOptions {
     /// Whether the folder of `code` still is the process's own, or why not. The host asks before it compiles a module, and
     /// does not compile it if the folder is not.
     pub code_is_ours: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
-    /// How long compiling a module may take.
+    /// The time that compiling a module may take.
     pub compile_time: Duration,
 }
 

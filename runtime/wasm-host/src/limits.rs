@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Those that extensions are tested against, too, by the mock of their SDK.
+/// The bounds that the mock of the SDK holds extensions to, too.
 pub use tidegate_engine::bounds::guests::*;
 
 /// How often the clock of running guests is looked at. A guest overruns its time by at most two of these; shorter

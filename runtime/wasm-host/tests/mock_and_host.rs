@@ -50,7 +50,7 @@ fn the_mock_and_the_host_answer_alike() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// What the two sides agree on, and what is to be said of the case if they do not, or if it is not what is expected.
+/// The outcome that the two sides agree on, and what is to be said of the case if they do not, or if it is not what is expected.
 fn compared(case: &Case, side: &InHost, update: bool) -> (Vec<String>, String) {
     let mock = counted(&in_mock::run(&case.given));
     let host = counted(&in_host::run(side, &case.given, false));

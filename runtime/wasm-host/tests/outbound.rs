@@ -21,7 +21,7 @@ use tidegate_wasm_host::{
     Reached,
 };
 
-/// Whose request it is.
+/// The client whose request it is.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 
 fn asking() -> ExtensionSpec {

@@ -1,4 +1,4 @@
-//! What the policy lets the extension do: the words of `allow`.
+//! The permissions of an extension: the words of `allow`.
 
 use super::shared::{self, Shared};
 use super::stop::{Fault, shown, stop};
@@ -22,7 +22,7 @@ const WORDS: [&str; 15] = [
     "outbound",
 ];
 
-/// What the extension may do, and which server groups it may name.
+/// The permissions of the extension, and the server groups that it may name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Allow {
     /// `None` is every word.
@@ -72,7 +72,7 @@ impl Allow {
     }
 }
 
-/// What is said of a module that has what its policy does not allow.
+/// The words about a module that has what its policy does not allow.
 pub(crate) fn refusal(interface: &str, word: &str) -> String {
     format!(
         "the module imports what it is not allowed: `tidegate:extension/{interface}@0.1.0` (allow it with `{word}`)"

@@ -1,4 +1,4 @@
-//! What ends with a call: how much of its bounds it has used.
+//! The state that ends with a call: how much of its bounds it has used.
 
 use std::cell::RefCell;
 
@@ -76,7 +76,7 @@ pub(crate) fn count_line() -> bool {
     })
 }
 
-/// How many log lines were over the bound.
+/// The number of log lines over the bound.
 pub(crate) fn lines_dropped() -> u32 {
     on(|used| used.log_lines.saturating_sub(LOG_LINES_PER_CALL))
 }

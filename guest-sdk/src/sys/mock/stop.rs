@@ -1,8 +1,8 @@
-//! How the gateway stops a call: the mock panics, and says so in the gateway's words.
+//! The end of a call that the gateway stops: the mock panics, and says so in the gateway's words.
 
 use std::fmt::Display;
 
-/// What a call is stopped for, by its name in the gateway's log and counters.
+/// The reason why a call is stopped, by its name in the gateway's log and counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     NotAllowed,

@@ -16,7 +16,7 @@ pub(crate) struct Store {
     bytes: usize,
 }
 
-/// What the store has for a key, and when its time is over.
+/// The entry of a key, and when its time is over.
 #[derive(Debug, Clone)]
 struct Entry {
     value: Value,

@@ -1,4 +1,4 @@
-//! What a case begins with.
+//! The beginning of a case.
 
 /// The request, the server's response, the policy and what happens, in neither side's terms. What is not given is as in a plain
 /// `GET http://example.com/` of `TestHost`, answered with an empty 200.
@@ -22,17 +22,17 @@ pub(crate) struct Given {
     pub(crate) outbound: Option<Vec<String>>,
     /// Groups: name, healthy and total servers.
     pub(crate) groups: Vec<(String, u32, u32)>,
-    /// What other servers say: group, status and body, or what went wrong.
+    /// The answers of other servers: group, status and body, or what went wrong.
     pub(crate) answers: Vec<Answer>,
     /// Metrics that are looked at.
     pub(crate) metrics: Vec<String>,
     pub(crate) steps: Vec<Step>,
 }
 
-/// What the servers of a group say, or what goes wrong: status and body.
+/// The answer of a group's servers, or what goes wrong: status and body.
 pub(crate) type Answer = (String, Result<(u16, String), String>);
 
-/// What happens.
+/// An event of a case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     Send,

@@ -22,7 +22,7 @@ use crate::common::{self, Rig, rig, spec};
 const SCRIPTED: &str = "tidegate_scripted_guest";
 const ASKING: &str = "tidegate_asking_guest";
 
-/// How often a worker looks whether a tick is due.
+/// The time between two looks of a worker whether a tick is due.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The host, with the guests compiled once.
@@ -169,7 +169,7 @@ struct Way<'w> {
     exchange: Box<Exchange>,
 }
 
-/// How a request ended: the exchange, both verdicts and both bodies.
+/// The end of a request: the exchange, both verdicts and both bodies.
 type End = (Box<Exchange>, [String; 2], [Vec<u8>; 2]);
 
 impl Way<'_> {
@@ -260,7 +260,7 @@ impl Way<'_> {
         verdict
     }
 
-    /// What the next call of a group gets: the last answer stays.
+    /// The answer to the next call of a group: the last one stays.
     fn answer(&self, group: &str) -> OutboundResult {
         let mut answers = self.answers.borrow_mut();
         let of_group = answers.iter().filter(|(of, _)| of == group).count();

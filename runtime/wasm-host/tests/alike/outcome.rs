@@ -1,4 +1,4 @@
-//! What comes of a case, as lines: what differs from a plain request that passed, and no more.
+//! The outcome of a case, as lines: what differs from a plain request that passed, and no more.
 
 /// The end of a request, in neither side's terms.
 #[derive(Debug, Default)]
@@ -7,12 +7,12 @@ pub(crate) struct Outcome {
     pub(crate) verdict: String,
     /// The same of the response.
     pub(crate) response_verdict: String,
-    /// What the server would get, if the request went on.
+    /// The request that the server would get, if it went on.
     pub(crate) authority: String,
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// What the client would get, if it is not closed.
+    /// The answer that the client would get, if it is not closed.
     pub(crate) status: u16,
     pub(crate) response_headers: Vec<(String, String)>,
     pub(crate) response_body: Vec<u8>,
@@ -75,7 +75,7 @@ pub(crate) fn fault(kind: &str, message: &str) -> String {
     }
 }
 
-/// What was said against a configuration.
+/// The words against a configuration.
 pub(crate) fn refused(message: &str) -> String {
     if message.starts_with("the module imports what it is not allowed") {
         return fault("", message);

@@ -3,11 +3,11 @@
 use tidegate_guest::outbound::{Call, fetch};
 use tidegate_guest::{BodyMode, Error, Filter, Interest, Reply, Request, Response, Result, Verdict, export, store};
 
-/// Its configuration.
+/// The configuration of the guest.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// What it wants without having the hook for it.
+    /// The body that the guest wants without having the hook for it.
     wants: String,
     /// Whether it accepts the configuration in its first instance alone.
     once: bool,

@@ -1,4 +1,4 @@
-//! What a line can say.
+//! The acts that a line can name.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use tidegate_guest::log::Level;
 use tidegate_guest::metrics::{Counter, Gauge, Histogram};
 use tidegate_guest::{Piece, Reply, Request, Response, clock, groups, log, random, store, vars};
 
-/// How a hook ends, if not with `next`.
+/// The end of a hook, if it is not `next`.
 #[derive(Debug)]
 pub(crate) enum End {
     Respond(Reply),
@@ -23,7 +23,7 @@ pub(crate) struct Script<'p> {
     piece: Option<Piece<'p>>,
     /// Header fields of the reply.
     fields: Vec<(String, String)>,
-    /// What was read, and whether it goes to a variable.
+    /// The text that was read, and whether it goes to a variable.
     saw: Vec<String>,
 }
 

@@ -9,7 +9,7 @@ use tidegate_guest::{
     BodyMode, BodyVerdict, Error, Filter, Hooks, Interest, Piece, Reply, Request, Response, Result, Verdict, export,
 };
 
-/// Its configuration: `line "…"` again and again.
+/// The configuration of the guest: `line "…"` again and again.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -17,7 +17,7 @@ pub struct Config {
     line: Many<String>,
 }
 
-/// Its lines, by the hook that they are for.
+/// The lines of the guest, by the hook that they are for.
 #[derive(Debug)]
 pub struct Scripted(Vec<(String, String)>);
 
