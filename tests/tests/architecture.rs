@@ -68,8 +68,14 @@ const TABLE: &[Row] = &[
         never: &["tidegate-guest", "tokio", "hyper", "quinn", "rustls"],
     },
     Row {
+        name: "tidegate-base",
+        ours: &["tidegate-dsl", "tidegate-engine"],
+        others: Some(&["aws-lc-rs", "bytes", "h2", "http", "http-body", "rustix", "tokio", "tracing"]),
+        never: &["hyper", "rustls", "quinn", "wasmtime", "notify", "tracing-subscriber"],
+    },
+    Row {
         name: "tidegate",
-        ours: &["tidegate-dsl", "tidegate-engine", "tidegate-wasm-host"],
+        ours: &["tidegate-base", "tidegate-dsl", "tidegate-engine", "tidegate-wasm-host"],
         others: None,
         never: &[],
     },

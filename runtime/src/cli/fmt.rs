@@ -3,11 +3,11 @@
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use tidegate_base::disk::Disk;
+use tidegate_base::limits::POLICY_BYTES;
 use tidegate_dsl::{Sources, format, render};
 
 use super::Failed;
-use crate::limits::POLICY_BYTES;
-use crate::policy::disk::Disk;
 
 /// Formats files in place, or standard input to standard output.
 pub(super) fn fmt(files: &[PathBuf], check: bool) -> Result<(), Failed> {

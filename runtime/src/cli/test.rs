@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{self, Condition, GroupId, ListenerAction, Outcome, Plan, Predicate, Subject, Test};
 use tidegate_dsl::{Expected, PolicyTest, Sources, TestProtocol};
 use tidegate_engine::hook::Reply;
@@ -17,7 +18,6 @@ use tidegate_wasm_host::Host;
 use super::check::report;
 use super::trial::{self, Client, Guests};
 use super::{Failed, Format, answer, host};
-use crate::failure::Failure;
 use crate::policy::prepare::{Prepared, prepare};
 use crate::policy::snapshot::Snapshot;
 

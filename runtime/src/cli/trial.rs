@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use tidegate_base::failure::Failure;
 use tidegate_dsl::ShownCertificate;
 use tidegate_dsl::plan::{ExtensionId, Listener, ListenerId, ListenerTls, Plan, Protocol, TlsVersion};
 use tidegate_engine::Moment;
@@ -15,7 +16,6 @@ use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{Extension, Pool};
 
 use crate::downstream::head;
-use crate::failure::Failure;
 use crate::policy::snapshot::Snapshot;
 
 /// When it happens, and what chance says: always the same.

@@ -7,21 +7,18 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use tidegate_base::failure::{BodyError, Failure};
 use tidegate_engine::exchange::Changed;
 use tidegate_engine::passage;
 
 use super::client_body::ClientBody;
 use super::pieces::{Filter, Passed, Pieces};
 use super::state::StreamState;
-use crate::failure::Failure;
 use crate::proxy::context::RequestContext;
 use crate::upstream::body::UpstreamBody;
 
 /// How a body failed, and the error for the connection.
 type Broken = (Failure, BodyError);
-
-/// The error of both bodies: the connection is closed, and the reason stands in the context.
-pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A client's body on its way to a backend.
 pub struct RequestBody {

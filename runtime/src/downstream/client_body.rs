@@ -5,12 +5,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Frame;
 pub use hyper::body::Incoming;
+use tidegate_base::failure::Failure;
+use tidegate_base::http2;
 
 use super::h3_body::Http3Body;
 use super::rest::Http1Body;
 use super::state::StreamState;
-use crate::failure::Failure;
-use crate::http2;
 
 /// What a client sends after a request's head.
 pub enum ClientBody {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use h3::error::Code;
 use h3::server::{self, RequestResolver};
 use quinn::crypto::rustls::HandshakeData;
+use tidegate_base::limits;
 use tidegate_dsl::plan::Bind;
 use tidegate_engine::exchange::{Connection, Tls};
 
@@ -22,7 +23,6 @@ use super::h3_quiet::Quiet;
 use super::h3_stream::{Ended, serve_stream};
 use super::requests::Requests;
 use super::state::{ConnectionState, Phase, StreamState};
-use crate::limits;
 use crate::quic::transport::{Side, Transport, var_int};
 use crate::worker::{Slot, Worker};
 
@@ -34,7 +34,7 @@ pub async fn serve(quic: quinn::Connection, slot: Rc<Slot>, worker: Rc<Worker>) 
     let Some(listener) = slot.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
     let quic = Rc::new(quic);
     let tls = Tls { sni: server_name(&quic), version: "tls1.3", cipher: String::new(), group: None, client_cert: None };
-    let (peer, local) = (canonical(quic.remote_address()), canonical(local(&quic, slot.place.bind)));
+    let (peer, local) = (canonical(quic.remote_address()), canonical(local(&quic, slot.key.bind)));
     let info = Arc::new(Connection { peer, local, listener, tls: Some(tls) });
     let admission = Admission::quic(peer.ip());
     if !admission.holds(&info, &slot, &worker) {

@@ -6,8 +6,8 @@ use bytes::{Buf, Bytes};
 use h3::error::{Code, StreamError};
 use h3::server::RequestStream;
 use http_body::Frame;
+use tidegate_base::failure::Failure;
 
-use crate::failure::Failure;
 use crate::quic::streams::Receive;
 
 /// The rest of a request after its head.

@@ -1,6 +1,6 @@
 //! An HTTP/3 connection without a request: how long it may stay.
 
-use crate::limits;
+use tidegate_base::limits;
 
 /// The time in which nothing happens on a connection. While parts of its last answers go out and arrive, the client is
 /// reading them: then the connection is looked at every now and then. What the client sends itself counts for nothing, or

@@ -11,6 +11,8 @@ use h3::server::RequestStream;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
+use tidegate_base::failure::Failure;
+use tidegate_base::flight::{Flight, Gathering};
 use tidegate_engine::field_names::{self, Class};
 use tidegate_engine::status::is_bodiless;
 
@@ -22,8 +24,6 @@ use super::h3_io::Http3Io;
 use super::head::InEarlyData;
 use super::state::{Phase, StreamState};
 use super::tunnel::Tunnel;
-use crate::failure::Failure;
-use crate::flight::{Flight, Gathering};
 use crate::proxy::{self, Closed, fields, grpc};
 use crate::quic::section;
 use crate::quic::streams::Send;

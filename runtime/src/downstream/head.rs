@@ -7,15 +7,15 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::Listener;
 use tidegate_engine::exchange::{Changed, Connection, Request};
 use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::target::Target;
 use tidegate_engine::{method, normalise};
 
-use crate::failure::Failure;
+use crate::policy::via::Via;
 use crate::proxy::fields;
-use crate::via::Via;
 
 /// Reads the head of a request on a connection.
 pub struct Reader<'r> {

@@ -10,6 +10,8 @@ use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
+use tidegate_base::failure::Failure;
+use tidegate_base::limits;
 
 use super::body::ResponseBody;
 use super::client_body::{ClientBody, Incoming};
@@ -18,8 +20,6 @@ use super::io::{ClientIo, ClientStream};
 use super::linger::{is_sending, linger};
 use super::rest::{Http1Body, Rest};
 use super::state::{Phase, StreamState};
-use crate::failure::Failure;
-use crate::limits;
 use crate::proxy;
 use crate::telemetry::access_log;
 

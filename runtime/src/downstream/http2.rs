@@ -14,6 +14,10 @@ use h2::{Reason, RecvStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
+use tidegate_base::failure::Failure;
+use tidegate_base::flight::Gathering;
+use tidegate_base::http2::{Broken, Sending};
+use tidegate_base::limits;
 use tidegate_dsl::plan::ListenerLimits;
 use tidegate_engine::status::is_bodiless;
 
@@ -24,10 +28,6 @@ use super::io::{ClientIo, ClientStream};
 use super::requests::{InFlight, Requests};
 use super::state::{Phase, StreamState};
 use super::stream_io::StreamIo;
-use crate::failure::Failure;
-use crate::flight::Gathering;
-use crate::http2::{Broken, Sending};
-use crate::limits;
 use crate::proxy::{self, Closed, grpc};
 
 /// Serves a connection to its end.

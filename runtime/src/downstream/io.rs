@@ -121,7 +121,7 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = crate::plain::write(Pin::new(&mut self.stream), cx, bufs);
+        let result = tidegate_base::plain::write(Pin::new(&mut self.stream), cx, bufs);
         self.written(result)
     }
 

@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tidegate_base::bounds::Bound;
+use tidegate_base::limits;
+use tidegate_base::standstill::within;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::io::{ClientIo, ClientStream};
 use super::state::StreamState;
-use crate::limits;
-use crate::standstill::within;
-use crate::telemetry::bounds::Bound;
 
 /// Ends our side, and throws away what comes.
 pub(super) async fn linger<S: ClientStream>(mut io: ClientIo<S>, stream: &StreamState) {

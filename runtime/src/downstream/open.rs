@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tidegate_base::limits;
+use tidegate_base::standstill::within;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
@@ -11,8 +13,6 @@ use super::admission::Admission;
 use super::connection::{self, Opened};
 use super::linger::answer_plain;
 use super::proxy_protocol::{self, Spoken};
-use crate::limits;
-use crate::standstill::within;
 use crate::tls::endpoint::Endpoint;
 use crate::tls::handshake::{self, Refused, RefusedKind, Secured};
 use crate::worker::{Slot, Worker};
@@ -55,7 +55,7 @@ async fn addresses(
     let (source, destination) =
         if proxied { spoken_for(stream, (peer, local), slot, worker).await? } else { (peer, local) };
     if !slot.takes(worker, source.ip()) {
-        debug!(%peer, client = %source, bind = ?slot.place.bind, "a connection was refused: `allow-from` or `deny-from`");
+        debug!(%peer, client = %source, bind = ?slot.key.bind, "a connection was refused: `allow-from` or `deny-from`");
         return None;
     }
     Some((source, destination, Admission::tcp(peer.ip(), proxied)))
@@ -78,7 +78,7 @@ async fn spoken_for(
         Err(_) => "the peer's PROXY header took too long",
     };
     if worker.trouble.may_write("proxy-header") {
-        info!(%peer, bind = ?slot.place.bind, "a connection was refused: {why}");
+        info!(%peer, bind = ?slot.key.bind, "a connection was refused: {why}");
     }
     None
 }
@@ -122,10 +122,10 @@ fn report(refused: &Refused, peer: SocketAddr, slot: &Slot, worker: &Worker) {
     let kind = refused.kind.name();
     if refused.kind.is_notable() {
         if worker.trouble.may_write(kind) {
-            info!(%peer, bind = ?slot.place.bind, kind, "no TLS connection: {why}");
+            info!(%peer, bind = ?slot.key.bind, kind, "no TLS connection: {why}");
         }
     } else {
-        debug!(%peer, bind = ?slot.place.bind, kind, "no TLS connection: {why}");
+        debug!(%peer, bind = ?slot.key.bind, kind, "no TLS connection: {why}");
     }
 }
 

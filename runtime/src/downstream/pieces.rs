@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
-
-use crate::failure::Failure;
+use tidegate_base::failure::Failure;
 
 /// Looks at a body's pieces, and may change them.
 pub trait Pieces {

@@ -7,10 +7,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use tidegate_base::limits;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-
-use crate::limits;
 
 /// What a header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::limits;
+use tidegate_base::limits;
 
 /// How many were given up, less those that the client let finish and those that time has forgiven.
 #[derive(Debug)]

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
-
-use crate::limits;
+use tidegate_base::limits;
 
 /// Shared by a connection and the bodies of its requests, one after the other.
 ///

@@ -13,16 +13,17 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use tidegate_base::failure::Failure;
+use tidegate_base::limits;
+use tidegate_base::room::Room;
 use tidegate_engine::exchange::Connection;
 
 use super::admission::Admission;
 use super::head::KnownHost;
 use super::tunnel::Tunnel;
-use crate::failure::Failure;
-use crate::limits;
 use crate::tls::early::EarlyBytes;
 use crate::upstream::group::Busy;
-use crate::worker::{Room, Slot, Worker};
+use crate::worker::{Slot, Worker};
 
 /// What all requests of a client connection share.
 pub struct ConnectionState {

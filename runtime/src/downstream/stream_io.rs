@@ -6,9 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
+use tidegate_base::flight::Flight;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::flight::Flight;
 
 /// Both directions of a stream.
 pub struct StreamIo {

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate_base::failure::Failure;
+use tidegate_base::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::client_body::ClientBody;
 use super::state::StreamState;
-use crate::failure::Failure;
-use crate::limits;
 use crate::proxy::context::RequestContext;
 use crate::upstream::connect::Switched;
 

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tidegate_base::limits;
 use tracing::warn;
-
-use crate::limits;
 
 /// A reload that failed for a reason that may pass: it is tried again, though no file has changed.
 #[derive(Default)]

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tidegate_base::bounds::Bound;
+use tidegate_base::descriptors;
+use tidegate_base::limits;
 use tidegate_wasm_host::{Host, Sample};
 use tracing::{error, info, warn};
 
-use crate::descriptors;
-use crate::limits;
 use crate::telemetry::access_log::LogWriter;
-use crate::telemetry::bounds::Bound;
 use crate::worker::{Command, Shared, WorkerHandle};
 use reload::{Order, Reloader, Signs};
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Instant;
 
+use tidegate_base::descriptors::Shares;
+use tidegate_base::limits;
 use tidegate_dsl::render;
 use tidegate_dsl::{Diagnostic, Severity, Sources};
 use tidegate_wasm_host::Host;
@@ -17,9 +19,7 @@ use tracing::{error, info, warn};
 use super::again::Again;
 use super::sockets::{self, Sockets};
 use super::{NotStarted, Serving};
-use crate::descriptors::Shares;
 use crate::health::Checker;
-use crate::limits;
 use crate::policy::files::Look;
 use crate::policy::prepare::{Prepared, prepare};
 use crate::policy::renew;

@@ -6,11 +6,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+use tidegate_base::address::ListenerKey;
+use tidegate_base::limits;
 use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protocol};
 
 use super::WORKER_PATIENCE;
-use crate::limits;
-use crate::policy::snapshot::{Place, Snapshot};
+use crate::policy::snapshot::Snapshot;
 use crate::quic::accept::Seat;
 use crate::quic::port::Port;
 use crate::worker::{Command, ListenerLoad, ListenerSocket, WorkerHandle};
@@ -19,20 +20,20 @@ use crate::worker::{Command, ListenerLoad, ListenerSocket, WorkerHandle};
 #[derive(Default)]
 pub struct Sockets {
     /// Those in service; a QUIC listener with what its workers share.
-    open: HashMap<Place, Option<Arc<Port>>>,
+    open: HashMap<ListenerKey, Option<Arc<Port>>>,
     /// QUIC listeners that are gone and may still have connections, which live on their sockets.
-    draining: HashMap<Place, Weak<Port>>,
+    draining: HashMap<ListenerKey, Weak<Port>>,
 }
 
 /// Sockets that a reload needs and that nobody serves yet. Dropping it closes them.
 pub struct Opened {
     new: Vec<New>,
-    gone: Vec<Place>,
+    gone: Vec<ListenerKey>,
 }
 
 /// A listener that nobody serves yet.
 struct New {
-    place: Place,
+    key: ListenerKey,
     sockets: Vec<ListenerSocket>,
     port: Option<Arc<Port>>,
 }
@@ -44,19 +45,20 @@ impl Sockets {
     /// A sentence that names the listener, if an address cannot be had.
     pub fn prepare(&self, snapshot: &Snapshot, workers: usize) -> Result<Opened, String> {
         let running: Vec<_> = running(snapshot.plan()).collect();
-        let gone = self.open.keys().filter(|place| !running.iter().any(|(_, listener)| Place::of(listener) == **place));
+        let gone =
+            self.open.keys().filter(|key| !running.iter().any(|(_, listener)| ListenerKey::of(listener) == **key));
         let gone = gone.copied().collect();
         let mut new = Vec::new();
         for (id, listener) in running {
-            let place = Place::of(listener);
-            if self.open.contains_key(&place) {
+            let key = ListenerKey::of(listener);
+            if self.open.contains_key(&key) {
                 continue;
             }
-            let opened = self.open(snapshot, id, place, workers);
+            let opened = self.open(snapshot, id, key, workers);
             let (sockets, port) = opened.map_err(|error| {
-                format!("listener `{}` cannot listen on {}: {}", listener.name, words(place.bind), reason(&error))
+                format!("listener `{}` cannot listen on {}: {}", listener.name, words(key.bind), reason(&error))
             })?;
-            new.push(New { place, sockets, port });
+            new.push(New { key, sockets, port });
         }
         Ok(Opened { new, gone })
     }
@@ -66,19 +68,19 @@ impl Sockets {
         &self,
         snapshot: &Snapshot,
         id: ListenerId,
-        place: Place,
+        key: ListenerKey,
         workers: usize,
     ) -> std::io::Result<(Vec<ListenerSocket>, Option<Arc<Port>>)> {
-        let kind = kind(place);
-        let same = |other: &&Place| kind == self::kind(**other) && other.bind.port() == place.bind.port();
+        let kind = kind(key);
+        let same = |other: &&ListenerKey| kind == self::kind(**other) && other.bind.port() == key.bind.port();
         let ours = self.open.keys().chain(self.draining_now()).any(|other| same(&other));
-        let sockets = open(place.bind, kind, workers, ours)?;
+        let sockets = open(key.bind, kind, workers, ours)?;
         if kind != Type::DGRAM {
             return Ok((sockets.into_iter().map(|socket| ListenerSocket::Tcp(socket.into())).collect(), None));
         }
         let crypto =
             crate::quic::config::crypto(snapshot, id).ok_or_else(|| std::io::Error::other("it has no certificate"))?;
-        let previous = self.draining.get(&place).cloned().unwrap_or_default();
+        let previous = self.draining.get(&key).cloned().unwrap_or_default();
         let (port, inboxes) = Port::new(workers, crypto, previous);
         let seat = |(socket, inbox): (Socket, _)| {
             ListenerSocket::Quic(Seat { port: Arc::clone(&port), socket: socket.into(), inbox })
@@ -86,28 +88,28 @@ impl Sockets {
         Ok((sockets.into_iter().zip(inboxes).map(seat).collect(), Some(port)))
     }
 
-    fn draining_now(&self) -> impl Iterator<Item = &Place> {
-        self.draining.iter().filter(|(_, port)| port.strong_count() > 0).map(|(place, _)| place)
+    fn draining_now(&self) -> impl Iterator<Item = &ListenerKey> {
+        self.draining.iter().filter(|(_, port)| port.strong_count() > 0).map(|(key, _)| key)
     }
 
     /// Hands new sockets to the workers, and has them close those that are gone.
     pub fn commit(&mut self, opened: Opened, workers: &[WorkerHandle], drain: Duration) {
         let mut heard = Vec::new();
-        for place in opened.gone {
-            if let Some(Some(port)) = self.open.remove(&place) {
-                self.draining.insert(place, Arc::downgrade(&port));
+        for key in opened.gone {
+            if let Some(Some(port)) = self.open.remove(&key) {
+                self.draining.insert(key, Arc::downgrade(&port));
             }
-            heard.extend(workers.iter().map(|worker| worker.send(Command::Unlisten { place, drain })));
+            heard.extend(workers.iter().map(|worker| worker.send(Command::Unlisten { key, drain })));
         }
-        for New { place, sockets, port } in opened.new {
+        for New { key, sockets, port } in opened.new {
             if let Some(port) = &port {
                 port.succeed();
             }
             let load = Arc::new(ListenerLoad::default());
-            self.open.insert(place, port);
+            self.open.insert(key, port);
             let pairs = workers.iter().zip(sockets);
             heard.extend(
-                pairs.map(|(worker, socket)| worker.send(Command::Listen { place, socket, load: Arc::clone(&load) })),
+                pairs.map(|(worker, socket)| worker.send(Command::Listen { key, socket, load: Arc::clone(&load) })),
             );
         }
         self.draining.retain(|_, port| port.strong_count() > 0);
@@ -126,8 +128,8 @@ fn running(plan: &Plan) -> impl Iterator<Item = (ListenerId, &Listener)> {
 }
 
 /// TCP or UDP.
-fn kind(place: Place) -> Type {
-    if place.protocol == Protocol::Quic { Type::DGRAM } else { Type::STREAM }
+fn kind(key: ListenerKey) -> Type {
+    if key.protocol == Protocol::Quic { Type::DGRAM } else { Type::STREAM }
 }
 
 /// An address in the policy's words.

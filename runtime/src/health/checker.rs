@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_base::address::address;
+use tidegate_base::limits;
+use tidegate_base::standstill::within;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
@@ -14,9 +17,6 @@ use tracing::{info, warn};
 
 use super::probe::probe;
 use super::{Health, ServerHealth, Streak};
-use crate::limits;
-use crate::policy::snapshot::address;
-use crate::standstill::within;
 
 /// Checks the servers of the policy in service.
 #[derive(Default)]

@@ -7,12 +7,12 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tidegate_base::address::address;
+use tidegate_base::limits;
 use tidegate_dsl::plan::{HttpProbe, Probe};
 use tokio::task::spawn_local;
 
 use super::ServerHealth;
-use crate::limits;
-use crate::policy::snapshot::address;
 use crate::upstream::connect::{Address, dial};
 use crate::upstream::io::ServerIo;
 use crate::upstream::talk::Talk;

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use tidegate_base::address::ListenerKey;
 use tidegate_dsl::plan::{Listener, ListenerId, ListenerState, Plan};
-
-use super::snapshot::Place;
 
 /// `Alt-Svc` of each listener.
 #[derive(Debug, Default)]
@@ -32,7 +31,7 @@ impl Alternatives {
                 return HeaderValue::try_from(value).ok().map(|value| Alternative::Offered(value, upgrade.max_age));
             }
             let (old, alternatives) = previous?;
-            let at = old.listeners.iter().position(|other| Place::of(other) == Place::of(listener))?;
+            let at = old.listeners.iter().position(|other| ListenerKey::of(other) == ListenerKey::of(listener))?;
             match alternatives.0.get(at)?.as_ref()? {
                 Alternative::Offered(_, memory) => Some(Alternative::Withdrawn(now + *memory)),
                 Alternative::Withdrawn(until) => (*until > now).then_some(Alternative::Withdrawn(*until)),

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tidegate_base::disk::{self, Disk};
+use tidegate_base::limits;
 use tidegate_dsl::plan::{
     Ca as CaPlan, Certificate as CertificatePlan, Extension as ExtensionPlan, InstanceMode, Secret,
 };
@@ -16,9 +18,7 @@ use tidegate_dsl::{
 use tidegate_engine::hook::Hook;
 use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError, ModuleError, inspect};
 
-use super::disk::{self, Disk};
 use super::mask::Mask;
-use crate::limits;
 use crate::tls::files::{Authorities, ServerCertificate, read_authorities, read_certificate};
 
 /// Reads for one compilation, and keeps what it read: what was checked is what will run.

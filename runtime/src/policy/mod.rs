@@ -2,11 +2,11 @@
 
 pub mod alternative;
 pub mod code_cache;
-pub mod disk;
 pub mod files;
 pub mod mask;
 pub mod prepare;
 pub mod renew;
 pub mod snapshot;
 pub mod unbuilt;
+pub mod via;
 pub mod watch;

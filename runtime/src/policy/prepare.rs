@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tidegate_base::secret::{Purpose, Secrets};
 use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
 use tidegate_engine::affinity::CookieKeys;
@@ -14,7 +15,6 @@ use super::files::{Files, Loaded, Look};
 use super::mask::Mask;
 use super::snapshot::{Names, Snapshot};
 use crate::health::Health;
-use crate::secret::{Purpose, Secrets};
 use crate::tls::{Material, Service};
 
 /// What reading a policy led to.

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tidegate_base::disk::Disk;
 use tidegate_dsl::plan::Plan;
 use tidegate_dsl::{CertificateFile, CertificateProblem};
 use tidegate_engine::Engine;
 
 use super::alternative::Alternatives;
-use super::disk::Disk;
 use super::snapshot::{Names, Snapshot};
 use crate::health::Health;
 use crate::tls::files::{read_authorities, read_certificate};

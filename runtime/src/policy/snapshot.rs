@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protocol};
+use tidegate_base::address::{ListenerKey, address};
+use tidegate_dsl::plan::{Listener, ListenerId, ListenerState, Plan};
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Extension;
 
 use super::alternative::Alternatives;
+use super::via::Via;
 use crate::health::Health;
 use crate::tls::Service;
-use crate::via::Via;
 
 /// What a request is served by, from its first byte to its last.
 pub struct Snapshot {
@@ -27,23 +28,6 @@ pub struct Snapshot {
     pub health: Health,
     /// What HTTPS listeners say of QUIC listeners.
     pub alternatives: Alternatives,
-}
-
-/// What makes a listener the same over reloads: an HTTPS and a QUIC listener may share a port, and one that
-/// comes to speak another protocol is another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Where it listens.
-    pub bind: Bind,
-    /// What it speaks.
-    pub protocol: Protocol,
-}
-
-impl Place {
-    /// The place of a listener.
-    pub fn of(listener: &Listener) -> Self {
-        Self { bind: listener.bind, protocol: listener.protocol }
-    }
 }
 
 /// Names as shared texts, in the order of the plan.
@@ -64,9 +48,9 @@ impl Snapshot {
         self.engine.plan()
     }
 
-    /// The running listener of this place.
-    pub fn listener_at(&self, place: Place) -> Option<ListenerId> {
-        let runs = |listener: &Listener| Place::of(listener) == place && listener.state == ListenerState::Running;
+    /// The running listener with this key.
+    pub fn listener_at(&self, key: ListenerKey) -> Option<ListenerId> {
+        let runs = |listener: &Listener| ListenerKey::of(listener) == key && listener.state == ListenerState::Running;
         self.plan().listeners.iter().position(runs).map(ListenerId)
     }
 }
@@ -85,9 +69,4 @@ impl Names {
             via: Via::of(&plan.gateway.via),
         }
     }
-}
-
-/// `host:port`, with brackets around an IPv6 address.
-pub fn address(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tidegate_base::limits;
 use tracing::warn;
-
-use crate::limits;
 
 /// Something happened in a watched directory; look again after so long a time of quiet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,15 +9,16 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
+use tidegate_base::failure::BodyError;
+use tidegate_base::failure::Failure;
+use tidegate_base::limits;
 use tidegate_engine::exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 
 use super::context::{IfTheClientLeaves, RequestContext};
 use super::{Call, Source, fields};
-use crate::downstream::body::{BodyError, ResponseBody};
+use crate::downstream::body::ResponseBody;
 use crate::downstream::state::StreamState;
-use crate::failure::Failure;
-use crate::limits;
 use crate::upstream::body::UpstreamBody;
 
 /// The part of a body that was read before its head left.

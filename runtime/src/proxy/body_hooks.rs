@@ -11,6 +11,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use http_body_util::BodyExt;
+use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::exchange::{Changed, Exchange, Request, Response};
 use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
@@ -24,7 +25,6 @@ use crate::downstream::body::{RequestBody, ResponseBody};
 use crate::downstream::client_body::ClientBody;
 use crate::downstream::pieces::Pieces;
 use crate::downstream::state::StreamState;
-use crate::failure::Failure;
 use crate::worker::View;
 
 /// How an extension ended a request, or what reading its body met.

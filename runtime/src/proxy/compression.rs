@@ -5,14 +5,14 @@ use http::header::{
     IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tidegate_base::bounds::Bound;
+use tidegate_base::limits;
+use tidegate_base::room::Room;
 use tidegate_dsl::plan::Compression;
 use tidegate_engine::status::is_bodiless;
 
 use super::encoder::{self, AsItIs};
 use crate::downstream::pieces::Pieces;
-use crate::limits;
-use crate::telemetry::bounds::Bound;
-use crate::worker::Room;
 
 /// What a listener offers and a client takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

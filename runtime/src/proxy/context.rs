@@ -1,10 +1,10 @@
 //! A request under way: what it is, how far it came, and what is known of it for the log.
 
+use tidegate_base::failure::Failure;
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 
 use crate::downstream::state::StreamState;
-use crate::failure::Failure;
 use crate::telemetry::access_log::Record;
 
 /// A request from its head to the end of its answer. It is large and handed on from step to step, so that it lives in a box.

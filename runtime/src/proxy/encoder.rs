@@ -6,13 +6,13 @@ use brotli::CompressorWriter;
 use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
+use tidegate_base::failure::Failure;
+use tidegate_base::limits;
+use tidegate_base::room::Room;
+use tidegate_base::room::Share;
 
 use super::compression::Coding;
 use crate::downstream::pieces::Pieces;
-use crate::failure::Failure;
-use crate::limits;
-use crate::worker::Room;
-use crate::worker::room::Share;
 
 /// The encoder for a body of this length, if the length is known; `None` if there is no room for an encoder.
 pub(super) fn new(coding: Coding, known: Option<u64>, room: &Room) -> Option<Box<dyn Pieces>> {

@@ -3,6 +3,7 @@
 use http::header::{HOST, TE};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, StatusCode, Uri};
+use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{GroupId, GroupProtocol};
 use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::passage::{self, FieldKinds};
@@ -13,7 +14,6 @@ use super::upgrade::Upgrade;
 use super::{Call, Source, fields};
 use crate::downstream::body::RequestBody;
 use crate::downstream::client_body::ClientBody;
-use crate::failure::Failure;
 use crate::telemetry::access_log::Upstream;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::pool::Lease;

@@ -1,10 +1,10 @@
 //! Bodies that are held whole, because an extension wants to see them so.
 
 use bytes::{Bytes, BytesMut};
+use tidegate_base::bounds::Bound;
+use tidegate_base::room::Share;
 
 use crate::downstream::state::StreamState;
-use crate::telemetry::bounds::Bound;
-use crate::worker::room::Share;
 
 /// A body that grows. What it takes is counted for its connection and its worker until the last of its bytes has left.
 pub(super) struct Gathered {

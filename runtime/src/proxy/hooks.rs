@@ -1,5 +1,6 @@
 //! Runs the engine's walk, and the extensions that it asks for.
 
+use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{Extension, ExtensionId};
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault, Verdict};
@@ -9,7 +10,6 @@ use tracing::{info, warn};
 use super::context::RequestContext;
 use super::{Call, outbound};
 use crate::downstream::state::StreamState;
-use crate::failure::Failure;
 
 /// How far a walk came.
 pub(super) enum Reached<D> {

@@ -5,6 +5,10 @@ use std::rc::Rc;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body::Body;
+use tidegate_base::bounds::Bound;
+use tidegate_base::failure::Failure;
+use tidegate_base::permits::Permits;
+use tidegate_base::standstill::within;
 use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_engine::passage;
@@ -17,13 +21,9 @@ use super::context::{IfTheClientLeaves, RequestContext};
 use super::{Call, fields};
 use crate::downstream::body::RequestBody;
 use crate::downstream::state::StreamState;
-use crate::failure::Failure;
-use crate::standstill::within;
-use crate::telemetry::bounds::Bound;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::group::Group;
 use crate::upstream::send::{Outgoing, send};
-use crate::worker::places::Places;
 
 /// Calls a hook of an extension that may ask other servers.
 pub(super) async fn run(
@@ -109,7 +109,7 @@ async fn fetch(call: &Call<'_>, id: ExtensionId, asked: OutboundCall) -> Outboun
         });
     };
     // First the extension's own share, then the worker's bound.
-    let share = call.view.outbound(id).and_then(Places::enter);
+    let share = call.view.outbound(id).and_then(Permits::enter);
     let Some((_share, _place)) = share.zip(call.state.worker().outbound.enter()) else {
         Bound::OutboundCalls.met();
         return Ok(Err(OutboundFailure::Busy));

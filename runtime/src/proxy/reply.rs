@@ -5,6 +5,7 @@ use std::rc::Rc;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
+use tidegate_base::failure::Failure;
 use tidegate_engine::exchange::{Exchange, Response as ResponseHead};
 use tidegate_engine::field_names::{self, Class};
 use tidegate_engine::hook::Reply;
@@ -12,7 +13,6 @@ use tidegate_engine::passage;
 
 use super::{Call, Source, grpc};
 use crate::downstream::body::ResponseBody;
-use crate::failure::Failure;
 use crate::telemetry::access_log;
 
 /// The answer to a failure.

@@ -6,12 +6,12 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use tidegate_base::failure::Failure;
 
 use tidegate_engine::passage::FieldKinds;
 
 use crate::downstream::client_body::ClientBody;
 use crate::downstream::head::InEarlyData;
-use crate::failure::Failure;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use tidegate_base::failure::Failure;
 use tidegate_engine::exchange::Response as ResponseHead;
 use tidegate_engine::hook::{Hook, Reply};
 use tidegate_engine::status::is_bodiless;
@@ -17,7 +18,6 @@ use super::{Call, Closed, OwnAltSvc, Source, body_hooks, fields, grpc, reply};
 use crate::downstream::body::ResponseBody;
 use crate::downstream::pieces::Pieces;
 use crate::downstream::tunnel::Tunnel;
-use crate::failure::Failure;
 
 /// An answer on its way back.
 struct Passing {

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use quinn::{Endpoint, Incoming, Runtime, ServerConfig, TokioRuntime};
+use tidegate_base::limits;
+use tidegate_base::standstill::within;
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
@@ -15,8 +17,6 @@ use super::port::Port;
 use super::socket::{Datagram, WorkerSocket};
 use crate::downstream::h3;
 use crate::downstream::open::Counted;
-use crate::limits;
-use crate::standstill::within;
 use crate::worker::{Slot, Worker};
 
 /// What a worker gets to serve a QUIC listener.
@@ -126,7 +126,7 @@ fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worke
     let Some((limit, mut early_data)) = slot.with_listener(worker, read) else { return incoming.refuse() };
     if under_way >= limits::QUIC_HANDSHAKES || !slot.load.admit(limit) {
         if worker.trouble.may_write("connections") {
-            warn!(bind = ?slot.place.bind, limit, under_way, "a QUIC connection was refused: too many connections or handshakes");
+            warn!(bind = ?slot.key.bind, limit, under_way, "a QUIC connection was refused: too many connections or handshakes");
         }
         return incoming.refuse();
     }

@@ -17,10 +17,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use quinn::udp::{EcnCodepoint, Transmit};
+use tidegate_base::bounds::Bound;
+use tidegate_base::limits;
 
 use super::cid;
-use crate::limits;
-use crate::telemetry::bounds::Bound;
 
 /// The bytes that may go to an address for each that came from there (RFC 9000, 8.1).
 const FACTOR: u64 = 3;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{IdleTimeout, TransportConfig, VarInt};
+use tidegate_base::limits;
 use tidegate_dsl::plan::{Listener, ListenerId};
 
-use crate::limits;
 use crate::policy::snapshot::Snapshot;
 
 /// The transport's bounds for this listener.

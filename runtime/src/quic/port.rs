@@ -4,6 +4,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use quinn::crypto::ServerConfig as Crypto;
 use quinn::{EndpointConfig, ServerConfig, ValidationTokenConfig};
+use tidegate_base::limits;
+use tidegate_base::secret::{Purpose, Secrets};
 use tidegate_dsl::plan::{Listener, Peers};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -11,8 +13,6 @@ use super::cid::{self, CidKeys, WorkerCids};
 use super::config;
 use super::socket::Datagram;
 use super::tokens::{TokenKeys, UsedTokens};
-use crate::limits;
-use crate::secret::{Purpose, Secrets};
 
 /// A QUIC listener over all workers; lives as long as its sockets.
 pub struct Port {

@@ -9,11 +9,11 @@ use bytes::{Buf, Bytes};
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
+use tidegate_base::flight::Flight;
 
 use super::frames::{Broken, Frames};
 use super::section::Wrong;
 use super::transport::{of_connection, var_int};
-use crate::flight::Flight;
 
 /// What both directions of a request's stream, and who serves it, know of it.
 #[derive(Default)]

@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use quinn::crypto::{AeadKey, CryptoError, HandshakeTokenKey};
 use quinn::{TokenLog, TokenReuseError};
-
-use crate::limits;
-use crate::seal::SealKey;
-use crate::secret::KEY;
-use crate::telemetry::bounds::Bound;
+use tidegate_base::bounds::Bound;
+use tidegate_base::limits;
+use tidegate_base::seal::SealKey;
+use tidegate_base::secret::KEY;
 
 /// The keys of tokens: the first makes, all are accepted.
 pub struct TokenKeys(pub Vec<[u8; KEY]>);

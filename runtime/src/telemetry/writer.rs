@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustix::fs::OFlags;
+use tidegate_base::bounds::Bound;
+use tidegate_base::disk::{open, words};
+use tidegate_base::limits;
 use tidegate_dsl::plan::LogTarget;
 use tracing::{error, info, warn};
 
-use super::bounds::Bound;
 use super::carry::{Carry, count};
-use crate::limits;
-use crate::policy::disk::{open, words};
 
 /// The workers' end.
 #[derive(Clone)]

@@ -13,14 +13,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::{Error, PeerMisbehaved, ServerConfig, ServerConnection};
+use tidegate_base::bounds::Bound;
+use tidegate_base::limits;
+use tidegate_base::standstill::Deadline;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
-
-use crate::limits;
-use crate::standstill::Deadline;
-use crate::telemetry::bounds::Bound;
 
 /// Makes a handshake as far as it takes to read the client's first request: to its end, or to accepted early data.
 ///

@@ -8,13 +8,13 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{Error, NamedGroup, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use tidegate_base::limits;
+use tidegate_base::secret::Purpose;
 use tidegate_dsl::plan::{CipherSuite, KeyExchangeGroup, Listener, ListenerTls, Plan, Protocol, TlsPolicy, TlsVersion};
 
 use super::Material;
 use super::resolver::Resolver;
 use super::tickets::Tickets;
-use crate::limits;
-use crate::secret::Purpose;
 
 /// What the handshakes of a listener need. Shared by all workers.
 #[derive(Debug)]

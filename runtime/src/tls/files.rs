@@ -11,15 +11,14 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{RootCertStore, SignatureAlgorithm};
+use tidegate_base::disk::Disk;
+use tidegate_base::limits;
 use tidegate_dsl::{AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_ocsp::{BasicOcspResponse, OcspResponse, OcspResponseStatus};
-
-use crate::limits;
-use crate::policy::disk::Disk;
 
 /// A certificate that can be served: the chain, its key and its staple.
 #[derive(Debug, Clone)]

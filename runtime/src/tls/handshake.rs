@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::{AlertDescription, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConnection};
+use tidegate_base::limits;
 use tidegate_engine::exchange::Tls;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -15,7 +16,6 @@ use super::early::{self, ClientTls, EarlyBytes};
 use super::endpoint::{Endpoint, word_of};
 use super::terms::Terms;
 use super::unacceptable::{self, Shown};
-use crate::limits;
 
 /// A connection after its handshake, or with early data before the end of it.
 pub struct Secured {

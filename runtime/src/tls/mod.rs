@@ -1,7 +1,6 @@
 //! TLS: certificates and authorities as files and in use, the handshakes of clients, connections to backends.
 
 pub mod client_cert;
-pub mod crowd;
 pub mod early;
 pub mod endpoint;
 pub mod files;
@@ -14,13 +13,13 @@ pub mod upstream;
 
 use std::sync::Arc;
 
+use tidegate_base::address::ListenerKey;
+use tidegate_base::secret::Secrets;
 use tidegate_dsl::plan::{GroupId, GroupProtocol, HealthCheck, HttpProbe, ListenerId, Plan, Probe};
 
 use self::endpoint::Endpoint;
 use self::files::{Authorities, ServerCertificate};
 use self::upstream::Upstream;
-use crate::policy::snapshot::Place;
-use crate::secret::Secrets;
 
 /// What was read from files, in the order of the plan.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +67,7 @@ impl Service {
             .map(|listener| {
                 let Some(tls) = &listener.tls else { return Ok(None) };
                 let old = previous.and_then(|(old, service)| {
-                    let same = |other: &_| Place::of(other) == Place::of(listener);
+                    let same = |other: &_| ListenerKey::of(other) == ListenerKey::of(listener);
                     service.endpoints.get(old.listeners.iter().position(same)?)?.as_deref()
                 });
                 Endpoint::build(plan, listener, tls, &material, old).map(|endpoint| Some(Arc::new(endpoint)))

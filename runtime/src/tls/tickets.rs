@@ -7,10 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
-
-use crate::limits;
-use crate::seal::SealKey;
-use crate::secret::KEY;
+use tidegate_base::limits;
+use tidegate_base::seal::SealKey;
+use tidegate_base::secret::KEY;
 
 /// Bytes of chance in a ticket: each has a key of its own, so that no nonce comes twice.
 const SALT: usize = 16;

@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tidegate_base::failure::BodyError;
 
 use super::h2::StreamLease;
 use super::inbound::Inbound;
 use super::pool::Lease;
-use crate::downstream::body::BodyError;
 
 /// The body of a backend's answer. Dropping it before its end gives up the rest.
 pub enum UpstreamBody {

@@ -12,6 +12,12 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
 use rustls::ClientConnection;
+use tidegate_base::bounds::Bound;
+use tidegate_base::descriptors::Shares;
+use tidegate_base::disk::words as words_of;
+use tidegate_base::failure::Failure;
+use tidegate_base::limits;
+use tidegate_base::standstill::within;
 use tidegate_dsl::plan::Server;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -20,13 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use super::io::ServerIo;
 use super::wire::Wire;
-use crate::descriptors::Shares;
 use crate::downstream::body::RequestBody;
-use crate::failure::Failure;
-use crate::limits;
-use crate::policy::disk::words as words_of;
-use crate::standstill::within;
-use crate::telemetry::bounds::Bound;
 use crate::tls::upstream::{Secure, words};
 
 /// Why a connection could not be opened: [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`],

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
+use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{RetryOn, Server, ServerGroup};
 use tidegate_engine::affinity::CookieKeys;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::servers::{Servers, Wish};
 
 use super::pool::{Pools, ServerPool};
-use crate::failure::Failure;
 use crate::health::ServerHealth;
 use crate::tls::upstream::Upstream;
 

@@ -12,6 +12,10 @@ use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri, Version};
 use http_body::{Body, Frame};
+use tidegate_base::failure::Failure;
+use tidegate_base::flight::Gathering;
+use tidegate_base::http2::{Broken, Sending};
+use tidegate_base::limits;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -20,10 +24,6 @@ use super::inbound::{Inbound, Inbounds};
 use super::io::ServerIo;
 use super::talk::Talk;
 use crate::downstream::body::RequestBody;
-use crate::failure::Failure;
-use crate::flight::Gathering;
-use crate::http2::{Broken, Sending};
-use crate::limits;
 
 /// The HTTP/2 connections to one server.
 #[derive(Default)]

@@ -14,8 +14,7 @@ use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream};
 use http_body::{Body, Frame};
 use slab::Slab;
-
-use crate::limits;
+use tidegate_base::limits;
 
 /// The bodies that are under way on a connection.
 #[derive(Default)]
@@ -100,7 +99,7 @@ impl Held {
                 let _ = self.stream.flow_control().release_capacity(data.len());
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            // As for any stream: see [`crate::http2::poll_frame`].
+            // As for any stream: see [`tidegate_base::http2::poll_frame`].
             Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => Poll::Ready(None),
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None => match ready!(self.stream.poll_trailers(cx)) {

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use tidegate_base::plain::Plain;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::talk::{Frames, Talk};
 use super::wire::Wire;
-use crate::plain::Plain;
 
 /// A socket, or TLS over one.
 enum Carrier {

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use hyper::client::conn::http1::SendRequest;
+use tidegate_base::limits;
 use tokio::task::JoinHandle;
 
 use super::connect::{Http1, Switched};
 use super::h2::Multiplexed;
 use super::wire::Wire;
 use crate::downstream::body::RequestBody;
-use crate::limits;
 use crate::tls::upstream::Secure;
 
 /// The pools of one worker, by the server's host, port, and what its connections are secured with. They outlive reloads.

@@ -9,6 +9,8 @@ use http::header::SET_COOKIE;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body;
+use tidegate_base::failure::Failure;
+use tidegate_base::limits;
 use tidegate_dsl::plan::{GroupProtocol, Server};
 use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::servers::Wish;
@@ -23,8 +25,6 @@ use super::pool::{Lease, ServerPool};
 use crate::downstream::body::RequestBody;
 use crate::downstream::client_body::Incoming;
 use crate::downstream::state::StreamState;
-use crate::failure::Failure;
-use crate::limits;
 
 /// A request on its way to a group.
 pub struct Outgoing {

@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use crate::limits;
-use crate::telemetry::bounds::Bound;
+use tidegate_base::bounds::Bound;
+use tidegate_base::limits;
 
 /// RFC 9113, 6.1.
 const DATA: u8 = 0;

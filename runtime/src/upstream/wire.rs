@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use crate::limits;
-use crate::telemetry::bounds::Bound;
+use tidegate_base::bounds::Bound;
+use tidegate_base::limits;
 
 /// Shared by whoever asks on a connection and by what carries its bytes: how much the backend has sent without an answer.
 ///

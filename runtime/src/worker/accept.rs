@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
+use tidegate_base::bounds::Bound;
+use tidegate_base::descriptors::Shares;
+use tidegate_base::limits;
 use tidegate_dsl::plan::Protocol;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
 
 use super::{Slot, Worker};
-use crate::descriptors::Shares;
 use crate::downstream;
-use crate::limits;
-use crate::telemetry::bounds::Bound;
 
 /// Accepts until the slot is closed; what the kernel had already taken is served, too.
 pub async fn run(listener: TcpListener, slot: Rc<Slot>, worker: Rc<Worker>) {
@@ -25,7 +25,7 @@ pub async fn run(listener: TcpListener, slot: Rc<Slot>, worker: Rc<Worker>) {
             Ok((stream, peer)) => admit(stream, peer.ip(), &slot, &worker),
             Err(error) => {
                 if worker.trouble.may_write("accept") {
-                    warn!(bind = ?slot.place.bind, %error, "cannot accept connections; trying again");
+                    warn!(bind = ?slot.key.bind, %error, "cannot accept connections; trying again");
                 }
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             }
@@ -55,21 +55,21 @@ fn admit(stream: TcpStream, peer: IpAddr, slot: &Rc<Slot>, worker: &Rc<Worker>) 
     if !Shares::now().admits(stream.as_raw_fd(), slot.load.connections(), listeners) {
         Bound::Descriptors.met();
         if worker.trouble.may_write("descriptors") {
-            warn!(bind = ?slot.place.bind, "a connection was refused: file descriptors run out, and some are kept for servers");
+            warn!(bind = ?slot.key.bind, "a connection was refused: file descriptors run out, and some are kept for servers");
         }
         return;
     }
     let Some(limit) = slot.with_listener(worker, |listener, _| listener.limits.connections) else { return };
     if !slot.load.admit(limit) {
         if worker.trouble.may_write("connections") {
-            warn!(bind = ?slot.place.bind, limit, "a connection was refused: the listener's `limits {{ connections }}` is reached");
+            warn!(bind = ?slot.key.bind, limit, "a connection was refused: the listener's `limits {{ connections }}` is reached");
         }
         return;
     }
     // Small writes must not wait for acknowledgements; a socket that is gone already fails later anyway.
     let _ = stream.set_nodelay(true);
     let (slot, worker) = (Rc::clone(slot), Rc::clone(worker));
-    match slot.place.protocol {
+    match slot.key.protocol {
         Protocol::Http => tokio::task::spawn_local(downstream::open::plain(stream, slot, worker)),
         Protocol::Https | Protocol::Quic => tokio::task::spawn_local(downstream::open::secured(stream, slot, worker)),
     };

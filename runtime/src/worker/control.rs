@@ -9,21 +9,21 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tidegate_base::address::ListenerKey;
+use tidegate_base::bounds::Bound;
+use tidegate_base::limits;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::error;
 
 use super::{ListenerLoad, Shared, Slot, Worker, accept};
-use crate::limits;
-use crate::policy::snapshot::Place;
 use crate::quic::accept::{QuicListener, Seat};
-use crate::telemetry::bounds::Bound;
 
 /// What a worker is told. The gateway alone sends these, a few at each reload, so the queue needs no bound.
 pub enum Command {
     /// Listen on this socket.
     Listen {
         /// Where it is bound, and what is spoken there.
-        place: Place,
+        key: ListenerKey,
         /// This worker's own socket.
         socket: ListenerSocket,
         /// The count over all workers.
@@ -32,7 +32,7 @@ pub enum Command {
     /// Close this socket; its connections finish their requests, for as long as `drain`.
     Unlisten {
         /// Where it was bound.
-        place: Place,
+        key: ListenerKey,
         /// How long they may take.
         drain: Duration,
     },
@@ -95,7 +95,7 @@ impl WorkerHandle {
 }
 
 /// The listeners of one worker.
-type Listening = RefCell<HashMap<Place, (Rc<Slot>, Option<Rc<QuicListener>>)>>;
+type Listening = RefCell<HashMap<ListenerKey, (Rc<Slot>, Option<Rc<QuicListener>>)>>;
 
 async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Sender<()>)>) {
     let listening = Listening::default();
@@ -124,17 +124,17 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
 
 fn obey(command: Command, listening: &Listening, worker: &Rc<Worker>) {
     match command {
-        Command::Listen { place, socket, load } => {
-            let Some(slot) = Slot::new(place, load, worker.view()).map(Rc::new) else { return };
+        Command::Listen { key, socket, load } => {
+            let Some(slot) = Slot::new(key, load, worker.view()).map(Rc::new) else { return };
             match listen(socket, &slot, worker) {
                 Ok(quic) => {
-                    listening.borrow_mut().insert(place, (slot, quic));
+                    listening.borrow_mut().insert(key, (slot, quic));
                 }
-                Err(error) => error!(bind = ?place.bind, %error, "a worker cannot watch its socket"),
+                Err(error) => error!(bind = ?key.bind, %error, "a worker cannot watch its socket"),
             }
         }
-        Command::Unlisten { place, drain } => {
-            if let Some((slot, _)) = listening.borrow_mut().remove(&place) {
+        Command::Unlisten { key, drain } => {
+            if let Some((slot, _)) = listening.borrow_mut().remove(&key) {
                 slot.close();
                 tokio::task::spawn_local(drain_slot(slot, Rc::clone(worker), drain));
             }

@@ -3,10 +3,7 @@
 //! Nothing on a request's way takes a lock or leaves the thread. What workers share is in [`Shared`].
 
 pub mod accept;
-pub mod clock;
 pub mod control;
-pub mod places;
-pub mod room;
 pub mod slot;
 pub mod view;
 
@@ -19,20 +16,20 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use slab::Slab;
+use tidegate_base::clock::{self, Clock};
+use tidegate_base::handshake_permits::HandshakePermits;
+use tidegate_base::limits;
+use tidegate_base::log_throttle::LogThrottle;
+use tidegate_base::permits::Permits;
+use tidegate_base::room::Room;
 use tidegate_engine::hook::HookFault;
 
 use crate::downstream::state::{ConnectionState, StreamState};
-use crate::limits;
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::access_log::{AccessLog, LogSender};
-use crate::telemetry::trouble::Trouble;
-use crate::tls::crowd::Crowd;
 use crate::upstream::pool::Pools;
 
-use clock::Clock;
 pub use control::{Command, ListenerSocket, WorkerHandle};
-pub use places::Places;
-pub use room::Room;
 pub use slot::{ListenerLoad, Slot};
 pub use view::View;
 
@@ -88,7 +85,7 @@ pub struct Worker {
     /// Connections to backends.
     pub pools: Pools,
     clock: Clock,
-    /// The time of `clock`, renewed every [`crate::limits::TICK`].
+    /// The time of `clock`, renewed every [`tidegate_base::limits::TICK`].
     now_ms: Cell<u64>,
     /// State of the random numbers that need not be secret.
     random: Cell<u64>,
@@ -99,13 +96,13 @@ pub struct Worker {
     /// Lines on their way to the access log.
     pub access_log: AccessLog,
     /// Calls of extensions to other servers.
-    pub outbound: Places,
+    pub outbound: Permits,
     /// Bodies that are held whole for extensions.
     pub gathered: Room,
     /// TLS handshakes under way.
-    pub handshakes: Crowd,
+    pub handshakes: HandshakePermits,
     /// Keeps the gateway's own log readable when one kind of trouble repeats.
-    pub trouble: Trouble,
+    pub trouble: LogThrottle,
 }
 
 impl Worker {
@@ -128,10 +125,10 @@ impl Worker {
             clock: Clock::default(),
             now_ms: Cell::new(0),
             random: Cell::new(seed | 1),
-            outbound: Places::new(limits::OUTBOUND_CALLS),
+            outbound: Permits::new(limits::OUTBOUND_CALLS),
             gathered: Room::new(limits::GATHERED_BYTES_WORKER),
-            handshakes: Crowd::default(),
-            trouble: Trouble::default(),
+            handshakes: HandshakePermits::default(),
+            trouble: LogThrottle::default(),
             shared,
         })
     }

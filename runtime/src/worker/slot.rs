@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use tidegate_base::address::ListenerKey;
+use tidegate_base::bounds::Bound;
 use tidegate_dsl::plan::{Listener, ListenerId};
 use tokio::sync::Notify;
 
 use super::{View, Worker};
-use crate::policy::snapshot::Place;
-use crate::telemetry::bounds::Bound;
 use crate::tls::handshake::RefusedKind;
 
 /// What a listener holds over all workers.
@@ -58,7 +58,7 @@ impl ListenerLoad {
 /// One socket of a listener, with the policy that its connections see.
 pub struct Slot {
     /// Where it listens; the identity over reloads.
-    pub place: Place,
+    pub key: ListenerKey,
     /// The count over all workers.
     pub load: Arc<ListenerLoad>,
     /// The last policy that had this listener, and the listener in it.
@@ -71,10 +71,10 @@ pub struct Slot {
 
 impl Slot {
     /// A slot for a listener of this view; `None` if the view has none there.
-    pub fn new(place: Place, load: Arc<ListenerLoad>, view: Rc<View>) -> Option<Self> {
-        let listener = view.snapshot.listener_at(place)?;
+    pub fn new(key: ListenerKey, load: Arc<ListenerLoad>, view: Rc<View>) -> Option<Self> {
+        let listener = view.snapshot.listener_at(key)?;
         let current = RefCell::new((view, listener));
-        Some(Self { place, load, current, closed: Cell::new(false), closing: Notify::new() })
+        Some(Self { key, load, current, closed: Cell::new(false), closing: Notify::new() })
     }
 
     /// The policy for the next request. A listener that the policy no longer has keeps the last one that had it,
@@ -83,7 +83,7 @@ impl Slot {
         let newest = worker.view();
         let mut current = self.current.borrow_mut();
         if !Rc::ptr_eq(&newest, &current.0)
-            && let Some(listener) = newest.snapshot.listener_at(self.place)
+            && let Some(listener) = newest.snapshot.listener_at(self.key)
         {
             *current = (newest, listener);
         }

@@ -6,15 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tidegate_base::limits;
+use tidegate_base::permits::Permits;
 use tidegate_dsl::plan::{ExtensionId, GroupId, ServerGroup};
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Abi, BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, OutboundAnswered, Pool as Instances, Step, Turn};
 
-use super::places::Places;
 use crate::health::ServerHealth;
-use crate::limits;
 use crate::policy::snapshot::Snapshot;
 use crate::upstream::group::Group;
 use crate::upstream::pool::Pools;
@@ -26,7 +26,7 @@ pub struct View {
     /// Instances of each extension. Shared with later generations that have the same extension.
     instances: Vec<Rc<RefCell<Instances>>>,
     /// Room for the calls of each extension to other servers. Shared as the instances are.
-    outbound: Vec<Rc<Places>>,
+    outbound: Vec<Rc<Permits>>,
     /// Balancer and pools of each group. Shared with later generations that have the same group.
     groups: Vec<Rc<Group>>,
 }
@@ -45,7 +45,7 @@ impl View {
                 };
                 let (instances, places) = old.and_then(same).unwrap_or_else(|| {
                     let instances = Rc::new(RefCell::new(Instances::new(Arc::clone(extension))));
-                    (instances, Rc::new(Places::new(share)))
+                    (instances, Rc::new(Permits::new(share)))
                 });
                 places.set_most(share);
                 (instances, places)
@@ -139,7 +139,7 @@ impl View {
     }
 
     /// Room for the calls of an extension to other servers.
-    pub fn outbound(&self, id: ExtensionId) -> Option<&Places> {
+    pub fn outbound(&self, id: ExtensionId) -> Option<&Permits> {
         self.outbound.get(id.0).map(|places| &**places)
     }
 

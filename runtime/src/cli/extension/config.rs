@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
+use tidegate_base::disk::Disk;
+use tidegate_base::limits::POLICY_BYTES;
 use tidegate_dsl::plan::{Ca, Certificate, Extension};
 use tidegate_dsl::{
     AuthorityFacts, CertificateFacts, CertificateProblem, Compilation, Loader, ModuleFacts, compile, render,
 };
 
 use super::super::Failed;
-use crate::limits::POLICY_BYTES;
-use crate::policy::disk::Disk;
 
 /// The text itself, or that of the file that it names.
 pub(super) fn text(given: &str) -> Result<String, Failed> {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tidegate_base::disk::Disk;
+use tidegate_base::limits::MODULE_BYTES;
 use tidegate_engine::hook::{Abi, Capability};
 use tidegate_wasm_host::{ExtensionSpec, Host, ModuleError, ModuleReport, Reach};
 
 use super::{AnswerFormat, Failed, host};
-use crate::limits::MODULE_BYTES;
-use crate::policy::disk::Disk;
 
 /// A module as the command line names it.
 #[derive(Args)]

@@ -9,7 +9,7 @@ use crate::limits;
 
 /// Lines written and left out in the current second, by kind of trouble.
 #[derive(Default)]
-pub struct Trouble(RefCell<State>);
+pub struct LogThrottle(RefCell<State>);
 
 #[derive(Default)]
 struct State {
@@ -17,7 +17,7 @@ struct State {
     lines: HashMap<&'static str, u32>,
 }
 
-impl Trouble {
+impl LogThrottle {
     /// Whether another line about this kind may be written now. The rest of a second's lines is counted.
     pub fn may_write(&self, kind: &'static str) -> bool {
         let mut state = self.0.borrow_mut();
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut_and_starts_anew_each_second() {
-        let trouble = Trouble::default();
+        let trouble = LogThrottle::default();
         let written = (0..1000).filter(|_| trouble.may_write("trap")).count();
         assert_eq!(written, usize::try_from(limits::TROUBLE_LINES).unwrap_or_default());
         assert!(trouble.may_write("deadline"), "each kind has its own count");

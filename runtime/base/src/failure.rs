@@ -2,6 +2,9 @@
 
 use http::StatusCode;
 
+/// The error of a body, of a request or a response: the connection is closed, and the reason stands in the context of the request.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Who caused a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {

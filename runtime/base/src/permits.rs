@@ -4,16 +4,16 @@ use std::cell::Cell;
 
 /// Room for so many.
 #[derive(Debug)]
-pub struct Places {
+pub struct Permits {
     taken: Cell<usize>,
     most: Cell<usize>,
 }
 
 /// One of them; it is free again when this is dropped.
 #[derive(Debug)]
-pub struct Place<'p>(&'p Places);
+pub struct Permit<'p>(&'p Permits);
 
-impl Places {
+impl Permits {
     /// Room for `most`.
     pub const fn new(most: usize) -> Self {
         Self { taken: Cell::new(0), most: Cell::new(most) }
@@ -25,17 +25,17 @@ impl Places {
     }
 
     /// Takes a place, if one is free.
-    pub fn enter(&self) -> Option<Place<'_>> {
+    pub fn enter(&self) -> Option<Permit<'_>> {
         let taken = self.taken.get();
         if taken >= self.most.get() {
             return None;
         }
         self.taken.set(taken + 1);
-        Some(Place(self))
+        Some(Permit(self))
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.0.taken.set(self.0.taken.get().saturating_sub(1));
     }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again() {
-        let places = Places::new(1);
+        let places = Permits::new(1);
         let place = places.enter().unwrap();
         assert!(places.enter().is_none());
         drop(place);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn less_room_counts_what_is_taken() {
-        let places = Places::new(3);
+        let places = Permits::new(3);
         let (_one, two) = (places.enter().unwrap(), places.enter().unwrap());
         places.set_most(1);
         assert!(places.enter().is_none());

@@ -6,21 +6,21 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use crate::bounds::Bound;
 use crate::limits;
-use crate::telemetry::bounds::Bound;
 
 /// At most [`limits::HANDSHAKES`] at once. When another one begins, the oldest gives way: an honest handshake takes as long
 /// as two or three round trips, so that it is one that somebody holds open.
 #[derive(Default)]
-pub struct Crowd {
+pub struct HandshakePermits {
     /// By the order in which they began.
     under_way: RefCell<BTreeMap<u64, Rc<Notify>>>,
     next: Cell<u64>,
 }
 
-impl Crowd {
+impl HandshakePermits {
     /// A handshake begins.
-    pub fn enter(&self) -> Place<'_> {
+    pub fn enter(&self) -> HandshakePermit<'_> {
         let number = self.next.replace(self.next.get() + 1);
         let gives_way = Rc::new(Notify::new());
         let mut under_way = self.under_way.borrow_mut();
@@ -31,7 +31,7 @@ impl Crowd {
             oldest.notify_one();
         }
         under_way.insert(number, Rc::clone(&gives_way));
-        Place { crowd: self, number, gives_way }
+        HandshakePermit { permits: self, number, gives_way }
     }
 
     /// Whether none is under way.
@@ -41,22 +41,22 @@ impl Crowd {
 }
 
 /// A handshake's place; it is free again when this is dropped.
-pub struct Place<'c> {
-    crowd: &'c Crowd,
+pub struct HandshakePermit<'c> {
+    permits: &'c HandshakePermits,
     number: u64,
     gives_way: Rc<Notify>,
 }
 
-impl Place<'_> {
+impl HandshakePermit<'_> {
     /// Waits until others need it.
     pub async fn lost(&self) {
         self.gives_way.notified().await;
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for HandshakePermit<'_> {
     fn drop(&mut self) {
-        self.crowd.under_way.borrow_mut().remove(&self.number);
+        self.permits.under_way.borrow_mut().remove(&self.number);
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way() {
-        let crowd = Crowd::default();
+        let crowd = HandshakePermits::default();
         let places: Vec<_> = (0..limits::HANDSHAKES).map(|_| crowd.enter()).collect();
         let has_lost = |at: usize| {
             places

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::downstream::body::BodyError;
+use crate::failure::BodyError;
 use crate::limits;
 
 /// The small pieces of one stream that are under way. Copies share it.

@@ -1,0 +1,21 @@
+//! What every layer of Tidegate's runtime stands on: bounds, failures, time, permits, secrets.
+//!
+//! Nothing here knows a connection, a request or a policy in service.
+
+pub mod address;
+pub mod bounds;
+pub mod clock;
+pub mod descriptors;
+pub mod disk;
+pub mod failure;
+pub mod flight;
+pub mod handshake_permits;
+pub mod http2;
+pub mod limits;
+pub mod log_throttle;
+pub mod permits;
+pub mod plain;
+pub mod room;
+pub mod seal;
+pub mod secret;
+pub mod standstill;
