@@ -54,3 +54,22 @@ mod tools;
 mod via;
 mod websocket;
 mod who_may_connect;
+
+/// A file that is not named above is not compiled, and a file beside this folder is a binary of its own.
+#[test]
+fn every_file_is_a_module_of_this_binary() {
+    let names = |folder: std::path::PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    };
+    let here = tidegate_tests::shipped("tests/tests/black_box");
+    let mut modules: Vec<&str> = include_str!("main.rs").lines().filter_map(|line| line.strip_prefix("mod ")).collect();
+    modules.push("main;");
+    modules.sort_unstable();
+    let files = names(here.clone());
+    let files: Vec<String> = files.iter().filter_map(|name| Some(format!("{};", name.strip_suffix(".rs")?))).collect();
+    assert_eq!(files, modules);
+    assert_eq!(names(here.join("..")), ["black_box"]);
+}
