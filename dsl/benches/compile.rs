@@ -1,4 +1,4 @@
-//! How long compiling large policies takes.
+//! A benchmark of the compiler: how long large policies take.
 //!
 //! Run it with `cargo bench -p tidegate-dsl --bench compile`. It prints the median of five runs for ten thousand rules of several
 //! kinds, and for policies of one mebibyte; and what `fmt`, `print` and `plan` take for the first of them. Files do not count: the

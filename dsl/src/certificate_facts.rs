@@ -1,11 +1,12 @@
-//! What the compiler asks about certificates and authorities, and what it may be told.
+//! Certificates and authorities as the compiler needs them: the facts that a loader reads, and the problems that it
+//! finds.
 
-/// What reading a certificate, its key and its staple found.
+/// The facts about a certificate: what reading it, its key and its staple found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFacts {
     /// The DNS names that it is for, in lower case; a wildcard stands as `*.shop.example`.
     pub names: Vec<String>,
-    /// What its key signs with.
+    /// The algorithm that the key signs with.
     pub key: KeyAlgorithm,
     /// Seconds until it expires; negative, if it has expired.
     pub seconds_left: i64,
@@ -17,7 +18,7 @@ pub struct CertificateFacts {
     pub staple_seconds_left: Option<i64>,
 }
 
-/// What a key signs with.
+/// The algorithm that a key signs with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyAlgorithm {
     /// ECDSA on a curve of NIST.
@@ -26,11 +27,11 @@ pub enum KeyAlgorithm {
     Ed25519,
     /// RSA.
     Rsa,
-    /// One of another kind.
+    /// A key of another kind.
     Other,
 }
 
-/// Why a certificate cannot be used.
+/// The reason why a certificate cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateProblem {
     /// A file cannot be read, or does not hold what it should; the reason is a sentence for the user, and never quotes
@@ -43,7 +44,7 @@ pub enum CertificateProblem {
     },
 }
 
-/// One of the files of a certificate.
+/// A file of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CertificateFile {
     /// The certificate and its issuers.
@@ -54,10 +55,10 @@ pub enum CertificateFile {
     Staple,
 }
 
-/// What reading the bundle of an authority found.
+/// The facts about an authority: what reading its bundle found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthorityFacts {
-    /// How many certificates it has; at least one.
+    /// The number of certificates in the bundle; at least one.
     pub count: usize,
     /// Seconds until the last of them expires; negative, if all have expired.
     pub seconds_left: i64,

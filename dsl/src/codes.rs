@@ -8,7 +8,7 @@ use crate::suggest;
 pub struct Code(&'static str);
 
 impl Code {
-    /// Its name: `E0101`.
+    /// The name of the code: `E0101`.
     pub const fn name(self) -> &'static str {
         self.0
     }
@@ -18,7 +18,7 @@ impl Code {
         if self.0.starts_with('W') { Severity::Warning } else { Severity::Error }
     }
 
-    /// Its row in the table, by name, in capitals or not.
+    /// The row of a code in the table, by name, in capitals or not.
     pub fn find(name: &str) -> Option<&'static Row> {
         TABLE.iter().find(|row| row.code.0.eq_ignore_ascii_case(name))
     }
@@ -29,16 +29,17 @@ impl Code {
 pub struct Row {
     /// The code.
     pub code: Code,
-    /// What it is about, in a line.
+    /// The subject of the code, in a line.
     pub title: &'static str,
-    /// Why it is a mistake and how it is mended; most have an example behind `Wrong:` and one behind `Right:`.
+    /// The explanation of the code: why it is a mistake and how it is mended; most have an example behind `Wrong:` and
+    /// one behind `Right:`.
     ///
     /// An example is a part of a policy: its first line, `tidegate 1`, and the server group `web` are taken as given.
     pub long: &'static str,
 }
 
 impl Row {
-    /// What `tidegate help CODE` says.
+    /// The page that `tidegate help CODE` shows.
     pub fn page(&self) -> String {
         format!("{}: {}\n\n{}", self.code.name(), self.title, self.long)
     }

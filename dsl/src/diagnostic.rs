@@ -1,4 +1,4 @@
-//! What is said about a policy: a value, which renderers turn into text.
+//! Diagnostics, which are what is said about a policy: values, which renderers turn into text.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ pub(crate) const MAX_DIAGNOSTICS: usize = 500;
 /// Characters of the user's text that a message quotes.
 const MAX_QUOTED: usize = 60;
 
-/// How bad it is.
+/// The weight of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
@@ -26,7 +26,7 @@ pub enum Severity {
 pub struct Label {
     /// The place.
     pub span: Span,
-    /// What is to be seen there; may be empty.
+    /// The words beside the place; may be empty.
     pub message: String,
 }
 
@@ -39,16 +39,16 @@ pub struct Edit {
     pub replacement: String,
 }
 
-/// One mistake, reported once.
+/// A diagnostic: one mistake, reported once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// The stable code: `E0101`.
     pub code: &'static str,
     /// Error or warning.
     pub severity: Severity,
-    /// What is wrong, in the user's words; lower case, no full stop.
+    /// The mistake in the user's words; lower case, no full stop.
     pub message: String,
-    /// Where; the first is the place itself, the others belong to it.
+    /// The places of the mistake; the first is the place itself, the others belong to it.
     pub labels: Vec<Label>,
     /// The mend, if there is one.
     pub help: Option<String>,
@@ -146,7 +146,7 @@ impl Sink {
         self.errors.len() >= MAX_DIAGNOSTICS
     }
 
-    /// All of them, by place; at the end, that there are more.
+    /// All diagnostics, by place; at the end, that there are more.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         let full = self.full() || self.dropped > 0;
         let mut all = self.errors;

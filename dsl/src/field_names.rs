@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 /// The table as it is written.
 const TEXT: &str = include_str!("../../guest-sdk/wit/fields.txt");
 
-/// What is special about a field.
+/// The class of a field: what is special about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The field concerns one connection of HTTP/1 (RFC 9110, 7.6.1), and makes a message of HTTP/2 or
@@ -83,7 +83,7 @@ const BEGINNINGS: [u32; LENGTHS] = beginnings().0;
 /// The first letters of the families: of names of any length.
 const FAMILIES: u32 = beginnings().1;
 
-/// More than the longest name of the table has bytes.
+/// The number of lengths of names, from 0: more than the longest name of the table has bytes.
 const LENGTHS: usize = 32;
 
 /// [`BEGINNINGS`] and [`FAMILIES`], read from the table when this is compiled.

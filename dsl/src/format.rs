@@ -1,4 +1,4 @@
-//! The one layout of a policy.
+//! The layout of a policy; there is one.
 //!
 //! Four spaces for each block, one node a line, one blank line at most. Lists stand on one line if it is short enough,
 //! else each value on its own. A block of one short node may stay on the line of its word if it was written so.
@@ -152,7 +152,7 @@ fn append(lines: &mut [String], text: &str) {
     }
 }
 
-/// What follows a comma begins a line, further in; comments between stay there.
+/// Breaks the line at a comma: the element behind it begins a line, further in; comments between stay there.
 fn break_at(lines: &mut Vec<String>, comma: &Comma<'_>) {
     append(lines, ",");
     let mut comments = comma.comments.iter();

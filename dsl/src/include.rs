@@ -106,7 +106,7 @@ struct Reader<'a> {
     asked: usize,
     /// Bytes that were read.
     total: usize,
-    /// Nothing is missing so far.
+    /// Whether nothing is missing so far.
     whole: bool,
 }
 
@@ -212,7 +212,7 @@ impl Reader<'_> {
         chain.pop();
     }
 
-    /// Whether so much more may be read. Said once that it may not.
+    /// Whether `bytes` more may be read. Says once that they may not.
     fn room(&mut self, by: Span, bytes: usize) -> bool {
         let had = self.asked <= MAX_FILES && self.total <= MAX_TOTAL;
         self.asked += usize::from(bytes == 0);
@@ -247,7 +247,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a text is made of certificates or keys (RFC 7468): no line of a policy begins so. It must not be shown.
+/// Whether a text is made of certificates or keys (RFC 7468): no line of a policy begins so. Such a text must not be
+/// shown.
 fn holds_pem(text: &str) -> bool {
     text.contains("-----BEGIN ")
         && text.lines().any(|line| line.trim_start_matches(begins_line).starts_with("-----BEGIN "))

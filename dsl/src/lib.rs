@@ -103,16 +103,16 @@ pub enum LogProblem {
     Locked(String),
 }
 
-/// What looking at a module found.
+/// The facts about a module that looking at it found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModuleFacts {
     /// The hooks that it exports.
     pub hooks: Vec<ModuleHook>,
-    /// What its imports need.
+    /// The needs of the module's imports.
     pub needs: Vec<Need>,
     /// Imports that the host does not have.
     pub unknown_imports: Vec<String>,
-    /// What `init` said against the config; `None` also if `init` was not run, because something was not allowed.
+    /// The error of `init` about the config; `None` also if `init` was not run, because something was not allowed.
     pub init_error: Option<String>,
     /// The way in which the module failed while it was started, as a sentence for the user.
     pub start_error: Option<String>,
@@ -125,17 +125,17 @@ pub struct ModuleFacts {
 /// A hook of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ModuleHook {
-    /// It is asked about requests.
+    /// The hook that is asked about requests.
     Request,
-    /// It is asked about responses.
+    /// The hook that is asked about responses.
     Response,
-    /// It sees bodies of requests.
+    /// The hook that sees bodies of requests.
     RequestBody,
-    /// It sees bodies of responses.
+    /// The hook that sees bodies of responses.
     ResponseBody,
-    /// It is told when a request is over.
+    /// The hook that is told when a request is over.
     Log,
-    /// It is called from time to time.
+    /// The hook that is called from time to time.
     Tick,
 }
 
@@ -144,11 +144,11 @@ pub enum ModuleHook {
 pub struct Need {
     /// The import: `tidegate:extension/request.set`.
     pub import: String,
-    /// What allows it.
+    /// The capability that allows the import.
     pub capability: plan::Capability,
 }
 
-/// What became of a policy.
+/// The result of compiling a policy.
 #[derive(Debug)]
 pub struct Compilation {
     /// The plan; `None` if there was any error.

@@ -8,9 +8,9 @@ use crate::source::Span;
 /// A test of a policy. Its indices are those of the plan that was compiled with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyTest {
-    /// What it is to show.
+    /// The name of the test: what it is to show.
     pub name: String,
-    /// Where the name stands.
+    /// The place of the name.
     pub span: Span,
     /// The listener that takes the request.
     pub listener: ListenerId,
@@ -26,7 +26,7 @@ pub struct PolicyTest {
     pub headers: Vec<(String, String)>,
     /// The certificate that the client shows, where the listener asks for one.
     pub certificate: Option<ShownCertificate>,
-    /// What must come of it; never empty.
+    /// The expectations that must come true; never empty.
     pub expectations: Vec<Expectation>,
 }
 
@@ -52,19 +52,19 @@ impl TestProtocol {
     }
 }
 
-/// What the certificate of a client says.
+/// The certificate that a client of a test shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownCertificate {
     /// The distinguished name of its owner.
     pub subject: String,
     /// The distinguished name of its issuer.
     pub issuer: String,
-    /// SHA-256 of it, in lower-case hexadecimal digits.
+    /// The SHA-256 of the certificate, in lower-case hexadecimal digits.
     pub fingerprint: String,
 }
 
 impl Default for ShownCertificate {
-    /// One of a client and an authority that nobody named.
+    /// A certificate of a client and an authority that nobody named.
     fn default() -> Self {
         Self { subject: "CN=client".to_owned(), issuer: "CN=authority".to_owned(), fingerprint: "0".repeat(64) }
     }
@@ -73,23 +73,23 @@ impl Default for ShownCertificate {
 /// An `expect` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
-    /// Where it stands.
+    /// The place of the line.
     pub span: Span,
-    /// What is expected.
+    /// The expectation of the line.
     pub expected: Expected,
 }
 
-/// What an `expect` line says.
+/// The expectation of an `expect` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// This rule takes the request.
+    /// The rule of this name takes the request.
     Rule(String),
-    /// It is forwarded, to one of these groups and to no other.
+    /// The request is forwarded, to one of these groups and to no other.
     Forward(Vec<GroupId>),
-    /// It is redirected with this status to this location.
+    /// The request is redirected with this status to this location.
     Redirect(u16, String),
     /// The connection is closed without an answer.
     Close,
-    /// This holds of the request that a backend would get, or of the answer.
+    /// The condition holds of the request that a backend would get, or of the answer.
     Holds(Condition),
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// Which text of a [`Sources`] a [`Span`] lies in.
+/// The number of the text of a [`Sources`] that a [`Span`] lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
 pub struct SourceId(pub u32);
 
@@ -41,10 +41,10 @@ pub(crate) fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// One text.
+/// A text, with its path.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Its path, as it was named.
+    /// The path, as it was named.
     pub path: PathBuf,
     /// The whole of it.
     pub text: String,
@@ -63,7 +63,7 @@ impl Source {
         self.line_starts.partition_point(|start| *start <= at).saturating_sub(1)
     }
 
-    /// Where a line begins.
+    /// The offset at which a line begins.
     pub(crate) fn line_start(&self, line: usize) -> usize {
         self.line_starts.get(line).copied().unwrap_or(self.text.len())
     }
@@ -107,7 +107,7 @@ impl Sources {
         self.sources.iter().enumerate().map(|(at, source)| (SourceId(offset(at)), source))
     }
 
-    /// What stands in a span; empty where the span lies outside.
+    /// The text of a span; empty where the span lies outside.
     pub fn slice(&self, span: Span) -> &str {
         self.get(span.source)
             .and_then(|source| source.text.get(span.start as usize..span.end as usize))

@@ -21,7 +21,7 @@ pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
     best.map(|(_, word)| word)
 }
 
-/// Longer words than this are not misspelt words of ours.
+/// The longest word, in characters, that suggestions are made for: longer ones are no misspelt words of the language.
 const MAX_CHARS: usize = 50;
 
 /// Edits that a word of this length may be away: a third, one at least, none for a single letter.

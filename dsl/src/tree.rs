@@ -1,4 +1,4 @@
-//! What stands in a file, word for word: nodes, arguments, blocks, comments, each with its span.
+//! The tree of a file, word for word: nodes, arguments, blocks, comments, each with its span.
 //!
 //! The tree knows nothing of the language's words. Mistakes of form stay in it as broken nodes, so that all the rest
 //! can be checked.
@@ -8,7 +8,7 @@ use crate::source::Span;
 /// A file.
 #[derive(Debug, Default)]
 pub(crate) struct Tree<'t> {
-    /// What stands at top level.
+    /// The nodes at top level.
     pub(crate) nodes: Vec<Node<'t>>,
     /// Comments after the last node.
     pub(crate) end: Vec<Comment<'t>>,
@@ -19,9 +19,9 @@ pub(crate) struct Tree<'t> {
 /// A comment on lines of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Comment<'t> {
-    /// Its text, with `#`, without blanks at its end.
+    /// The text of the comment, with `#`, without blanks at its end.
     pub(crate) text: &'t str,
-    /// Whether an empty line stands before it.
+    /// Whether an empty line stands before the comment.
     pub(crate) blank_before: bool,
 }
 
@@ -38,9 +38,9 @@ pub(crate) struct Node<'t> {
     pub(crate) block: Option<Block<'t>>,
     /// The comment behind it, on its line (or on that of its closing brace).
     pub(crate) comment: Option<&'t str>,
-    /// From the word to the last argument.
+    /// The place from the word to the last argument.
     pub(crate) span: Span,
-    /// It holds a mistake of form that was reported.
+    /// Whether the node holds a mistake of form that was reported.
     pub(crate) broken: bool,
 }
 
@@ -49,13 +49,13 @@ pub(crate) struct Node<'t> {
 pub(crate) struct Block<'t> {
     /// The opening brace.
     pub(crate) open: Span,
-    /// What stands in it.
+    /// The nodes of the block.
     pub(crate) nodes: Vec<Node<'t>>,
     /// The comment behind the opening brace.
     pub(crate) comment: Option<&'t str>,
     /// Comments after the last node.
     pub(crate) end: Vec<Comment<'t>>,
-    /// It was written on one line.
+    /// Whether the block was written on one line.
     pub(crate) one_line: bool,
     /// Something in it could not be read: what seems missing may be there.
     pub(crate) broken: bool,
@@ -64,18 +64,18 @@ pub(crate) struct Block<'t> {
 /// A word, a text, a list or a comma.
 #[derive(Debug)]
 pub(crate) struct Item<'t> {
-    /// What it is.
+    /// The kind of the item.
     pub(crate) kind: ItemKind<'t>,
-    /// Where it stands.
+    /// The place of the item.
     pub(crate) span: Span,
 }
 
-/// What an [`Item`] is.
+/// The kind of an [`Item`].
 #[derive(Debug)]
 pub(crate) enum ItemKind<'t> {
-    /// Bare: a word, a number, an address.
+    /// A bare word, number or address.
     Word(&'t str),
-    /// Quoted; with its quotes, as written.
+    /// A quoted text; with its quotes, as written.
     Text(&'t str),
     /// `[ … ]`.
     List(List<'t>),
@@ -88,7 +88,7 @@ pub(crate) enum ItemKind<'t> {
 /// A comma between arguments.
 #[derive(Debug)]
 pub(crate) struct Comma<'t> {
-    /// Whether it ended its line.
+    /// Whether the comma ended its line.
     pub(crate) line_end: bool,
     /// Comments between it and what follows.
     pub(crate) comments: Vec<&'t str>,
@@ -97,18 +97,18 @@ pub(crate) struct Comma<'t> {
 /// `[ … ]`.
 #[derive(Debug, Default)]
 pub(crate) struct List<'t> {
-    /// What stands between the commas.
+    /// The elements between the commas.
     pub(crate) elements: Vec<Element<'t>>,
     /// Comments after the last element.
     pub(crate) end: Vec<&'t str>,
 }
 
-/// What stands between two commas of a list.
+/// An element of a list: the items between two commas.
 #[derive(Debug, Default)]
 pub(crate) struct Element<'t> {
     /// Comments on the lines above.
     pub(crate) comments: Vec<&'t str>,
-    /// Its items; one, if it is right, or `env "NAME" default "…"`.
+    /// The items of the element; one, if it is right, or `env "NAME" default "…"`.
     pub(crate) items: Vec<Item<'t>>,
     /// The comment behind it, on its line.
     pub(crate) comment: Option<&'t str>,
@@ -125,7 +125,7 @@ impl<'t> Node<'t> {
 }
 
 impl Element<'_> {
-    /// From its first item to its last.
+    /// The place from the first item to the last.
     pub(crate) fn span(&self) -> Option<Span> {
         Some(self.items.first()?.span.to(self.items.last()?.span))
     }

@@ -9,7 +9,7 @@ use crate::codes::{self, Code};
 use crate::diagnostic::quoted;
 use crate::plan::StatusRange;
 
-/// Why a value cannot be read, and how it would be right.
+/// The reason why a value cannot be read, and how it would be right.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
     pub(crate) code: Code,

@@ -137,7 +137,7 @@ fn everything_on_says_every_word() {
     assert!(wrong.is_empty(), "missing, or named as missing: {wrong:?}");
 }
 
-/// What is printed compiles, from the same folder, to an equal plan; and it is formatted.
+/// A printed policy compiles, from the same folder, to an equal plan; and it is formatted.
 #[test]
 fn printed_policies_mean_the_same() {
     for (path, text) in good() {

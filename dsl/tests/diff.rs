@@ -1,4 +1,5 @@
-//! What a reload would do: pairs of policies in `tests/diffs`, and every small change of the shipped ones.
+//! The changes that a reload would make: pairs of policies in `tests/diffs`, and every small change of the shipped
+//! ones.
 //!
 //! `NAME.old.gate` and `NAME.new.gate` are compared; `NAME.changes` is what comes of it, written by
 //! `UPDATE=1 cargo test -p tidegate-dsl --test diff`.

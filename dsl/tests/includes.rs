@@ -1,4 +1,4 @@
-//! What `include` reads, and how far it goes.
+//! The files that `include` reads, and how far it goes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, reason = "sites are files")]

@@ -16,7 +16,7 @@ use tidegate_dsl::{Compilation, compile, format, print, render};
 /// Mutated files of one run.
 const MUTATIONS: usize = 10_000;
 
-/// Far more than any small file needs, even unoptimised and on a busy machine.
+/// The time that a file may take: far more than any small file needs, even unoptimised and on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn compile_text(text: &str) -> Compilation {
@@ -24,7 +24,7 @@ fn compile_text(text: &str) -> Compilation {
     compile(path, &TestLoader::new(path, text))
 }
 
-/// What must hold for every text.
+/// Asserts what must hold for every text.
 fn check(text: &str) {
     let begun = Instant::now();
     let compilation = compile_text(text);

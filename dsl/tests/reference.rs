@@ -1,4 +1,5 @@
-//! What is made from the vocabulary, held against the files of the repository, and every example against the compiler.
+//! The files that are made from the vocabulary, held against those of the repository, and every example against the
+//! compiler.
 //!
 //! `UPDATE=1 cargo test -p tidegate-dsl --test reference` writes the files anew.
 
@@ -56,7 +57,7 @@ fn the_grammar_of_editors_is_made_from_the_vocabulary() {
     }
 }
 
-/// What examples may name.
+/// The declarations that examples may name.
 const NAMES: &str = r#"
 list office [10.0.0.0/8, 192.168.0.0/16]
 server-group web { server 10.0.0.1:8080 }
@@ -196,7 +197,7 @@ fn braces(line: &str) -> i32 {
     count('{') - count('}')
 }
 
-/// What is wrong with the example of a word, in every frame of its place; nothing, if it compiles in one.
+/// The mistakes of a word's example, in every frame of its place; none, if it compiles in one.
 fn wrong(place: Place, word: &Word) -> Option<String> {
     let example = place.example(word);
     if example.is_empty() {

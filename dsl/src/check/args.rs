@@ -18,7 +18,7 @@ pub(crate) struct Line<'n, 't> {
 pub(crate) struct Args<'n, 't> {
     /// The word that they belong to.
     pub(crate) of: &'static Word,
-    /// Where that word stands.
+    /// The place of that word.
     pub(crate) head: Span,
     items: &'n [Item<'t>],
     /// The last thing that was read; a missing argument is missed behind it.
@@ -102,12 +102,12 @@ impl<'n, 't> Args<'n, 't> {
         self.block.take()
     }
 
-    /// From the word to what was read last.
+    /// The place from the word to the argument that was read last.
     pub(crate) fn span(&self) -> Span {
         self.head.to(self.last)
     }
 
-    /// What was read last.
+    /// The place of the argument that was read last.
     pub(crate) fn last(&self) -> Span {
         self.last
     }
@@ -337,7 +337,7 @@ impl<'t> Checker<'_, 't> {
         Some(list.elements.iter().map(|element| args.element(element)).collect())
     }
 
-    /// Nothing may be left of a list's element: where something is, a comma is missing.
+    /// The end of a list's element: where something is left of it, a comma is missing.
     pub(crate) fn element_done(&mut self, args: &mut Args<'_, 't>) -> Option<()> {
         let before = args.last;
         let Some(item) = args.next() else { return Some(()) };
@@ -365,14 +365,14 @@ impl<'t> Checker<'_, 't> {
     }
 }
 
-/// Whether a text is likely what was asked for, but for its quotes.
+/// Whether a text is likely the value that was asked for, but for its quotes.
 fn may_be_bare(text: &str, what: &str) -> bool {
     let numeric = ["a number", "a time", "a size", "a rate", "a status"].contains(&what);
     let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/%".contains(&b));
     bare && (!numeric || text.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// How a word is written.
+/// The form in which a word is written, for people.
 pub(crate) fn usage(word: &Word) -> Option<String> {
     match word.arguments {
         "" => Some(format!("`{}` stands alone", word.name)),

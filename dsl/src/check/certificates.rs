@@ -14,7 +14,7 @@ const DAY: i64 = 24 * 3600;
 /// Seconds before its end from which a certificate is doubtful: renewals are due a month before.
 const NEAR_END: i64 = 30 * DAY;
 
-/// Where the files of a certificate are named.
+/// The places where the files of a certificate are named.
 struct Spots {
     chain: Span,
     key: Span,

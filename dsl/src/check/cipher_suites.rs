@@ -48,7 +48,7 @@ impl<'t> Checker<'_, 't> {
         });
     }
 
-    /// One report for all suites of a list that are not carried: it is one cause, and its mend is one list.
+    /// Reports all suites of a list that are not carried at once: the cause is one, and the mend is one list.
     fn report_dropped(&mut self, dropped: &[(String, Span, &'static str)], kept: &[(CipherSuite, Span)]) {
         let Some(((name, span, why), rest)) = dropped.split_first() else { return };
         let message = match rest.len() {
@@ -73,7 +73,7 @@ impl<'t> Checker<'_, 't> {
     }
 }
 
-/// Why a suite is not carried; `None` if the name is not one of a suite.
+/// The reason why a suite is not carried; `None` if the name is not one of a suite.
 fn why_not_carried(name: &str) -> Option<&'static str> {
     const PARTS: [&str; 51] = [
         "TLS",

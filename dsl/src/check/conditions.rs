@@ -11,13 +11,13 @@ use crate::source::Span;
 use crate::tree::{Item, ItemKind};
 use crate::vocabulary::{Place, Word};
 
-/// Where a condition stands.
+/// The surroundings of a condition: what it may look at there.
 pub(crate) struct Context<'m> {
     /// Whether there is a response to look at.
     pub(crate) response: bool,
     /// Whether the test stands in an `any`.
     pub(super) in_any: bool,
-    /// Whether what `matches` finds can be used: not behind `unless`, not in `on-response`.
+    /// The finds of `matches`, where they can be used: not behind `unless`, not in `on-response`.
     pub(super) found: Option<&'m mut Matches>,
 }
 

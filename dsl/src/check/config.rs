@@ -66,7 +66,7 @@ impl Json {
         (writable(&json) && json.to_string() == text).then_some(json)
     }
 
-    /// Whether a line can hold it: objects stand in blocks only, lists hold no lists.
+    /// Whether a line can hold the value: objects stand in blocks only, lists hold no lists.
     fn is_entry(&self) -> bool {
         match self {
             Self::Plain(text) => is_number(text) || matches!(text.as_str(), "true" | "false"),

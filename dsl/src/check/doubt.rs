@@ -1,4 +1,4 @@
-//! What compiles, and is hardly what was meant.
+//! Warnings about policies that compile, and are hardly what was meant.
 
 use super::Checker;
 use crate::codes;
@@ -100,7 +100,8 @@ fn leads_back(location: &Template, listener: &Listener) -> bool {
         || listener.bind.port() == usual && written == format!("{scheme}://{{host}}{{uri}}")
 }
 
-/// Where dots stand between letters or digits, bare: outside of brackets, without a backslash, and nothing repeats them.
+/// The places of dots between letters or digits, bare: outside of brackets, without a backslash, and nothing repeats
+/// them.
 fn loose_dots(text: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
     let (mut found, mut escaped, mut in_class) = (Vec::new(), false, false);

@@ -19,7 +19,7 @@ use crate::{ModuleFacts, Need};
 struct Draft {
     extension: Extension,
     module: Option<Span>,
-    /// Where the word `module` stands.
+    /// The place of the word `module`.
     module_head: Option<Span>,
     config: Option<Span>,
     /// The whole line of `allow`.
@@ -293,8 +293,8 @@ impl<'t> Checker<'_, 't> {
         Some(facts)
     }
 
-    /// One report for all words that are missing in `allow`, naming the first import that needs one: it is one cause, and its
-    /// mend is one line.
+    /// Reports all words that are missing in `allow` at once, naming the first import that needs one: the cause is one,
+    /// and the mend is one line.
     fn not_allowed(&mut self, needs: &[Need], draft: &Draft, module: Span, name: Span) {
         let allow = &draft.extension.allow;
         let mut missing = needs.iter().filter(|need| !allow.contains(&need.capability));

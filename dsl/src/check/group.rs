@@ -20,7 +20,7 @@ use crate::vocabulary::{Place, Word};
 struct Draft {
     group: ServerGroup,
     words: HashMap<&'static str, Span>,
-    /// Where each server's address stands.
+    /// The place of each server's address.
     servers: Vec<Span>,
 }
 

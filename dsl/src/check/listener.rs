@@ -188,7 +188,7 @@ impl<'t> Checker<'_, 't> {
         Some(())
     }
 
-    /// What only the whole listener shows.
+    /// Checks of what only the whole listener shows.
     fn listener_whole(&mut self, args: &Args<'_, 't>, draft: &Draft) -> Option<()> {
         let name = quoted(&draft.listener.name);
         let mut right = true;

@@ -1,4 +1,5 @@
-//! Who the client is, and what a backend is told about it: `client-ip`, `forwarded`, `forwarded-for`.
+//! The words of a listener about clients, and what a backend is told about them: `client-ip`, `forwarded`,
+//! `forwarded-for`.
 
 use ipnet::IpNet;
 
@@ -47,7 +48,8 @@ impl<'t> Checker<'_, 't> {
         Some(ClientIp::XForwardedFor(set))
     }
 
-    /// Every peer may say where it comes from; nothing stands further left that could be taken.
+    /// `client-ip proxy-protocol`. With networks that hold every address each peer may say where it comes from; nothing
+    /// stands further left that could be taken.
     fn proxy_protocol(&mut self, set: NetworkSet, span: Span) -> ClientIp {
         if self.trusts_everybody(&set) {
             self.forgeable(span, "these networks hold every address, and each peer says its own");

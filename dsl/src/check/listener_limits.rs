@@ -38,7 +38,7 @@ impl<'t> Checker<'_, 't> {
     }
 }
 
-/// What holds without a `limits` block.
+/// The limits of a listener without a `limits` block.
 pub(crate) fn default_limits() -> ListenerLimits {
     let number = |name: &str| Place::ListenerLimits.default_number(name);
     let count = |name: &str| number(name).and_then(|n| u32::try_from(n).ok());

@@ -1,4 +1,4 @@
-//! What a listener says about TLS, HTTP/2 and QUIC, and what its protocol allows.
+//! The words of a listener about TLS, HTTP/2 and QUIC, and what its protocol allows.
 
 use super::Checker;
 use super::args::Args;
@@ -16,10 +16,10 @@ use crate::vocabulary::{DEFAULT_POLICY, Fit, Place, Word, fit};
 /// Certificates of one listener: what a table of names may hold, and far more than one policy names.
 const MAX_CERTIFICATES: usize = 1000;
 
-/// What a listener speaks, and where that is said.
+/// The protocol of a listener, and the place of the word that says it.
 pub(crate) type Speaks = (Protocol, Span);
 
-/// What a listener says of TLS, while it is read.
+/// The words of a listener about TLS, while they are read.
 pub(crate) struct TlsDraft {
     pub(crate) speaks: Speaks,
     certificates: Vec<(CertificateId, Span)>,
@@ -51,7 +51,7 @@ impl TlsDraft {
     }
 }
 
-/// Where the words of a listener stand that the whole policy is held against.
+/// The places of the words of a listener that the whole policy is held against.
 #[derive(Debug, Default)]
 pub(crate) struct Spots {
     pub(crate) name: Span,
@@ -148,7 +148,7 @@ impl<'t> Checker<'_, 't> {
         None
     }
 
-    /// What was said, with what holds where nothing was said.
+    /// The TLS of a listener: what was said, with defaults where nothing was said.
     pub(crate) fn listener_tls(&self, draft: TlsDraft, spots: &mut Spots) -> Option<ListenerTls> {
         let (protocol, _) = draft.speaks;
         spots.policy = draft.policy.map(|(_, span)| span);

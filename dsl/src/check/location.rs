@@ -1,4 +1,4 @@
-//! Where a redirection with insertions leads: to the host that its own text names, or to the one that was asked.
+//! The host that a redirection with insertions leads to: the one that its own text names, or the one that was asked.
 
 use super::Checker;
 use super::regex::Matches;
@@ -41,17 +41,17 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Where a location leads.
+/// The host that a location leads to.
 enum Leads<'p> {
-    /// To the host that was asked.
+    /// The host that was asked.
     Here,
-    /// To a host that the policy names.
+    /// A host that the policy names.
     There,
-    /// To no host: the location begins with a scheme, and none follows.
+    /// No host: the location begins with a scheme, and none follows.
     SchemeAlone(String),
-    /// To no host: the location begins with two slashes, which count as one.
+    /// No host: the location begins with two slashes, which count as one.
     SlashesAlone,
-    /// To a host of which this insertion is a part.
+    /// A host of which this insertion is a part.
     Inserted(&'p Insert),
 }
 

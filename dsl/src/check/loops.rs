@@ -69,7 +69,7 @@ fn arrivals(group: GroupId, plan: &Plan) -> Vec<(usize, GroupId, usize)> {
     servers.filter_map(at).collect()
 }
 
-/// Whether a server is a listener of ours: the port is the same, and the address is this machine's own.
+/// Whether a server is a listener of this policy: the port is the same, and the address is this machine's own.
 fn is_at(listener: &Listener, server: &Server) -> bool {
     if listener.bind.port() != server.port || listener.protocol == Protocol::Quic {
         return false;

@@ -110,26 +110,26 @@ pub(crate) fn check<'t>(
 /// The lines of a block that could be read.
 struct Lines<'n, 't> {
     all: Vec<Line<'n, 't>>,
-    /// Nothing was left out: what is not here is missing.
+    /// Whether every line could be read: then a word that is not here is missing.
     whole: bool,
 }
 
-/// What the checks share.
+/// The state that all checks share.
 pub(crate) struct Checker<'a, 't> {
     loader: &'a dyn Loader,
     sources: &'t Sources,
     sink: &'a mut Sink,
     inputs: &'a mut Vec<PathBuf>,
     names: Names<'t>,
-    /// What is known of the module of each extension, in the order declared.
+    /// The facts about the module of each extension, in the order declared.
     facts: Vec<Option<ModuleFacts>>,
     /// The networks of each list, in the order declared.
     listed: Vec<Vec<IpNet>>,
-    /// Where the address of each server of each group stands, in the order declared.
+    /// The place of the address of each server of each group, in the order declared.
     server_spans: Vec<Vec<Span>>,
-    /// Where each rule of each rule list begins, in the order declared.
+    /// The place where each rule of each rule list begins, in the order declared.
     rule_spans: Vec<Vec<Span>>,
-    /// What is gathered on the way, for what only the whole policy shows.
+    /// Findings of the checks for what only the whole policy shows.
     gathered: Gathered,
 }
 

@@ -12,7 +12,7 @@ use crate::suggest;
 use crate::tree::{Item, ItemKind};
 use crate::vocabulary::Place;
 
-/// What is declared under a name.
+/// The kind of a declaration that has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `list`
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// What a reference to it is.
+    /// The words for a reference to a declaration of this kind.
     fn reference(self) -> &'static str {
         match self {
             Self::List => "the name of a list",
@@ -107,7 +107,7 @@ pub(crate) struct Names<'t> {
 }
 
 impl<'t> Names<'t> {
-    /// How many of a kind are declared.
+    /// The number of declarations of a kind.
     pub(crate) fn count(&self, kind: Kind) -> usize {
         self.declared.get(&kind).map_or(0, Vec::len)
     }
@@ -216,7 +216,7 @@ impl<'t> Checker<'_, 't> {
         None
     }
 
-    /// Where a name is declared.
+    /// The place where a name is declared.
     pub(crate) fn declared_at(&self, kind: Kind, name: &str) -> Span {
         let id = self.names.declared.get(&kind).and_then(|all| all.iter().find(|declared| declared.name == name));
         id.map(|declared| declared.span).unwrap_or_default()

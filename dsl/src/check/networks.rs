@@ -35,7 +35,7 @@ impl<'t> Checker<'_, 't> {
         right.then_some(List { name, networks })
     }
 
-    /// One network, alone in its element.
+    /// A network, alone in its element.
     fn network(&mut self, args: &mut Args<'_, 't>) -> Option<IpNet> {
         if let Some(item) = args.peek()
             && matches!(item.kind, ItemKind::Text(_) | ItemKind::Word("env"))

@@ -1,4 +1,4 @@
-//! How a rule ends: `forward`, `redirect`, `respond`, `close`.
+//! The outcomes of a rule: `forward`, `redirect`, `respond`, `close`.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::vocabulary::{Place, Word};
 /// Groups of a `forward`: each is looked at for every request.
 const MAX_TARGETS: usize = 100;
 
-/// How long a client stays on its group, and where that is said.
+/// The time for which a client stays on its group, and the place of the word that says it.
 type Sticky = (Duration, Span);
 
 impl<'t> Checker<'_, 't> {

@@ -14,7 +14,7 @@ use crate::suggest;
 use crate::value;
 use crate::vocabulary::{Place, Word};
 
-/// Where a request comes from, if its test does not say so.
+/// The address that a request comes from, if its test names none.
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// The `request` line.
@@ -253,7 +253,7 @@ impl<'t> Checker<'_, 't> {
         None
     }
 
-    /// One group or several; being expected is no use of a group.
+    /// A group or several; being expected is no use of a group.
     fn expected_groups(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<GroupId>> {
         let mut groups = Vec::new();
         let mut right = true;

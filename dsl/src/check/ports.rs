@@ -11,11 +11,12 @@ use crate::source::Span;
 /// Listeners of a policy: each holds a socket in every worker.
 const MAX_LISTENERS: usize = 100;
 
-/// More listeners than this are doubtful.
+/// The number of listeners above which their number is doubtful.
 const MANY_LISTENERS: usize = 50;
 
 impl Checker<'_, '_> {
-    /// What only all listeners together show: ports, and how many there are. QUIC has ports of its own, those of UDP.
+    /// Checks of what only all listeners together show: ports, and how many there are. QUIC has ports of its own, those
+    /// of UDP.
     pub(crate) fn check_listeners(&mut self, listeners: &[(Listener, Span)]) {
         let count = listeners.len();
         let Some((_, last)) = listeners.last() else { return };

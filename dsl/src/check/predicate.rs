@@ -1,4 +1,4 @@
-//! What a subject must meet: `is`, `like`, `under`, `matches`, `in`, `present`, `absent`.
+//! Predicates, which a subject must meet: `is`, `like`, `under`, `matches`, `in`, `present`, `absent`.
 
 use super::Checker;
 use super::args::Args;
@@ -213,7 +213,7 @@ impl<'t> Checker<'_, 't> {
         }
     }
 
-    /// One status or range of them, or several.
+    /// Statuses or ranges of them: one, or several in a list.
     pub(crate) fn statuses(&mut self, args: &mut Args<'_, 't>) -> Option<Vec<StatusRange>> {
         let mut ranges = Vec::new();
         let mut right = true;
@@ -226,7 +226,7 @@ impl<'t> Checker<'_, 't> {
         right.then_some(ranges)
     }
 
-    /// One text or several, each checked.
+    /// Texts, each checked: one, or several in a list.
     fn texts(
         &mut self,
         args: &mut Args<'_, 't>,
@@ -248,7 +248,7 @@ impl<'t> Checker<'_, 't> {
         right.then_some(texts)
     }
 
-    /// As [`Self::texts`], where bare words may stand too.
+    /// Texts as [`Self::texts`] reads them, where bare words may stand too.
     pub(crate) fn words(
         &mut self,
         args: &mut Args<'_, 't>,

@@ -31,7 +31,7 @@ pub(crate) fn default_gateway() -> Gateway {
     Gateway { workers: None, drain: Place::Gateway.default_duration("drain"), secrets: Vec::new(), via: Via::default() }
 }
 
-/// What holds without an `access-log` block.
+/// The access log of a policy without an `access-log` block.
 pub(crate) fn default_access_log() -> AccessLog {
     AccessLog { to: LogTarget::Stdout, format: LogFormat::Json }
 }

@@ -1,11 +1,11 @@
-//! What follows from what: plain proofs about conditions, one against another.
+//! Plain proofs about conditions: which one implies, or rules out, another.
 
 use ipnet::IpNet;
 
 use super::shadow::{ending, literal_end};
 use crate::plan::{Condition, NetworkSet, Predicate, StatusRange, Subject, Test};
 
-/// Longer lists, and `any` and `all` of more tests, are compared as a whole only.
+/// The most values, or tests of `any` and `all`, that are compared one by one; longer lists are compared as a whole.
 pub(super) const MAX_VALUES: usize = 64;
 
 /// Steps of one proof. Tests that stand in each other can be compared in very many ways.
@@ -122,7 +122,8 @@ fn predicate_implies(subject: &Subject, narrow: &Predicate, wide: &Predicate) ->
     }
 }
 
-/// Whether no value can meet both. Of headers and their like there may be several values, so that each meets another one.
+/// Whether no value can meet both predicates. Of headers and their like there may be several values, so that each meets
+/// another one.
 fn predicates_disjoint(subject: &Subject, a: &Predicate, b: &Predicate) -> bool {
     if let Predicate::Absent = b {
         return !matches!(a, Predicate::Absent);
@@ -162,8 +163,8 @@ fn comparable<T>(narrow: &[T], wide: &[T]) -> bool {
     narrow.len() <= MAX_VALUES && wide.len() <= MAX_VALUES
 }
 
-/// Whether a path is a prefix itself or lies below it, by whole segments. Not so one that may turn out to lie elsewhere, because
-/// of its dot segments.
+/// Whether a path is a prefix itself or lies below it, by whole segments. A path that may turn out to lie elsewhere,
+/// because of its dot segments, is not.
 fn is_under(path: &str, prefix: &str) -> bool {
     if path.contains("/.") || path.contains("%2") {
         return path == prefix;
@@ -183,7 +184,7 @@ fn is_plain(subject: &Subject, value: &str) -> bool {
     }
 }
 
-/// Only where no list is named: what a list holds is not looked up here.
+/// Whether no address is in both sets; known only where no list is named, for lists are not looked up here.
 fn networks_disjoint(a: &NetworkSet, b: &NetworkSet) -> bool {
     let apart = |a: &IpNet, b: &IpNet| match (a, b) {
         (IpNet::V4(a), IpNet::V4(b)) => !a.contains(b) && !b.contains(a),

@@ -1,5 +1,5 @@
-//! What only the whole policy shows about TLS and protocols: certificates that are of no use, groups that cannot be reached,
-//! tests that nothing can meet.
+//! Checks of what only the whole policy shows about TLS and protocols: certificates that are of no use, groups that
+//! cannot be reached, tests that nothing can meet.
 
 use super::Checker;
 use crate::CertificateFacts;
@@ -15,12 +15,12 @@ use crate::source::Span;
 use super::listener_tls::Spots;
 use super::own_headers::OwnHeader;
 
-/// What the checks gather on their way for the end.
+/// Findings that the checks gather on their way for the end.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
-    /// What is known of each certificate, in the order declared.
+    /// The facts about each certificate, in the order declared.
     pub(crate) certificates: Vec<Option<CertificateFacts>>,
-    /// Where the words of each listener stand, in the order declared.
+    /// The places of the words of each listener, in the order declared.
     pub(crate) spots: Vec<Spots>,
     /// Tests that some listeners can never meet.
     pub(crate) asked: Vec<Asked>,
@@ -35,22 +35,22 @@ pub(crate) struct Gathered {
 /// A test that depends on what a listener speaks.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    /// What it asks for.
+    /// The property of a connection that the test asks for.
     pub(crate) what: Wanted,
-    /// Where.
+    /// The place of the test.
     pub(crate) span: Span,
-    /// Whose test it is; nobody's while it is read.
+    /// The declaration that the test belongs to; none while it is read.
     pub(crate) owner: Option<Owner>,
 }
 
-/// What a test asks of a connection.
+/// The property of a connection that a test asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// A certificate of the client.
     ClientCertificate,
     /// A TLS handshake.
     Handshake,
-    /// This version of TLS.
+    /// A connection with this version of TLS.
     Version(TlsVersion),
     /// `h1`
     Http1,
@@ -64,7 +64,7 @@ pub(crate) enum Wanted {
     Parameters,
 }
 
-/// Where a test stands.
+/// The declaration that a test stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     Rules(RuleSetId),
@@ -72,7 +72,7 @@ pub(crate) enum Owner {
 }
 
 impl Checker<'_, '_> {
-    /// Everything of this file, for a policy without errors so far.
+    /// Runs all checks of this file, for a policy without errors so far.
     pub(crate) fn check_tls(&mut self, plan: &Plan) {
         for (at, listener) in plan.listeners.iter().enumerate() {
             if let Some(tls) = &listener.tls {
@@ -293,7 +293,7 @@ fn can(plan: &Plan, listener: &Listener, what: Wanted) -> bool {
     }
 }
 
-/// What no listener does, and the mend.
+/// The sentence that no listener meets the test, and the mend.
 fn unmet(what: Wanted) -> (String, String) {
     let (what, help) = match what {
         Wanted::ClientCertificate => (

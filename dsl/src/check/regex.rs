@@ -16,14 +16,14 @@ const MAX_BYTES: usize = 4096;
 /// Groups within groups.
 const MAX_NEST: u32 = 50;
 
-/// What a compiled expression may weigh, in bytes as [`weight`] estimates them. The `regex` crate refuses what takes
-/// more than 10 MiB; the distance is for the estimate.
+/// The most that a compiled expression may weigh, in bytes as [`weight`] estimates them. The `regex` crate refuses what
+/// takes more than 10 MiB; the distance is for the estimate.
 const MAX_WEIGHT: u64 = 6 << 20;
 
-/// What the `matches` of a rule's conditions can hand to its templates.
+/// The finds that the `matches` of a rule's conditions can hand to its templates.
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
-    /// How many expressions there are, `unless` apart.
+    /// The number of expressions, `unless` apart.
     pub(crate) count: usize,
     /// The groups that may be taken by number: of exactly one `matches` with one expression, outside `any`.
     pub(crate) groups: Option<usize>,
@@ -33,7 +33,7 @@ pub(crate) struct Matches {
     pub(crate) elsewhere: bool,
 }
 
-/// What is asked of one expression.
+/// The capture groups of one expression that templates ask for.
 pub(crate) struct Groups {
     pub(crate) count: usize,
     pub(crate) names: Vec<String>,
@@ -123,7 +123,7 @@ fn collect_names(hir: &Hir, names: &mut Vec<String>) {
     }
 }
 
-/// About how many bytes the compiled expression takes, as measured with `regex` 1.13: a range of characters 68, and a
+/// The bytes that the compiled expression takes, about, as measured with `regex` 1.13: a range of characters 68, and a
 /// class beyond ASCII 800 more for the bytes that its characters are made of. Depth is bounded by [`MAX_NEST`].
 fn weight(hir: &Hir) -> u64 {
     match hir.kind() {
@@ -150,7 +150,7 @@ fn weight(hir: &Hir) -> u64 {
 mod tests {
     use super::*;
 
-    /// What passes here must pass where it is compiled.
+    /// An expression that passes here must pass where it is compiled.
     #[test]
     fn what_is_light_enough_compiles() {
         for part in [r"\w", r"\d", ".", "[^/]", "[a-z]", "(?:a|bc|def)", "(?i:a)", r"[\w.-]", "(?i:[a-z])", r"\W"] {

@@ -195,7 +195,7 @@ impl<'t> Checker<'_, 't> {
         None
     }
 
-    /// What steps show only beside the conditions and the outcome of their rule.
+    /// Checks of what steps show only beside the conditions and the outcome of their rule.
     fn check_steps(&mut self, conditions: &[(Condition, Span)], steps: &[(Step, Span)], outcome: &Outcome) {
         let mut mirrors = 0;
         for (step, span) in steps {
@@ -283,11 +283,11 @@ struct Draft {
     steps: Vec<(Step, Span)>,
     outcome: Option<Outcome>,
     on_response: Vec<ResponseBlock>,
-    /// Where the first step stands.
+    /// The place of the first step.
     step_at: Option<Span>,
-    /// Where the outcome stands.
+    /// The place of the outcome.
     outcome_at: Option<Span>,
-    /// Nothing was wrong so far.
+    /// Whether nothing was wrong so far.
     right: bool,
 }
 

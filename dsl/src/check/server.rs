@@ -57,8 +57,8 @@ impl<'t> Checker<'_, 't> {
         Some((server, span))
     }
 
-    /// What only all servers of a group together show. `written` counts those that could not be read, too; `right` is
-    /// that there are none.
+    /// Checks of what only all servers of a group together show. `written` counts those that could not be read, too;
+    /// `right` is that there are none.
     pub(crate) fn check_servers(
         &mut self,
         args: &Args<'_, 't>,

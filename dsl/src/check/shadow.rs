@@ -12,7 +12,7 @@ use crate::plan::{Condition, ListId, Predicate, Subject, Test};
 /// Rules are not compared each with each. A rule is filed under what one of its conditions asks, so that whatever implies that
 /// condition leads there; the condition that the fewest rules share.
 pub(super) struct Above<'r> {
-    /// How many rules of all have a condition that could be filed there.
+    /// The number of rules, of all, that have a condition which could be filed under each key.
     shared: HashMap<Key<'r>, usize>,
     filed: HashMap<Key<'r>, Vec<usize>>,
     /// Rules that only exclude: these are looked at one by one.
@@ -21,11 +21,11 @@ pub(super) struct Above<'r> {
     conditions: HashMap<usize, &'r [Condition]>,
     /// The first rule without conditions.
     takes_all: Option<usize>,
-    /// How many pairs of rules may still be compared.
+    /// The number of pairs of rules that may still be compared.
     patience: usize,
 }
 
-/// What a condition is found by.
+/// The key that a condition is filed under and found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'r> {
     /// The very same test.
@@ -43,7 +43,7 @@ enum Key<'r> {
     Present(&'r Subject),
 }
 
-/// Deeper parts of a path or a host are not looked up.
+/// The most parts of a path or a host that are looked up.
 const MAX_SEGMENTS: usize = 64;
 
 /// Pairs compared in one `rules`, some hundred milliseconds' worth. Ten thousand rules need a few for each; only rules that share
@@ -54,7 +54,7 @@ const MAX_PAIRS: usize = 2_000_000;
 const MAX_EXCLUDING: usize = 100;
 
 impl<'r> Above<'r> {
-    /// Nothing is above yet. `all` are the conditions of every rule that will be.
+    /// A file without rules yet. `all` are the conditions of every rule that will be above another.
     pub(super) fn new(all: impl Iterator<Item = &'r [Condition]>) -> Self {
         let mut shared = HashMap::new();
         for key in all.flatten().flat_map(wide_keys) {
@@ -105,7 +105,7 @@ impl<'r> Above<'r> {
     }
 }
 
-/// Where a condition is filed: whatever implies it has one of these among its [`narrow_keys`].
+/// The keys that a condition is filed under: whatever implies it has one of these among its [`narrow_keys`].
 fn wide_keys(condition: &Condition) -> Vec<Key<'_>> {
     if condition.unless { vec![Key::SameUnless(&condition.test)] } else { wide_keys_of_test(&condition.test) }
 }
@@ -142,7 +142,7 @@ fn wide_keys_of_predicate<'r>(subject: &'r Subject, predicate: &'r Predicate) ->
     }
 }
 
-/// Where everything is filed that a condition may imply.
+/// The keys under which everything is filed that a condition may imply.
 fn narrow_keys(condition: &Condition) -> Vec<Key<'_>> {
     if condition.unless { vec![Key::SameUnless(&condition.test)] } else { narrow_keys_of_test(&condition.test) }
 }
@@ -212,13 +212,13 @@ fn wider(network: IpNet) -> impl Iterator<Item = IpNet> {
     std::iter::successors(Some(network.trunc()), IpNet::supernet)
 }
 
-/// What a glob of hosts says if it says only how they end: `*.shop.example`.
+/// The ending that a glob of hosts asks for, if it says nothing else: `*.shop.example`.
 pub(super) fn ending<'g>(subject: &Subject, glob: &'g str) -> Option<&'g str> {
     let end = glob.strip_prefix('*')?;
     (*subject == Subject::Host && end.starts_with('.') && literal_end(glob) == end).then_some(end)
 }
 
-/// What everything ends with that meets a glob.
+/// The ending of every text that meets a glob.
 pub(super) fn literal_end(glob: &str) -> &str {
     glob.rfind(['*', '?']).and_then(|at| glob.get(at + 1..)).unwrap_or(glob)
 }
@@ -304,7 +304,7 @@ mod tests {
             }
         }
 
-        /// What is proven holds for every request: here, for hosts and paths.
+        /// A proof holds for every request: here, for hosts and paths.
         #[test]
         fn proofs_are_right(rules in rules(), host in select(HOSTS), path in select(&["/", "/a", "/b", "/a/b/c", "/ab"][..])) {
             for (at, rule) in rules.iter().enumerate() {
@@ -338,7 +338,7 @@ mod tests {
         }
     }
 
-    /// Whether one of the tests comes out so; else whether none does, if all are known.
+    /// Whether one of the tests comes out `decisive`; else whether none does, if all are known.
     fn of_all(tests: &[Test], host: &str, path: &str, decisive: bool) -> Option<bool> {
         let results: Vec<_> = tests.iter().map(|test| holds(test, host, path)).collect();
         if results.contains(&Some(decisive)) {
@@ -347,7 +347,7 @@ mod tests {
         (!results.contains(&None)).then_some(!decisive)
     }
 
-    /// As requests are normalised.
+    /// The path as a request has it after it was normalised.
     fn normal(path: &str) -> &str {
         if path.contains("./") { "/b" } else { path }
     }

@@ -1,4 +1,5 @@
-//! The one spelling that paths and hosts have once a request was normalised, and whether a glob or an expression can meet it.
+//! The one spelling that paths and hosts have once a request was normalised, and whether a glob or an expression can
+//! meet it.
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 

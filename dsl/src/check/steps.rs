@@ -1,4 +1,4 @@
-//! What is done to a request or a response.
+//! Steps: what a rule does to a request or a response.
 
 use super::Checker;
 use super::args::Args;

@@ -10,21 +10,21 @@ use crate::plan::{ClientCertPart, Insert, LogField, Piece, Template};
 use crate::source::Span;
 use crate::vocabulary::Place;
 
-/// What may be inserted at a place.
+/// The values that may be inserted at a place.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'m> {
     /// The moment when the text is made.
     pub(crate) moment: Moment,
-    /// What the rule's `matches` found.
+    /// The finds of the rule's `matches`.
     pub(crate) matches: &'m Matches,
 }
 
 /// The moment when a text is made, by which more or less is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// There is a request.
+    /// A request, and no response yet.
     Request,
-    /// There is a response, too.
+    /// A response, beside its request.
     Response,
     /// Everything is over, and a line is written for the access log.
     Log,
@@ -140,7 +140,7 @@ impl<'t> Checker<'_, 't> {
         right.then_some(Template(pieces))
     }
 
-    /// What stands between `${` and `}`.
+    /// The insertion that the text between `${` and `}` names.
     fn insert(&mut self, written: &str, span: Span, scope: Scope<'_>) -> Option<Insert> {
         let (word, name) = match written.split_once('.') {
             Some((word, name)) => (word, Some(name)),

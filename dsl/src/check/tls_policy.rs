@@ -25,7 +25,7 @@ pub(crate) fn predefined(name: &str) -> Option<usize> {
     Place::PredefinedPolicy.words().iter().position(|word| word.name == name)
 }
 
-/// What is carried of a predefined policy.
+/// The part of a predefined policy that this gateway carries.
 pub(crate) fn predefined_policy(at: usize) -> Option<TlsPolicy> {
     use CipherSuite::{
         Aes128GcmSha256, Aes256GcmSha384, Chacha20Poly1305Sha256, EcdheEcdsaAes128GcmSha256, EcdheEcdsaAes256GcmSha384,
@@ -116,7 +116,7 @@ impl<'t> Checker<'_, 't> {
         self.report(report.help("let one of them stand alone, or be based on a predefined policy"));
     }
 
-    /// How many policies are declared: predefined ones come behind them.
+    /// The number of policies declared: predefined ones come behind them.
     fn declared_policies(&self) -> usize {
         self.names.count(Kind::TlsPolicy)
     }

@@ -5,9 +5,9 @@
 pub(super) struct Declaration<'t> {
     /// The word that declares it.
     pub(super) kind: &'t str,
-    /// Its name; empty for what has none.
+    /// The name of the declaration; empty for one that has none.
     pub(super) name: &'t str,
-    /// Its first line, without the brace.
+    /// The first line of the declaration, without the brace.
     head: &'t str,
     /// The lines of its block, or the entries of its list; indented as they stand there.
     pub(super) body: Vec<&'t str>,
@@ -25,7 +25,7 @@ impl<'t> Declaration<'t> {
         format!("{} {}", self.kind, self.name)
     }
 
-    /// What stands in its block: the rules of `rules`.
+    /// The declarations in the block of this one: the rules of `rules`.
     pub(super) fn inner(&self) -> Vec<Self> {
         cut(self.body.iter().copied()).collect()
     }

@@ -1,4 +1,4 @@
-//! What a change means for a running gateway.
+//! The effects that a change has on a running gateway.
 
 use super::{Change, How, open_connections};
 use crate::plan::{Bind, Listener, ListenerState, OTHERWISE, Plan, Rule, Server, ServerGroup, Step};
@@ -79,7 +79,7 @@ fn listener(change: &mut Change, old: &Plan, new: &Plan) {
     }
 }
 
-/// What connections come in by; HTTP/3 has ports of its own.
+/// The transport that connections come in by; HTTP/3 has ports of its own.
 pub(super) type Place = crate::plan::Protocol;
 
 pub(super) const fn socket(listener: &Listener) -> (Place, Bind) {

@@ -1,4 +1,4 @@
-//! Which lines of a declaration differ.
+//! The lines of a declaration that differ.
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
@@ -25,7 +25,7 @@ struct Page<'t> {
     lines: Vec<Line>,
     /// Lines that open the blocks around the next line, and are in both.
     around: Vec<&'t str>,
-    /// How many of them were written.
+    /// The number of lines that were written.
     written: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a reload would do: two plans, held against each other declaration by declaration.
+//! The difference that a reload would make: two plans, held against each other declaration by declaration.
 //!
 //! A declaration is known by its kind and name, never by its place, and it is compared as [`crate::print`] writes it: every
 //! default filled in, every reference by name. So what differs can be shown in the words of the policy.
@@ -17,63 +17,63 @@ use serde::Serialize;
 use self::declarations::{Declaration, declarations};
 use crate::plan::Plan;
 
-/// What a reload from one plan to another would do.
+/// The changes that a reload from one plan to another would make.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
-    /// First what is dropped, then the rest in the order of the new plan.
+    /// The changes: first of declarations that are dropped, then the rest in the order of the new plan.
     pub changes: Vec<Change>,
 }
 
-/// What becomes of one declaration, or of one rule.
+/// A change of one declaration, or of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// What becomes of it.
+    /// The way in which it changes.
     pub how: How,
     /// The word that declares it: `listener`, `server-group`, `rule`.
     pub kind: String,
-    /// Its name; empty for what has none, such as `gateway`.
+    /// The name of the declaration; empty for one that has none, such as `gateway`.
     pub name: String,
-    /// Of a rule: the name of its `rules`.
+    /// The name of the `rules` that a changed rule is in.
     pub of: Option<String>,
     /// The lines that differ, as `tidegate print` writes them; all of a rule that is added. Other declarations that come
     /// or go whole are not repeated here.
     pub lines: Vec<Line>,
-    /// What that means for a running gateway, where it is more than the lines say.
+    /// The effects on a running gateway, where they are more than the lines say.
     pub effects: Vec<String>,
     /// The connections that it ends.
     pub ends: Vec<String>,
 }
 
-/// What becomes of a declaration.
+/// The way in which a declaration changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
-    /// It is new.
+    /// The declaration is new.
     Add,
-    /// It changes in place.
+    /// The declaration changes in place.
     Change,
-    /// It is a rule that is tried earlier or later, and is else the same.
+    /// The rule is tried earlier or later, and is else the same.
     Move,
-    /// It is a listener that opens its socket.
+    /// The listener opens its socket.
     Start,
-    /// It is a listener that closes its socket, and stays in the policy.
+    /// The listener closes its socket, and stays in the policy.
     Stop,
-    /// It cannot change in place: the old one ends, and a new one begins.
+    /// The declaration cannot change in place: the old one ends, and a new one begins.
     Replace,
-    /// It is gone.
+    /// The declaration is gone.
     Drop,
 }
 
 /// A line of a declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// Whose line it is.
+    /// The plan that has the line.
     pub side: Side,
     /// The line, indented as it stands in its declaration.
     pub text: String,
 }
 
-/// Which of the two plans has a line.
+/// The plan, of two, that has a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
@@ -81,11 +81,11 @@ pub enum Side {
     Old,
     /// The new one alone.
     New,
-    /// Both: it opens the block of a line that differs.
+    /// Both plans: the line opens the block of a line that differs.
     Both,
 }
 
-/// What a reload from `old` to `new` would do; nothing, if they mean the same.
+/// The changes that a reload from `old` to `new` would make; none, if they mean the same.
 pub fn diff(old: &Plan, new: &Plan) -> Changes {
     let (old_text, new_text) = (crate::print::lines(old), crate::print::lines(new));
     let mut changes = Vec::new();
@@ -108,7 +108,7 @@ impl Changes {
     }
 }
 
-/// What differs between two `rules` of one name: each rule by its own name.
+/// The changes between two `rules` of one name: each rule by its own name.
 fn rules(old: &Declaration<'_>, new: &Declaration<'_>) -> Vec<Change> {
     let (before, after) = (old.inner(), new.inner());
     let place = |rules: &[Declaration<'_>]| -> HashMap<String, usize> {
@@ -141,7 +141,7 @@ struct Pair<'t> {
     new: Option<Declaration<'t>>,
 }
 
-/// By kind and name: first what is gone, then what is there, in its order.
+/// The declarations of both plans, paired by kind and name: first those that are gone, then the rest, in its order.
 fn pairs<'t>(old: Vec<Declaration<'t>>, new: Vec<Declaration<'t>>) -> Vec<Pair<'t>> {
     let mut before: HashMap<String, Declaration<'t>> = HashMap::new();
     let mut names = Vec::with_capacity(old.len());
@@ -219,7 +219,7 @@ impl Display for Change {
 }
 
 impl How {
-    /// As a verb.
+    /// The verb for the change.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Add => "add",

@@ -1,4 +1,4 @@
-//! Which of several things changed their order?
+//! The things, of several, that changed their order.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,4 @@
-//! What the language allows where: the order of words and arguments, as far as an editor can help with it. The checker
-//! is what decides.
+//! The legal order of words and arguments, as far as an editor can help with it. The checker is what decides.
 
 use super::Expected::{self, Name, Rule, Value, Word as Words};
 use crate::check::Kind;
@@ -44,7 +43,7 @@ fn block(place: Place, line: &[Token]) -> Option<Place> {
     Some(deeper)
 }
 
-/// What may follow what stands on a line.
+/// The values that may follow the tokens of a line.
 pub(super) fn expected(place: Place, line: &[Token]) -> Vec<Expected> {
     let (line, env_may_default) = texts_of_env(line);
     let mut expected = argument(place, &line);
@@ -115,7 +114,7 @@ fn argument(place: Place, line: &[Token]) -> Vec<Expected> {
     }
 }
 
-/// The one value of a word, by the vocabulary.
+/// The value that a word takes, by the vocabulary.
 fn value(place: Place, word: &str, arguments: &[Token]) -> Vec<Expected> {
     match place.find(word).map(|word| word.value) {
         Some(Takes::OneOf(place)) if arguments.is_empty() => vec![Words(place)],

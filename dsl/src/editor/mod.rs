@@ -1,5 +1,5 @@
-//! What an editor asks about a policy while it is written: what may stand at the cursor, what a word means, where a name is
-//! declared. The text may be anything; it is mostly half a policy.
+//! Answers for an editor about a policy while it is written: what may stand at the cursor, what a word means, where a
+//! name is declared. The text may be anything; it is mostly half a policy.
 
 mod legal;
 mod names;
@@ -10,7 +10,7 @@ pub use names::{Declaration, declarations};
 use crate::parse::{Token, open_end};
 use crate::vocabulary::{Place, Word};
 
-/// What may stand somewhere.
+/// A word or value that may stand somewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Expected {
     /// A word of a place.
@@ -19,20 +19,20 @@ pub enum Expected {
     Name(Kind),
     /// The name of a rule.
     Rule,
-    /// One of the values that have no place of their own.
+    /// A value of a few that have no place of their own.
     Value(&'static [&'static str]),
 }
 
 /// The cursor in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor<'t> {
-    /// What is written of the word at the cursor, up to the cursor; empty between words.
+    /// The part of the word at the cursor that stands before the cursor; empty between words.
     pub written: &'t str,
     /// The byte where that word begins.
     pub start: usize,
     /// The byte where it ends; behind the cursor, if that stands within the word.
     pub end: usize,
-    /// What may stand there; nothing where the language does not know, such as in a text or a number.
+    /// The words and values that may stand there; none where the language does not know, such as in a text or a number.
     pub expected: Vec<Expected>,
 }
 
@@ -85,7 +85,7 @@ impl Cursor<'_> {
     }
 }
 
-/// In a text that is not closed: an insertion, perhaps.
+/// The cursor in a text that is not closed: in an insertion, perhaps.
 fn in_text<'t>(place: Option<Place>, before: &'t str, quoted: &str, behind: &'t str) -> Cursor<'t> {
     let offset = before.len();
     let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -112,12 +112,12 @@ fn closed(quoted: &str) -> bool {
     })
 }
 
-/// Right behind a text nothing can begin.
+/// Whether the cursor stands right behind a text, where nothing can begin.
 fn follows_text(before: &str, start: usize) -> bool {
     before[..start].ends_with('"')
 }
 
-/// What a bare word is made of; as `bare` of the grammar.
+/// Whether a bare word may have the character, as `bare` of the grammar says.
 fn bare(c: char) -> bool {
     !matches!(c, ' ' | '\t' | '\r' | '\n' | '\u{FEFF}' | '{' | '}' | '[' | ']' | ',' | ';' | '#' | '"')
 }

@@ -11,9 +11,9 @@ use crate::tree::{Item, ItemKind, Node};
 /// A declared name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
-    /// What is declared; `None` is a rule.
+    /// The kind of the declaration; `None` is a rule.
     pub kind: Option<Kind>,
-    /// Its name.
+    /// The name that is declared.
     pub name: String,
     /// The bytes of the name.
     pub span: (usize, usize),

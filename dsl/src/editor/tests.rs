@@ -1,6 +1,6 @@
 use super::*;
 
-/// What is expected at the `|` of a text.
+/// The words and values that are expected at the `|` of a text.
 fn expected(text: &str) -> Vec<Expected> {
     let at_mark = text.find('|').expect("a mark");
     at(&text.replacen('|', "", 1), at_mark).expected

@@ -12,13 +12,13 @@ use crate::tree::{Comma, Element, Item, ItemKind, List};
 #[grammar = "grammar.pest"]
 struct Grammar;
 
-/// What stands in a file, in order.
+/// An event of a file: nodes, blocks and comments in order.
 pub(super) struct Event<'t> {
     pub(super) kind: EventKind<'t>,
     pub(super) span: Span,
 }
 
-/// What an [`Event`] is.
+/// The kind of an [`Event`].
 pub(super) enum EventKind<'t> {
     /// A comment outside of arguments.
     Comment(&'t str),

@@ -1,4 +1,4 @@
-//! What is still open where a text ends: what an editor knows of a file above its cursor.
+//! The nodes that are still open where a text ends: what an editor knows of a file above its cursor.
 
 use std::path::Path;
 
@@ -22,9 +22,9 @@ pub(crate) struct Open {
 /// A piece of a line, for one who looks at words only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token {
-    /// Bare, or what is broken and looks so.
+    /// A bare word, or a broken one that looks so.
     Word(String),
-    /// Quoted; perhaps without its closing quote.
+    /// A quoted text; perhaps without its closing quote.
     Text(String),
     /// `[`, of a list that is not closed; its elements follow.
     Open,

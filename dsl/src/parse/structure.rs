@@ -90,7 +90,7 @@ fn is_indented(source: &Source, events: &[Event<'_>]) -> bool {
     deeper > others
 }
 
-/// How far right lines begin. Remembers the last line: blanks are counted once for each.
+/// The indents of lines, in blanks. The last line is remembered, so that its blanks are counted once.
 struct Indents<'t> {
     source: &'t Source,
     line: Option<usize>,
@@ -102,7 +102,7 @@ impl<'t> Indents<'t> {
         Self { source, line: None, blanks: 0 }
     }
 
-    /// How far right the line of a span begins, and whether the span is the first on it.
+    /// The indent of the line of a span, and whether the span is the first on it.
     fn of(&mut self, span: Span) -> (usize, bool) {
         let line = self.source.line(span.start as usize);
         if self.line != Some(line) {
@@ -140,9 +140,9 @@ struct Builder<'t, 's> {
     stack: Vec<Frame<'t>>,
     /// Comments that wait for the node below them.
     comments: Vec<Comment<'t>>,
-    /// Where the event before this one ended.
+    /// The end of the event before this one.
     last_end: usize,
-    /// Open braces below the greatest depth.
+    /// The open braces below the greatest depth.
     skipping: usize,
     too_deep: bool,
 }

@@ -1,4 +1,4 @@
-//! What `when` and `unless` ask.
+//! Conditions: what `when` and `unless` ask.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ pub struct Condition {
     pub test: Test,
 }
 
-/// What a condition asks.
+/// The test of a condition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Test {
@@ -25,7 +25,7 @@ pub enum Test {
     Is(Subject, Predicate),
 }
 
-/// What a test looks at.
+/// The part of a request or response that a test looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
@@ -57,7 +57,7 @@ pub enum Subject {
     TlsVersion,
     /// The group of the key exchange, as `groups` of a TLS policy writes it.
     TlsGroup,
-    /// What the certificate of the client says; nothing if it showed none that was accepted.
+    /// A field of the client's certificate; without a value if the client showed none that was accepted.
     ClientCert(ClientCertField),
     /// Every value of an attribute of the subject's or the issuer's name, by its name in RFC 4514.
     ClientCertAttribute(ClientCertField, String),
@@ -69,11 +69,11 @@ pub enum Subject {
     ResponseHeader(String),
 }
 
-/// What a value must meet. Values in a list are alternatives.
+/// The predicate that a value must meet. Values in a list are alternatives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Predicate {
-    /// Exactly one of these; hosts are in lower case.
+    /// The value is exactly one of these; hosts are in lower case.
     Is(Vec<String>),
     /// `*` is any run of characters, `?` is one character.
     Like(Vec<String>),
@@ -81,13 +81,13 @@ pub enum Predicate {
     Under(Vec<String>),
     /// A regular expression finds something.
     Matches(Vec<String>),
-    /// One of these networks holds the address.
+    /// The address is in one of these networks.
     In(NetworkSet),
-    /// One of these ranges holds the status.
+    /// The status is in one of these ranges.
     Status(Vec<StatusRange>),
-    /// There is a value, perhaps an empty one.
+    /// The subject has a value, perhaps an empty one.
     Present,
-    /// There is none.
+    /// The subject has no value.
     Absent,
 }
 
@@ -108,7 +108,7 @@ pub enum ClientCertField {
     Subject,
     /// The distinguished name of its issuer, as RFC 4514 writes it.
     Issuer,
-    /// SHA-256 of its DER form, in lower-case hexadecimal digits.
+    /// The SHA-256 of the certificate's DER form, in lower-case hexadecimal digits.
     Fingerprint,
 }
 

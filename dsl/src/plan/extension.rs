@@ -7,23 +7,23 @@ use serde::Serialize;
 /// `extension NAME { … }`: a Wasm guest and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Extension {
-    /// Its name.
+    /// The name of the extension.
     pub name: String,
     /// The module's file; the path is already relative to the process, not to the policy.
     pub module: String,
-    /// What the module speaks.
+    /// The interface that the module speaks.
     pub abi: Abi,
     /// The configuration as one JSON text, given to the guest's `init`.
     pub config: String,
-    /// What one instance may use.
+    /// The resources that one instance may use.
     pub limits: ExtensionLimits,
     /// Whether an instance serves many requests or one.
     pub instance: InstanceMode,
-    /// What a request gets when the guest fails.
+    /// The fate of a request when the guest fails.
     pub on_error: OnError,
-    /// What a request gets while the guest is not called: it is paused, or there is no room for another call.
+    /// The fate of a request while the guest is not called: it is paused, or there is no room for another call.
     pub on_pause: OnError,
-    /// What the guest may do; sorted, without repetition.
+    /// The capabilities of the guest; sorted, without repetition.
     pub allow: Vec<Capability>,
     /// The server groups that it may name, where `allow` has `route` or `outbound`.
     pub reach: Reach,
@@ -45,12 +45,12 @@ pub enum Reached {
     /// All of the policy.
     #[default]
     Every,
-    /// Those of these names, in the order written. They stand by name, for that is how a guest names them.
+    /// The groups of these names, in the order written. They stand by name, for that is how a guest names them.
     These(Vec<String>),
 }
 
 impl Reached {
-    /// Whether it covers the group of this name.
+    /// Whether the group of this name is among them.
     pub fn covers(&self, group: &str) -> bool {
         match self {
             Self::Every => true,

@@ -10,27 +10,27 @@ use super::{CaId, CertificateId, ExtensionId, ListenerId, NetworkSet, ResponseBl
 /// `listener http|https|quic NAME { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Listener {
-    /// Its name.
+    /// The name of the listener.
     pub name: String,
-    /// What it speaks.
+    /// The protocol that clients speak.
     pub protocol: Protocol,
-    /// Where it listens.
+    /// The address that the listener is bound to.
     pub bind: Bind,
-    /// How connections are secured; `None` only for [`Protocol::Http`].
+    /// The TLS of its connections; `None` only for [`Protocol::Http`].
     pub tls: Option<ListenerTls>,
-    /// Whose connections are taken.
+    /// The peers whose connections are taken.
     pub peers: Peers,
     /// The QUIC listener that clients are told of while it accepts.
     pub quic_upgrade: Option<QuicUpgrade>,
-    /// How long a kept-alive connection may stay without a request.
+    /// The time that a kept-alive connection may stay without a request.
     pub idle_timeout: Duration,
-    /// How long a peer may stay silent within a request: a backend gets 504, a client 408.
+    /// The time that a peer may stay silent within a request: a backend gets 504, a client 408.
     pub request_timeout: Duration,
-    /// How long an upgraded connection may stay silent.
+    /// The time that an upgraded connection may stay silent.
     pub tunnel_timeout: Duration,
-    /// How responses may be compressed, the best first; empty is off.
+    /// The codings that responses may be compressed with, the best first; empty is off.
     pub compression: Vec<Compression>,
-    /// Where the client's address comes from.
+    /// The source of the client's address.
     pub client_ip: ClientIp,
     /// The reading of the paths of requests.
     pub paths: Paths,
@@ -38,9 +38,9 @@ pub struct Listener {
     pub forwarded: Forwarded,
     /// The share of requests that are traced, in percent; `None` is off.
     pub tracing: Option<u32>,
-    /// Whether its requests are logged.
+    /// Whether requests of the listener are logged.
     pub access_log: bool,
-    /// What a client may send and hold.
+    /// The limits of what a client may send and hold.
     pub limits: ListenerLimits,
     /// Extensions run before the rules.
     pub run: Vec<ExtensionId>,
@@ -48,13 +48,13 @@ pub struct Listener {
     pub on_response: Vec<ResponseBlock>,
     /// Labels, for metrics and people.
     pub labels: Vec<(String, String)>,
-    /// Whether it holds its socket.
+    /// Whether the listener holds its socket.
     pub state: ListenerState,
-    /// What decides about a request.
+    /// The extensions and rules that decide about a request.
     pub action: ListenerAction,
 }
 
-/// What a listener speaks.
+/// The protocol that a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
@@ -85,13 +85,13 @@ impl Protocol {
     }
 }
 
-/// Where a listener listens.
+/// The address that a listener is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bind {
     /// Every interface, IPv6 too where the machine has it.
     Port(u16),
-    /// One address.
+    /// An address and a port.
     Address(SocketAddr),
 }
 
@@ -109,9 +109,9 @@ impl Bind {
 /// protocol names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Peers {
-    /// Only these; `None` is everybody.
+    /// The peers that are taken; `None` is everybody.
     pub allow: Option<NetworkSet>,
-    /// Never these, even if `allow` names them.
+    /// The peers that are never taken, even if `allow` names them.
     pub deny: Option<NetworkSet>,
 }
 
@@ -122,7 +122,7 @@ pub struct QuicUpgrade {
     pub listener: ListenerId,
     /// The port that clients see, where it is not the listener's own.
     pub port: Option<u16>,
-    /// How long a client may remember it.
+    /// The time for which a client may remember the offer.
     pub max_age: Duration,
 }
 
@@ -219,9 +219,9 @@ pub struct ListenerLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListenerState {
-    /// It accepts connections.
+    /// The listener accepts connections.
     Running,
-    /// It keeps its place in the file and holds no socket.
+    /// The listener keeps its place in the file and holds no socket.
     Stopped,
 }
 
@@ -235,14 +235,14 @@ pub enum ListenerAction {
     Forward(Vec<Target>),
 }
 
-/// What a listener that speaks TLS or QUIC needs for it.
+/// The TLS of a listener that speaks TLS or QUIC.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct ListenerTls {
     /// The first is the default, the rest are chosen by their own names; never empty.
     pub certificates: Vec<CertificateId>,
     /// Versions, suites and groups; a QUIC listener has those of TLS 1.3, and `None` here.
     pub policy: Option<TlsPolicyId>,
-    /// Whether clients are asked for certificates.
+    /// The certificates that clients are asked for; `None` if they are asked for none.
     pub client_ca: Option<ClientCa>,
     /// Whether HTTP/2 is offered; a QUIC listener has `false` here.
     pub http2: bool,
@@ -253,7 +253,7 @@ pub struct ListenerTls {
 /// `client-ca NAME required|optional`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct ClientCa {
-    /// Who signs the certificates of clients.
+    /// The authority that signs the certificates of clients.
     pub ca: CaId,
     /// Whether a client without a certificate is refused. A certificate that is not accepted always is.
     pub required: bool,

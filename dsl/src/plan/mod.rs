@@ -38,11 +38,11 @@ pub use tls::{Ca, Certificate, CipherSuite, KeyExchangeGroup, TlsPolicy, TlsVers
 pub struct Plan {
     /// Process-wide settings.
     pub gateway: Gateway,
-    /// Where and how requests are logged.
+    /// The access log of requests: its target and its form.
     pub access_log: AccessLog,
-    /// Where spans go; `None` is nowhere.
+    /// The export of spans; `None` is off.
     pub tracing: Option<Tracing>,
-    /// Where a running gateway answers questions; `None` is nowhere.
+    /// The admin API of the running gateway; `None` is off.
     pub admin: Option<Admin>,
     /// Named networks, in the order declared.
     pub lists: Vec<List>,
@@ -111,9 +111,9 @@ pub struct ListenerId(pub usize);
 /// `list NAME [ … ]`: named networks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct List {
-    /// Its name.
+    /// The name of the list.
     pub name: String,
-    /// Its networks; a single address is a network of full length.
+    /// The networks of the list; a single address is a network of full length.
     pub networks: Vec<IpNet>,
 }
 

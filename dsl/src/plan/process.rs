@@ -1,4 +1,4 @@
-//! What concerns the whole process.
+//! Settings of the whole process.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use super::Template;
 pub struct Gateway {
     /// Worker threads; `None` is one for each core.
     pub workers: Option<u32>,
-    /// How long requests in flight may take to finish when the gateway or a listener ends.
+    /// The time that requests in flight may take to finish when the gateway or a listener ends.
     pub drain: Duration,
-    /// What keys are derived from: the first makes, all are accepted. Empty is chance.
+    /// The secrets that keys are derived from: the first makes, all are accepted. Empty is chance.
     pub secrets: Vec<Secret>,
     /// The name of the gateway in `Via`.
     pub via: Via,
@@ -24,16 +24,16 @@ pub struct Gateway {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Via {
-    /// By a name of each process.
+    /// A name that each process makes for itself.
     #[default]
     On,
-    /// Not at all; circles go unnoticed then.
+    /// No `Via` at all; circles go unnoticed then.
     Off,
-    /// By this name.
+    /// A name from the policy.
     Name(String),
 }
 
-/// Where a secret comes from. What it is stays outside of the plan.
+/// The source of a secret. The secret itself stays outside of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Secret {
@@ -46,13 +46,13 @@ pub enum Secret {
 /// `access-log { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct AccessLog {
-    /// Where the lines go.
+    /// The target of the lines.
     pub to: LogTarget,
-    /// How a line is written.
+    /// The form of a line.
     pub format: LogFormat,
 }
 
-/// Where access-log lines go.
+/// The target of access-log lines.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogTarget {
@@ -66,11 +66,11 @@ pub enum LogTarget {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// A JSON object for each line.
     Json,
-    /// One line of words for people.
+    /// A line of words for people.
     Text,
-    /// One line as the policy lays it out.
+    /// A line as the policy lays it out.
     Template(Template),
 }
 
@@ -79,13 +79,13 @@ pub enum LogFormat {
 pub struct Tracing {
     /// The collector's URL.
     pub endpoint: String,
-    /// How spans are sent.
+    /// The protocol that spans are sent by.
     pub protocol: OtlpProtocol,
     /// `service.name` of the spans.
     pub service: String,
 }
 
-/// How OTLP is carried.
+/// The transport of OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OtlpProtocol {
@@ -98,11 +98,11 @@ pub enum OtlpProtocol {
 /// `admin { listen … }`: where a running gateway answers questions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Admin {
-    /// Where it listens.
+    /// The address that the admin API listens on.
     pub listen: AdminListen,
 }
 
-/// Where the admin API listens.
+/// The address that the admin API listens on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdminListen {

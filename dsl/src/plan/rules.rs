@@ -9,7 +9,7 @@ use super::{Condition, ExtensionId, GroupId, Template};
 /// `rules NAME { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct RuleSet {
-    /// Its name.
+    /// The name of the rules.
     pub name: String,
     /// The rules in the order written; the last one is `otherwise`, which has no conditions.
     pub rules: Vec<Rule>,
@@ -21,19 +21,19 @@ pub const OTHERWISE: &str = "otherwise";
 /// `rule NAME { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Rule {
-    /// Its name; [`OTHERWISE`] for the last one.
+    /// The name of the rule; [`OTHERWISE`] for the last one.
     pub name: String,
     /// The rule is taken if all of them hold.
     pub conditions: Vec<Condition>,
-    /// What is done to the request, in the order written.
+    /// The steps that change the request, in the order written.
     pub steps: Vec<Step>,
-    /// How it ends.
+    /// The outcome of the rule.
     pub outcome: Outcome,
     /// Blocks for the response.
     pub on_response: Vec<ResponseBlock>,
 }
 
-/// What a rule does to a request before it ends.
+/// A step of a rule: a change of a request before its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
@@ -93,11 +93,11 @@ pub enum UriPart {
 /// `limit RATE [per KEY] [burst N] [status N]`: a token bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Limit {
-    /// Requests …
+    /// The number of requests that pass in each `interval`.
     pub requests: u32,
-    /// … in this time.
+    /// The time that `requests` counts for.
     pub interval: Duration,
-    /// One bucket for all, or one for each value of a key.
+    /// The key of the buckets: one bucket for all, or one for each value of a key.
     pub per: LimitKey,
     /// Requests that may come at once.
     pub burst: u32,
@@ -105,19 +105,19 @@ pub struct Limit {
     pub status: u16,
 }
 
-/// What a `limit` counts by.
+/// The key that a `limit` counts by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitKey {
-    /// One bucket for the rule.
+    /// A single bucket for the rule.
     All,
-    /// One bucket a client: an IPv4 address, or an IPv6 network with a prefix of this length.
+    /// A bucket for each client: an IPv4 address, or an IPv6 network with a prefix of this length.
     ClientIp(u8),
-    /// One bucket for each first value of a header.
+    /// A bucket for each first value of a header.
     Header(String),
-    /// One bucket for each first value of a cookie.
+    /// A bucket for each first value of a cookie.
     Cookie(String),
-    /// One bucket a host.
+    /// A bucket for each host.
     Host,
 }
 
@@ -126,11 +126,11 @@ impl LimitKey {
     pub const CLIENT_PREFIX: u8 = 64;
 }
 
-/// How a rule ends.
+/// The outcome of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// To one of these groups.
+    /// The request goes to one of these groups.
     Forward(Forward),
     /// A redirection (RFC 9110, 15.4) with this `Location`.
     Redirect(u16, Template),
@@ -145,7 +145,7 @@ pub enum Outcome {
 pub struct Target {
     /// The group.
     pub group: GroupId,
-    /// Its share of the requests; at least one target's is above 0.
+    /// The weight of the target among all; at least one target's is above 0.
     pub weight: u32,
 }
 
@@ -165,7 +165,7 @@ pub struct Respond {
 pub struct ResponseBlock {
     /// The block is taken if all of them hold.
     pub conditions: Vec<Condition>,
-    /// What is done, in the order written.
+    /// The steps that change the response, in the order written.
     pub steps: Vec<ResponseStep>,
 }
 
@@ -184,16 +184,16 @@ pub enum ResponseStep {
 /// `forward A weight N, B weight N [sticky D]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Forward {
-    /// One of these, chosen by weight; never empty.
+    /// The groups of which one is chosen by weight; never empty.
     pub targets: Vec<Target>,
-    /// How long a client keeps the group that was chosen for it; `None` is a choice for each request.
+    /// The time for which a client keeps the group that was chosen for it; `None` is a choice for each request.
     pub sticky: Option<Duration>,
 }
 
 /// `mirror GROUP [P%]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Mirror {
-    /// Who gets the copies.
+    /// The group that gets the copies.
     pub group: GroupId,
     /// The share of the requests that is copied, in percent.
     pub percent: u32,
@@ -202,7 +202,7 @@ pub struct Mirror {
 /// `cors { … }` (Fetch standard, HTTP-CORS protocol).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Cors {
-    /// Who may ask.
+    /// The origins that may ask.
     pub origins: CorsOrigins,
     /// Methods that they may use.
     pub methods: Vec<String>,
@@ -210,9 +210,9 @@ pub struct Cors {
     pub headers: CorsHeaders,
     /// Response headers that they may read, in lower case.
     pub expose: Vec<String>,
-    /// Whether they may send cookies.
+    /// Whether these origins may send cookies.
     pub credentials: bool,
-    /// How long a browser may remember the answer to a preflight request.
+    /// The time for which a browser may remember the answer to a preflight request.
     pub max_age: Duration,
 }
 
@@ -222,7 +222,7 @@ pub struct Cors {
 pub enum CorsOrigins {
     /// `"*"`: every origin.
     Any,
-    /// These; `*` in one of them is any run of characters.
+    /// The origins of this list; `*` in one of them is any run of characters.
     Only(Vec<String>),
 }
 
@@ -232,6 +232,6 @@ pub enum CorsOrigins {
 pub enum CorsHeaders {
     /// `"*"`: whatever the browser asks for.
     Any,
-    /// These, in lower case.
+    /// The fields of this list, in lower case.
     Only(Vec<String>),
 }

@@ -9,46 +9,46 @@ use super::{CaId, StatusRange};
 /// `server-group NAME { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct ServerGroup {
-    /// Its name.
+    /// The name of the group.
     pub name: String,
-    /// What the servers speak.
+    /// The protocol that the servers speak.
     pub protocol: GroupProtocol,
-    /// How a server is chosen.
+    /// The way in which a server is chosen.
     pub balance: Balance,
-    /// Its servers, in the order written; never empty.
+    /// The servers of the group, in the order written; never empty.
     pub servers: Vec<Server>,
-    /// How the servers are asked whether they work; `None` is off.
+    /// The check of whether the servers work; `None` is off.
     pub health_check: Option<HealthCheck>,
-    /// How a client is kept on its server; `None` is off.
+    /// The cookie that keeps a client on its server; `None` is off.
     pub sticky: Option<Sticky>,
     /// Idle connections kept for each server and worker; `None` is off.
     pub keepalive: Option<u32>,
-    /// Over how long the share of a server that became healthy grows to its weight; zero gives it at once.
+    /// The time over which the share of a server that became healthy grows to its weight; zero gives it at once.
     pub slow_start: Duration,
-    /// How long the requests of a server that was removed or stopped may take to finish.
+    /// The time that requests of a server that was removed or stopped may take to finish.
     pub drain: Duration,
-    /// How long opening a connection may take, TLS handshake included.
+    /// The time that opening a connection may take, TLS handshake included.
     pub connect_timeout: Duration,
-    /// Who must have signed the certificates of the servers; it counts only for [`GroupProtocol::Https`] and for health
-    /// checks over TLS.
+    /// The authority that must have signed the certificates of the servers; it counts only for [`GroupProtocol::Https`]
+    /// and for health checks over TLS.
     pub verify: Verify,
     /// The name that the certificates must have and that the handshake sends; `None` is the server's own host.
     pub server_name: Option<String>,
-    /// When a request is tried again.
+    /// The retries: when a request is tried again.
     pub retries: Retries,
     /// Connections to one server at once, over all workers; `None` is off.
     pub max_connections: Option<u32>,
 }
 
-/// How a server of a group is chosen.
+/// The way in which a server of a group is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balance {
-    /// In turn, in proportion to the weights.
+    /// Each server in turn, in proportion to the weights.
     RoundRobin,
     /// The server with the fewest requests in flight for its weight.
     LeastRequests,
-    /// The same server for the same key, as far as the servers stay the same.
+    /// The server of a key of the request: a key keeps its server, as far as the servers stay the same.
     Hash(HashKey),
     /// The less busy of two that chance picks.
     RandomTwo,
@@ -63,9 +63,9 @@ pub struct Server {
     pub port: u16,
     /// Share of the traffic; 0 takes none.
     pub weight: u32,
-    /// Whether it takes requests only when no server that is no backup can.
+    /// Whether the server takes requests only when no server that is no backup can.
     pub backup: bool,
-    /// Whether it takes no new requests.
+    /// Whether the server takes no new requests.
     pub stopped: bool,
 }
 
@@ -81,7 +81,7 @@ pub enum GroupProtocol {
     Grpc,
 }
 
-/// What `balance hash` counts by.
+/// The key that `balance hash` counts by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HashKey {
@@ -100,13 +100,13 @@ pub enum HashKey {
 /// `health-check KIND { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct HealthCheck {
-    /// What is asked, and what a good answer is.
+    /// The question to a server, and the answer that is a good one.
     pub probe: Probe,
     /// The port that is asked; `None` is the server's own.
     pub port: Option<u16>,
     /// Time between two checks of a server.
     pub every: Duration,
-    /// How long an answer may take.
+    /// The time that an answer may take.
     pub timeout: Duration,
     /// Good answers in a row until an unhealthy server is healthy.
     pub healthy: u32,
@@ -114,13 +114,13 @@ pub struct HealthCheck {
     pub unhealthy: u32,
 }
 
-/// What a health check asks.
+/// The question of a health check.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Probe {
     /// A request in clear text, or over TLS.
     Http(HttpProbe),
-    /// That a TCP connection opens.
+    /// The opening of a TCP connection.
     Tcp,
     /// `grpc.health.v1.Health/Check`, for the whole server.
     Grpc,
@@ -129,13 +129,13 @@ pub enum Probe {
 /// The request of a health check.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct HttpProbe {
-    /// Whether it goes over TLS.
+    /// Whether the question goes over TLS.
     pub tls: bool,
     /// The method.
     pub method: String,
-    /// What is asked for.
+    /// The path that is asked for.
     pub path: String,
-    /// What stands in `Host`; `None` is the name that the certificate must have, or the server's own address.
+    /// The value of `Host`; `None` is the name that the certificate must have, or the server's own address.
     pub host: Option<String>,
     /// Further fields, names in lower case, in the order written.
     pub headers: Vec<(String, String)>,
@@ -148,7 +148,7 @@ pub struct HttpProbe {
 pub struct Sticky {
     /// The name of the cookie that the gateway sets.
     pub cookie: String,
-    /// How long a browser keeps it; `None` is the browser's session.
+    /// The time for which a browser keeps the cookie; `None` is the browser's session.
     pub ttl: Option<Duration>,
 }
 
@@ -156,9 +156,9 @@ pub struct Sticky {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verify {
-    /// One of the authorities that the machine trusts.
+    /// The authorities that the machine trusts.
     System,
-    /// One of the certificates of this `ca`.
+    /// The certificates of this `ca`.
     Ca(CaId),
     /// Nobody: any certificate is taken.
     Off,
@@ -169,7 +169,7 @@ pub enum Verify {
 pub struct Retries {
     /// Tries after the first; 0 is none.
     pub count: u32,
-    /// What is tried again; sorted, without repetition.
+    /// The failures after which a request is tried again; sorted, without repetition.
     pub on: Vec<RetryOn>,
 }
 

@@ -19,8 +19,8 @@ pub enum Piece {
 }
 
 impl Piece {
-    /// Whether the policy says it, or the gateway: written text, and insertions that can hold nothing but names, numbers and the
-    /// host that was asked, which has only the characters of hosts.
+    /// Whether the policy or the gateway says the piece: written text, and insertions that can hold nothing but names,
+    /// numbers and the host that was asked, which has only the characters of hosts.
     pub fn is_own(&self) -> bool {
         match self {
             Self::Text(_) => true,
@@ -40,7 +40,7 @@ impl Piece {
     }
 }
 
-/// What `${…}` names.
+/// The value that `${…}` names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Insert {
@@ -88,7 +88,7 @@ pub enum Insert {
     Protocol,
     /// The port of the TCP or QUIC peer.
     ClientPort,
-    /// What the certificate of the client says; empty without one.
+    /// A part of the client's certificate; empty without one.
     ClientCert(ClientCertPart),
     /// Every value of a request header, joined by `, `; the name is in lower case.
     Header(String),
@@ -111,7 +111,7 @@ pub enum Insert {
 }
 
 impl fmt::Display for Insert {
-    /// What stands between `${` and `}`.
+    /// The text between `${` and `}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Host => "host",
@@ -170,7 +170,7 @@ macro_rules! worded {
                 }
             }
 
-            /// The one that a word stands for.
+            /// The value that a word stands for.
             pub fn of_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|one| one.word() == word)
             }
@@ -187,7 +187,7 @@ worded! {
         Issuer "issuer",
         /// The serial number, in lower-case hexadecimal digits (RFC 5280, 4.1.2.2).
         Serial "serial",
-        /// SHA-256 of its DER form, in lower-case hexadecimal digits.
+        /// The SHA-256 of the certificate's DER form, in lower-case hexadecimal digits.
         Fingerprint "fingerprint",
         /// `SUCCESS` where a certificate was accepted, `NONE` where none was shown.
         Verify "verify",
@@ -199,7 +199,7 @@ worded! {
 worded! {
     /// A field of an access-log line that a request does not have while it is served.
     LogField {
-        /// When the line was written: RFC 3339, UTC, milliseconds.
+        /// The time at which the line was written: RFC 3339, UTC, milliseconds.
         Time "time",
         /// The status that the client got.
         Status "status",
@@ -211,7 +211,7 @@ worded! {
         Ms "ms",
         /// The way in which the request failed.
         Failure "failure",
-        /// Whose fault the failure is.
+        /// The side whose fault the failure is.
         Side "side",
         /// The address and the port of the peer.
         Peer "peer",

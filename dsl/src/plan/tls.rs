@@ -5,7 +5,7 @@ use serde::Serialize;
 /// `certificate NAME { chain …; key …; staple … }`. Paths are already relative to the process, not to the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Certificate {
-    /// Its name.
+    /// The name of the certificate.
     pub name: String,
     /// The file of the certificate and its issuers, PEM.
     pub chain: String,
@@ -18,7 +18,7 @@ pub struct Certificate {
 /// `ca NAME { bundle … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Ca {
-    /// Its name.
+    /// The name of the authority.
     pub name: String,
     /// The file of the trusted certificates, PEM; the path is already relative to the process.
     pub bundle: String,
@@ -27,7 +27,7 @@ pub struct Ca {
 /// `tls-policy NAME { … }`, or a predefined one: exactly what a listener offers, in the server's order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct TlsPolicy {
-    /// Its name.
+    /// The name of the policy.
     pub name: String,
     /// Whether the name is predefined, and not declared in the policy.
     pub predefined: bool,
@@ -42,10 +42,10 @@ pub struct TlsPolicy {
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum TlsVersion {
-    /// RFC 5246.
+    /// TLS 1.2 (RFC 5246).
     #[serde(rename = "tls1.2")]
     Tls12,
-    /// RFC 8446.
+    /// TLS 1.3 (RFC 8446).
     #[serde(rename = "tls1.3")]
     Tls13,
 }
@@ -73,21 +73,21 @@ macro_rules! named {
             /// Every one, in the order of the reference.
             pub const ALL: &[Self] = &[$(Self::$entry),+];
 
-            /// Its name, as IANA registers it.
+            /// The name that IANA registers.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$entry => $name),+
                 }
             }
 
-            /// Its other name: for suites, the one that OpenSSL has.
+            /// The other name: for suites, the one that OpenSSL has.
             pub const fn openssl_name(self) -> Option<&'static str> {
                 match self {
                     $(Self::$entry => named!(@other $($other)?)),+
                 }
             }
 
-            /// The one of this name, in either spelling, without case.
+            /// The value of this name, in either spelling, without case.
             pub fn named(name: &str) -> Option<Self> {
                 $(if name.eq_ignore_ascii_case($name) $(|| name.eq_ignore_ascii_case($other))? {
                     return Some(Self::$entry);
@@ -139,7 +139,7 @@ named! {
     KeyExchangeGroup {
         /// Post-quantum hybrid, TLS 1.3 alone.
         X25519MlKem768 "x25519mlkem768",
-        /// RFC 7748.
+        /// Curve25519 (RFC 7748).
         X25519 "x25519",
         /// NIST P-256.
         Secp256r1 "secp256r1" "p-256",

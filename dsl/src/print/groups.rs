@@ -36,7 +36,7 @@ pub(super) fn write_group(w: &mut Writer<'_>, group: &ServerGroup) {
     w.blank();
 }
 
-/// What is said of the groups to people.
+/// Prints the groups for people.
 pub(super) fn group_lines(w: &mut Writer<'_>) {
     for group in &w.plan.groups {
         w.line(&format!(

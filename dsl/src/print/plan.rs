@@ -10,7 +10,7 @@ use crate::plan::{
 };
 use crate::value::{show_duration, show_network, show_size};
 
-/// What will run, as text.
+/// The plan as text for people.
 pub fn plan(plan: &Plan) -> String {
     let mut w = Writer::new(plan);
     process(&mut w);

@@ -16,7 +16,7 @@ pub fn policy(plan: &Plan) -> String {
     crate::format(&lines).unwrap_or(lines)
 }
 
-/// The same with each node on one line, however long it is.
+/// The policy that means the plan, with each node on one line, however long it is.
 pub(crate) fn lines(plan: &Plan) -> String {
     let mut w = Writer::new(plan);
     w.line("tidegate 1");

@@ -1,4 +1,4 @@
-//! What TLS, tracing and the admin API need, as the policy that means it, and for people.
+//! TLS, tracing and the admin API, printed as policy and for people.
 
 use super::words::{Writer, quote};
 use crate::plan::{AdminListen, CipherSuite, KeyExchangeGroup, OtlpProtocol, TlsPolicy, TlsVersion};

@@ -114,7 +114,7 @@ pub(super) fn texts(values: &[String]) -> String {
     one_or_list(values.iter().map(|value| quote(value)).collect())
 }
 
-/// One value alone, several in brackets.
+/// The values as a policy writes them: one alone, several in brackets.
 pub(super) fn one_or_list(mut values: Vec<String>) -> String {
     match values.len() {
         1 => values.pop().unwrap_or_default(),

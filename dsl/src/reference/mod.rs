@@ -1,5 +1,5 @@
-//! What is made from the vocabulary for people and editors. Here, the reference of the language: chapters of prose, which stand in `language.md` beside this file, and every word of
-//! the vocabulary in its chapter.
+//! The texts that are made from the vocabulary for people and editors. Here, the reference of the language: chapters of
+//! prose, which stand in `language.md` beside this file, and every word of the vocabulary in its chapter.
 
 mod grammar;
 
@@ -53,7 +53,7 @@ pub fn words_named(name: &str) -> Option<String> {
     (!pages.is_empty()).then(|| pages.join("\n"))
 }
 
-/// What a word means, and what it takes.
+/// The sentences about what a word means, and what it takes.
 fn sense(word: &Word) -> String {
     let mut text = format!("{}.", word.short);
     if !word.more.is_empty() {

@@ -1,4 +1,4 @@
-//! For GitHub: workflow commands, which become annotations of a change.
+//! Diagnostics for GitHub: workflow commands, which become annotations of a change.
 
 use std::fmt::Write;
 

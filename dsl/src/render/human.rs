@@ -1,4 +1,4 @@
-//! For people: the message, the place in its source, the mend.
+//! Diagnostics for people: the message, the place in its source, the mend.
 
 use crate::diagnostic::{Diagnostic, Label, Severity};
 use crate::source::{Source, Sources};
@@ -130,7 +130,7 @@ impl View {
     }
 }
 
-/// One column for one character: tabs and what cannot be seen become blanks.
+/// The character that takes its column: tabs and characters that cannot be seen become blanks.
 fn visible(c: char) -> char {
     if c == '\t' { ' ' } else { printable(c) }
 }

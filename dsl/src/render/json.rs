@@ -1,4 +1,4 @@
-//! For programs: one JSON object a line.
+//! Diagnostics for programs: one JSON object a line.
 
 use serde::Serialize;
 

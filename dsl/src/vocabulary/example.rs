@@ -52,7 +52,7 @@ impl Word {
         }
     }
 
-    /// What values it takes, where that is a range: `1s to 1h`, `1 to 65535, or off`.
+    /// The values that the word takes, where they are a range: `1s to 1h`, `1 to 65535, or off`.
     pub fn range(&self) -> Option<String> {
         let or_off = |off: bool| if off { ", or off" } else { "" };
         match self.value {
@@ -68,7 +68,7 @@ impl Word {
         }
     }
 
-    /// What holds if it is left out, if anything does.
+    /// The default of the word, if it has one.
     pub fn default_text(&self) -> Option<String> {
         match (self.default, self.value) {
             (Some(words), _) => Some(words.to_owned()),

@@ -19,25 +19,25 @@ pub use place::Place;
 pub use protocol::{Fit, fit};
 pub use tls::DEFAULT_POLICY;
 
-/// What a word is for, where a block has words of several kinds.
+/// The role of a word, where a block has words of several kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// A declaration, a setting or a value.
     Plain,
     /// `when`, `unless`
     Condition,
-    /// Done to a request or a response.
+    /// A step: it is done to a request or a response.
     Step,
     /// Ends a rule.
     Outcome,
-    /// Done on the way back.
+    /// A block that is done on the way back.
     WayBack,
 }
 
 /// The value that a word takes, where one value is all it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
-    /// Its own kind of arguments.
+    /// Arguments of a kind of its own.
     Special,
     /// A time.
     Duration {
@@ -45,9 +45,9 @@ pub enum Value {
         min: Duration,
         /// The longest.
         max: Duration,
-        /// What holds if the word is left out.
+        /// The default if the word is left out.
         default: Option<Duration>,
-        /// Whether `off` may stand for it; it is the default where there is no other.
+        /// Whether `off` may stand for a duration; it is the default where there is no other.
         off: bool,
     },
     /// A whole number.
@@ -56,9 +56,9 @@ pub enum Value {
         min: u64,
         /// The greatest.
         max: u64,
-        /// What holds if the word is left out.
+        /// The default if the word is left out.
         default: Option<u64>,
-        /// Whether `off` may stand for it; it is the default where there is no other.
+        /// Whether `off` may stand for a number; it is the default where there is no other.
         off: bool,
     },
     /// A number of bytes.
@@ -67,9 +67,9 @@ pub enum Value {
         min: u64,
         /// The greatest.
         max: u64,
-        /// What holds if the word is left out.
+        /// The default if the word is left out.
         default: Option<u64>,
-        /// Whether `off` may stand for it; it is the default where there is no other.
+        /// Whether `off` may stand for a size; it is the default where there is no other.
         off: bool,
     },
     /// A share, in percent: `10%`.
@@ -78,15 +78,15 @@ pub enum Value {
         min: u32,
         /// The greatest.
         max: u32,
-        /// What holds if it is left out.
+        /// The default if the word is left out.
         default: Option<u32>,
     },
     /// `on` or `off`.
     Switch {
-        /// What holds if the word is left out.
+        /// The default if the word is left out.
         default: bool,
     },
-    /// One of the words of a place.
+    /// A word of this place.
     OneOf(Place),
 }
 
@@ -95,21 +95,21 @@ pub enum Value {
 pub struct Word {
     /// The word.
     pub name: &'static str,
-    /// What follows it, for people: `RATE [per KEY]`.
+    /// The arguments behind the word, for people: `RATE [per KEY]`.
     pub arguments: &'static str,
-    /// What it is for, in a line.
+    /// The purpose of the word, in a line.
     pub short: &'static str,
-    /// What else is to be known of it, in whole sentences; may be empty.
+    /// The rest that is to be known of the word, in whole sentences; may be empty.
     pub more: &'static str,
     /// A line of a policy that uses it; empty where the bare word makes one (see [`Place::example`]).
     pub example: &'static str,
-    /// What kind of word it is.
+    /// The role of the word.
     pub role: Role,
-    /// Its value, where one value is all it takes.
+    /// The value of the word, where one value is all it takes.
     pub value: Value,
     /// The default in words, where `value` does not hold it.
     pub default: Option<&'static str>,
-    /// Whether it may stand more than once in its block.
+    /// Whether the word may stand more than once in its block.
     pub repeats: bool,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Value, Word, file, listener, rules, servers, tls, values};
 
-/// Where a word may stand: a block, or an argument that takes one of a few words.
+/// A place where a word may stand: a block, or an argument that takes one of a few words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
     /// Top level of a file.
@@ -109,13 +109,13 @@ pub enum Place {
     Rule,
     /// `on-response { … }`
     OnResponse,
-    /// What a test of a request looks at
+    /// The subject of a test of a request
     Subject,
-    /// What a test of a response looks at
+    /// The subject of a test of a response
     ResponseSubject,
     /// `client-cert …`
     ClientCertField,
-    /// How a test compares
+    /// The comparison of a test
     Predicate,
     /// `rewrite …`
     Rewrite,
@@ -304,7 +304,7 @@ impl Place {
         self.words().iter().find(|word| word.name == name)
     }
 
-    /// Whether each of its words begins a line; else they stand behind another one on its line, or within a text.
+    /// Whether each word of the place begins a line; else they stand behind another one on its line, or within a text.
     pub fn is_block(self) -> bool {
         matches!(
             self,

@@ -6,17 +6,17 @@ use crate::plan::Protocol;
 /// Whether a word stands in a listener of a protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
-    /// It may.
+    /// The word may stand there.
     Yes,
-    /// It must.
+    /// The word must stand there.
     Required,
-    /// It may not; the mend.
+    /// The word may not stand there; the mend.
     Never(&'static str),
 }
 
 use Fit::{Never, Required, Yes};
 
-/// What depends on the protocol: place, word; `http`, `https`, `quic`. All else stands in every listener.
+/// The words that depend on the protocol: place, word; `http`, `https`, `quic`. All else stands in every listener.
 const TABLE: &[(Place, &str, [Fit; 3])] = &[
     (
         Place::Listener,

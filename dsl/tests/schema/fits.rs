@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// What does not fit, with its place; nothing, if all does.
+/// The misfits of a value, each with its place; none, if all fits.
 pub(crate) fn wrong(schema: &Value, root: &Value, value: &Value, place: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for (keyword, told) in schema.as_object().expect("a schema") {
@@ -66,7 +66,7 @@ pub(crate) fn wrong(schema: &Value, root: &Value, value: &Value, place: &str) ->
     wrong
 }
 
-/// What stands where nothing may, or what has a schema.
+/// The misfits of members that the schema does not name: refused, or held against the schema for others.
 fn of_other(schema: &Value, root: &Value, value: &Value, place: &str) -> Vec<String> {
     match schema {
         Value::Bool(false) => vec![format!("{place}: nothing may stand here")],

@@ -13,19 +13,19 @@ use tidegate_dsl::{
 /// Seconds of a day.
 const DAY: i64 = 24 * 3600;
 
-/// What a test lets the compiler see.
+/// The loader of tests: what the compiler may see.
 pub(crate) struct TestLoader {
     texts: HashMap<PathBuf, String>,
 }
 
 impl TestLoader {
-    /// One policy.
+    /// A loader for one policy.
     pub(crate) fn new(path: &Path, text: &str) -> Self {
         Self { texts: HashMap::from([(path.to_path_buf(), text.to_owned())]) }
     }
 }
 
-/// Where a path below `sites`, of the cases, or `shared`, of the shipped policies, lies.
+/// The file that a path below `sites`, of the cases, or `shared`, of the shipped policies, stands for.
 fn site(path: &Path) -> Option<PathBuf> {
     let parts: Vec<_> = path.components().collect();
     let at = parts.iter().rposition(|part| part.as_os_str() == "sites" || part.as_os_str() == "shared")?;
@@ -43,7 +43,7 @@ impl Loader for TestLoader {
         self.texts.get(path).cloned().or_else(site).ok_or_else(|| "no such file".to_owned())
     }
 
-    /// In the reverse of the order in which they are to be read.
+    /// The files that fit a pattern, in the reverse of the order in which they are to be read.
     fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
         let folder = pattern.parent().unwrap_or(Path::new(""));
         let fit = |name: &str| fits_pattern(&pattern.file_name().unwrap_or_default().to_string_lossy(), name);
