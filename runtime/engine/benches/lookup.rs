@@ -1,4 +1,4 @@
-//! How long finding a rule takes, with 10 rules and with 10,000.
+//! A benchmark of the index: how long finding a rule takes, with 10 rules and with 10,000.
 //!
 //! Run it with `cargo bench -p tidegate-engine --bench lookup`. It prints, for each kind of rules, the nanoseconds of one
 //! walk (start, search, outcome) with few and with many rules, and how long [`Engine::build`] took for the many. Few and many

@@ -18,7 +18,7 @@ use crate::template::header_value;
 #[derive(Clone, PartialEq, Eq)]
 pub struct CookieKeys(Vec<[u8; 32]>);
 
-/// One key that is known to everybody: where nothing is served.
+/// The key that is known to everybody, for where nothing is served.
 impl Default for CookieKeys {
     fn default() -> Self {
         Self(vec![[0; 32]])
@@ -73,18 +73,18 @@ impl Values {
 pub(crate) struct Affinity {
     cookie: Box<str>,
     ttl: Duration,
-    /// In the order of the targets.
+    /// The cookie values of the targets, in their order.
     values: Box<[Values]>,
 }
 
-/// How a group was chosen for a client that is kept on its group.
+/// The way in which a group was chosen for a client that is kept on its group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
-    /// Its cookie names the group.
+    /// The client's cookie names the group.
     ByCookie,
     /// The client's cookie names the group by a key that makes none any more; it gets this `Set-Cookie`.
     Renewed(HeaderValue),
-    /// It had none that names one of the groups; it gets this `Set-Cookie`.
+    /// The client had no cookie that names one of the groups; it gets this `Set-Cookie`.
     Chosen(HeaderValue),
 }
 
@@ -99,7 +99,8 @@ impl Kept {
 }
 
 impl Affinity {
-    /// For a rule of a rule list: the cookie is named after both, so that no two rules get in each other's way.
+    /// The affinity of a rule of a rule list: the cookie is named after both, so that no two rules get in each other's
+    /// way.
     pub(crate) fn new(
         ttl: Duration,
         set: &str,
@@ -126,7 +127,7 @@ impl Affinity {
         })
     }
 
-    /// What tells a client the group that was chosen for it.
+    /// The cookie that tells a client the group which was chosen for it.
     pub(crate) fn tell(&self, group: GroupId, targets: &[Target], secure: bool) -> Option<HeaderValue> {
         let at = targets.iter().position(|target| target.group == group)?;
         Some(set_cookie(&self.cookie, self.values.get(at)?.made(), Some(self.ttl), secure))

@@ -12,12 +12,12 @@ pub struct RoundRobin {
 #[derive(Debug, Clone)]
 struct Peer {
     weight: i64,
-    /// How far behind its share it is: grows by its weight at each pick, and pays the whole round when picked.
+    /// The peer's debt of requests: grows by its weight at each pick, and pays the whole round when picked.
     credit: i64,
 }
 
 impl RoundRobin {
-    /// One choice for each weight, by position.
+    /// A round robin with one choice for each weight, by position.
     pub fn new(weights: impl IntoIterator<Item = u32>) -> Self {
         let peers = weights.into_iter().map(|weight| Peer { weight: i64::from(weight), credit: 0 });
         Self { peers: peers.collect() }

@@ -1,4 +1,4 @@
-//! Why a condition did not hold: the tests that decided it, and what they looked at.
+//! The reason why a condition did not hold: the tests that decided it, and what they looked at.
 
 use tidegate_dsl::plan::{self, Plan};
 
@@ -9,7 +9,7 @@ use crate::exchange::Exchange;
 /// Values longer than this, in bytes, are shown cut: they are for people to read.
 const MAX_SHOWN_BYTES: usize = 120;
 
-/// What the tests that decided about `condition` found: "the host was `b.example`".
+/// The finding of the tests that decided about `condition`: "the host was `b.example`".
 pub(crate) fn found(condition: &plan::Condition, exchange: &Exchange, plan: &Plan) -> String {
     let mut said: Vec<String> = Vec::new();
     for subject in deciding(&condition.test, exchange, plan) {

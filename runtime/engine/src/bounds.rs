@@ -15,8 +15,8 @@ pub const MAX_VARS: usize = guests::VARS_PER_REQUEST;
 /// Names and values of one request's variables together, in bytes.
 pub const MAX_VARS_BYTES: usize = guests::VAR_BYTES_PER_REQUEST;
 
-/// What the inserts of one template may add to its own text, in bytes. A header that is named ten times in a
-/// template must not become ten times as large; a usual header section still fits.
+/// The bytes that the inserts of one template may add to its own text. A header that is named ten times in a template
+/// must not become ten times as large; a usual header section still fits.
 pub const MAX_INSERTED_BYTES: usize = 16 * 1024;
 
 /// Lines that `log` steps may write for one request. A policy's own steps are finite; this bounds what one request

@@ -1,4 +1,4 @@
-//! Why a plan cannot be run.
+//! The error of a plan that cannot be run.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use std::fmt;
 /// and for what only building can tell, such as a regular expression that is too large.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildError {
-    /// Where, in the words of the policy: "rule `api` of rules `shop`".
+    /// The place in the words of the policy: "rule `api` of rules `shop`".
     pub place: String,
-    /// What is wrong, and the mend.
+    /// The mistake, and the mend.
     pub message: String,
 }
 
-/// What is wrong, before it is known where.
+/// The mistake, before it is known where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Invalid(pub(crate) String);
 

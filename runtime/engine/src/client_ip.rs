@@ -40,8 +40,8 @@ impl ClientIp {
         matches!(self, Self::ProxyProtocol(trusted) if trusted.contains(peer.to_canonical()))
     }
 
-    /// Whether what this peer says about clients is taken. Whoever takes the leftmost address trusts nobody in particular; and a peer
-    /// that speaks the PROXY protocol passes on what its clients say.
+    /// Whether the words of this peer about clients are taken. Whoever takes the leftmost address trusts nobody in
+    /// particular; and a peer that speaks the PROXY protocol passes on what its clients say.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         matches!(self, Self::Trusted(networks) if networks.contains(peer.to_canonical()))
     }

@@ -27,7 +27,7 @@ pub(crate) struct Condition {
     pub(crate) test: Test,
 }
 
-/// What a condition asks; the same shape as the plan's.
+/// The test of a condition; the same shape as the plan's.
 #[derive(Debug)]
 pub(crate) enum Test {
     All(Box<[Test]>),
@@ -60,7 +60,7 @@ pub(crate) enum Subject {
     ResponseHeader(HeaderName),
 }
 
-/// What one value of the subject must meet.
+/// The predicate that one value of the subject must meet.
 #[derive(Debug)]
 pub(crate) enum Predicate {
     Is(Words),
@@ -90,7 +90,7 @@ pub(crate) enum Words {
     Many(Box<HashSet<Box<str>>>),
 }
 
-/// Up to here comparing is faster than hashing.
+/// The number of words up to which comparing is faster than hashing.
 const FEW_WORDS: usize = 8;
 
 impl Condition {
@@ -102,12 +102,12 @@ impl Condition {
         self.test.holds(exchange) != self.unless
     }
 
-    /// How long it takes, roughly, in comparisons of short texts.
+    /// The cost of the condition, roughly, in comparisons of short texts.
     pub(crate) fn cost(&self) -> u32 {
         self.test.cost()
     }
 
-    /// What its regular expressions find, if it is a `when`; and whether that stands outside `any`.
+    /// The finds of its regular expressions, if the condition is a `when`; and whether each stands outside `any`.
     pub(crate) fn each_match(&self, exchange: &Exchange, found: &mut dyn FnMut(&Captures<'_>, bool)) {
         if !self.unless {
             self.test.each_match(exchange, true, found);
@@ -206,7 +206,7 @@ impl Subject {
         })
     }
 
-    /// Whether one of its values meets `meets`; values after that are not looked at.
+    /// Whether one of the subject's values meets `meets`; values after that are not looked at.
     pub(crate) fn any(&self, exchange: &Exchange, mut meets: impl FnMut(&str) -> bool) -> bool {
         let request = &exchange.request;
         let response = exchange.response.as_ref();
@@ -246,7 +246,7 @@ impl Subject {
         }
     }
 
-    /// How long it takes to get hold of its values.
+    /// The cost of getting hold of the subject's values, in comparisons of short texts.
     const fn cost(&self) -> u32 {
         match self {
             Self::Host | Self::Path | Self::Method | Self::Scheme | Self::Authority => 1,
@@ -306,7 +306,7 @@ impl Predicate {
         })
     }
 
-    /// How long a value takes.
+    /// The cost of testing one value, in comparisons of short texts.
     fn cost(&self) -> u32 {
         let many = |count: usize, each: u32| u32::try_from(count).unwrap_or(u32::MAX).max(1).saturating_mul(each);
         match self {

@@ -39,18 +39,18 @@ enum Origins {
 enum Headers {
     /// Whatever is asked for.
     Any,
-    /// These; `None` if there are none.
+    /// The fields of this list; `None` if it is empty.
     Only(Option<HeaderValue>),
 }
 
-/// What a request gets from `cors`.
+/// The effect of `cors` on a request.
 #[derive(Debug)]
 pub(crate) struct Met {
-    /// What its answer is marked with on the way back.
+    /// The marks that the answer gets on the way back.
     pub(crate) marks: Marks,
     /// The answer to a preflight request, without marks.
     pub(crate) preflight: Option<Reply>,
-    /// In words, for `explain`.
+    /// The reason in words, for `explain`.
     pub(crate) why: &'static str,
 }
 
@@ -83,7 +83,7 @@ impl Cors {
         }
     }
 
-    /// What this request gets.
+    /// The effect of `cors` on this request.
     pub(crate) fn meet(&self, request: &Request) -> Met {
         let origin = only(&request.headers);
         let allowed = origin.filter(|origin| self.allows(origin));
@@ -164,7 +164,7 @@ fn varies_by_origin(headers: &HeaderMap) -> bool {
     names.map(<[u8]>::trim_ascii).any(|name| name.eq_ignore_ascii_case(b"origin") || name == b"*")
 }
 
-/// The one `Origin`; with several, nobody knows who asks.
+/// The value of the only `Origin`; with several, nobody knows who asks.
 fn only(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut values = headers.get_all(ORIGIN).into_iter();
     values.next().filter(|_| values.next().is_none())

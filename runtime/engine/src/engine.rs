@@ -29,7 +29,7 @@ pub struct Engine {
     rule_sets: Box<[RuleSet]>,
     groups: HashMap<Box<str>, GroupId>,
     pub(crate) group_names: Box<[Arc<str>]>,
-    /// By [`ExtensionId`]: when the guest fails, and while it is not called.
+    /// The fate of a request by [`ExtensionId`]: when the guest fails, and while it is not called.
     on_fault: Box<[[OnFault; 2]]>,
     limiters: Limiters,
     /// The layout of access-log lines, where the policy has one.
@@ -37,7 +37,7 @@ pub struct Engine {
     keys: CookieKeys,
 }
 
-/// What a listener does with its requests.
+/// A listener's part in deciding: what it does with its requests.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) peers: Peers,
@@ -56,7 +56,7 @@ pub(crate) enum Action {
     Forward(Split),
 }
 
-/// What a request gets when an extension fails, or is not called.
+/// The fate of a request when an extension fails, or is not called.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OnFault {
     Deny(StatusCode),

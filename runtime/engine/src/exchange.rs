@@ -1,4 +1,4 @@
-//! One request and, once it exists, its response: what rules, templates and hooks see and change.
+//! An exchange: one request and, once it exists, its response, which rules, templates and hooks see and change.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::vars::Vars;
 pub struct Connection {
     /// The TCP or QUIC peer.
     pub peer: SocketAddr,
-    /// Our side of the connection.
+    /// The gateway's side of the connection.
     pub local: SocketAddr,
     /// The listener's name.
     pub listener: Arc<str>,
@@ -31,7 +31,7 @@ impl Connection {
     }
 }
 
-/// What TLS told us about a connection.
+/// The facts that TLS told the gateway about a connection.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// The server name that the client asked for (RFC 6066, 3).
@@ -46,14 +46,14 @@ pub struct Tls {
     pub client_cert: Option<ClientCert>,
 }
 
-/// What the certificate of a client says.
+/// The certificate that a client showed: the fields of it that policies ask about.
 #[derive(Debug, Clone)]
 pub struct ClientCert {
     /// The distinguished name of its owner, as RFC 4514 writes it.
     pub subject: String,
     /// The distinguished name of its issuer, as RFC 4514 writes it.
     pub issuer: String,
-    /// SHA-256 of its DER form, in lower-case hexadecimal digits.
+    /// The SHA-256 of the certificate's DER form, in lower-case hexadecimal digits.
     pub fingerprint: String,
     /// The serial number, in lower-case hexadecimal digits.
     pub serial: String,
@@ -152,7 +152,7 @@ impl Changed {
     }
 }
 
-/// One request, its connection, and its response once there is one.
+/// An exchange: one request, its connection, and its response once there is one.
 ///
 /// It lives in a `Box`, because it moves into a guest's store and back for each hook.
 #[derive(Debug)]

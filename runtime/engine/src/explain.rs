@@ -1,4 +1,4 @@
-//! One request through the plan, rule by rule, by the walk that serves.
+//! Explains one request through the plan, rule by rule, by the walk that serves.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -41,8 +41,8 @@ pub fn explain(
 }
 
 impl Engine {
-    /// As [`explain()`], but a forwarded request gets its forwarding headers and takes the way back, too, as if a
-    /// backend had given this answer.
+    /// Explains a request as [`explain()`] does, but a forwarded request gets its forwarding headers and takes the way
+    /// back, too, as if a backend had given this answer.
     ///
     /// It still counts as forwarded, unless the way back put an answer of its own in place, or closed.
     pub fn explain_answered(
@@ -246,7 +246,7 @@ impl<'e> Notes<'e> {
         }
     }
 
-    /// How a `sticky` forward came to its group.
+    /// Notes how a `sticky` forward came to its group.
     fn kept(&mut self, walk: &Walk) {
         let (Some(kept), Some(Outcome::Forward(forward))) = (walk.kept(), self.rule.map(|rule| &rule.outcome)) else {
             return;

@@ -1,4 +1,4 @@
-//! What `explain` answers: as data, and as text for people.
+//! Explanations: the answer of `explain` as data, and as text for people.
 
 use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::blame;
 use crate::exchange::Exchange;
 
-/// What happened to one request, and why. `Display` is for people.
+/// The story of one request, and why it went so. `Display` is for people.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     /// Method and URL, as they came.
@@ -21,33 +21,33 @@ pub struct Explanation {
     pub rules: Option<String>,
     /// The rule that took the request.
     pub rule: Option<String>,
-    /// What was done, in its order.
+    /// The events of the request, in their order.
     pub lines: Vec<Line>,
-    /// How it ended.
+    /// The end of the request.
     pub outcome: Ending,
     /// The exchange as the walk left it: the request that a backend would get, or the answer.
     #[serde(skip)]
     pub exchange: Box<Exchange>,
 }
 
-/// One thing that was done.
+/// An event in the story of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Line {
     /// A rule was passed over.
     PassedOver {
-        /// Its name.
+        /// The name of the rule.
         rule: String,
         /// The first condition that did not hold, in the words of the policy.
         condition: String,
-        /// What the request had instead.
+        /// The value that the request had instead.
         found: String,
     },
     /// A rule took the request.
     Matched {
-        /// Its name.
+        /// The name of the rule.
         rule: String,
-        /// Its outcome, in the words of the policy.
+        /// The outcome of the rule, in the words of the policy.
         outcome: String,
     },
     /// A test of a rule could not be decided.
@@ -59,18 +59,18 @@ pub enum Line {
     },
     /// An extension was called.
     Hook {
-        /// Its name.
+        /// The name of the extension.
         extension: String,
         /// `request` or `response`.
         hook: &'static str,
-        /// Its verdict, or how it failed and what that means.
+        /// The verdict of the extension, or how it failed and what that means.
         verdict: String,
     },
     /// A step was done.
     Step {
         /// The step, in the words of the policy.
         step: String,
-        /// What came of it.
+        /// The result of the step.
         result: String,
     },
     /// The way back begins: what follows was done to the answer. It stands only where something was.
@@ -84,12 +84,12 @@ pub enum Line {
     BlockPassedOver {
         /// The first condition that did not hold, in the words of the policy.
         condition: String,
-        /// What the response had instead.
+        /// The value that the response had instead.
         found: String,
     },
 }
 
-/// How a request ended.
+/// The end of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "how", rename_all = "kebab-case")]
 pub enum Ending {
@@ -100,7 +100,7 @@ pub enum Ending {
         /// Host and port, path and query that the backend gets.
         url: String,
     },
-    /// It was answered here.
+    /// The request was answered here.
     Reply {
         /// The status.
         status: u16,
@@ -145,7 +145,7 @@ impl Display for Explanation {
 }
 
 impl Line {
-    /// What was done, and what came of it. What happens inside a rule is indented.
+    /// The event and its result, as two columns. Events inside a rule are indented.
     fn columns(&self, inside_rule: bool) -> (String, String) {
         let indent = if inside_rule { "  " } else { "" };
         match self {

@@ -1,4 +1,4 @@
-//! Many rules whose patterns may match anywhere in a host or a path: which of them can match at all?
+//! A filter of many rules whose patterns may match anywhere in a host or a path: it finds those that can match at all.
 
 use std::collections::BTreeMap;
 
@@ -26,10 +26,10 @@ struct Texts {
     rules: Box<[Box<[u32]>]>,
 }
 
-/// Fewer rules are tried one by one sooner than a text is searched.
+/// The number of rules below which trying them one by one is faster than searching a text.
 const FEW_RULES: usize = 4;
 
-/// Shorter texts are found too often to leave much out.
+/// The length of a text below which it is found too often to leave much out.
 const SHORTEST_TEXT: usize = 3;
 
 /// A pattern that needs one of more texts than this is tried.

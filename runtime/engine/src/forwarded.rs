@@ -124,7 +124,7 @@ fn write_forwarded_for(headers: &mut HeaderMap, how: ForwardedFor, peer: &str) {
     }
 }
 
-/// What came, its lines joined (RFC 9110, 5.3), and the peer.
+/// The value of a field that came, its lines joined (RFC 9110, 5.3), and the peer behind it.
 fn appended(headers: &HeaderMap, peer: &str) -> Option<HeaderValue> {
     let lines = || headers.get_all(&X_FORWARDED_FOR).into_iter();
     let mut value = Vec::with_capacity(lines().map(|line| line.len() + 2).sum::<usize>() + peer.len());
@@ -210,7 +210,8 @@ mod tests {
         assert_eq!(written(|_| (), &forged)[0], "x-forwarded-proto: https");
     }
 
-    /// What a backend hears of the client's certificate, of a client that forges, on a listener that asks or does not.
+    /// The fields that a backend gets about the client's certificate, of a client that forges, on a listener that asks
+    /// or does not.
     fn about_cert(asks: bool, told: bool, certificate: Option<ClientCert>) -> Vec<String> {
         let mut listener = testing::plan(Vec::new()).listeners.remove(0);
         listener.forwarded =

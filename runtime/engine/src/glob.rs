@@ -7,7 +7,7 @@
 #[derive(Debug, Clone)]
 pub(crate) struct Glob {
     first: Segment,
-    /// What follows the first star; `None` if there is no star.
+    /// The glob behind its first star; `None` if there is no star.
     tail: Option<Tail>,
 }
 
@@ -35,7 +35,7 @@ impl Glob {
         Self { first, tail }
     }
 
-    /// What a text begins with that meets the glob, and what it ends with; `true` if it is that and no more.
+    /// The texts that every match begins and ends with; `true` if the glob asks for no more.
     pub(crate) fn ends(&self) -> (&str, &str, bool) {
         let first = &*self.first.text;
         let begin = first.split('?').next().unwrap_or_default();
@@ -78,7 +78,7 @@ impl Segment {
         Self { text: text.into(), wild: text.contains('?') }
     }
 
-    /// What follows this at the beginning of `text`.
+    /// The rest of `text` behind the segment, if `text` begins with it.
     fn strip_prefix<'t>(&self, text: &'t str) -> Option<&'t str> {
         if !self.wild {
             return text.strip_prefix(&*self.text);
@@ -93,7 +93,7 @@ impl Segment {
         Some(rest.as_str())
     }
 
-    /// What precedes this at the end of `text`.
+    /// The rest of `text` before the segment, if `text` ends with it.
     fn strip_suffix<'t>(&self, text: &'t str) -> Option<&'t str> {
         if !self.wild {
             return text.strip_suffix(&*self.text);
@@ -108,7 +108,7 @@ impl Segment {
         Some(rest.as_str())
     }
 
-    /// What follows the leftmost place of this in `text`.
+    /// The rest of `text` behind the leftmost place of the segment.
     fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
         if !self.wild {
             let (_, after) = text.split_once(&*self.text)?;

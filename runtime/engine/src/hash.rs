@@ -4,17 +4,17 @@
 //! FNV-1a, and the last steps of `SplitMix64` to spread what it gives over all bits. It keeps nobody from choosing keys that
 //! meet: what hangs on it may only be balance, never safety.
 
-/// Of bytes.
+/// The hash of bytes.
 pub fn of_bytes(bytes: &[u8]) -> u64 {
     mixed(fnv(OFFSET, bytes))
 }
 
-/// Of several names, told apart from the same letters in other names.
+/// The hash of several names, told apart from the same letters in other names.
 pub(crate) fn of_names<const N: usize>(names: [&str; N]) -> u64 {
     mixed(names.iter().fold(OFFSET, |hash, name| fnv(fnv(hash, name.as_bytes()), &[0])))
 }
 
-/// Of two hashes together.
+/// The hash of two hashes together.
 pub fn both(a: u64, b: u64) -> u64 {
     mixed(a.wrapping_add(b.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }

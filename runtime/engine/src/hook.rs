@@ -1,4 +1,4 @@
-//! What the core and its extensions say to each other.
+//! Hooks: the words that the core and its extensions say to each other.
 
 use http::{HeaderMap, StatusCode};
 
@@ -24,7 +24,7 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// Its name for people: `request`, `response-body` …
+    /// The name of the hook for people: `request`, `response-body` …
     pub const fn name(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -37,12 +37,12 @@ impl Hook {
     }
 }
 
-/// What a body hook decides about a piece.
+/// The verdict of a body hook about a piece.
 #[derive(Debug)]
 pub enum BodyVerdict {
-    /// It goes on as it is.
+    /// The piece goes on as it is.
     Next,
-    /// This goes on in its place.
+    /// The bytes go on in the piece's place.
     Replace(Bytes),
     /// Answer with this; nothing has left yet.
     Respond(Reply),
@@ -50,7 +50,7 @@ pub enum BodyVerdict {
     Close,
 }
 
-/// What a hook decides.
+/// The verdict of a hook.
 #[derive(Debug)]
 pub enum Verdict {
     /// Go on.
@@ -74,12 +74,12 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// Why a hook call gave no verdict. It cost this call and nothing else.
+/// The fault of a hook call that gave no verdict. A fault costs this call and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookFault {
-    /// What went wrong, as a class.
+    /// The class of the fault.
     pub kind: HookFaultKind,
-    /// What went wrong, for the log.
+    /// The fault in words, for the log.
     pub message: String,
 }
 
@@ -100,7 +100,7 @@ pub enum HookFaultKind {
     TooMuch,
     /// No instance could be made.
     Instance,
-    /// There was no room for another call: as many as may are under way. The guest was not asked, and it is not its fault.
+    /// No room for another call: as many as may are under way. The guest was not asked, and is not at fault.
     Room,
     /// The verdict names a server group that the policy does not have.
     UnknownGroup,

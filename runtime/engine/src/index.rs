@@ -1,4 +1,4 @@
-//! Which rules can a host and a path meet at all?
+//! The index of rules: those that a host and a path can meet at all.
 
 use std::collections::BTreeMap;
 use std::vec;
@@ -29,7 +29,7 @@ pub(crate) struct Index {
     root: Root,
 }
 
-/// What a host leads to.
+/// The part of the index that a host leads to.
 #[derive(Debug, Clone, Copy)]
 enum Below {
     Paths(Root),
@@ -41,7 +41,7 @@ enum Below {
 #[derive(Debug, Default)]
 struct Lists(Vec<u32>);
 
-/// Where a list begins.
+/// The position where a list begins.
 type List = u32;
 
 /// A rule that names hosts and paths is filed under every pair of them, so long as that makes at most this many entries for
@@ -143,10 +143,10 @@ const FEW_LISTS: usize = 8;
 /// Merges ascending lists into one.
 #[derive(Debug)]
 pub(crate) struct Candidates<'i> {
-    /// What is left of each list.
+    /// The rest of each list.
     lists: [&'i [u32]; FEW_LISTS],
     used: usize,
-    /// What is left of all the others.
+    /// The rest of all the others.
     rest: vec::IntoIter<u32>,
 }
 

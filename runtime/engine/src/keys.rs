@@ -1,4 +1,4 @@
-//! What a test asks of the host or the path, as keys that an index can find.
+//! Keys that an index can find rules by: what tests ask of the host or the path.
 
 use std::cmp::Reverse;
 
@@ -12,9 +12,9 @@ use crate::radix::Key;
 /// A part of a request that rules are indexed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Its keys that are not whole are what hosts end with.
+    /// The host. Keys that are not whole are what hosts end with.
     Host,
-    /// Its keys that are not whole are what paths begin with.
+    /// The path. Keys that are not whole are what paths begin with.
     Path,
 }
 
@@ -24,11 +24,11 @@ pub(crate) fn of(conditions: &[Condition], part: Part) -> Option<Vec<Key>> {
     needed(conditions, part, of_predicate, |key| (key.whole, key.text.len()))
 }
 
-/// What a predicate asks of a part, as texts or keys of which one has to be met; `None` if nothing can be said.
+/// A reading of a predicate about a part: texts or keys of which one has to be met; `None` if nothing can be said.
 type Read<K> = fn(&Predicate, Part) -> Option<Vec<K>>;
 
-/// What the part has to meet one of wherever all of `conditions` hold: of all that `read` makes of their predicates, that
-/// whose least is worth most. None is twice there.
+/// The keys of which the part has to meet one wherever all of `conditions` hold: of all that `read` makes of their
+/// predicates, those whose least is worth most. None is twice there.
 pub(crate) fn needed<K: Ord + Clone, W: Ord>(
     conditions: &[Condition],
     part: Part,
@@ -74,7 +74,7 @@ fn of_predicate(predicate: &Predicate, part: Part) -> Option<Vec<Key>> {
     }
 }
 
-/// By whole segments: `/a` is the path `/a`, and what begins with `/a/`.
+/// The keys of a path and what is below it, by whole segments: `/a` is the path `/a`, and what begins with `/a/`.
 fn below(prefix: &str) -> Vec<Key> {
     if prefix.ends_with('/') {
         return vec![key(prefix, false)];
@@ -87,7 +87,7 @@ fn of_glob(glob: &Glob, part: Part) -> Option<Key> {
     useful(key(if part == Part::Host { end } else { begin }, whole))
 }
 
-/// What a regular expression that is anchored on the side of the part lets texts begin or end with.
+/// The keys of a regular expression that is anchored on the side of the part: what it lets texts begin or end with.
 fn of_regex(pattern: &str, part: Part) -> Option<Vec<Key>> {
     let hir = regex_syntax::parse(pattern).ok()?;
     let looks = hir.properties();
@@ -104,7 +104,8 @@ fn of_regex(pattern: &str, part: Part) -> Option<Vec<Key>> {
     literals.map(|literal| useful(key(text(literal.as_bytes())?, false))).collect()
 }
 
-/// Where a class of characters has more than this, such as `[0-9]`, the key ends before it.
+/// The most characters of a class that keys are made for. Where a class has more, such as `[0-9]`, the key ends before
+/// it.
 const MOST_CHARACTERS: usize = 4;
 
 /// A regular expression that begins in more ways than this gets shorter keys, or none.

@@ -32,7 +32,7 @@ pub(crate) struct Limit {
 #[derive(Debug)]
 enum Per {
     All,
-    /// By IPv4 address, or by IPv6 network with a prefix of this length.
+    /// The IPv4 address, or the IPv6 network with a prefix of this length.
     ClientIp(u8),
     Header(HeaderName),
     Cookie(Box<str>),

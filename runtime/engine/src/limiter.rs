@@ -18,7 +18,7 @@ use crate::bounds::{LIMIT_SHARDS, MAX_BUCKETS_PER_SHARD, MAX_LIMIT_KEY_BYTES};
 /// than the burst allows. So a bucket needs no clock of its own and no refilling.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    /// What it was made from, but for the status: it may be taken over by a limit that says the same.
+    /// The limit that the buckets were made from, but for the status: a limit that says the same may take them over.
     identity: (u32, Duration, LimitKey, u32),
     rate: Rate,
     buckets: Buckets,
@@ -30,10 +30,10 @@ enum Buckets {
     Keyed(Shards),
 }
 
-/// What a keyed bucket is found by.
+/// The key that a bucket is found by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Key<'a> {
-    /// There is one bucket.
+    /// The only bucket.
     All,
     Address(IpAddr),
     Text(&'a [u8]),
@@ -51,7 +51,7 @@ impl Limiter {
         }
     }
 
-    /// Whether its buckets mean the same for `limit`.
+    /// Whether the buckets mean the same for `limit`.
     pub(crate) fn serves(&self, limit: &Limit) -> bool {
         self.identity == identity(limit)
     }
@@ -80,19 +80,19 @@ fn identity(limit: &Limit) -> (u32, Duration, LimitKey, u32) {
     (limit.requests, limit.interval, limit.per.clone(), limit.burst)
 }
 
-/// How fast a bucket fills, in nanoseconds.
+/// The rate at which a bucket fills, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     /// The time that one token takes; `u64::MAX` if none ever comes.
     token: u64,
-    /// How far ahead of now a bucket may be and still give a token.
+    /// The time that a bucket may be ahead of now and still give a token.
     ahead: u64,
-    /// What a refused client is told to wait at most.
+    /// The longest time that a refused client is told to wait.
     longest: u64,
 }
 
 impl Rate {
-    /// Rounded up to whole nanoseconds, so that the rate is never exceeded.
+    /// The rate of a limit, rounded up to whole nanoseconds a token, so that it is never exceeded.
     fn new(limit: &Limit) -> Self {
         let interval = u64::try_from(limit.interval.as_nanos()).unwrap_or(u64::MAX);
         let token = match limit.requests {
@@ -131,7 +131,7 @@ impl Rate {
 /// The buckets of a keyed limit: maps of bounded size, each behind its own lock, held for one look-up.
 #[derive(Debug)]
 struct Shards {
-    /// Keyed at random, so that a client cannot choose keys that fall together.
+    /// The hasher of keys, seeded at random, so that a client cannot choose keys that fall together.
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
 }

@@ -20,9 +20,9 @@ pub(crate) struct Part {
 /// The reason that there is no location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// What was inserted makes a scheme, and the policy names no host.
+    /// The inserted text makes a scheme, and the policy names no host.
     Scheme,
-    /// What was inserted as the host is empty.
+    /// The text that was inserted as the host is empty.
     NoHost,
 }
 
@@ -123,7 +123,8 @@ fn push_host(out: &mut String, piece: &str, marks: &[u8]) {
     }
 }
 
-/// Every character that a URI reference may have (RFC 3986, 2), the others escaped, and a `%` that begins no escape.
+/// The text with every character that a URI reference may have (RFC 3986, 2), the others escaped, and a `%` that begins
+/// no escape.
 fn escaped(text: &str) -> String {
     normalise::escaped(text, normalise::is_uri_byte)
 }

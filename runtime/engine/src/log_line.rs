@@ -22,7 +22,7 @@ enum Element {
     Text(Box<str>),
     Inserted {
         what: What,
-        /// No `"` stands around it: a space would end its field.
+        /// Whether no `"` stands around the insertion: a space would end its field.
         bare: bool,
     },
 }

@@ -1,4 +1,5 @@
-//! What a method promises (RFC 9110, 9.2): whether a request may be replayed, or sent again; and which methods are not carried.
+//! Methods and their promises (RFC 9110, 9.2): whether a request may be replayed, or sent again; and which methods are
+//! not carried.
 
 use http::Method;
 

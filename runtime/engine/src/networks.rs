@@ -44,7 +44,7 @@ impl Networks {
         }
     }
 
-    /// Whether every IPv4 address is in it.
+    /// Whether the networks hold every IPv4 address.
     pub(crate) fn all_v4(&self) -> bool {
         *self.v4 == [(0, u32::MAX)]
     }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the plain scan. Few distinct bits, so that addresses fall into networks often.
+        /// The tree agrees with the plain scan. Few distinct bits, so that addresses fall into networks often.
         #[test]
         fn it_agrees_with_a_scan(
             nets in proptest::collection::vec((any::<u32>(), 0_u8..=32), 0..12),

@@ -7,7 +7,8 @@ use std::net::Ipv6Addr;
 use http::uri::{Authority, PathAndQuery};
 use tidegate_dsl::plan::Paths;
 
-/// Why a request target is refused with 400. Each one could mean another path to a backend than it does to us.
+/// The reason why a request target is refused with 400. Each one could mean another path to a backend than to the
+/// gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetError {
     /// `..` with nothing before it to remove.
@@ -18,9 +19,9 @@ pub enum TargetError {
     BadEscape,
     /// A bare `\`, which some backends take for `/`.
     Backslash,
-    /// It does not begin with `/`.
+    /// The target does not begin with `/`.
     NoSlash,
-    /// It is longer than a target can be.
+    /// The target is longer than one can be.
     TooLong,
     /// A character that no target has.
     NoTarget,
@@ -36,16 +37,16 @@ pub enum TargetError {
     EscapedDots,
 }
 
-/// Why a host is refused with 400.
+/// The reason why a host is refused with 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuthorityError {
-    /// There is no host.
+    /// The request has no host.
     Empty,
-    /// There is a user name before an `@` (RFC 9110, 4.2.4).
+    /// The host has a user name before an `@` (RFC 9110, 4.2.4).
     UserInfo,
     /// The host has a character that a host name cannot have.
     BadHost,
-    /// What stands in `[…]` is no IPv6 address.
+    /// The text in `[…]` is no IPv6 address.
     BadAddress,
     /// The port is no number from 0 to 65535.
     BadPort,
@@ -187,7 +188,7 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// What may stand bare in a path: `pchar` of RFC 3986, 3.3, and `/`.
+/// Whether a byte may stand bare in a path: `pchar` of RFC 3986, 3.3, and `/`.
 const fn is_path_byte(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
@@ -242,7 +243,7 @@ const fn must_change(rest: &[u8]) -> bool {
     matches!(rest, [b'/', ..] | [b'.', b';', ..] | [b'.', b'.', b';', ..])
 }
 
-/// Whether `%` and these two may stay as they are.
+/// Whether `%` and these two digits may stay as they are.
 fn is_normal_escape(high: u8, low: u8) -> bool {
     match (hex(high), hex(low)) {
         (Some(high_value), Some(low_value)) => {

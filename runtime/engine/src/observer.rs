@@ -8,11 +8,11 @@ use crate::exchange::Exchange;
 use crate::hook::Hook;
 use crate::walk::Decision;
 
-/// Told of each thing that a walk does. Positions are those of the plan: rules in the rule list of the listener,
-/// conditions, steps and blocks in the rule. Every method does nothing unless it is written.
+/// An observer is told of each thing that a walk does. Positions are those of the plan: rules in the rule list of the
+/// listener, conditions, steps and blocks in the rule. Every method does nothing unless it is written.
 pub trait Observer {
-    /// Whether it is to hear of every rule that is passed over. If not, rules that the request's host and path rule out are
-    /// left out of the walk; what is decided is the same.
+    /// Whether the observer is to hear of every rule that is passed over. If not, rules that the request's host and
+    /// path rule out are left out of the walk; what is decided is the same.
     fn wants_every_rule(&self) -> bool {
         true
     }
@@ -73,7 +73,7 @@ impl Observer for Silent {
     }
 }
 
-/// Whose `on-response` blocks.
+/// The layer whose `on-response` blocks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
     /// The rule's.
@@ -82,15 +82,15 @@ pub enum Layer {
     Listener,
 }
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepResult {
-    /// It did what it says.
+    /// The step did what it says.
     Done,
     /// A limit refused the request; there is a token again after this time.
     Limited(Duration),
-    /// It did this.
+    /// The step did this.
     Noted(&'static str),
-    /// It changed nothing, for this reason.
+    /// The step changed nothing, for this reason.
     Unchanged(&'static str),
 }

@@ -1,4 +1,4 @@
-//! How a rule ends: a group by weight, a redirection, an answer of our own, or none.
+//! Outcomes of rules: a group by weight, a redirection, an answer of our own, or none.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,7 +12,7 @@ use crate::hook::Reply;
 use crate::location::{self, Part, Refused};
 use crate::template::{Scope, Slots, Template, header_value};
 
-/// How a rule ends.
+/// The outcome of a rule.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Forward(Split, Option<Affinity>),

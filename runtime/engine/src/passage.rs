@@ -45,7 +45,7 @@ pub struct FieldKinds {
 }
 
 impl FieldKinds {
-    /// Of a head as it came.
+    /// The passage of a head as it came.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut kinds = Self::default();
         for name in headers.keys() {

@@ -1,9 +1,9 @@
-//! Radix trees over the ends of texts: what is filed under a whole text, or under how a text begins (or ends)?
+//! Radix trees over the ends of texts, for what is filed under a whole text, or under how a text begins (or ends).
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// What a text has to be, or to begin with (to end with, in a tree that reads backwards).
+/// A text that another one has to be, or to begin with (to end with, in a tree that reads backwards).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) text: Box<str>,
@@ -12,7 +12,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Every text begins and ends with the empty one.
+    /// Whether every text meets the key: each begins and ends with the empty one.
     pub(crate) fn is_met_by_all(&self) -> bool {
         !self.whole && self.text.is_empty()
     }
@@ -36,15 +36,16 @@ pub(crate) struct Forest<V, const BACKWARDS: bool> {
 /// A tree of a forest.
 pub(crate) type Root = u32;
 
-/// One line of the processor's cache: among many keys, reaching for another line is what a lookup spends its time on.
+/// A node, in one line of the processor's cache: among many keys, reaching for another line is what a lookup spends its
+/// time on.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Node<V> {
-    /// Begin and end, in the labels of the forest.
+    /// The begin and end of the label, in the labels of the forest.
     label: (u32, u32),
-    /// For texts that end after the label.
+    /// The value for texts that end after the label.
     whole: Option<V>,
-    /// For texts that end or go on after the label.
+    /// The value for texts that end or go on after the label.
     open: Option<V>,
     branches: ByteSet,
     /// The node of the lowest branch; the others follow it.
@@ -171,7 +172,7 @@ impl ByteSet {
         }
     }
 
-    /// How many members are below `byte`, if it is one.
+    /// The number of members below `byte`, if it is one.
     fn place(&self, byte: u8) -> Option<u32> {
         let (word, bit) = Self::position(byte);
         let here = *self.0.get(word)?;

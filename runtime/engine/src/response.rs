@@ -14,18 +14,18 @@ use crate::rule::{ResponseBlock, ResponseStep, Rule};
 use crate::template::Scope;
 use crate::walk::{Extra, Progress, Walk};
 
-/// What becomes of a response.
+/// The decision about a response.
 #[derive(Debug)]
 pub enum ResponseDecision {
-    /// It goes on. The exchange holds its head, with what was changed.
+    /// The response goes on. The exchange holds its head, with what was changed.
     Pass,
-    /// This goes on in its place, head and body.
+    /// The reply goes on in the response's place, head and body.
     Replace(Reply),
     /// The connection is closed.
     Close,
 }
 
-/// What comes next on the way back.
+/// The position on the way back: what comes next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Back {
     /// The rule's extensions, of which so many are left.
@@ -208,7 +208,7 @@ fn mark(walk: &Walk, exchange: &mut Exchange) {
 }
 
 impl Extra {
-    /// Whether there is something for the client.
+    /// Whether the walk holds something for the client.
     fn has_work(&self) -> bool {
         self.marks.is_some() || self.kept.as_ref().is_some_and(|kept| kept.told().is_some())
     }
@@ -222,7 +222,7 @@ fn replace(walk: &mut Walk, exchange: &mut Exchange, reply: Reply) {
     walk.own_alt_svc = false;
 }
 
-/// What goes on: the exchange keeps the head also where it is replaced, for the log.
+/// The decision that a response goes on: the exchange keeps the head also where it is replaced, for the log.
 fn passed(walk: &mut Walk, exchange: &Exchange) -> ResponseDecision {
     match (walk.replacement.take(), &exchange.response) {
         (Some(body), Some(response)) => {

@@ -20,15 +20,15 @@ use crate::template::{Group, Slots, Template};
 /// The rules of one `rules` block, and `otherwise`.
 #[derive(Debug)]
 pub(crate) struct RuleSet {
-    /// All but the last.
+    /// The rules but for the last.
     rules: Box<[Rule]>,
     /// The last, which has no conditions.
     otherwise: Rule,
-    /// Which of `rules` a host and a path can meet.
+    /// The index of `rules` that a host and a path can meet.
     index: Index,
 }
 
-/// One rule.
+/// A rule, ready to run.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
@@ -40,11 +40,11 @@ pub(crate) struct Rule {
     pub(crate) on_response: Box<[ResponseBlock]>,
     /// The extensions of its `run` steps, in their order.
     pub(crate) extensions: Box<[ExtensionId]>,
-    /// What its templates want of its regular expressions.
+    /// The slots of what the rule's templates want of its regular expressions.
     slots: Slots,
 }
 
-/// What a rule does to a request.
+/// A step of a rule, ready to run.
 #[derive(Debug)]
 pub(crate) enum Step {
     Limit(Limit),
@@ -73,7 +73,7 @@ pub(crate) enum ResponseStep {
     Log(Template),
 }
 
-/// What is being built, and what of it others need.
+/// The parts of an engine that is being built, as far as others need them.
 pub(crate) struct Builder<'a> {
     pub(crate) plan: &'a Plan,
     /// The keys that values of cookies are made with.
@@ -115,7 +115,7 @@ impl RuleSet {
         self.rules.iter().enumerate()
     }
 
-    /// Those of [`RuleSet::all`] that the request's host and path do not rule out, in the same order.
+    /// The rules of [`RuleSet::all`] that the request's host and path do not rule out, in the same order.
     pub(crate) fn candidates(&self, request: &Request) -> impl Iterator<Item = (usize, &Rule)> {
         // The empty text meets what asks nothing of the host.
         let host = if request.unnamed { "" } else { request.host() };
@@ -162,7 +162,8 @@ impl Rule {
         })
     }
 
-    /// Whether it takes the request. Conditions change nothing, so that any order will do: the cheapest decide first.
+    /// Whether the rule takes the request. Conditions change nothing, so that any order will do: the cheapest decide
+    /// first.
     pub(crate) fn takes(&self, exchange: &Exchange) -> bool {
         if self.order.is_empty() {
             return self.conditions.iter().all(|condition| condition.holds(exchange));
@@ -176,8 +177,8 @@ impl Rule {
         self.conditions.iter().position(|condition| !condition.holds(exchange))
     }
 
-    /// What its regular expressions found, as far as its templates want it. A numbered group belongs to the first
-    /// `matches` outside `any`; a named one to the first that has it.
+    /// The finds of the rule's regular expressions, as far as its templates want them. A numbered group belongs to the
+    /// first `matches` outside `any`; a named one to the first that has it.
     pub(crate) fn captures(&self, exchange: &Exchange) -> Vec<Option<Box<str>>> {
         let slots = &self.slots.0;
         let mut found = vec![None; slots.len()];
@@ -205,7 +206,7 @@ impl Rule {
     }
 }
 
-/// Empty if they are written so.
+/// The positions of conditions, the cheapest first; empty if they are written so.
 fn cheapest_first(conditions: &[Condition]) -> Box<[u32]> {
     let mut order: Vec<u32> = (0..narrow(conditions.len())).collect();
     order.sort_by_key(|at| conditions.get(*at as usize).map(Condition::cost));

@@ -25,10 +25,10 @@ pub struct Servers {
 
 #[derive(Debug)]
 struct Peer {
-    /// 0 is never chosen.
+    /// The share of the server; 0 is never chosen.
     weight: u32,
     in_flight: u32,
-    /// Of its address.
+    /// The hash of its address.
     hash: u64,
 }
 
@@ -37,23 +37,23 @@ struct Peer {
 struct Sticky {
     cookie: String,
     ttl: Option<Duration>,
-    /// What stands for each server.
+    /// The cookie values of each server.
     values: Vec<Values>,
 }
 
-/// What a request asks of the choice.
+/// The wishes of a request about the choice of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wish {
     /// The server that the client's cookie names.
     kept: Option<usize>,
     /// The cookie is not as it would be today.
     stale: bool,
-    /// What `balance hash` goes by; `None` if the request does not have it, or nobody asks.
+    /// The key that `balance hash` goes by; `None` if the request does not have it, or nobody asks.
     key: Option<u64>,
 }
 
 impl Servers {
-    /// Those of a group, with nothing in flight.
+    /// The servers of a group, with nothing in flight.
     pub fn new(group: &ServerGroup, keys: &CookieKeys) -> Self {
         // What is stopped takes nothing, as what has no weight.
         let weight = |server: &Server| if server.stopped { 0 } else { server.weight };
@@ -75,7 +75,7 @@ impl Servers {
         }
     }
 
-    /// What a request asks of the choice. It is taken before the request leaves.
+    /// The wishes of a request about the choice. They are taken before the request leaves.
     pub fn wish(&self, exchange: &Exchange) -> Wish {
         let kept = self.sticky.as_ref().and_then(|sticky| sticky.kept(exchange));
         Wish {
@@ -122,8 +122,8 @@ impl Servers {
         }
     }
 
-    /// By weighted rendezvous: each server draws a number for the key, spread by its weight, and the highest takes it. When a
-    /// server comes or goes, only its own keys move.
+    /// The server of a key by weighted rendezvous: each server draws a number for the key, spread by its weight, and
+    /// the highest takes it. When a server comes or goes, only its own keys move.
     fn nearest(&self, key: u64, open: impl Fn(&usize) -> bool) -> Option<usize> {
         let drawn = |(at, peer): (usize, &Peer)| (at, f64::from(peer.weight) / -unit(hash::both(key, peer.hash)).ln());
         let peers = self.peers.iter().enumerate().filter(|(at, _)| open(at));
@@ -147,14 +147,14 @@ impl Servers {
         }
     }
 
-    /// It is over.
+    /// Counts a request at a server as over.
     pub fn end(&mut self, at: usize) {
         if let Some(peer) = self.peers.get_mut(at) {
             peer.in_flight = peer.in_flight.saturating_sub(1);
         }
     }
 
-    /// What tells a client its server, if it does not know yet; `secure` says that it came over TLS.
+    /// The cookie that tells a client its server, if it does not know yet; `secure` says that it came over TLS.
     pub fn tell(&self, wish: Wish, at: usize, secure: bool) -> Option<HeaderValue> {
         let sticky = self.sticky.as_ref().filter(|_| wish.stale || wish.kept != Some(at))?;
         Some(set_cookie(&sticky.cookie, sticky.values.get(at)?.made(), sticky.ttl, secure))

@@ -46,13 +46,13 @@ impl Target {
         Ok(Self::new(normalise::target(raw, self.paths)?, self.paths))
     }
 
-    /// The same query behind another path, which is put into its normal spelling.
+    /// The target with its query behind another path, which is put into its normal spelling.
     pub(crate) fn with_path(&self, raw: &str) -> Result<Self, TargetError> {
         let path = normalise::path(raw, self.paths)?;
         Ok(Self::new(normalise::join(&path, self.query())?, self.paths))
     }
 
-    /// The same path with another query, in which nothing is to be escaped any more.
+    /// The target with its path before another query, in which nothing is to be escaped any more.
     pub(crate) fn with_query(&self, query: Option<&str>) -> Result<Self, TargetError> {
         Ok(Self::new(normalise::join(self.path(), query)?, self.paths))
     }

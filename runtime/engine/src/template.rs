@@ -20,13 +20,13 @@ pub(crate) struct Template {
     own: usize,
 }
 
-/// What a template sees.
+/// The values that a template sees.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     pub(crate) exchange: &'a Exchange,
     /// The rule's name; empty before one was found.
     pub(crate) rule: &'a str,
-    /// What the rule's `matches` found, by slot.
+    /// The finds of the rule's `matches`, by slot.
     pub(crate) captures: &'a [Option<Box<str>>],
 }
 
@@ -265,7 +265,7 @@ impl Output {
         self.text.push_str(taken);
     }
 
-    /// For values that are short by their nature.
+    /// Inserts a value that is short by its nature.
     fn insert_display(&mut self, value: impl std::fmt::Display) {
         let before = self.text.len();
         // Writing to a `String` does not fail.

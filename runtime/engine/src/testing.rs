@@ -1,4 +1,4 @@
-//! What the tests of several files need: exchanges and small plans.
+//! Exchanges and small plans, for the tests of several files.
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 

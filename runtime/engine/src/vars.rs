@@ -83,12 +83,12 @@ impl Vars {
         self.entries.iter().map(|entry| (&*entry.name, &*entry.value))
     }
 
-    /// How many there are.
+    /// The number of variables.
     pub const fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether the request has no variables.
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

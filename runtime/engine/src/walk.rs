@@ -22,7 +22,7 @@ use crate::rewrite;
 use crate::rule::{Rule, RuleSet, Step};
 use crate::template::Scope;
 
-/// Where one request is. Small, and without an allocation until a rule needs one.
+/// The walk of one request through the rules. Small, and without an allocation until a rule needs one.
 #[derive(Debug)]
 pub struct Walk {
     pub(crate) listener: ListenerId,
@@ -32,35 +32,35 @@ pub struct Walk {
     end: Option<End>,
     /// The extension whose verdict is awaited.
     pub(crate) asked: Option<ExtensionId>,
-    /// How many extensions of the listener were started.
+    /// The number of the listener's extensions that were started.
     pub(crate) listener_started: usize,
-    /// How many extensions of the rule were started.
+    /// The number of the rule's extensions that were started.
     pub(crate) rule_started: usize,
     timeout: Option<Duration>,
     limited: bool,
     gave_up: bool,
     fault: Option<Box<(ExtensionId, HookFault)>>,
-    /// What the rule's `matches` found, by slot.
+    /// The finds of the rule's `matches`, by slot.
     pub(crate) captures: Vec<Option<Box<str>>>,
     pub(crate) back: Back,
     /// Whether an `on-response` block set or removed `Alt-Svc`.
     pub(crate) own_alt_svc: bool,
-    /// What few rules need.
+    /// The parts that few rules need.
     pub(crate) extra: Option<Box<Extra>>,
     /// The body of an answer that replaced the response on its way back.
     pub(crate) replacement: Option<Bytes>,
 }
 
-/// What a walk keeps for steps that few rules have.
+/// The parts of a walk for steps that few rules have.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     mirrors: Vec<GroupId>,
-    /// What `cors` marks the answer with.
+    /// The marks that `cors` puts on the answer.
     pub(crate) marks: Option<Marks>,
     pub(crate) kept: Option<Kept>,
 }
 
-/// What comes next on the way there.
+/// The next stage on the way there.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     /// The listener's extension at this position.
@@ -73,7 +73,7 @@ enum Stage {
     End,
 }
 
-/// How the walk ends.
+/// The end of the walk.
 #[derive(Debug)]
 pub(crate) enum End {
     Forward(GroupId),
@@ -86,25 +86,25 @@ pub(crate) enum End {
 pub struct Moment {
     /// Nanoseconds of a clock that never goes back. The same clock for all workers.
     pub nanos: u64,
-    /// Evenly spread over all values, and new for each call.
+    /// A number for chance, evenly spread over all values, and new for each call.
     pub random: u64,
 }
 
-/// How far a walk came.
+/// The progress of a walk.
 #[derive(Debug)]
 pub enum Progress<D> {
     /// Call this extension, resume with its verdict, and advance again.
     Run(ExtensionId),
-    /// It is over.
+    /// The walk is over.
     Done(D),
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Debug)]
 pub enum Decision {
-    /// It goes to a server of this group. The exchange carries the group's name.
+    /// The request goes to a server of this group. The exchange carries the group's name.
     Forward(GroupId),
-    /// It is answered here.
+    /// The request is answered here.
     Reply(Reply),
     /// The connection is closed without an answer.
     Close,
@@ -121,7 +121,7 @@ impl Walk {
         self.listener
     }
 
-    /// What a `timeout` step set in place of the listener's request timeout.
+    /// The timeout that a `timeout` step set in place of the listener's request timeout.
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
@@ -131,7 +131,7 @@ impl Walk {
         self.extra.as_ref().map(|extra| extra.mirrors.as_slice()).unwrap_or_default()
     }
 
-    /// How the group was chosen, where the rule's `forward` is `sticky`. The way back writes the cookie.
+    /// The way in which the group was chosen, where the rule's `forward` is `sticky`. The way back writes the cookie.
     pub fn kept(&self) -> Option<&Kept> {
         self.extra.as_ref()?.kept.as_ref()
     }
@@ -248,7 +248,7 @@ impl Engine {
         listener.iter().take(walk.listener_started).chain(rule.iter().take(walk.rule_started)).copied()
     }
 
-    /// What a request gets for a fault in a hook that is no part of the walk: `None` is to go on.
+    /// The reply to a request after a fault in a hook that is no part of the walk: `None` is to go on.
     pub fn fault_beside(&self, walk: &mut Walk, extension: ExtensionId, fault: HookFault) -> Option<Reply> {
         self.fault(walk, extension, fault)
     }
@@ -443,7 +443,7 @@ pub(crate) fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut i
     found.unwrap_or(rules.last())
 }
 
-/// What the rule's outcome makes of a request.
+/// The decision that the rule's outcome makes of a request.
 fn ending(rule: &Rule, walk: &mut Walk, exchange: &Exchange, moment: Moment, observer: &mut impl Observer) -> End {
     let scope = Scope { exchange, rule: &rule.name, captures: &walk.captures };
     match &rule.outcome {

@@ -222,7 +222,7 @@ fn status_range(range: &StatusRange) -> String {
     }
 }
 
-/// One value bare, several in brackets.
+/// The values as a policy writes them: one bare, several in brackets.
 fn list(values: Vec<String>) -> String {
     match <[String; 1]>::try_from(values) {
         Ok([only]) => only,

@@ -1,4 +1,4 @@
-//! What fuzzing found, on every change: requests with policies, and every one that once broke something.
+//! The finds of fuzzing, on every change: requests with policies, and every one that once broke something.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "inputs are files")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]

@@ -1,4 +1,4 @@
-//! What `explain` says.
+//! Tests of what `explain` says.
 
 use std::time::Duration;
 

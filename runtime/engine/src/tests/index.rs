@@ -19,7 +19,7 @@ const HOST_REGEXES: &[&str] =
     &[r"^a\.example$", r"\.example$", r"(b|c\.b)\.a\.example$", "(?i)A.EXAMPLE$", "a", "(?m)e$", "x$|e"];
 const PATHS: &[&str] = &["/", "/a", "/a/", "/a/b", "/a/b/c", "/ab", "/%61/b", "/é", "a", ""];
 const PATH_GLOBS: &[&str] = &["/a*", "/a/*", "/?/b", "*", "/a/b", "*/b", "/a/?*c", "/%C3*"];
-/// What a filter finds rules by: texts that stand anywhere, in each other, or not at all.
+/// Patterns that a filter finds rules by: texts that stand anywhere, in each other, or not at all.
 const PATTERNS_ANYWHERE: &[&str] =
     &["abc", "a/b", "(abc|bcd)/", "bcd+e?f", "^/.*abc", "ab[cd]e", "(?:abc){2}", "é/a", "abc|x", "(?i)abc", "/abc$"];
 const GLOBS_ANYWHERE: &[&str] = &["*abc*", "*a?bcd*", "/*/abc", "*bcde*f", "*é/a*", "*"];

@@ -43,7 +43,7 @@ fn engine_of(rules: Vec<tidegate_dsl::plan::Rule>) -> Engine {
     engine(plan(rules))
 }
 
-/// Where the request goes, and the cookie that the client gets.
+/// The group that the request goes to, and the cookie that the client gets.
 fn forward(engine: &Engine, cookie: Option<&str>, random: u64) -> (String, Option<String>) {
     let mut exchange = exchange("GET", "a", "/");
     if let Some(cookie) = cookie {
