@@ -1,5 +1,5 @@
-//! What must hold for every input. The fuzz targets try it on what they make up, and ordinary tests, which include these files, on
-//! the corpora and on every crash that was found.
+//! Properties that must hold for every input. The fuzz targets try them on what they make up, and ordinary tests, which
+//! include these files, on the corpora and on every crash that was found.
 
 pub mod policy;
 pub mod request;

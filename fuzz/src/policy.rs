@@ -1,4 +1,4 @@
-//! What must hold for every text that is called a policy.
+//! Properties that must hold for every text that is called a policy.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! What must hold for every request, whatever the policy: it is normalised once and for all, and `explain` says what serving does.
+//! Properties that must hold for every request, whatever the policy: it is normalised once and for all, and `explain`
+//! says what serving does.
 //!
 //! An input is the head of a request, an empty line, and a policy:
 //!
@@ -82,7 +83,7 @@ impl Head {
         }
     }
 
-    /// As it comes to a listener; `None` if its path is refused there.
+    /// The exchange as it comes to a listener; `None` if its path is refused there.
     fn exchange(&self, plan: &Plan, listener: ListenerId) -> Option<Box<Exchange>> {
         let listener = &plan.listeners[listener.0];
         let target = Target::read(&self.original, listener.paths).ok()?;

@@ -1,4 +1,5 @@
-//! What wit-bindgen makes of the WIT: raw imports and the macros that export hooks. Nothing here is written by hand.
+//! The bindings that wit-bindgen makes of the WIT: raw imports and the macros that export hooks. Nothing here is
+//! written by hand.
 #![allow(
     unsafe_code,
     missing_docs,

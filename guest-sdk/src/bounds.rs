@@ -35,7 +35,7 @@ pub const INTEREST_ENTRIES: usize = 64;
 /// The shortest time between ticks, in milliseconds; what asks for less gets this.
 pub const TICK_MS: u32 = 100;
 
-/// One log line of a guest, in bytes; the rest is cut.
+/// The length of a log line of a guest, in bytes; the rest is cut.
 pub const LOG_LINE_BYTES: usize = 4096;
 
 /// Log lines of one call; the rest is dropped and counted.

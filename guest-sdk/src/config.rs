@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-/// What may be written once, again and again, or as a list. A policy's `word "a"` is a text, and `word "a"; word "b"` or
-/// `word ["a", "b"]` is a list of two: this takes all of them.
+/// A value that may be written once, again and again, or as a list. A policy's `word "a"` is a text, and `word "a";
+/// word "b"` or `word ["a", "b"]` is a list of two: this takes all of them.
 ///
 /// ```
 /// # use tidegate_guest::{Filter, Result, TestHost, config::Many};
@@ -37,7 +37,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, MapAcce
 pub struct Many<T>(Vec<T>);
 
 impl<T> Many<T> {
-    /// What was written, in order.
+    /// The values that were written, in order.
     ///
     /// ```
     /// # use tidegate_guest::config::Many;

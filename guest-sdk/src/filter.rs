@@ -1,4 +1,4 @@
-//! What an extension implements.
+//! The trait that an extension implements, and the types that it speaks in.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -73,7 +73,8 @@ pub trait Filter: Sized + 'static {
     /// ```
     fn init(config: Self::Config) -> Result<Self>;
 
-    /// What it wants to be asked about; every request if not written. The gateway tests it before it calls.
+    /// The requests that the extension wants to be asked about; every request if not written. The gateway tests the
+    /// interest before it calls.
     ///
     /// ```
     /// # use tidegate_guest::{Filter, Interest, Request, Result, TestHost, Verdict};
@@ -264,13 +265,13 @@ pub trait Exported: Filter {
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<'p> {
-    /// Its bytes; the last piece may have none.
+    /// The bytes of the piece; the last piece may have none.
     pub data: &'p [u8],
-    /// Whether it is the last.
+    /// Whether the piece is the last.
     pub last: bool,
 }
 
-/// How much of a body an extension wants to see.
+/// The way in which an extension wants to see a body.
 ///
 /// ```
 /// # use tidegate_guest::{BodyMode, Interest};
@@ -280,13 +281,13 @@ pub struct Piece<'p> {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyMode {
-    /// Piece by piece as it comes, each of at most so many bytes: 1024 to 1048576.
+    /// The body comes piece by piece, each of at most so many bytes: 1024 to 1048576.
     Stream(u32),
     /// The whole, of at most so many bytes, up to 1048576. A longer body is a fault of the call.
     Buffer(u32),
 }
 
-/// What may go wrong in [`Filter::init`]: a sentence for the author of the policy.
+/// The error of [`Filter::init`]: a sentence for the author of the policy.
 ///
 /// ```
 /// # use tidegate_guest::{Error, Result};
@@ -382,7 +383,7 @@ impl Hooks {
     }
 }
 
-/// What an extension wants to be asked about.
+/// The requests, hooks and bodies that an extension wants to be asked about.
 ///
 /// ```
 /// # use tidegate_guest::Interest;
@@ -418,7 +419,7 @@ impl Interest {
         }
     }
 
-    /// So much of request bodies.
+    /// Asks to see request bodies in this way.
     ///
     /// ```
     /// # use tidegate_guest::{BodyMode, Interest};
@@ -431,7 +432,7 @@ impl Interest {
         self
     }
 
-    /// So much of response bodies.
+    /// Asks to see response bodies in this way.
     ///
     /// ```
     /// # use tidegate_guest::{BodyMode, Interest};
@@ -457,7 +458,7 @@ impl Interest {
         self
     }
 
-    /// Only these hooks, of those that are exported.
+    /// Keeps to these hooks, of those that are exported.
     ///
     /// ```
     /// # use tidegate_guest::{Hooks, Interest};
@@ -470,7 +471,7 @@ impl Interest {
         self
     }
 
-    /// Only requests with one of these methods.
+    /// Keeps to requests with one of these methods.
     ///
     /// ```
     /// # use tidegate_guest::Interest;
@@ -483,7 +484,7 @@ impl Interest {
         self
     }
 
-    /// Only paths under one of these, by whole segments.
+    /// Keeps to paths under one of these, by whole segments.
     ///
     /// ```
     /// # use tidegate_guest::Interest;

@@ -14,7 +14,7 @@ use crate::sys;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Its name.
+    /// The name of the group.
     pub name: String,
     /// Servers that requests may go to.
     pub healthy: u32,

@@ -51,7 +51,7 @@ pub struct Response(());
 #[derive(Debug)]
 pub struct Connection(());
 
-/// What TLS told the gateway about a connection.
+/// The facts that TLS told the gateway about a connection.
 ///
 /// ```
 /// # use tidegate_guest::{TestHost, Tls};

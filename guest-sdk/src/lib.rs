@@ -67,7 +67,7 @@ pub use test_host::{Outcome, Started, TestHost};
 pub use value::Value;
 pub use verdict::{BodyVerdict, Reply, Verdict};
 
-/// What [`export!`] expands to needs these; they are no part of the interface.
+/// Parts that [`export!`] expands to; they are no part of the interface.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(target_arch = "wasm32")]

@@ -3,7 +3,7 @@
 
 use crate::sys;
 
-/// How grave a line is.
+/// The weight of a line.
 ///
 /// ```
 /// # use tidegate_guest::log::Level;
@@ -11,9 +11,9 @@ use crate::sys;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For those who debug the extension; the gateway drops such lines.
+    /// A line for those who debug the extension; the gateway drops such lines.
     Debug,
-    /// Worth knowing.
+    /// A line that is worth knowing.
     Info,
     /// Something is odd, and the gateway goes on.
     Warn,

@@ -4,7 +4,7 @@
 
 use crate::sys;
 
-/// What a metric is.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Counter,
@@ -32,7 +32,7 @@ pub struct Counter(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct Gauge(u32);
 
-/// How often values of each size came.
+/// A metric of how often values of each size came.
 ///
 /// ```
 /// # use tidegate_guest::{TestHost, metrics::Histogram};

@@ -35,7 +35,7 @@ use std::fmt;
 
 use crate::sys;
 
-/// What a server is asked.
+/// A request to a server of a group.
 ///
 /// ```
 /// # use tidegate_guest::outbound::Call;
@@ -54,7 +54,7 @@ pub struct Call {
     pub(crate) timeout_ms: u32,
 }
 
-/// What the server said.
+/// A server's answer to a call.
 ///
 /// ```
 /// # use tidegate_guest::outbound::Answer;
@@ -69,7 +69,7 @@ pub struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 ///
 /// ```
 /// # use tidegate_guest::outbound::Failure;
@@ -87,7 +87,8 @@ pub enum Failure {
     TooLarge,
     /// Too many calls are under way on this worker.
     Busy,
-    /// There is no network here: a policy is being explained or tested, or [`TestHost`](crate::TestHost) has no answer.
+    /// The gateway has no network here: a policy is being explained or tested, or [`TestHost`](crate::TestHost) has no
+    /// answer.
     Offline,
 }
 
@@ -184,7 +185,7 @@ impl Call {
         self
     }
 
-    /// How long it may take to the end of the answer; 5 seconds unless set, and never more than 30.
+    /// Sets the time that the call may take to the end of the answer; 5 seconds unless set, and never more than 30.
     ///
     /// ```
     /// # use tidegate_guest::outbound::Call;

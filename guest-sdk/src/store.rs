@@ -6,7 +6,7 @@
 
 use crate::sys;
 
-/// What became of a wish for a token.
+/// The result of asking for a token.
 ///
 /// ```
 /// # use tidegate_guest::{TestHost, store};
@@ -21,9 +21,9 @@ use crate::sys;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// There was one.
+    /// The bucket had a token, which is taken.
     Yes,
-    /// There was none.
+    /// The bucket had none.
     No,
     /// The store has no room for the key.
     Full,

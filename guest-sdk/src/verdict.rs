@@ -1,9 +1,9 @@
-//! What a hook decides.
+//! Verdicts: what hooks decide.
 #![forbid(unsafe_code)]
 
 use crate::sys;
 
-/// What a hook decides about a request.
+/// The verdict of a hook about a request.
 ///
 /// ```
 /// # use tidegate_guest::{Filter, Reply, Request, Result, TestHost, Verdict};
@@ -84,7 +84,7 @@ impl Verdict {
     }
 }
 
-/// What a body hook decides about a piece.
+/// The verdict of a body hook about a piece.
 ///
 /// ```
 /// # use tidegate_guest::{BodyMode, BodyVerdict, Filter, Interest, Piece, Request, Response, Result, TestHost};
@@ -120,7 +120,7 @@ pub(crate) enum BodyKind {
 }
 
 impl BodyVerdict {
-    /// It goes on as it is.
+    /// The piece goes on as it is.
     ///
     /// ```
     /// # use tidegate_guest::BodyVerdict;
@@ -131,7 +131,7 @@ impl BodyVerdict {
         Self(BodyKind::Next)
     }
 
-    /// This goes on in its place; an empty one takes it out.
+    /// The data goes on in the piece's place; empty data takes the piece out.
     ///
     /// ```
     /// # use tidegate_guest::BodyVerdict;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tidegate_guest::{Error, Filter, Hooks, Interest, Request, Response, Result, Verdict, export, vars};
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -15,7 +15,7 @@ pub struct Config {
     /// Requests with this cookie are chosen; `off` as the value opts out.
     #[serde(default)]
     cookie: Option<String>,
-    /// This share of the client addresses is chosen, in percent. A client stays on its side.
+    /// The share of the client addresses that is chosen, in percent. A client stays on its side.
     #[serde(default)]
     percent: f64,
     /// The cookie that keeps a client on its side, though its address or the share changes.
@@ -100,10 +100,11 @@ const STABLE: &str = "stable";
 /// The value that opts a request out.
 const OFF: &str = "off";
 
-/// How many values [`hash`] has: enough for a share of a hundredth of a percent.
+/// The number of values that [`hash`] has: enough for a share of a hundredth of a percent.
 const HASHES: u64 = 1 << 32;
 
-/// FNV-1a, 64 bits, of which the mixed upper half is used: stable over restarts, so that a client stays on its side.
+/// The hash of a text: FNV-1a, 64 bits, of which the mixed upper half is used: stable over restarts, so that a client
+/// stays on its side.
 fn hash(text: &str) -> u64 {
     let hash = text
         .bytes()

@@ -9,7 +9,7 @@ use crate::template::Template;
 
 mod template;
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tidegate_guest::config::Many;
 use tidegate_guest::{Error, Filter, Reply, Request, Result, Verdict, export, vars};
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -79,7 +79,7 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>> {
     texts.iter().map(network).collect()
 }
 
-/// What is kept of an address: 24 bits of IPv4 and 48 of IPv6 say where, and not who.
+/// The part of an address that is kept: 24 bits of IPv4 and 48 of IPv6 say where, and not who.
 fn without_last_part(client: IpAddr) -> IpAddr {
     let bits = if client.is_ipv4() { 24 } else { 48 };
     IpNet::new(client, bits).map_or(client, |network| network.network())

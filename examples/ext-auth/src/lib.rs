@@ -6,7 +6,7 @@ use tidegate_guest::log::{self, Level};
 use tidegate_guest::outbound::{Answer, Call, fetch};
 use tidegate_guest::{Error, Filter, Reply, Request, Result, Verdict, export};
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -14,7 +14,7 @@ pub struct Config {
     group: String,
     /// The path that is asked for.
     path: String,
-    /// How long an answer may take, in milliseconds.
+    /// The time that an answer may take, in milliseconds.
     #[serde(default = "timeout_ms", rename = "timeout-ms")]
     timeout_ms: u32,
     /// Request headers that are sent along.
@@ -23,12 +23,12 @@ pub struct Config {
     /// Headers of the answer that the server gets. What a client sends under these names is taken out.
     #[serde(default)]
     take: Many<String>,
-    /// What becomes of a request if there is no answer.
+    /// The fate of a request if there is no answer.
     #[serde(default, rename = "without-answer")]
     without_answer: WithoutAnswer,
 }
 
-/// What becomes of a request if there is no answer.
+/// The fate of a request if there is no answer.
 #[derive(Deserialize, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum WithoutAnswer {

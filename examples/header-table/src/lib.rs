@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tidegate_guest::config::Many;
 use tidegate_guest::{Error, Filter, Request, Response, Result, Verdict, export};
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -20,17 +20,17 @@ pub struct Config {
 pub struct Row {
     /// Paths below this, by whole segments.
     path: Option<String>,
-    /// These methods.
+    /// The methods of which the request must have one.
     #[serde(default)]
     method: Many<String>,
-    /// This host.
+    /// The host that the request must have.
     host: Option<String>,
     /// Requests that have this header.
     header: Option<String>,
-    /// What it does to the request.
+    /// The changes of the request.
     #[serde(default)]
     request: Changes,
-    /// What it does to the response.
+    /// The changes of the response.
     #[serde(default)]
     response: Changes,
 }

@@ -44,7 +44,7 @@ enum Material {
 /// A secret is as long as what it makes (RFC 7518, 3.2).
 const SECRET_BYTES: usize = 32;
 
-/// RFC 7518, 3.3.
+/// The least length of an RSA key, in bytes (RFC 7518, 3.3).
 const RSA_BYTES: usize = 256;
 
 impl Key {
@@ -98,7 +98,7 @@ impl Key {
         }
     }
 
-    /// Whether a token that says this of itself can be of this key.
+    /// Whether a token with this algorithm and key id in its header can be of this key.
     pub(crate) fn may_have_signed(&self, algorithm: &str, id: Option<&str>) -> bool {
         let other = matches!((id, &self.id), (Some(said), Some(own)) if said != own);
         algorithm == self.algorithm() && !other

@@ -13,19 +13,19 @@ use tidegate_guest::{Error, Filter, Reply, Request, Result, Verdict, clock, expo
 
 use crate::key::{Jwk, Key};
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The keys that may have signed, as JSON Web Keys (RFC 7517) write them.
     key: Many<Jwk>,
-    /// Who must have issued the token: its `iss`.
+    /// The issuer that the token must have: its `iss`.
     #[serde(default)]
     issuer: Option<String>,
-    /// Whom it must be for: one of its `aud`.
+    /// The audience that the token must be for: one of its `aud`.
     #[serde(default)]
     audience: Option<String>,
-    /// By how many seconds clocks may differ.
+    /// The seconds by which clocks may differ.
     #[serde(default = "leeway")]
     leeway: u32,
     /// Claims that the server gets, and the headers for them. What a client sends under these names is taken out.
@@ -54,7 +54,7 @@ struct Head {
     crit: Option<Value>,
 }
 
-/// Longer tokens are not looked at.
+/// The longest token that is looked at, in bytes.
 const TOKEN_BYTES: usize = 16 * 1024;
 
 type Wrong = &'static str;
@@ -132,7 +132,7 @@ impl JwtCheck {
         Ok(claims)
     }
 
-    /// Time, issuer and audience (RFC 7519, 4.1).
+    /// Checks time, issuer and audience (RFC 7519, 4.1).
     fn check(&self, claims: &Value, now: f64) -> std::result::Result<(), Wrong> {
         let leeway = f64::from(self.config.leeway);
         let time = |name: &str| match claims.get(name) {

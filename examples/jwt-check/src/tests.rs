@@ -51,7 +51,7 @@ fn claims() -> Value {
     json!({"iss": "https://id.example", "aud": "api", "sub": "ada", "exp": 1_767_225_700})
 }
 
-/// What is said to a token with these claims.
+/// The answer to a token with these claims.
 fn told(change: impl FnOnce(&mut Value)) -> String {
     let mut claims = claims();
     change(&mut claims);

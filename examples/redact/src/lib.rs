@@ -6,7 +6,7 @@ use tidegate_guest::{
     BodyMode, BodyVerdict, Error, Filter, Interest, Piece, Request, Response, Result, Verdict, export, vars,
 };
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -20,10 +20,10 @@ pub struct Config {
 
 /// The extension.
 pub struct Redact {
-    /// In lower case.
+    /// The words in lower case.
     words: Vec<Vec<u8>>,
     cards: bool,
-    /// What is kept back of each piece, in bytes: all but the last byte of the longest pattern.
+    /// The bytes at the end of each piece that are kept back: all but the last byte of the longest pattern.
     keep: usize,
 }
 
@@ -72,7 +72,7 @@ impl Filter for Redact {
         BodyVerdict::replace(text)
     }
 
-    /// Where a body breaks off, what was kept back stays out of the access log.
+    /// Forgets the text that was kept back where a body broke off: it stays out of the access log.
     fn on_log(&self, _: &Request, _: &Response) {
         if vars::get(TAIL).is_some_and(|tail| !tail.is_empty()) {
             vars::set(TAIL, "");
@@ -83,7 +83,7 @@ impl Filter for Redact {
 export!(Redact: request, response_body, log);
 
 impl Redact {
-    /// What was blacked out stays so, and has the length that it had: it can be cut anywhere.
+    /// Blacks text out. A black text stays so, and has the length that it had: it can be cut anywhere.
     fn black_out(&self, text: &mut [u8], last: bool) {
         for word in &self.words {
             let mut at = 0;

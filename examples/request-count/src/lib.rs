@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tidegate_guest::metrics::Counter;
 use tidegate_guest::{Error, Filter, Reply, Request, Response, Result, Verdict, clock, export, store, vars};
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tidegate_guest::config::Many;
 use tidegate_guest::{Error, Filter, Reply, Request, Result, Verdict, clock, export};
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -21,7 +21,7 @@ pub struct Config {
 /// The extension.
 pub struct SignedUrl(Vec<String>);
 
-/// Shorter keys can be guessed.
+/// The least length of a key, in bytes: shorter ones can be guessed.
 const KEY_BYTES: usize = 16;
 
 impl Filter for SignedUrl {

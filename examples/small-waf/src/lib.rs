@@ -11,11 +11,11 @@ use tidegate_guest::{
     BodyMode, BodyVerdict, Error, Filter, Interest, Piece, Reply, Request, Result, Verdict, export, vars,
 };
 
-/// What a policy writes in `config { … }`.
+/// The configuration that a policy writes in `config { … }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Whether what looks like an attack is refused, or only told.
+    /// The fate of a request that looks like an attack.
     #[serde(default)]
     mode: Mode,
     /// Patterns beside the built-in ones.
@@ -24,12 +24,13 @@ pub struct Config {
     /// Built-in patterns that are not wanted, by name.
     #[serde(default)]
     without: Many<String>,
-    /// How much of a body is looked at, in bytes; a longer one fails, and the policy's `on-error` says what that means.
+    /// The length of a body that is looked at, in bytes; a longer one fails, and the policy's `on-error` says what that
+    /// means.
     #[serde(default = "body_bytes")]
     body: u32,
 }
 
-/// What becomes of an attack.
+/// The fate of an attack.
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
@@ -50,7 +51,8 @@ const fn body_bytes() -> u32 {
     64 * 1024
 }
 
-/// What nobody means well who sends it. Escapes are resolved before they are tried, and case does not matter.
+/// The patterns of texts that nobody means well who sends them. Escapes are resolved before they are tried, and case
+/// does not matter.
 const BUILT_IN: [(&str, &str); 6] = [
     ("sql", r"('|\d)\s*(or|and)\s+['\d]+\s*=|union\s+(all\s+)?select\s|;\s*(drop|truncate)\s+table\s|sleep\s*\(\s*\d"),
     ("script", r"<\s*script\b|javascript\s*:|\bon(error|load|click|mouseover)\s*="),
@@ -127,7 +129,7 @@ impl SmallWaf {
     }
 }
 
-/// It says nothing of the pattern: who attacks would learn from it.
+/// The answer to an attack. Of the pattern it says nothing: who attacks would learn from it.
 fn refusal() -> Reply {
     Reply::new(403).text("refused\n")
 }

@@ -1,4 +1,4 @@
-//! Whether the gateway can meet an interest.
+//! Interests that the gateway can meet.
 
 use crate::bounds::{BODY_BYTES, BODY_PIECE_BYTES, INTEREST_ENTRIES};
 use crate::{BodyMode, Error, Interest, Result};

@@ -116,8 +116,8 @@ impl TestHost {
         self
     }
 
-    /// What the next outbound call to this group gets. Answers are given in this order, and the last one of a group again and
-    /// again; a group without any is [`Failure::Offline`].
+    /// Sets what the next outbound call to this group gets. Answers are given in this order, and the last one of a
+    /// group again and again; a group without any is [`Failure::Offline`].
     ///
     /// ```
     /// # use tidegate_guest::{TestHost, outbound::{Answer, Call, Failure, fetch}};
@@ -433,7 +433,7 @@ impl TestHost {
         self.start::<F>().send(|host| host)
     }
 
-    /// As [`TestHost::run`], for tests of configurations.
+    /// Runs the filter as [`TestHost::run`] does, for tests of configurations.
     ///
     /// ```
     /// # use tidegate_guest::{Error, Filter, Result, TestHost};
@@ -487,7 +487,7 @@ impl TestHost {
         }
     }
 
-    /// As [`TestHost::start`], for tests of configurations.
+    /// Starts the filter as [`TestHost::start`] does, for tests of configurations.
     ///
     /// ```
     /// # use tidegate_guest::{Filter, Result, TestHost};

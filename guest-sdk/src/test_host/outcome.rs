@@ -1,4 +1,4 @@
-//! What has become of a request.
+//! The outcome of a request in a test.
 
 use crate::log::Level;
 use crate::outbound::Call;
@@ -6,7 +6,7 @@ use crate::sys::mock::{Exchange, Headers, Shared};
 use crate::verdict::Kind;
 use crate::{Reply, Verdict};
 
-/// What has become of a request: the verdicts, and the messages as server and client would get them.
+/// The outcome of a request: the verdicts, and the messages as server and client would get them.
 ///
 /// ```
 /// # use tidegate_guest::{TestHost, Verdict, log::{self, Level}};
@@ -20,10 +20,10 @@ use crate::{Reply, Verdict};
 /// ```
 #[derive(Debug)]
 pub struct Outcome {
-    /// What the request hook, or that for its body, said.
+    /// The verdict of the request hook, or of that for its body.
     pub verdict: Verdict,
-    /// What the response hook, or that for its body, said. It runs if there was a response: the server's, or one that the
-    /// request hook gave.
+    /// The verdict of the response hook, or of that for its body. A response hook runs if there was a response: the
+    /// server's, or one that the request hook gave.
     pub response_verdict: Option<Verdict>,
     exchange: Exchange,
     request_body: Vec<u8>,
@@ -242,7 +242,7 @@ impl Outcome {
         self.shared.metric(name)
     }
 
-    /// What the store has for a key.
+    /// The value that the store has for a key.
     ///
     /// ```
     /// # use tidegate_guest::{TestHost, store};

@@ -147,7 +147,7 @@ impl<F: Filter> Started<F> {
         self.shared.borrow_mut().passed = end;
     }
 
-    /// What the store has for a key.
+    /// The value that the store has for a key.
     ///
     /// ```
     /// # use tidegate_guest::{Filter, Result, TestHost};

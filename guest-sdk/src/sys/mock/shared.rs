@@ -1,4 +1,5 @@
-//! What outlives a request: store, metrics, groups, the clock and chance. Time stands still but where a test moves it.
+//! The state of the mock that outlives a request: store, metrics, groups, the clock and chance. Time stands still but
+//! where a test moves it.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -11,23 +12,23 @@ use crate::bounds::OUTBOUND_BODY_BYTES;
 use crate::groups::Group;
 use crate::outbound::{Answer, Call, Failure};
 
-/// 2026-01-01T00:00:00Z: when tests begin that name no time.
+/// The time when tests begin that name none: 2026-01-01T00:00:00Z.
 const START: Duration = Duration::from_secs(1_767_225_600);
 
 /// The state that extensions of one name share, and what their policy lets them do.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) allow: Allow,
-    /// Since 1970-01-01T00:00:00Z.
+    /// The time of the clock, since 1970-01-01T00:00:00Z.
     pub(crate) now: Duration,
-    /// How much of it the test has let pass.
+    /// The time that the test has let pass.
     pub(crate) passed: Duration,
     pub(crate) store: Store,
-    /// Whether it takes nothing new.
+    /// Whether the store takes nothing new.
     pub(crate) store_full: bool,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) groups: Vec<Group>,
-    /// What each call to a group gets, in order; the last one stays.
+    /// The answer that each call to a group gets, in order; the last one stays.
     pub(crate) answers: Vec<(String, Result<Answer, Failure>)>,
     /// The calls that were made.
     pub(crate) calls: Vec<Call>,

@@ -144,7 +144,7 @@ pub(crate) fn authority(raw: &str) -> Result<String, &'static str> {
     Ok(whole)
 }
 
-/// RFC 3986, 2.3.
+/// Whether a byte is unreserved (RFC 3986, 2.3).
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
