@@ -18,8 +18,8 @@ use hyper_util::rt::TokioIo;
 use rcgen::PublicKeyData as _;
 
 use crate::cli::{Failed, answer, host};
-use crate::downstream::client_body::Incoming;
 use crate::gateway::{Gateway, NotStarted};
+use crate::request::client_body::Incoming;
 
 const POLICY: &str = include_str!("../../policies/quickstart.gate");
 const GUEST: &[u8] = include_bytes!(env!("TIDEGATE_CLIENT_HEADERS"));

@@ -15,8 +15,8 @@ use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{Extension, Pool};
 
-use crate::downstream::head;
 use crate::policy::snapshot::Snapshot;
+use crate::request::head;
 
 /// When it happens, and what chance says: always the same.
 pub(super) const MOMENT: Moment = Moment { nanos: 1, random: 0 };

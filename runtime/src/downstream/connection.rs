@@ -9,12 +9,16 @@ use std::task::Poll;
 
 use tidegate_engine::exchange::{Connection as ConnectionInfo, Tls};
 
-use super::admission::Admission;
-use super::io::{ClientIo, ClientStream};
-use super::state::{ConnectionState, StreamState};
-use super::{http1, http2};
+use crate::downstream::http1;
+use crate::downstream::http2;
+use crate::downstream::io::ClientIo;
+use crate::downstream::io::ClientStream;
+use crate::request::admission::Admission;
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::state::ConnectionState;
+use crate::request::state::StreamState;
+use crate::request::worker::Worker;
 use crate::tls::early::EarlyBytes;
-use crate::worker::{Slot, Worker};
 
 /// What is known of a connection before its first request.
 pub struct Opened {
@@ -35,16 +39,16 @@ pub struct Opened {
 /// Serves HTTP on an open connection, to its end.
 ///
 /// The version is what the handshake agreed on. In clear text it is HTTP/2 if the client begins with its preface.
-pub async fn serve<S: ClientStream>(stream: S, opened: Opened, slot: Rc<Slot>, worker: Rc<Worker>) {
-    let Some(listener) = slot.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
+pub async fn serve<S: ClientStream>(stream: S, opened: Opened, handle: Rc<ListenerHandle>, worker: Rc<Worker>) {
+    let Some(listener) = handle.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
     let Opened { peer, local, tls, http2: agreed, admission, early } = opened;
     let clear = tls.is_none();
     let info = Arc::new(ConnectionInfo { peer: canonical(peer), local: canonical(local), listener, tls });
-    if !admission.holds(&info, &slot, &worker) {
+    if !admission.holds(&info, &handle, &worker) {
         // A reload came between.
         return;
     }
-    let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, slot, worker).reading(early)));
+    let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, handle, worker).reading(early)));
     let mut io = ClientIo::new(stream, Rc::clone(&entry.stream));
     let http2 = if clear { unless_over(&entry.stream, io.begins_http2()).await } else { Some(agreed) };
     match http2 {

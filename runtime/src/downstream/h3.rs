@@ -17,31 +17,38 @@ use tidegate_base::limits;
 use tidegate_dsl::plan::Bind;
 use tidegate_engine::exchange::{Connection, Tls};
 
-use super::admission::Admission;
-use super::connection::{Entry, canonical};
-use super::h3_quiet::Quiet;
-use super::h3_stream::{Ended, serve_stream};
-use super::requests::Requests;
-use super::state::{ConnectionState, Phase, StreamState};
-use crate::quic::transport::{Side, Transport, var_int};
-use crate::worker::{Slot, Worker};
+use crate::downstream::connection::Entry;
+use crate::downstream::connection::canonical;
+use crate::downstream::h3_quiet::Quiet;
+use crate::downstream::h3_stream::Ended;
+use crate::downstream::h3_stream::serve_stream;
+use crate::downstream::requests::Requests;
+use crate::quic::transport::Side;
+use crate::quic::transport::Transport;
+use crate::quic::transport::var_int;
+use crate::request::admission::Admission;
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::state::ConnectionState;
+use crate::request::state::Phase;
+use crate::request::state::StreamState;
+use crate::request::worker::Worker;
 
 type Http = server::Connection<Transport, Bytes>;
 pub(super) type Resolver = RequestResolver<Transport, Bytes>;
 
 /// Serves a connection to its end.
-pub async fn serve(quic: quinn::Connection, slot: Rc<Slot>, worker: Rc<Worker>) {
-    let Some(listener) = slot.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
+pub async fn serve(quic: quinn::Connection, handle: Rc<ListenerHandle>, worker: Rc<Worker>) {
+    let Some(listener) = handle.with_listener(&worker, |_, name| Arc::clone(name)) else { return };
     let quic = Rc::new(quic);
     let tls = Tls { sni: server_name(&quic), version: "tls1.3", cipher: String::new(), group: None, client_cert: None };
-    let (peer, local) = (canonical(quic.remote_address()), canonical(local(&quic, slot.key.bind)));
+    let (peer, local) = (canonical(quic.remote_address()), canonical(local(&quic, handle.key.bind)));
     let info = Arc::new(Connection { peer, local, listener, tls: Some(tls) });
     let admission = Admission::quic(peer.ip());
-    if !admission.holds(&info, &slot, &worker) {
+    if !admission.holds(&info, &handle, &worker) {
         // A reload came between.
         return close(&quic, Code::H3_NO_ERROR, b"");
     }
-    let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, slot, worker)));
+    let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, handle, worker)));
     run(&quic, &entry.stream).await;
     close(&quic, Code::H3_NO_ERROR, b"");
 }
@@ -68,7 +75,7 @@ fn local(quic: &quinn::Connection, bind: Bind) -> SocketAddr {
 /// Serves requests until there are to be no more.
 async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
     let connection = &own.connection;
-    let bytes = connection.slot.with_listener(&connection.worker, |listener, _| listener.limits.header_bytes);
+    let bytes = connection.handle.with_listener(&connection.worker, |listener, _| listener.limits.header_bytes);
     let Some(bytes) = bytes else { return };
     let side = Rc::new(Side::default());
     let transport = Transport::new(Rc::clone(quic), Rc::clone(&side), bytes.max(limits::QUIC_CONTROL_FRAME));

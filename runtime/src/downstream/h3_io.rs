@@ -9,7 +9,7 @@ use h3::error::StreamError;
 use h3::server::RequestStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::h3_body::Http3Body;
+use crate::downstream::h3_body::Http3Body;
 use crate::quic::streams::Send;
 use crate::quic::transport::Stopped;
 

@@ -16,18 +16,24 @@ use tidegate_base::flight::{Flight, Gathering};
 use tidegate_engine::field_names::{self, Class};
 use tidegate_engine::status::is_bodiless;
 
-use super::body::ResponseBody;
-use super::client_body::ClientBody;
-use super::h3::{Resolver, within_deadline};
-use super::h3_body::Http3Body;
-use super::h3_io::Http3Io;
-use super::head::InEarlyData;
-use super::state::{Phase, StreamState};
-use super::tunnel::Tunnel;
-use crate::proxy::{self, Closed, fields, grpc};
+use crate::downstream::h3::Resolver;
+use crate::downstream::h3::within_deadline;
+use crate::downstream::h3_body::Http3Body;
+use crate::downstream::h3_io::Http3Io;
 use crate::quic::section;
 use crate::quic::streams::Send;
-use crate::quic::transport::{Accepted, Stopped};
+use crate::quic::transport::Accepted;
+use crate::quic::transport::Stopped;
+use crate::request;
+use crate::request::body::ResponseBody;
+use crate::request::client_body::ClientBody;
+use crate::request::fields;
+use crate::request::grpc;
+use crate::request::head::InEarlyData;
+use crate::request::serve::Closed;
+use crate::request::state::Phase;
+use crate::request::state::StreamState;
+use crate::request::tunnel::Tunnel;
 
 /// The end of a request.
 pub(super) enum Ended {
@@ -140,7 +146,7 @@ async fn respond(
     answer: &mut Answer,
 ) -> Result<Option<Tunnel>, StreamError> {
     let Some(sender) = &mut answer.stream else { return Ok(None) };
-    let mut served = pin!(proxy::serve(Rc::clone(stream), request, None));
+    let mut served = pin!(request::serve::serve(Rc::clone(stream), request, None));
     let response = loop {
         let polled = poll_fn(|cx| {
             stream.register(cx.waker());

@@ -13,14 +13,19 @@ use hyper_util::rt::TokioIo;
 use tidegate_base::failure::Failure;
 use tidegate_base::limits;
 
-use super::body::ResponseBody;
-use super::client_body::{ClientBody, Incoming};
-use super::head::InEarlyData;
-use super::io::{ClientIo, ClientStream};
-use super::linger::{is_sending, linger};
-use super::rest::{Http1Body, Rest};
-use super::state::{Phase, StreamState};
-use crate::proxy;
+use crate::downstream::io::ClientIo;
+use crate::downstream::io::ClientStream;
+use crate::downstream::linger::is_sending;
+use crate::downstream::linger::linger;
+use crate::request;
+use crate::request::body::ResponseBody;
+use crate::request::client_body::ClientBody;
+use crate::request::client_body::Incoming;
+use crate::request::head::InEarlyData;
+use crate::request::rest::Http1Body;
+use crate::request::rest::Rest;
+use crate::request::state::Phase;
+use crate::request::state::StreamState;
 use crate::telemetry::access_log;
 
 /// Serves a connection to its end, and as a tunnel beyond its last request if that was an upgrade.
@@ -30,7 +35,7 @@ where
 {
     let connection = &stream.connection;
     let Some((header_bytes, headers)) = connection
-        .slot
+        .handle
         .with_listener(&connection.worker, |listener, _| (listener.limits.header_bytes, listener.limits.headers))
     else {
         return;
@@ -53,7 +58,7 @@ where
                     let waits = request.headers().contains_key(EXPECT);
                     request.map(|incoming| ClientBody::Http1(Http1Body::new(incoming, &rest, waits)))
                 };
-                proxy::serve(Rc::clone(stream), request, Some(&rest))
+                request::serve::serve(Rc::clone(stream), request, Some(&rest))
             }),
         );
     let mut client = ClientConnection { http: Some(http), stream, rest: &rest, told_to_finish: false };

@@ -21,14 +21,19 @@ use tidegate_base::limits;
 use tidegate_dsl::plan::ListenerLimits;
 use tidegate_engine::status::is_bodiless;
 
-use super::body::ResponseBody;
-use super::client_body::ClientBody;
-use super::head::InEarlyData;
-use super::io::{ClientIo, ClientStream};
-use super::requests::{InFlight, Requests};
-use super::state::{Phase, StreamState};
-use super::stream_io::StreamIo;
-use crate::proxy::{self, Closed, grpc};
+use crate::downstream::io::ClientIo;
+use crate::downstream::io::ClientStream;
+use crate::downstream::requests::InFlight;
+use crate::downstream::requests::Requests;
+use crate::downstream::stream_io::StreamIo;
+use crate::request;
+use crate::request::body::ResponseBody;
+use crate::request::client_body::ClientBody;
+use crate::request::grpc;
+use crate::request::head::InEarlyData;
+use crate::request::serve::Closed;
+use crate::request::state::Phase;
+use crate::request::state::StreamState;
 
 /// Serves a connection to its end.
 pub async fn serve<S>(io: ClientIo<S>, own: &Rc<StreamState>)
@@ -36,7 +41,7 @@ where
     S: ClientStream,
 {
     let connection = &own.connection;
-    let Some(builder) = connection.slot.with_listener(&connection.worker, |listener, _| builder(&listener.limits))
+    let Some(builder) = connection.handle.with_listener(&connection.worker, |listener, _| builder(&listener.limits))
     else {
         return;
     };
@@ -189,7 +194,7 @@ async fn serve_stream(in_flight: InFlight, request: Request<RecvStream>, mut res
     let waits =
         request.headers().get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let request = request.map(|stream| ClientBody::Http2 { stream, waits });
-    let answer = pin!(proxy::serve(Rc::clone(stream), request, None));
+    let answer = pin!(request::serve::serve(Rc::clone(stream), request, None));
     let answer = answered(answer, stream, &mut respond).await;
     let taken = match answer {
         Some(Ok(response)) => send(response, head_only, stream, &mut respond).await,

@@ -13,8 +13,9 @@ use tidegate_base::standstill::within;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::io::{ClientIo, ClientStream};
-use super::state::StreamState;
+use crate::downstream::io::ClientIo;
+use crate::downstream::io::ClientStream;
+use crate::request::state::StreamState;
 
 /// Ends our side, and throws away what comes.
 pub(super) async fn linger<S: ClientStream>(mut io: ClientIo<S>, stream: &StreamState) {

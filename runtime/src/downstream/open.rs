@@ -9,37 +9,40 @@ use tidegate_base::standstill::within;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-use super::admission::Admission;
-use super::connection::{self, Opened};
-use super::linger::answer_plain;
-use super::proxy_protocol::{self, Spoken};
+use crate::downstream::connection;
+use crate::downstream::connection::Opened;
+use crate::downstream::linger::answer_plain;
+use crate::downstream::proxy_protocol;
+use crate::downstream::proxy_protocol::Spoken;
+use crate::request::admission::Admission;
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::worker::Worker;
 use crate::tls::endpoint::Endpoint;
 use crate::tls::handshake::{self, Refused, RefusedKind, Secured};
-use crate::worker::{Slot, Worker};
 
 /// Serves a connection in clear text that was counted in, and counts it out at the end.
-pub async fn plain(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) {
-    let _counted = Counted(Rc::clone(&slot));
-    let Some((peer, local, admission)) = addresses(&mut stream, &slot, &worker).await else { return };
+pub async fn plain(mut stream: TcpStream, handle: Rc<ListenerHandle>, worker: Rc<Worker>) {
+    let _counted = Counted(Rc::clone(&handle));
+    let Some((peer, local, admission)) = addresses(&mut stream, &handle, &worker).await else { return };
     let opened = Opened { peer, local, tls: None, http2: false, admission, early: None };
-    connection::serve(stream, opened, slot, worker).await;
+    connection::serve(stream, opened, handle, worker).await;
 }
 
 /// Serves a connection with TLS that was counted in, and counts it out at the end.
-pub async fn secured(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) {
-    let _counted = Counted(Rc::clone(&slot));
-    let Some((peer, local, admission)) = addresses(&mut stream, &slot, &worker).await else { return };
+pub async fn secured(mut stream: TcpStream, handle: Rc<ListenerHandle>, worker: Rc<Worker>) {
+    let _counted = Counted(Rc::clone(&handle));
+    let Some((peer, local, admission)) = addresses(&mut stream, &handle, &worker).await else { return };
     // In a box: its state is large, and gone when the connection is open.
-    let made = Box::pin(within(limits::HANDSHAKE_TIMEOUT, handshake(stream, &slot, &worker))).await;
+    let made = Box::pin(within(limits::HANDSHAKE_TIMEOUT, handshake(stream, &handle, &worker))).await;
     let made = made.unwrap_or_else(|_| Err(Refused::new(RefusedKind::Timeout, "the handshake took too long")));
     match made {
         Ok(Secured { stream, tls, terms, early }) => {
             let http2 = terms.http2();
             let admission = admission.with_terms(terms);
             let opened = Opened { peer, local, tls: Some(tls), http2, admission, early };
-            connection::serve(stream, opened, slot, worker).await;
+            connection::serve(stream, opened, handle, worker).await;
         }
-        Err(refused) => report(&refused, peer, &slot, &worker),
+        Err(refused) => report(&refused, peer, &handle, &worker),
     }
 }
 
@@ -47,15 +50,15 @@ pub async fn secured(mut stream: TcpStream, slot: Rc<Slot>, worker: Rc<Worker>) 
 /// Nothing for those whom `allow-from` and `deny-from` keep out.
 async fn addresses(
     stream: &mut TcpStream,
-    slot: &Slot,
+    handle: &ListenerHandle,
     worker: &Worker,
 ) -> Option<(SocketAddr, SocketAddr, Admission)> {
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return None };
-    let proxied = slot.speaks_for_others(worker, peer.ip());
+    let proxied = handle.speaks_for_others(worker, peer.ip());
     let (source, destination) =
-        if proxied { spoken_for(stream, (peer, local), slot, worker).await? } else { (peer, local) };
-    if !slot.takes(worker, source.ip()) {
-        debug!(%peer, client = %source, bind = ?slot.key.bind, "a connection was refused: `allow-from` or `deny-from`");
+        if proxied { spoken_for(stream, (peer, local), handle, worker).await? } else { (peer, local) };
+    if !handle.takes(worker, source.ip()) {
+        debug!(%peer, client = %source, bind = ?handle.key.bind, "a connection was refused: `allow-from` or `deny-from`");
         return None;
     }
     Some((source, destination, Admission::tcp(peer.ip(), proxied)))
@@ -65,7 +68,7 @@ async fn addresses(
 async fn spoken_for(
     stream: &mut TcpStream,
     own: (SocketAddr, SocketAddr),
-    slot: &Slot,
+    handle: &ListenerHandle,
     worker: &Worker,
 ) -> Option<(SocketAddr, SocketAddr)> {
     let (peer, local) = own;
@@ -78,7 +81,7 @@ async fn spoken_for(
         Err(_) => "the peer's PROXY header took too long",
     };
     if worker.trouble.may_write("proxy-header") {
-        info!(%peer, bind = ?slot.key.bind, "a connection was refused: {why}");
+        info!(%peer, bind = ?handle.key.bind, "a connection was refused: {why}");
     }
     None
 }
@@ -92,7 +95,11 @@ const PLAIN: &str = "HTTP/1.1 400 Bad Request\r\n\
                      400 Bad Request: this port speaks HTTPS; ask again with https://\n";
 
 /// From the first byte to the end of the handshake.
-async fn handshake(mut stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) -> Result<Secured, Refused> {
+async fn handshake(
+    mut stream: TcpStream,
+    handle: &Rc<ListenerHandle>,
+    worker: &Rc<Worker>,
+) -> Result<Secured, Refused> {
     if let Err(refused) = handshake::begin(&stream).await {
         if refused.kind == RefusedKind::Plain {
             answer_plain(&mut stream, PLAIN.as_bytes()).await;
@@ -100,7 +107,7 @@ async fn handshake(mut stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) 
         return Err(refused);
     }
     // Only now: the certificates are those of this moment.
-    let Some(endpoint) = endpoint(slot, worker) else {
+    let Some(endpoint) = endpoint(handle, worker) else {
         return Err(Refused::new(RefusedKind::Left, "the listener is gone"));
     };
     let place = worker.handshakes.enter();
@@ -110,27 +117,27 @@ async fn handshake(mut stream: TcpStream, slot: &Rc<Slot>, worker: &Rc<Worker>) 
     }
 }
 
-fn endpoint(slot: &Slot, worker: &Worker) -> Option<Arc<Endpoint>> {
-    let (view, id) = slot.view(worker);
+fn endpoint(handle: &ListenerHandle, worker: &Worker) -> Option<Arc<Endpoint>> {
+    let (view, id) = handle.view(worker);
     view.snapshot.tls.endpoint(id).cloned()
 }
 
 /// Counts a failed handshake, and says why it failed: what scanners do all day only to those who ask for it.
-fn report(refused: &Refused, peer: SocketAddr, slot: &Slot, worker: &Worker) {
-    slot.load.count_refused(refused.kind);
+fn report(refused: &Refused, peer: SocketAddr, handle: &ListenerHandle, worker: &Worker) {
+    handle.load.count_refused(refused.kind);
     let why = &refused.why;
     let kind = refused.kind.name();
     if refused.kind.is_notable() {
         if worker.trouble.may_write(kind) {
-            info!(%peer, bind = ?slot.key.bind, kind, "no TLS connection: {why}");
+            info!(%peer, bind = ?handle.key.bind, kind, "no TLS connection: {why}");
         }
     } else {
-        debug!(%peer, bind = ?slot.key.bind, kind, "no TLS connection: {why}");
+        debug!(%peer, bind = ?handle.key.bind, kind, "no TLS connection: {why}");
     }
 }
 
 /// Counts the connection out of its listener.
-pub struct Counted(pub Rc<Slot>);
+pub struct Counted(pub Rc<ListenerHandle>);
 
 impl Drop for Counted {
     fn drop(&mut self) {

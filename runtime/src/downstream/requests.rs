@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::resets::Resets;
-use super::state::{ConnectionState, StreamState};
+use crate::downstream::resets::Resets;
+use crate::request::state::ConnectionState;
+use crate::request::state::StreamState;
 
 /// What the connection's task and those of its requests share.
 pub struct Requests {

@@ -22,8 +22,10 @@ use tidegate_base::limits;
 use tidegate_wasm_host::{Host, Sample};
 use tracing::{error, info, warn};
 
+use crate::request::worker::Shared;
 use crate::telemetry::access_log::LogWriter;
-use crate::worker::{Command, Shared, WorkerHandle};
+use crate::worker::control::Command;
+use crate::worker::control::WorkerHandle;
 use reload::{Order, Reloader, Signs};
 
 /// What the main thread waits for.

@@ -12,9 +12,12 @@ use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protoc
 
 use super::WORKER_PATIENCE;
 use crate::policy::snapshot::Snapshot;
-use crate::quic::accept::Seat;
 use crate::quic::port::Port;
-use crate::worker::{Command, ListenerLoad, ListenerSocket, WorkerHandle};
+use crate::request::listener_handle::ListenerLoad;
+use crate::worker::control::Command;
+use crate::worker::control::ListenerSocket;
+use crate::worker::control::WorkerHandle;
+use crate::worker::quic::Seat;
 
 /// The sockets in service.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! From files to a policy in service.
 
-pub mod alternative;
+pub mod alt_svc;
 pub mod code_cache;
 pub mod files;
 pub mod mask;

@@ -10,7 +10,7 @@ use tidegate_engine::Engine;
 use tidegate_engine::affinity::CookieKeys;
 use tidegate_wasm_host::Host;
 
-use super::alternative::Alternatives;
+use super::alt_svc::Alternatives;
 use super::files::{Files, Loaded, Look};
 use super::mask::Mask;
 use super::snapshot::{Names, Snapshot};

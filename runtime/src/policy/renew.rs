@@ -10,7 +10,7 @@ use tidegate_dsl::plan::Plan;
 use tidegate_dsl::{CertificateFile, CertificateProblem};
 use tidegate_engine::Engine;
 
-use super::alternative::Alternatives;
+use super::alt_svc::Alternatives;
 use super::snapshot::{Names, Snapshot};
 use crate::health::Health;
 use crate::tls::files::{read_authorities, read_certificate};

@@ -7,7 +7,7 @@ use tidegate_dsl::plan::{Listener, ListenerId, ListenerState, Plan};
 use tidegate_engine::Engine;
 use tidegate_wasm_host::Extension;
 
-use super::alternative::Alternatives;
+use super::alt_svc::Alternatives;
 use super::via::Via;
 use crate::health::Health;
 use crate::tls::Service;

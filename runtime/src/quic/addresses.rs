@@ -20,7 +20,7 @@ use quinn::udp::{EcnCodepoint, Transmit};
 use tidegate_base::bounds::Bound;
 use tidegate_base::limits;
 
-use super::cid;
+use crate::quic::cid;
 
 /// The bytes that may go to an address for each that came from there (RFC 9000, 8.1).
 const FACTOR: u64 = 3;

@@ -7,7 +7,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::section::{self, Kind, Wrong};
+use crate::quic::section;
+use crate::quic::section::Kind;
+use crate::quic::section::Wrong;
 
 /// The type of DATA frames, which are streamed and not gathered.
 const DATA: u64 = 0;

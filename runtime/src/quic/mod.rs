@@ -5,7 +5,6 @@
 //! socket: their connection id says whose they are, and they are handed over. What HTTP/3 makes of a connection is in
 //! [`crate::downstream::h3`].
 
-pub mod accept;
 pub mod addresses;
 pub mod cid;
 pub mod config;

@@ -9,10 +9,13 @@ use tidegate_base::secret::{Purpose, Secrets};
 use tidegate_dsl::plan::{Listener, Peers};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::cid::{self, CidKeys, WorkerCids};
-use super::config;
-use super::socket::Datagram;
-use super::tokens::{TokenKeys, UsedTokens};
+use crate::quic::cid;
+use crate::quic::cid::CidKeys;
+use crate::quic::cid::WorkerCids;
+use crate::quic::config;
+use crate::quic::socket::Datagram;
+use crate::quic::tokens::TokenKeys;
+use crate::quic::tokens::UsedTokens;
 
 /// A QUIC listener over all workers; lives as long as its sockets.
 pub struct Port {

@@ -11,9 +11,10 @@ use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::mpsc::Receiver;
 
-use super::addresses::Addresses;
-use super::gquic;
-use super::port::{Owner, Port};
+use crate::quic::addresses::Addresses;
+use crate::quic::gquic;
+use crate::quic::port::Owner;
+use crate::quic::port::Port;
 
 /// A packet on its way to the worker that owns its connection.
 pub struct Datagram {

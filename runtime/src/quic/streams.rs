@@ -11,9 +11,11 @@ use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, Wri
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 use tidegate_base::flight::Flight;
 
-use super::frames::{Broken, Frames};
-use super::section::Wrong;
-use super::transport::{of_connection, var_int};
+use crate::quic::frames::Broken;
+use crate::quic::frames::Frames;
+use crate::quic::section::Wrong;
+use crate::quic::transport::of_connection;
+use crate::quic::transport::var_int;
 
 /// What both directions of a request's stream, and who serves it, know of it.
 #[derive(Default)]

@@ -12,8 +12,11 @@ use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming};
 use quinn::{ConnectionError, StoppedError, VarInt};
 
-use super::frames::Frames;
-use super::streams::{Notes, Receive, Request, Send};
+use crate::quic::frames::Frames;
+use crate::quic::streams::Notes;
+use crate::quic::streams::Receive;
+use crate::quic::streams::Request;
+use crate::quic::streams::Send;
 
 type Accepting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectionError>>>>;
 type Both = (quinn::SendStream, quinn::RecvStream);

@@ -19,10 +19,10 @@ use tidegate_engine::{Engine, Walk};
 
 use super::log_line::{Labels, Line, VarsOf, protocol};
 pub use super::writer::{LogControl, LogSender, LogWriter};
-use crate::downstream::state::StreamState;
 use crate::policy::snapshot::Snapshot;
-use crate::proxy::hooks::warn_of;
-use crate::worker::View;
+use crate::request::hooks::warn_of;
+use crate::request::state::StreamState;
+use crate::request::worker_snapshot::WorkerSnapshot;
 
 /// A worker's lines on their way to the writer.
 pub struct AccessLog {
@@ -72,7 +72,7 @@ pub struct Record {
     /// What the backend did, if it was asked.
     pub upstream: Option<Upstream>,
     started: Instant,
-    view: Rc<View>,
+    view: Rc<WorkerSnapshot>,
     wanted: bool,
     user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
@@ -98,7 +98,7 @@ impl Upstream {
 
 impl Record {
     /// A request that has just been read.
-    pub fn new(started: Instant, view: Rc<View>, wanted: bool, exchange: &Exchange) -> Self {
+    pub fn new(started: Instant, view: Rc<WorkerSnapshot>, wanted: bool, exchange: &Exchange) -> Self {
         let shown = |name: &HeaderName| wanted.then(|| exchange.request.headers.get(name).cloned()).flatten();
         Self {
             failure: None,
@@ -202,7 +202,7 @@ impl Record {
 /// Writes the line of a request that was refused before any rule saw it. `head` is what could be read of it.
 pub fn write_refused(
     state: &StreamState,
-    view: &View,
+    view: &WorkerSnapshot,
     id: ListenerId,
     head: Option<&Parts>,
     started: Instant,
@@ -260,7 +260,7 @@ pub fn write_refused(
 
 /// Writes the line of a head that could not be read, or did not arrive, after so long.
 pub fn write_unread(state: &StreamState, took: Duration, failure: Failure, bytes: usize) {
-    let (view, id) = state.connection.slot.view(state.worker());
+    let (view, id) = state.connection.handle.view(state.worker());
     let now = Instant::now();
     write_refused(state, &view, id, None, now.checked_sub(took).unwrap_or(now), failure, bytes);
 }

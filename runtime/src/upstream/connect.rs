@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use super::io::ServerIo;
 use super::wire::Wire;
-use crate::downstream::body::RequestBody;
+use crate::request::body::RequestBody;
 use crate::tls::upstream::{Secure, words};
 
 /// Why a connection could not be opened: [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`],

@@ -23,7 +23,7 @@ use super::connect::{Address, Refused, dial};
 use super::inbound::{Inbound, Inbounds};
 use super::io::ServerIo;
 use super::talk::Talk;
-use crate::downstream::body::RequestBody;
+use crate::request::body::RequestBody;
 
 /// The HTTP/2 connections to one server.
 #[derive(Default)]

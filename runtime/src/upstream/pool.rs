@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::connect::{Http1, Switched};
 use super::h2::Multiplexed;
 use super::wire::Wire;
-use crate::downstream::body::RequestBody;
+use crate::request::body::RequestBody;
 use crate::tls::upstream::Secure;
 
 /// The pools of one worker, by the server's host, port, and what its connections are secured with. They outlive reloads.

@@ -22,9 +22,9 @@ use super::connect::{Address, Refused, connect, connect_for_upgrade};
 use super::group::Group;
 use super::h2::{self, Unanswered};
 use super::pool::{Lease, ServerPool};
-use crate::downstream::body::RequestBody;
-use crate::downstream::client_body::Incoming;
-use crate::downstream::state::StreamState;
+use crate::request::body::RequestBody;
+use crate::request::client_body::Incoming;
+use crate::request::state::StreamState;
 
 /// A request on its way to a group.
 pub struct Outgoing {

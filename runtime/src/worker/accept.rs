@@ -11,66 +11,67 @@ use tidegate_dsl::plan::Protocol;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
 
-use super::{Slot, Worker};
 use crate::downstream;
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::worker::Worker;
 
-/// Accepts until the slot is closed; what the kernel had already taken is served, too.
-pub async fn run(listener: TcpListener, slot: Rc<Slot>, worker: Rc<Worker>) {
-    while !slot.is_closed() {
+/// Accepts until the handle is closed; what the kernel had already taken is served, too.
+pub async fn run(listener: TcpListener, handle: Rc<ListenerHandle>, worker: Rc<Worker>) {
+    while !handle.is_closed() {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = slot.closing.notified() => break,
+            () = handle.closing.notified() => break,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer.ip(), &slot, &worker),
+            Ok((stream, peer)) => admit(stream, peer.ip(), &handle, &worker),
             Err(error) => {
                 if worker.trouble.may_write("accept") {
-                    warn!(bind = ?slot.key.bind, %error, "cannot accept connections; trying again");
+                    warn!(bind = ?handle.key.bind, %error, "cannot accept connections; trying again");
                 }
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             }
         }
     }
-    drain_backlog(listener, &slot, &worker);
+    drain_backlog(listener, &handle, &worker);
 }
 
 /// Serves the connections that the kernel completed before the socket closes, which would reset them.
-fn drain_backlog(listener: TcpListener, slot: &Rc<Slot>, worker: &Rc<Worker>) {
+fn drain_backlog(listener: TcpListener, handle: &Rc<ListenerHandle>, worker: &Rc<Worker>) {
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, peer)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
-            admit(stream, peer.ip(), slot, worker);
+            admit(stream, peer.ip(), handle, worker);
         }
     }
 }
 
-fn admit(stream: TcpStream, peer: IpAddr, slot: &Rc<Slot>, worker: &Rc<Worker>) {
-    if !slot.speaks_for_others(worker, peer) && !slot.takes(worker, peer) {
+fn admit(stream: TcpStream, peer: IpAddr, handle: &Rc<ListenerHandle>, worker: &Rc<Worker>) {
+    if !handle.speaks_for_others(worker, peer) && !handle.takes(worker, peer) {
         // Before it takes a place among the connections.
         return;
     }
-    let listeners = slot.view(worker).0.snapshot.plan().listeners.len();
-    if !Shares::now().admits(stream.as_raw_fd(), slot.load.connections(), listeners) {
+    let listeners = handle.view(worker).0.snapshot.plan().listeners.len();
+    if !Shares::now().admits(stream.as_raw_fd(), handle.load.connections(), listeners) {
         Bound::Descriptors.met();
         if worker.trouble.may_write("descriptors") {
-            warn!(bind = ?slot.key.bind, "a connection was refused: file descriptors run out, and some are kept for servers");
+            warn!(bind = ?handle.key.bind, "a connection was refused: file descriptors run out, and some are kept for servers");
         }
         return;
     }
-    let Some(limit) = slot.with_listener(worker, |listener, _| listener.limits.connections) else { return };
-    if !slot.load.admit(limit) {
+    let Some(limit) = handle.with_listener(worker, |listener, _| listener.limits.connections) else { return };
+    if !handle.load.admit(limit) {
         if worker.trouble.may_write("connections") {
-            warn!(bind = ?slot.key.bind, limit, "a connection was refused: the listener's `limits {{ connections }}` is reached");
+            warn!(bind = ?handle.key.bind, limit, "a connection was refused: the listener's `limits {{ connections }}` is reached");
         }
         return;
     }
     // Small writes must not wait for acknowledgements; a socket that is gone already fails later anyway.
     let _ = stream.set_nodelay(true);
-    let (slot, worker) = (Rc::clone(slot), Rc::clone(worker));
-    match slot.key.protocol {
-        Protocol::Http => tokio::task::spawn_local(downstream::open::plain(stream, slot, worker)),
-        Protocol::Https | Protocol::Quic => tokio::task::spawn_local(downstream::open::secured(stream, slot, worker)),
+    let (handle, worker) = (Rc::clone(handle), Rc::clone(worker));
+    match handle.key.protocol {
+        Protocol::Http => tokio::task::spawn_local(downstream::open::plain(stream, handle, worker)),
+        Protocol::Https | Protocol::Quic => tokio::task::spawn_local(downstream::open::secured(stream, handle, worker)),
     };
 }

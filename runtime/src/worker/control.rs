@@ -15,8 +15,13 @@ use tidegate_base::limits;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::error;
 
-use super::{ListenerLoad, Shared, Slot, Worker, accept};
-use crate::quic::accept::{QuicListener, Seat};
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::listener_handle::ListenerLoad;
+use crate::request::worker::Shared;
+use crate::request::worker::Worker;
+use crate::worker::accept;
+use crate::worker::quic::QuicListener;
+use crate::worker::quic::Seat;
 
 /// What a worker is told. The gateway alone sends these, a few at each reload, so the queue needs no bound.
 pub enum Command {
@@ -95,7 +100,7 @@ impl WorkerHandle {
 }
 
 /// The listeners of one worker.
-type Listening = RefCell<HashMap<ListenerKey, (Rc<Slot>, Option<Rc<QuicListener>>)>>;
+type Listening = RefCell<HashMap<ListenerKey, (Rc<ListenerHandle>, Option<Rc<QuicListener>>)>>;
 
 async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Sender<()>)>) {
     let listening = Listening::default();
@@ -114,8 +119,8 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
             },
         }
     };
-    for (slot, _) in listening.borrow().values() {
-        slot.close();
+    for (handle, _) in listening.borrow().values() {
+        handle.close();
     }
     // The accept loops run once more, to take what the kernel had accepted.
     tokio::task::yield_now().await;
@@ -125,25 +130,25 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
 fn obey(command: Command, listening: &Listening, worker: &Rc<Worker>) {
     match command {
         Command::Listen { key, socket, load } => {
-            let Some(slot) = Slot::new(key, load, worker.view()).map(Rc::new) else { return };
-            match listen(socket, &slot, worker) {
+            let Some(handle) = ListenerHandle::new(key, load, worker.view()).map(Rc::new) else { return };
+            match listen(socket, &handle, worker) {
                 Ok(quic) => {
-                    listening.borrow_mut().insert(key, (slot, quic));
+                    listening.borrow_mut().insert(key, (handle, quic));
                 }
                 Err(error) => error!(bind = ?key.bind, %error, "a worker cannot watch its socket"),
             }
         }
         Command::Unlisten { key, drain } => {
-            if let Some((slot, _)) = listening.borrow_mut().remove(&key) {
-                slot.close();
-                tokio::task::spawn_local(drain_slot(slot, Rc::clone(worker), drain));
+            if let Some((handle, _)) = listening.borrow_mut().remove(&key) {
+                handle.close();
+                tokio::task::spawn_local(drain_listener(handle, Rc::clone(worker), drain));
             }
         }
         Command::Refresh | Command::Drain(_) => {
-            for (slot, quic) in listening.borrow().values() {
-                slot.view(worker);
+            for (handle, quic) in listening.borrow().values() {
+                handle.view(worker);
                 if let Some(quic) = quic {
-                    quic.adopt(slot, worker);
+                    quic.adopt(handle, worker);
                 }
             }
             worker.pools.retain_used();
@@ -153,28 +158,32 @@ fn obey(command: Command, listening: &Listening, worker: &Rc<Worker>) {
 }
 
 /// Begins to take connections.
-fn listen(socket: ListenerSocket, slot: &Rc<Slot>, worker: &Rc<Worker>) -> io::Result<Option<Rc<QuicListener>>> {
+fn listen(
+    socket: ListenerSocket,
+    handle: &Rc<ListenerHandle>,
+    worker: &Rc<Worker>,
+) -> io::Result<Option<Rc<QuicListener>>> {
     match socket {
         ListenerSocket::Tcp(socket) => {
             let socket = tokio::net::TcpListener::from_std(socket)?;
-            tokio::task::spawn_local(accept::run(socket, Rc::clone(slot), Rc::clone(worker)));
+            tokio::task::spawn_local(accept::run(socket, Rc::clone(handle), Rc::clone(worker)));
             Ok(None)
         }
-        ListenerSocket::Quic(seat) => QuicListener::start(seat, slot, worker).map(Some),
+        ListenerSocket::Quic(seat) => QuicListener::start(seat, handle, worker).map(Some),
     }
 }
 
-/// Lets the connections of a closed slot finish their requests, then ends those that are left.
-async fn drain_slot(slot: Rc<Slot>, worker: Rc<Worker>, drain: Duration) {
+/// Lets the connections of a closed handle finish their requests, then ends those that are left.
+async fn drain_listener(handle: Rc<ListenerHandle>, worker: Rc<Worker>, drain: Duration) {
     tokio::task::yield_now().await;
     worker.each_connection(|connection| {
-        if Rc::ptr_eq(&connection.slot, &slot) {
+        if Rc::ptr_eq(&connection.handle, &handle) {
             connection.finish();
         }
     });
     tokio::time::sleep(drain).await;
     worker.each_connection(|connection| {
-        if Rc::ptr_eq(&connection.slot, &slot) {
+        if Rc::ptr_eq(&connection.handle, &handle) {
             connection.abort();
         }
     });

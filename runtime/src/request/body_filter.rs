@@ -6,7 +6,7 @@ use http_body::Frame;
 use tidegate_base::failure::Failure;
 
 /// Looks at a body's pieces, and may change them.
-pub trait Pieces {
+pub trait BodyFilter {
     /// What goes on in place of a piece. The last one may have no bytes.
     ///
     /// # Errors
@@ -15,9 +15,9 @@ pub trait Pieces {
 }
 
 /// A body's frames, with somebody who looks at its data.
-pub struct Filter {
+pub struct BodyFilters {
     /// In their order; each sees what the one before it gave.
-    pieces: Vec<Box<dyn Pieces>>,
+    pieces: Vec<Box<dyn BodyFilter>>,
     /// The last piece was given.
     ended: bool,
     trailers: Option<HeaderMap>,
@@ -33,14 +33,14 @@ pub enum Passed {
     End,
 }
 
-impl Filter {
+impl BodyFilters {
     /// Shows the data to `pieces`.
-    pub fn new(pieces: Box<dyn Pieces>) -> Self {
+    pub fn new(pieces: Box<dyn BodyFilter>) -> Self {
         Self { pieces: vec![pieces], ended: false, trailers: None }
     }
 
     /// Shows what goes on to `pieces`, too. It is done before the first frame.
-    pub fn stack(&mut self, pieces: Box<dyn Pieces>) {
+    pub fn stack(&mut self, pieces: Box<dyn BodyFilter>) {
         self.pieces.push(pieces);
     }
 
@@ -53,7 +53,7 @@ impl Filter {
         Ok(data)
     }
 
-    /// Whether no frame may be asked for any more; what is left comes with [`Filter::pass`] of nothing.
+    /// Whether no frame may be asked for any more; what is left comes with [`BodyFilters::pass`] of nothing.
     pub const fn has_ended(&self) -> bool {
         self.ended
     }

@@ -11,10 +11,12 @@ use tidegate_base::failure::{BodyError, Failure};
 use tidegate_engine::exchange::Changed;
 use tidegate_engine::passage;
 
-use super::client_body::ClientBody;
-use super::pieces::{Filter, Passed, Pieces};
-use super::state::StreamState;
-use crate::proxy::context::RequestContext;
+use crate::request::body_filter::BodyFilter;
+use crate::request::body_filter::BodyFilters;
+use crate::request::body_filter::Passed;
+use crate::request::client_body::ClientBody;
+use crate::request::context::RequestContext;
+use crate::request::state::StreamState;
 use crate::upstream::body::UpstreamBody;
 
 /// How a body failed, and the error for the connection.
@@ -25,7 +27,7 @@ pub struct RequestBody {
     /// What was read ahead.
     prefix: Option<Bytes>,
     incoming: ClientBody,
-    filter: Option<Box<Filter>>,
+    filter: Option<Box<BodyFilters>>,
     state: Rc<StreamState>,
     /// Bytes that may still come.
     left: u64,
@@ -58,10 +60,10 @@ impl RequestBody {
     }
 
     /// Shows what passes to somebody, after those who look already. It is done before the first frame.
-    pub fn stack(&mut self, pieces: Box<dyn Pieces>) {
+    pub fn stack(&mut self, pieces: Box<dyn BodyFilter>) {
         match &mut self.filter {
             Some(filter) => filter.stack(pieces),
-            None => self.filter = Some(Box::new(Filter::new(pieces))),
+            None => self.filter = Some(Box::new(BodyFilters::new(pieces))),
         }
     }
 
@@ -168,7 +170,7 @@ pub struct ResponseBody {
     /// Trailers that were read ahead.
     trailers: Option<Box<HeaderMap>>,
     source: Source,
-    filter: Option<Box<Filter>>,
+    filter: Option<Box<BodyFilters>>,
     state: Rc<StreamState>,
     context: Option<Box<RequestContext>>,
     sent: u64,
@@ -227,10 +229,10 @@ impl ResponseBody {
     }
 
     /// Shows what passes to somebody, after those who look already. It is done before the first frame.
-    pub fn stack(&mut self, pieces: Box<dyn Pieces>) {
+    pub fn stack(&mut self, pieces: Box<dyn BodyFilter>) {
         match &mut self.filter {
             Some(filter) => filter.stack(pieces),
-            None => self.filter = Some(Box::new(Filter::new(pieces))),
+            None => self.filter = Some(Box::new(BodyFilters::new(pieces))),
         }
     }
 

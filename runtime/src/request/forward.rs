@@ -9,17 +9,19 @@ use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::passage::{self, FieldKinds};
 use tidegate_engine::servers::Wish;
 
-use super::context::RequestContext;
-use super::upgrade::Upgrade;
-use super::{Call, Source, fields};
-use crate::downstream::body::RequestBody;
-use crate::downstream::client_body::ClientBody;
+use crate::request::body::RequestBody;
+use crate::request::client_body::ClientBody;
+use crate::request::context::RequestContext;
+use crate::request::fields;
+use crate::request::handler::RequestHandler;
+use crate::request::handler::Source;
+use crate::request::upgrade::Upgrade;
 use crate::telemetry::access_log::Upstream;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::pool::Lease;
 use crate::upstream::send::{Outgoing, send};
 
-impl Call<'_> {
+impl RequestHandler<'_> {
     /// Sends the request to a server of the group; the answer's head is in the exchange then.
     /// `after` is what the client sends when protocols have been switched.
     pub(super) async fn forward(

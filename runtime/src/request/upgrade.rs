@@ -10,8 +10,8 @@ use tidegate_base::failure::Failure;
 
 use tidegate_engine::passage::FieldKinds;
 
-use crate::downstream::client_body::ClientBody;
-use crate::downstream::head::InEarlyData;
+use crate::request::client_body::ClientBody;
+use crate::request::head::InEarlyData;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 

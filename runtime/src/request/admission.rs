@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use tidegate_dsl::plan::ListenerId;
 use tidegate_engine::exchange::Connection;
 
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::worker::Worker;
+use crate::request::worker_snapshot::WorkerSnapshot;
 use crate::tls::terms::Terms;
-use crate::worker::{Slot, View, Worker};
 
 /// The reasons that let a connection in.
 #[derive(Debug)]
@@ -36,8 +38,8 @@ impl Admission {
     }
 
     /// Whether the policy in service would let the connection in, too.
-    pub fn holds(&self, info: &Connection, slot: &Slot, worker: &Worker) -> bool {
-        let (view, id) = slot.view(worker);
+    pub fn holds(&self, info: &Connection, handle: &ListenerHandle, worker: &Worker) -> bool {
+        let (view, id) = handle.view(worker);
         let engine = &view.snapshot.engine;
         engine.takes(id, info.peer.ip())
             && engine.expects_proxy_header(id, self.peer) == self.proxied
@@ -45,6 +47,6 @@ impl Admission {
     }
 }
 
-fn suits(terms: &Terms, view: &View, id: ListenerId) -> bool {
+fn suits(terms: &Terms, view: &WorkerSnapshot, id: ListenerId) -> bool {
     view.snapshot.tls.endpoint(id).is_some_and(|endpoint| terms.suit(endpoint))
 }

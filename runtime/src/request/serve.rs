@@ -1,22 +1,6 @@
-//! The life of a request: read, decide, forward or answer; its answer goes the way back.
-
-mod beginning;
-mod body_hooks;
-mod compression;
-pub(crate) mod context;
-mod encoder;
-pub(crate) mod fields;
-mod forward;
-mod gathered;
-pub(crate) mod grpc;
-pub(crate) mod hooks;
-mod outbound;
-mod reply;
-mod upgrade;
-mod way_back;
+//! The life of a request: read, decide, forward or reply; then the response phase.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,26 +10,26 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
 use tidegate_base::bounds::Bound;
 use tidegate_base::failure::Failure;
-use tidegate_dsl::plan::{GroupId, Listener, ListenerId};
+use tidegate_dsl::plan::GroupId;
+use tidegate_engine::Decision;
 use tidegate_engine::exchange::{Changed, Exchange};
 use tidegate_engine::hook::Hook;
 use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::vars::Vars;
-use tidegate_engine::{Decision, Moment};
 
-use crate::downstream::body::{RequestBody, ResponseBody};
-use crate::downstream::client_body::ClientBody;
-use crate::downstream::head;
-use crate::downstream::rest::Rest;
-use crate::downstream::state::StreamState;
+use crate::request::body::RequestBody;
+use crate::request::body::ResponseBody;
+use crate::request::client_body::ClientBody;
+use crate::request::compression::Accepted;
+use crate::request::context::IfTheClientLeaves;
+use crate::request::context::RequestContext;
+use crate::request::handler::{OwnAltSvc, RequestHandler, Source};
+use crate::request::head;
+use crate::request::hooks::Reached;
+use crate::request::rest::Rest;
+use crate::request::state::StreamState;
+use crate::request::{body_hooks, grpc, hooks, reply, upgrade};
 use crate::telemetry::access_log::Record;
-use crate::upstream::body::UpstreamBody;
-use crate::upstream::connect::Switched;
-use crate::worker::View;
-use compression::Accepted;
-use context::{IfTheClientLeaves, RequestContext};
-use hooks::Reached;
-use upgrade::Upgrade;
 
 /// The connection is to be closed without an answer.
 #[derive(Debug)]
@@ -72,12 +56,12 @@ pub async fn serve(
     request: Request<ClientBody>,
     rest: Option<&Rest>,
 ) -> Result<Response<ResponseBody>, Closed> {
-    let (view, id) = state.connection.slot.view(state.worker());
+    let (view, id) = state.connection.handle.view(state.worker());
     let Some(listener) = view.snapshot.plan().listeners.get(id.0) else { return Err(Closed) };
     let number = state.begin_request(listener.request_timeout);
     let last = listener.limits.requests_per_connection.is_some_and(|limit| number >= limit);
     let many = request.version() >= Version::HTTP_2;
-    let mut served = Call {
+    let mut served = RequestHandler {
         started: Instant::now(),
         view: &view,
         listener,
@@ -103,36 +87,7 @@ pub async fn serve(
     Ok(response)
 }
 
-/// One request, and what it needs from start to end.
-struct Call<'c> {
-    started: Instant,
-    view: &'c Rc<View>,
-    listener: &'c Listener,
-    id: ListenerId,
-    state: &'c Rc<StreamState>,
-    /// The client wants to switch protocols.
-    upgrade: Option<Upgrade>,
-    /// The kinds of fields that the client sent.
-    kinds: FieldKinds,
-    /// The request is a gRPC call: errors go into trailers.
-    grpc: bool,
-    /// How the response may be compressed.
-    accepted: Accepted,
-}
-
-/// Marks a response whose `Alt-Svc`, or the lack of one, is the policy's own word.
-#[derive(Debug, Clone, Copy)]
-struct OwnAltSvc;
-
-/// An answer before its way back.
-enum Source {
-    Ours(bytes::Bytes),
-    Upstream(UpstreamBody),
-    /// The backend has switched protocols.
-    Tunnel(Switched, ClientBody),
-}
-
-impl Call<'_> {
+impl RequestHandler<'_> {
     async fn run(&mut self, request: Request<ClientBody>) -> Result<Response<ResponseBody>, Closed> {
         let (parts, body) = request.into_parts();
         let exchange = match self.receive(parts, &body) {
@@ -268,20 +223,5 @@ impl Call<'_> {
         };
         let context = left.context.take().ok_or(Closed)?;
         Ok((context, source))
-    }
-
-    fn close(&self, context: Box<RequestContext>) -> Closed {
-        context.close(self.state, Failure::Closed);
-        Closed
-    }
-
-    fn client_ip(&self, headers: &http::HeaderMap) -> IpAddr {
-        self.view.snapshot.engine.client_ip(self.id, self.state.connection.info.peer.ip(), headers)
-    }
-
-    /// Now, for limits and weighted choices.
-    fn moment(&self) -> Moment {
-        let nanos = self.started.saturating_duration_since(self.state.worker().shared.started).as_nanos();
-        Moment { nanos: u64::try_from(nanos).unwrap_or(u64::MAX), random: self.state.worker().random() }
     }
 }

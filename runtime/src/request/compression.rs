@@ -11,8 +11,9 @@ use tidegate_base::room::Room;
 use tidegate_dsl::plan::Compression;
 use tidegate_engine::status::is_bodiless;
 
-use super::encoder::{self, AsItIs};
-use crate::downstream::pieces::Pieces;
+use crate::request::body_filter::BodyFilter;
+use crate::request::encoder;
+use crate::request::encoder::AsItIs;
 
 /// What a listener offers and a client takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl Accepted {
         headers: &mut HeaderMap,
         known: Option<u64>,
         room: &Room,
-    ) -> Option<Box<dyn Pieces>> {
+    ) -> Option<Box<dyn BodyFilter>> {
         let unchanged = status == StatusCode::NOT_MODIFIED;
         if !self.offered
             || (is_bodiless(status) && !unchanged)
@@ -105,7 +106,7 @@ impl Accepted {
             return None;
         }
         let coding = self.coding(text)?;
-        let pieces: Box<dyn Pieces> = if self.head_only {
+        let pieces: Box<dyn BodyFilter> = if self.head_only {
             Box::new(AsItIs)
         } else if let Some(encoder) = encoder::new(coding, known, room) {
             encoder
@@ -240,7 +241,7 @@ mod tests {
     /// The coding of a response of some length.
     fn coding(accepted: &Accepted, status: u16, fields: &[(&'static str, &'static str)]) -> Option<String> {
         let mut headers = map(fields);
-        let length = crate::proxy::fields::content_length(&headers);
+        let length = crate::request::fields::content_length(&headers);
         accepted.apply(StatusCode::from_u16(status).unwrap(), &mut headers, length, &room())?;
         Some(headers[CONTENT_ENCODING].to_str().unwrap().to_owned())
     }
@@ -326,7 +327,7 @@ mod tests {
         ] {
             let request = map(&[("accept-encoding", accept)]);
             let mut headers = map(fields);
-            let known = crate::proxy::fields::content_length(&headers);
+            let known = crate::request::fields::content_length(&headers);
             let status = StatusCode::from_u16(status).unwrap();
             Accepted::of(offered, &Method::GET, &request).apply(status, &mut headers, known, &room());
             assert_eq!(headers.contains_key(VARY), vary, "{offered:?} {accept} {status} {fields:?}");

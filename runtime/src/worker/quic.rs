@@ -11,13 +11,15 @@ use tidegate_base::standstill::within;
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
-use super::addresses::Addresses;
-use super::config;
-use super::port::Port;
-use super::socket::{Datagram, WorkerSocket};
 use crate::downstream::h3;
 use crate::downstream::open::Counted;
-use crate::worker::{Slot, Worker};
+use crate::quic::addresses::Addresses;
+use crate::quic::config;
+use crate::quic::port::Port;
+use crate::quic::socket::Datagram;
+use crate::quic::socket::WorkerSocket;
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::worker::Worker;
 
 /// What a worker gets to serve a QUIC listener.
 pub struct Seat {
@@ -48,7 +50,7 @@ impl QuicListener {
     ///
     /// # Errors
     /// The system's, if the socket cannot be watched.
-    pub fn start(seat: Seat, slot: &Rc<Slot>, worker: &Rc<Worker>) -> io::Result<Rc<Self>> {
+    pub fn start(seat: Seat, handle: &Rc<ListenerHandle>, worker: &Rc<Worker>) -> io::Result<Rc<Self>> {
         let Seat { port, socket, inbox } = seat;
         let runtime = Arc::new(TokioRuntime);
         let udp = runtime.wrap_udp_socket(socket)?;
@@ -64,16 +66,16 @@ impl QuicListener {
             config: RefCell::new(None),
             handshakes: Cell::new(0),
         });
-        listener.adopt(slot, worker);
-        tokio::task::spawn_local(run(Rc::clone(&listener), Rc::clone(slot), Rc::clone(worker)));
+        listener.adopt(handle, worker);
+        tokio::task::spawn_local(run(Rc::clone(&listener), Rc::clone(handle), Rc::clone(worker)));
         Ok(listener)
     }
 
     /// Gives new connections the settings of the policy in service; those that are open keep theirs.
-    pub fn adopt(&self, slot: &Slot, worker: &Worker) {
-        let (view, id) = slot.view(worker);
+    pub fn adopt(&self, handle: &ListenerHandle, worker: &Worker) {
+        let (view, id) = handle.view(worker);
         let generation = view.snapshot.generation;
-        if self.generation.replace(generation) == generation || slot.is_closed() {
+        if self.generation.replace(generation) == generation || handle.is_closed() {
             return;
         }
         let crypto = config::crypto(&view.snapshot, id);
@@ -85,14 +87,14 @@ impl QuicListener {
     }
 }
 
-async fn run(listener: Rc<QuicListener>, slot: Rc<Slot>, worker: Rc<Worker>) {
-    while !slot.is_closed() {
+async fn run(listener: Rc<QuicListener>, handle: Rc<ListenerHandle>, worker: Rc<Worker>) {
+    while !handle.is_closed() {
         let incoming = tokio::select! {
             incoming = listener.endpoint.accept() => incoming,
-            () = slot.closing.notified() => break,
+            () = handle.closing.notified() => break,
         };
         let Some(incoming) = incoming else { break };
-        admit(incoming, &listener, &slot, &worker);
+        admit(incoming, &listener, &handle, &worker);
     }
     // The socket stays open for the connections that are left. Whoever comes meanwhile hears at once that nobody is there.
     loop {
@@ -107,8 +109,8 @@ async fn run(listener: Rc<QuicListener>, slot: Rc<Slot>, worker: Rc<Worker>) {
 }
 
 /// Decides on a client's first packet, before it costs more than itself.
-fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worker: &Rc<Worker>) {
-    if !slot.takes(worker, incoming.remote_address().ip()) {
+fn admit(incoming: Incoming, listener: &Rc<QuicListener>, handle: &Rc<ListenerHandle>, worker: &Rc<Worker>) {
+    if !handle.takes(worker, incoming.remote_address().ip()) {
         // No answer: whoever has no business here is told nothing, and an address may be forged.
         return incoming.ignore();
     }
@@ -123,10 +125,10 @@ fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worke
     let read = |listener: &tidegate_dsl::plan::Listener, _: &_| {
         (listener.limits.connections, listener.tls.as_ref().is_some_and(|tls| tls.early_data))
     };
-    let Some((limit, mut early_data)) = slot.with_listener(worker, read) else { return incoming.refuse() };
-    if under_way >= limits::QUIC_HANDSHAKES || !slot.load.admit(limit) {
+    let Some((limit, mut early_data)) = handle.with_listener(worker, read) else { return incoming.refuse() };
+    if under_way >= limits::QUIC_HANDSHAKES || !handle.load.admit(limit) {
         if worker.trouble.may_write("connections") {
-            warn!(bind = ?slot.key.bind, limit, under_way, "a QUIC connection was refused: too many connections or handshakes");
+            warn!(bind = ?handle.key.bind, limit, under_way, "a QUIC connection was refused: too many connections or handshakes");
         }
         return incoming.refuse();
     }
@@ -137,9 +139,9 @@ fn admit(incoming: Incoming, listener: &Rc<QuicListener>, slot: &Rc<Slot>, worke
         listener.addresses.prove(address);
     }
     // Certificates are those of this moment, not of the last reload.
-    listener.adopt(slot, worker);
+    listener.adopt(handle, worker);
     let Some(config) = listener.config.borrow().clone() else { return incoming.refuse() };
-    let counted = Counted(Rc::clone(slot));
+    let counted = Counted(Rc::clone(handle));
     let handshake = Handshake::new(Rc::clone(listener));
     tokio::task::spawn_local(connect(incoming, config, early_data, handshake, counted, Rc::clone(worker)));
 }

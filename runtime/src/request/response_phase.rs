@@ -11,13 +11,22 @@ use tidegate_engine::hook::{Hook, Reply};
 use tidegate_engine::status::is_bodiless;
 use tidegate_engine::{ResponseDecision, Walk};
 
-use super::beginning::{self, Beginning};
-use super::context::RequestContext;
-use super::hooks::{self, Reached};
-use super::{Call, Closed, OwnAltSvc, Source, body_hooks, fields, grpc, reply};
-use crate::downstream::body::ResponseBody;
-use crate::downstream::pieces::Pieces;
-use crate::downstream::tunnel::Tunnel;
+use crate::request::beginning;
+use crate::request::beginning::Beginning;
+use crate::request::body::ResponseBody;
+use crate::request::body_filter::BodyFilter;
+use crate::request::body_hooks;
+use crate::request::context::RequestContext;
+use crate::request::fields;
+use crate::request::grpc;
+use crate::request::handler::OwnAltSvc;
+use crate::request::handler::RequestHandler;
+use crate::request::handler::Source;
+use crate::request::hooks;
+use crate::request::hooks::Reached;
+use crate::request::reply;
+use crate::request::serve::Closed;
+use crate::request::tunnel::Tunnel;
 
 /// An answer on its way back.
 struct Passing {
@@ -25,7 +34,7 @@ struct Passing {
     /// The bytes of the body that were read for those who wanted the whole, and did not get it.
     ahead: Bytes,
     /// The extensions that look at the pieces of the body.
-    watchers: Vec<Box<dyn Pieces>>,
+    watchers: Vec<Box<dyn BodyFilter>>,
     /// The bytes of the body that were read to decide about its head.
     beginning: Beginning,
 }
@@ -36,7 +45,7 @@ impl Passing {
     }
 }
 
-impl Call<'_> {
+impl RequestHandler<'_> {
     /// Response hooks and steps, then the answer as the client gets it. What waits is in boxes: the future of every request, and
     /// what is moved for it, stays small.
     pub(super) async fn way_back(

@@ -18,14 +18,21 @@ use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Reply};
 use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::BodyMode;
 
-use super::context::{IfTheClientLeaves, RequestContext};
-use super::gathered::{self, Gathered, NoRoom};
-use super::{Call, Source, hooks, reply};
-use crate::downstream::body::{RequestBody, ResponseBody};
-use crate::downstream::client_body::ClientBody;
-use crate::downstream::pieces::Pieces;
-use crate::downstream::state::StreamState;
-use crate::worker::View;
+use crate::request::body::RequestBody;
+use crate::request::body::ResponseBody;
+use crate::request::body_filter::BodyFilter;
+use crate::request::client_body::ClientBody;
+use crate::request::context::IfTheClientLeaves;
+use crate::request::context::RequestContext;
+use crate::request::gathered;
+use crate::request::gathered::Gathered;
+use crate::request::gathered::NoRoom;
+use crate::request::handler::RequestHandler;
+use crate::request::handler::Source;
+use crate::request::hooks;
+use crate::request::reply;
+use crate::request::state::StreamState;
+use crate::request::worker_snapshot::WorkerSnapshot;
 
 /// How an extension ended a request, or what reading its body met.
 pub(super) enum Ended {
@@ -35,13 +42,18 @@ pub(super) enum Ended {
 }
 
 /// Whether an extension wants the body of this exchange.
-pub(super) fn are_wanted(call: &Call<'_>, context: &RequestContext, hook: Hook) -> bool {
+pub(super) fn are_wanted(call: &RequestHandler<'_>, context: &RequestContext, hook: Hook) -> bool {
     let mut started = call.view.snapshot.engine.started(&context.walk);
     started.any(|id| call.view.body(id, hook, &context.exchange).is_some())
 }
 
 /// The extensions that want a body of this exchange. If there is none, it is those that hold the head back for it.
-fn wanting(call: &Call<'_>, context: &RequestContext, hook: Hook, has_body: bool) -> Vec<(ExtensionId, BodyMode)> {
+fn wanting(
+    call: &RequestHandler<'_>,
+    context: &RequestContext,
+    hook: Hook,
+    has_body: bool,
+) -> Vec<(ExtensionId, BodyMode)> {
     let started = call.view.snapshot.engine.started(&context.walk);
     let wants = |id| Some((id, call.view.body(id, hook, &context.exchange)?));
     started.filter(|id| has_body || call.view.holds(*id, hook, &context.exchange)).filter_map(wants).collect()
@@ -58,7 +70,7 @@ fn most(wanting: &[(ExtensionId, BodyMode)]) -> Option<usize> {
 
 /// The request's body as it goes on; the context is given back in any case, but for a client that left.
 pub(super) async fn request(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     mut context: Box<RequestContext>,
     incoming: ClientBody,
 ) -> (Box<RequestContext>, Result<RequestBody, Ended>) {
@@ -90,7 +102,7 @@ pub(super) async fn request(
     for (id, mode) in wanting {
         if let BodyMode::Stream(most) = mode {
             context.exchange.request.headers.remove(CONTENT_LENGTH);
-            body.stack(Box::new(Watcher::new(call, (id, Hook::RequestBody), most, &mut context)));
+            body.stack(Box::new(HookFilter::new(call, (id, Hook::RequestBody), most, &mut context)));
         }
     }
     (context, Ok(body))
@@ -98,10 +110,10 @@ pub(super) async fn request(
 
 /// The response's body as it goes on, with those who look at its pieces.
 pub(super) async fn response(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     mut context: Box<RequestContext>,
     source: Source,
-) -> (Box<RequestContext>, Result<(Source, Bytes, Vec<Box<dyn Pieces>>), Ended>) {
+) -> (Box<RequestContext>, Result<(Source, Bytes, Vec<Box<dyn BodyFilter>>), Ended>) {
     let has_body = match &source {
         Source::Ours(bytes) => !bytes.is_empty(),
         Source::Upstream(body) => !body.is_end_stream(),
@@ -144,13 +156,13 @@ pub(super) async fn response(
             ahead = data;
         }
     }
-    let mut watchers: Vec<Box<dyn Pieces>> = Vec::new();
+    let mut watchers: Vec<Box<dyn BodyFilter>> = Vec::new();
     for (id, mode) in wanting {
         if let BodyMode::Stream(most) = mode {
             if let Some(response) = &mut context.exchange.response {
                 response.headers.remove(CONTENT_LENGTH);
             }
-            watchers.push(Box::new(Watcher::new(call, (id, Hook::ResponseBody), most, &mut context)));
+            watchers.push(Box::new(HookFilter::new(call, (id, Hook::ResponseBody), most, &mut context)));
         }
     }
     (context, Ok((source, ahead, watchers)))
@@ -169,7 +181,7 @@ pub(super) enum Unread {
 
 /// Reads a body to its end, or until it is longer than `most`.
 async fn gather<B>(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     context: Box<RequestContext>,
     body: &mut B,
     most: usize,
@@ -200,7 +212,7 @@ where
 
 /// Shows a body to those who want the whole; what goes on.
 fn show(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     context: &mut RequestContext,
     hook: Hook,
     wanting: &[(ExtensionId, BodyMode)],
@@ -237,7 +249,7 @@ fn show(
 }
 
 /// Stands in for an exchange while a guest has it.
-pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
+pub(super) fn blank(call: &RequestHandler<'_>) -> Box<Exchange> {
     Box::new(Exchange {
         connection: std::sync::Arc::clone(&call.state.connection.info),
         request: Request {
@@ -268,8 +280,8 @@ pub(super) fn blank(call: &Call<'_>) -> Box<Exchange> {
 /// An extension that looks at the pieces of a body. It has an exchange of its own: the heads as they left, and the
 /// variables as they were, which later pieces see as earlier ones left them. What it sets is kept for the request, too: the
 /// hooks and steps of the response see it if it was set before, and the end of the request in any case.
-struct Watcher {
-    view: Rc<View>,
+struct HookFilter {
+    view: Rc<WorkerSnapshot>,
     state: Rc<StreamState>,
     id: ExtensionId,
     hook: Hook,
@@ -279,8 +291,13 @@ struct Watcher {
     set: Rc<RefCell<Vars>>,
 }
 
-impl Watcher {
-    fn new(call: &Call<'_>, (id, hook): (ExtensionId, Hook), most: usize, context: &mut RequestContext) -> Self {
+impl HookFilter {
+    fn new(
+        call: &RequestHandler<'_>,
+        (id, hook): (ExtensionId, Hook),
+        most: usize,
+        context: &mut RequestContext,
+    ) -> Self {
         let set = context.record.streamed();
         let exchange = &context.exchange;
         let request = &exchange.request;
@@ -341,7 +358,7 @@ impl Watcher {
     }
 }
 
-impl Pieces for Watcher {
+impl BodyFilter for HookFilter {
     fn piece(&mut self, mut data: Bytes, last: bool) -> Result<Bytes, Failure> {
         if data.len() <= self.most {
             return self.one(data, last);
@@ -374,7 +391,7 @@ pub(super) fn ended(context: &mut RequestContext, ended: Ended) -> Option<Source
 }
 
 /// Gives a response's body what was read ahead of it, and those who look at it.
-pub(super) fn put(body: &mut ResponseBody, ahead: Bytes, watchers: Vec<Box<dyn Pieces>>) {
+pub(super) fn put(body: &mut ResponseBody, ahead: Bytes, watchers: Vec<Box<dyn BodyFilter>>) {
     if !ahead.is_empty() {
         body.put_back(ahead);
     }

@@ -4,7 +4,7 @@ use tidegate_base::failure::Failure;
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 
-use crate::downstream::state::StreamState;
+use crate::request::state::StreamState;
 use crate::telemetry::access_log::Record;
 
 /// A request from its head to the end of its answer. It is large and handed on from step to step, so that it lives in a box.

@@ -15,7 +15,7 @@ use tidegate_engine::target::Target;
 use tidegate_engine::{method, normalise};
 
 use crate::policy::via::Via;
-use crate::proxy::fields;
+use crate::request::fields;
 
 /// Reads the head of a request on a connection.
 pub struct Reader<'r> {

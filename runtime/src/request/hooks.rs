@@ -7,9 +7,10 @@ use tidegate_engine::hook::{Hook, HookFault, Verdict};
 use tidegate_engine::{Decision, Progress, ResponseDecision, Silent};
 use tracing::{info, warn};
 
-use super::context::RequestContext;
-use super::{Call, outbound};
-use crate::downstream::state::StreamState;
+use crate::request::callout;
+use crate::request::context::RequestContext;
+use crate::request::handler::RequestHandler;
+use crate::request::state::StreamState;
 
 /// How far a walk came.
 pub(super) enum Reached<D> {
@@ -20,7 +21,10 @@ pub(super) enum Reached<D> {
 }
 
 /// The request's walk, to its decision.
-pub(super) fn decide(call: &Call<'_>, mut context: Box<RequestContext>) -> (Box<RequestContext>, Reached<Decision>) {
+pub(super) fn decide(
+    call: &RequestHandler<'_>,
+    mut context: Box<RequestContext>,
+) -> (Box<RequestContext>, Reached<Decision>) {
     let engine = &call.view.snapshot.engine;
     let moment = call.moment();
     loop {
@@ -42,13 +46,13 @@ pub(super) fn decide(call: &Call<'_>, mut context: Box<RequestContext>) -> (Box<
 
 /// The request's walk from an extension that may ask other servers, to its decision.
 pub(super) async fn decide_waiting(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     mut context: Box<RequestContext>,
     mut extension: ExtensionId,
 ) -> (Box<RequestContext>, Decision) {
     loop {
         let verdict;
-        (context, verdict) = outbound::run(call, context, extension, Hook::Request).await;
+        (context, verdict) = callout::run(call, context, extension, Hook::Request).await;
         let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
         call.view.snapshot.engine.resume(&mut context.walk, &mut context.exchange, verdict);
         report(call, &mut context, forwards);
@@ -63,14 +67,17 @@ pub(super) async fn decide_waiting(
 
 /// The response's walk, to its decision.
 pub(super) fn way_back(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     mut context: Box<RequestContext>,
 ) -> (Box<RequestContext>, Reached<ResponseDecision>) {
     call.view.snapshot.engine.start_response(&mut context.walk);
     go_back(call, context)
 }
 
-fn go_back(call: &Call<'_>, mut context: Box<RequestContext>) -> (Box<RequestContext>, Reached<ResponseDecision>) {
+fn go_back(
+    call: &RequestHandler<'_>,
+    mut context: Box<RequestContext>,
+) -> (Box<RequestContext>, Reached<ResponseDecision>) {
     let engine = &call.view.snapshot.engine;
     loop {
         match engine.advance_response(&mut context.walk, &mut context.exchange, &mut Silent) {
@@ -90,13 +97,13 @@ fn go_back(call: &Call<'_>, mut context: Box<RequestContext>) -> (Box<RequestCon
 
 /// The response's walk from an extension that may ask other servers, to its decision.
 pub(super) async fn way_back_waiting(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     mut context: Box<RequestContext>,
     mut extension: ExtensionId,
 ) -> (Box<RequestContext>, ResponseDecision) {
     loop {
         let verdict;
-        (context, verdict) = outbound::run(call, context, extension, Hook::Response).await;
+        (context, verdict) = callout::run(call, context, extension, Hook::Response).await;
         call.view.snapshot.engine.resume_response(&mut context.walk, &mut context.exchange, verdict);
         report(call, &mut context, false);
         let reached;
@@ -110,7 +117,7 @@ pub(super) async fn way_back_waiting(
 
 /// Says what went wrong in a hook; the request has its consequence already.
 /// `forwards` says that its verdict was `forward`: a fault that follows from that is found by the walk, and counted here.
-pub(super) fn report(call: &Call<'_>, context: &mut RequestContext, forwards: bool) {
+pub(super) fn report(call: &RequestHandler<'_>, context: &mut RequestContext, forwards: bool) {
     let Some((ExtensionId(at), fault)) = context.walk.last_fault() else { return };
     if forwards && let Some(extension) = call.view.snapshot.extensions.get(at) {
         extension.count(fault.kind);
@@ -133,7 +140,7 @@ pub(crate) fn warn_of(state: &StreamState, extension: Option<&Extension>, fault:
 }
 
 /// Writes what `log` steps of the policy said.
-pub(super) fn write_log_lines(call: &Call<'_>, exchange: &mut Exchange) {
+pub(super) fn write_log_lines(call: &RequestHandler<'_>, exchange: &mut Exchange) {
     for line in exchange.log_lines.drain(..) {
         if call.state.worker().trouble.may_write("policy-log") {
             info!(listener = &*exchange.connection.listener, "{line}");

@@ -15,10 +15,13 @@ use tidegate_base::limits;
 use tidegate_engine::exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 
-use super::context::{IfTheClientLeaves, RequestContext};
-use super::{Call, Source, fields};
-use crate::downstream::body::ResponseBody;
-use crate::downstream::state::StreamState;
+use crate::request::body::ResponseBody;
+use crate::request::context::IfTheClientLeaves;
+use crate::request::context::RequestContext;
+use crate::request::fields;
+use crate::request::handler::RequestHandler;
+use crate::request::handler::Source;
+use crate::request::state::StreamState;
 use crate::upstream::body::UpstreamBody;
 
 /// The part of a body that was read before its head left.
@@ -45,7 +48,7 @@ impl Beginning {
 }
 
 /// Whether it depends on the length of a server's answer, which is not known, if it is worth compressing.
-pub(super) fn decides(call: &Call<'_>, exchange: &Exchange) -> bool {
+pub(super) fn decides(call: &RequestHandler<'_>, exchange: &Exchange) -> bool {
     exchange.response.as_ref().is_some_and(|response| {
         call.accepted.depends_on_length(response.status, &response.headers)
             && fields::content_length(&response.headers).is_none()
@@ -54,7 +57,7 @@ pub(super) fn decides(call: &Call<'_>, exchange: &Exchange) -> bool {
 
 /// Reads so much of an answer that [it is clear](decides) whether it is worth compressing.
 pub(super) async fn read(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     context: Box<RequestContext>,
     mut body: UpstreamBody,
 ) -> (Box<RequestContext>, Result<(Source, Beginning), Failure>) {

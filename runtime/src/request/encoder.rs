@@ -11,11 +11,11 @@ use tidegate_base::limits;
 use tidegate_base::room::Room;
 use tidegate_base::room::Share;
 
-use super::compression::Coding;
-use crate::downstream::pieces::Pieces;
+use crate::request::body_filter::BodyFilter;
+use crate::request::compression::Coding;
 
 /// The encoder for a body of this length, if the length is known; `None` if there is no room for an encoder.
-pub(super) fn new(coding: Coding, known: Option<u64>, room: &Room) -> Option<Box<dyn Pieces>> {
+pub(super) fn new(coding: Coding, known: Option<u64>, room: &Room) -> Option<Box<dyn BodyFilter>> {
     Some(match coding {
         Coding::Br => {
             let share = room.take(limits::BROTLI_BYTES)?;
@@ -51,7 +51,7 @@ fn settings(known: Option<u64>) -> BrotliEncoderParams {
 /// Looks at a body that nobody reads: the answer to `HEAD`, whose length is that of no body.
 pub(super) struct AsItIs;
 
-impl Pieces for AsItIs {
+impl BodyFilter for AsItIs {
     fn piece(&mut self, data: Bytes, _: bool) -> Result<Bytes, Failure> {
         Ok(data)
     }
@@ -121,7 +121,7 @@ impl<W: Writer> Encoder<W> {
     }
 }
 
-impl<W: Writer> Pieces for Encoder<W> {
+impl<W: Writer> BodyFilter for Encoder<W> {
     fn piece(&mut self, data: Bytes, last: bool) -> Result<Bytes, Failure> {
         // Memory takes every byte: this cannot fail.
         self.code(&data, last).map(Bytes::from).map_err(|_| Failure::Extension)

@@ -16,18 +16,22 @@ use tidegate_engine::servers::Wish;
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
 use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
 
-use super::body_hooks::{Unread, blank, read};
-use super::context::{IfTheClientLeaves, RequestContext};
-use super::{Call, fields};
-use crate::downstream::body::RequestBody;
-use crate::downstream::state::StreamState;
+use crate::request::body::RequestBody;
+use crate::request::body_hooks::Unread;
+use crate::request::body_hooks::blank;
+use crate::request::body_hooks::read;
+use crate::request::context::IfTheClientLeaves;
+use crate::request::context::RequestContext;
+use crate::request::fields;
+use crate::request::handler::RequestHandler;
+use crate::request::state::StreamState;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::group::Group;
 use crate::upstream::send::{Outgoing, send};
 
 /// Calls a hook of an extension that may ask other servers.
 pub(super) async fn run(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     mut context: Box<RequestContext>,
     id: ExtensionId,
     hook: Hook,
@@ -55,7 +59,7 @@ pub(super) async fn run(
 /// Calls a hook of a foreign guest, and makes the calls that it asks for, one after the other. Its instance serves other
 /// requests meanwhile.
 async fn run_in_steps(
-    call: &Call<'_>,
+    call: &RequestHandler<'_>,
     mut context: Box<RequestContext>,
     id: ExtensionId,
     hook: Hook,
@@ -101,7 +105,7 @@ fn take_back(turn: &mut Turn, context: &mut RequestContext) {
 }
 
 /// Makes a guest's call.
-async fn fetch(call: &Call<'_>, id: ExtensionId, asked: OutboundCall) -> OutboundResult {
+async fn fetch(call: &RequestHandler<'_>, id: ExtensionId, asked: OutboundCall) -> OutboundResult {
     let Some(group) = call.view.group_named(&asked.group) else {
         return Err(HookFault {
             kind: HookFaultKind::UnknownGroup,
@@ -125,7 +129,11 @@ async fn fetch(call: &Call<'_>, id: ExtensionId, asked: OutboundCall) -> Outboun
     Ok(answer)
 }
 
-async fn ask(call: &Call<'_>, group: &Rc<Group>, asked: OutboundCall) -> Result<OutboundAnswer, OutboundFailure> {
+async fn ask(
+    call: &RequestHandler<'_>,
+    group: &Rc<Group>,
+    asked: OutboundCall,
+) -> Result<OutboundAnswer, OutboundFailure> {
     let OutboundCall { method, authority, target, headers, body, .. } = asked;
     let mut request = Request::new(RequestBody::whole(body.clone(), Rc::clone(call.state)));
     *request.method_mut() = method;
@@ -152,7 +160,7 @@ async fn ask(call: &Call<'_>, group: &Rc<Group>, asked: OutboundCall) -> Result<
 }
 
 /// The answer's body. One that is too large is given up as soon as that is known.
-async fn whole(call: &Call<'_>, body: &mut UpstreamBody) -> Result<bytes::Bytes, OutboundFailure> {
+async fn whole(call: &RequestHandler<'_>, body: &mut UpstreamBody) -> Result<bytes::Bytes, OutboundFailure> {
     if body.size_hint().lower() > OUTBOUND_BODY_BYTES as u64 {
         return Err(OutboundFailure::TooLarge);
     }

@@ -18,12 +18,13 @@ use tidegate_base::limits;
 use tidegate_base::room::Room;
 use tidegate_engine::exchange::Connection;
 
-use super::admission::Admission;
-use super::head::KnownHost;
-use super::tunnel::Tunnel;
+use crate::request::admission::Admission;
+use crate::request::head::KnownHost;
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::tunnel::Tunnel;
+use crate::request::worker::Worker;
 use crate::tls::early::EarlyBytes;
 use crate::upstream::group::Busy;
-use crate::worker::{Slot, Worker};
 
 /// What all requests of a client connection share.
 pub struct ConnectionState {
@@ -32,7 +33,7 @@ pub struct ConnectionState {
     /// The reasons that let it in.
     admission: Admission,
     /// Its listener on this worker.
-    pub slot: Rc<Slot>,
+    pub handle: Rc<ListenerHandle>,
     /// Its worker.
     pub worker: Rc<Worker>,
     /// The host that it asked for last.
@@ -52,12 +53,12 @@ pub struct ConnectionState {
 
 impl ConnectionState {
     /// A connection that has just been accepted.
-    pub fn new(info: Arc<Connection>, admission: Admission, slot: Rc<Slot>, worker: Rc<Worker>) -> Self {
-        let finishing = Cell::new(slot.is_closed());
+    pub fn new(info: Arc<Connection>, admission: Admission, handle: Rc<ListenerHandle>, worker: Rc<Worker>) -> Self {
+        let finishing = Cell::new(handle.is_closed());
         Self {
             info,
             admission,
-            slot,
+            handle,
             worker,
             host: KnownHost::default(),
             finishing,
@@ -87,7 +88,7 @@ impl ConnectionState {
 
     /// Whether the policy in service would let the connection in.
     pub fn is_admitted(&self) -> bool {
-        self.admission.holds(&self.info, &self.slot, &self.worker)
+        self.admission.holds(&self.info, &self.handle, &self.worker)
     }
 
     /// Counts a request; returns its number on this connection, from 1.
@@ -225,7 +226,7 @@ impl StreamState {
     /// Takes the timeouts of the policy in service.
     fn set_timeouts(&self) {
         let connection = &self.connection;
-        connection.slot.with_listener(&connection.worker, |listener, _| {
+        connection.handle.with_listener(&connection.worker, |listener, _| {
             self.idle_timeout_ms.set(millis(listener.idle_timeout));
             self.request_timeout_ms.set(millis(listener.request_timeout));
         });

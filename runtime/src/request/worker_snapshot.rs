@@ -20,7 +20,7 @@ use crate::upstream::group::Group;
 use crate::upstream::pool::Pools;
 
 /// One generation on one worker.
-pub struct View {
+pub struct WorkerSnapshot {
     /// The policy.
     pub snapshot: Arc<Snapshot>,
     /// Instances of each extension. Shared with later generations that have the same extension.
@@ -31,7 +31,7 @@ pub struct View {
     groups: Vec<Rc<Group>>,
 }
 
-impl View {
+impl WorkerSnapshot {
     /// Adopts a snapshot and carries over what did not change.
     pub fn new(snapshot: Arc<Snapshot>, old: Option<&Self>, pools: &Pools) -> Self {
         let share = outbound_share(&snapshot);
@@ -95,7 +95,7 @@ impl View {
         instances.borrow_mut().call(hook, exchange)
     }
 
-    /// Whether a call of this hook may wait for other servers; it is then made with [`View::begin`].
+    /// Whether a call of this hook may wait for other servers; it is then made with [`WorkerSnapshot::begin`].
     pub fn waits(&self, id: ExtensionId, hook: Hook, exchange: &Exchange) -> bool {
         self.snapshot.extensions.get(id.0).is_some_and(|extension| extension.waits() && extension.wants(hook, exchange))
     }
@@ -119,7 +119,7 @@ impl View {
         }
     }
 
-    /// Whether an extension speaks another ABI than the gateway's; its calls that may wait are made with [`View::step`].
+    /// Whether an extension speaks another ABI than the gateway's; its calls that may wait are made with [`WorkerSnapshot::step`].
     pub fn is_foreign(&self, id: ExtensionId) -> bool {
         self.snapshot.extensions.get(id.0).is_some_and(|extension| extension.spec().abi != Abi::Tidegate)
     }

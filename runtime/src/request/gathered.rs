@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use tidegate_base::bounds::Bound;
 use tidegate_base::room::Share;
 
-use crate::downstream::state::StreamState;
+use crate::request::state::StreamState;
 
 /// A body that grows. What it takes is counted for its connection and its worker until the last of its bytes has left.
 pub(super) struct Gathered {

@@ -12,9 +12,9 @@ use tidegate_base::failure::Failure;
 use tidegate_base::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::client_body::ClientBody;
-use super::state::StreamState;
-use crate::proxy::context::RequestContext;
+use crate::request::client_body::ClientBody;
+use crate::request::context::RequestContext;
+use crate::request::state::StreamState;
 use crate::upstream::connect::Switched;
 
 /// What a connection becomes when the answer that agrees to it has been written.

@@ -8,9 +8,9 @@ pub use hyper::body::Incoming;
 use tidegate_base::failure::Failure;
 use tidegate_base::http2;
 
-use super::h3_body::Http3Body;
-use super::rest::Http1Body;
-use super::state::StreamState;
+use crate::downstream::h3_body::Http3Body;
+use crate::request::rest::Http1Body;
+use crate::request::state::StreamState;
 
 /// What a client sends after a request's head.
 pub enum ClientBody {

@@ -11,8 +11,10 @@ use tidegate_engine::field_names::{self, Class};
 use tidegate_engine::hook::Reply;
 use tidegate_engine::passage;
 
-use super::{Call, Source, grpc};
-use crate::downstream::body::ResponseBody;
+use crate::request::body::ResponseBody;
+use crate::request::grpc;
+use crate::request::handler::RequestHandler;
+use crate::request::handler::Source;
 use crate::telemetry::access_log;
 
 /// The answer to a failure.
@@ -38,7 +40,7 @@ pub(super) fn take(exchange: &mut Exchange, reply: Reply) -> Source {
 }
 
 /// Refuses a request whose head no rule may see.
-pub(super) fn refuse(call: &Call<'_>, head: &Parts, failure: Failure) -> Response<ResponseBody> {
+pub(super) fn refuse(call: &RequestHandler<'_>, head: &Parts, failure: Failure) -> Response<ResponseBody> {
     let reply = of(failure);
     if call.listener.access_log {
         access_log::write_refused(call.state, call.view, call.id, Some(head), call.started, failure, reply.body.len());

@@ -11,7 +11,8 @@ use tidegate_base::bounds::Bound;
 use tidegate_dsl::plan::{Listener, ListenerId};
 use tokio::sync::Notify;
 
-use super::{View, Worker};
+use crate::request::worker::Worker;
+use crate::request::worker_snapshot::WorkerSnapshot;
 use crate::tls::handshake::RefusedKind;
 
 /// What a listener holds over all workers.
@@ -56,22 +57,22 @@ impl ListenerLoad {
 }
 
 /// One socket of a listener, with the policy that its connections see.
-pub struct Slot {
+pub struct ListenerHandle {
     /// Where it listens; the identity over reloads.
     pub key: ListenerKey,
     /// The count over all workers.
     pub load: Arc<ListenerLoad>,
     /// The last policy that had this listener, and the listener in it.
-    current: RefCell<(Rc<View>, ListenerId)>,
+    current: RefCell<(Rc<WorkerSnapshot>, ListenerId)>,
     /// Set when nothing listens here any more.
     closed: Cell<bool>,
     /// Wakes the accept loop when `closed` was set.
     pub closing: Notify,
 }
 
-impl Slot {
-    /// A slot for a listener of this view; `None` if the view has none there.
-    pub fn new(key: ListenerKey, load: Arc<ListenerLoad>, view: Rc<View>) -> Option<Self> {
+impl ListenerHandle {
+    /// A handle for a listener of this view; `None` if the view has none there.
+    pub fn new(key: ListenerKey, load: Arc<ListenerLoad>, view: Rc<WorkerSnapshot>) -> Option<Self> {
         let listener = view.snapshot.listener_at(key)?;
         let current = RefCell::new((view, listener));
         Some(Self { key, load, current, closed: Cell::new(false), closing: Notify::new() })
@@ -79,7 +80,7 @@ impl Slot {
 
     /// The policy for the next request. A listener that the policy no longer has keeps the last one that had it,
     /// until its connections have drained.
-    pub fn view(&self, worker: &Worker) -> (Rc<View>, ListenerId) {
+    pub fn view(&self, worker: &Worker) -> (Rc<WorkerSnapshot>, ListenerId) {
         let newest = worker.view();
         let mut current = self.current.borrow_mut();
         if !Rc::ptr_eq(&newest, &current.0)

@@ -1,0 +1,32 @@
+//! The life of a request, whatever version of HTTP its client speaks.
+//!
+//! [`serve`] reads as its steps; each is a file. Connections ([`crate::downstream`]) call it, and give it what they know of
+//! themselves as a [`state`]; what a worker keeps for all its requests is [`worker`].
+
+pub mod admission;
+pub mod beginning;
+pub mod body;
+pub mod body_filter;
+pub mod body_hooks;
+pub mod callout;
+pub mod client_body;
+pub mod compression;
+pub mod context;
+pub mod encoder;
+pub mod fields;
+pub mod forward;
+pub mod gathered;
+pub mod grpc;
+pub mod handler;
+pub mod head;
+pub mod hooks;
+pub mod listener_handle;
+pub mod reply;
+pub mod response_phase;
+pub mod rest;
+pub mod serve;
+pub mod state;
+pub mod tunnel;
+pub mod upgrade;
+pub mod worker;
+pub mod worker_snapshot;

@@ -1,0 +1,242 @@
+//! The state of a worker, as its requests see it: clock, policy, permits, pools, log.
+//!
+//! Nothing on a request's way takes a lock or leaves the thread. What workers share is in [`Shared`].
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use crate::request::worker_snapshot::WorkerSnapshot;
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use slab::Slab;
+use tidegate_base::clock::{self, Clock};
+use tidegate_base::handshake_permits::HandshakePermits;
+use tidegate_base::limits;
+use tidegate_base::log_throttle::LogThrottle;
+use tidegate_base::permits::Permits;
+use tidegate_base::room::Room;
+use tidegate_engine::hook::HookFault;
+
+use crate::policy::snapshot::Snapshot;
+use crate::request::state::ConnectionState;
+use crate::request::state::StreamState;
+use crate::telemetry::access_log::{AccessLog, LogSender};
+use crate::upstream::pool::Pools;
+
+/// What all workers share.
+pub struct Shared {
+    /// The policy in service.
+    current: ArcSwap<Snapshot>,
+    /// Its generation, read by every request: cheaper than the pointer.
+    generation: AtomicU64,
+    /// Where access-log lines go.
+    pub log: LogSender,
+    /// When this process started: the zero of [`Worker::now_ms`].
+    pub started: Instant,
+    /// Memory for compressing answers.
+    pub encoders: Room,
+}
+
+impl Shared {
+    /// Starts with this policy.
+    pub fn new(snapshot: Arc<Snapshot>, log: LogSender) -> Self {
+        let generation = AtomicU64::new(snapshot.generation);
+        let encoders = Room::new(limits::ENCODERS_BYTES);
+        Self { current: ArcSwap::new(snapshot), generation, log, started: Instant::now(), encoders }
+    }
+
+    /// Puts a policy in service: the next request of every worker sees it.
+    pub fn commit(&self, snapshot: Arc<Snapshot>) {
+        let generation = snapshot.generation;
+        self.current.store(snapshot);
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// The policy in service.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+}
+
+/// The state of one worker; lives on its thread.
+pub struct Worker {
+    /// Its number, from 0.
+    pub index: u16,
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// The current policy with what this worker holds for it.
+    view: RefCell<Rc<WorkerSnapshot>>,
+    /// The open client connections.
+    connections: RefCell<Slab<Rc<ConnectionState>>>,
+    /// The places for requests on them, whose deadlines the tick compares.
+    streams: RefCell<Slab<Rc<StreamState>>>,
+    /// Wakes a worker that waits for its last connection.
+    pub emptied: tokio::sync::Notify,
+    /// Connections to backends.
+    pub pools: Pools,
+    clock: Clock,
+    /// The time of `clock`, renewed every [`tidegate_base::limits::TICK`].
+    now_ms: Cell<u64>,
+    /// State of the random numbers that need not be secret.
+    random: Cell<u64>,
+    /// What tunnels move bytes with.
+    tunnel_buffer: RefCell<Vec<u8>>,
+    /// A `Date` (RFC 9110, 6.6.1), and the second of the process that it was made in.
+    http_date: RefCell<(u64, HeaderValue)>,
+    /// Lines on their way to the access log.
+    pub access_log: AccessLog,
+    /// Calls of extensions to other servers.
+    pub outbound: Permits,
+    /// Bodies that are held whole for extensions.
+    pub gathered: Room,
+    /// TLS handshakes under way.
+    pub handshakes: HandshakePermits,
+    /// Keeps the gateway's own log readable when one kind of trouble repeats.
+    pub trouble: LogThrottle,
+}
+
+impl Worker {
+    /// A worker without listeners.
+    pub fn new(index: u16, shared: Arc<Shared>) -> Rc<Self> {
+        let snapshot = shared.snapshot();
+        let pools = Pools::default();
+        let view = RefCell::new(Rc::new(WorkerSnapshot::new(snapshot, None, &pools)));
+        let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
+        Rc::new(Self {
+            index,
+            access_log: AccessLog::new(shared.log.clone()),
+            view,
+            connections: RefCell::default(),
+            streams: RefCell::default(),
+            tunnel_buffer: RefCell::default(),
+            http_date: RefCell::new((u64::MAX, HeaderValue::from_static(""))),
+            emptied: tokio::sync::Notify::new(),
+            pools,
+            clock: Clock::default(),
+            now_ms: Cell::new(0),
+            random: Cell::new(seed | 1),
+            outbound: Permits::new(limits::OUTBOUND_CALLS),
+            gathered: Room::new(limits::GATHERED_BYTES_WORKER),
+            handshakes: HandshakePermits::default(),
+            trouble: LogThrottle::default(),
+            shared,
+        })
+    }
+
+    /// The policy in service, adopted first if it changed.
+    pub fn view(&self) -> Rc<WorkerSnapshot> {
+        let mut view = self.view.borrow_mut();
+        if view.snapshot.generation != self.shared.generation.load(Ordering::Acquire) {
+            *view = Rc::new(WorkerSnapshot::new(self.shared.snapshot(), Some(&**view), &self.pools));
+        }
+        Rc::clone(&view)
+    }
+
+    /// Milliseconds since the process started, less those in which it stood still; at most two ticks old. For timeouts.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    /// A random number (xorshift64*): for ids and weights, not for secrets.
+    pub fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Enters a connection; the key takes it out again.
+    pub fn enter(&self, state: Rc<ConnectionState>) -> usize {
+        self.connections.borrow_mut().insert(state)
+    }
+
+    /// Takes a connection out.
+    pub fn leave(&self, key: usize) {
+        let mut connections = self.connections.borrow_mut();
+        connections.try_remove(key);
+        if connections.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// Watches a stream's deadline; the key ends that.
+    pub fn enter_stream(&self, stream: Rc<StreamState>) -> usize {
+        self.streams.borrow_mut().insert(stream)
+    }
+
+    /// Watches a stream's deadline no more.
+    pub fn leave_stream(&self, key: usize) {
+        self.streams.borrow_mut().try_remove(key);
+    }
+
+    /// The buffer of all tunnels: whoever moves bytes holds it while it does, and no longer.
+    pub fn tunnel_buffer(&self) -> RefMut<'_, Vec<u8>> {
+        let mut buffer = self.tunnel_buffer.borrow_mut();
+        buffer.resize(limits::TUNNEL_BUFFER, 0);
+        buffer
+    }
+
+    /// The time as HTTP writes it, to the second.
+    pub fn http_date(&self) -> HeaderValue {
+        let second = self.clock.second();
+        let mut known = self.http_date.borrow_mut();
+        if known.0 != second
+            && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now()))
+        {
+            *known = (second, date);
+        }
+        known.1.clone()
+    }
+
+    /// Whether a connection is open, or about to be.
+    pub fn has_connections(&self) -> bool {
+        !self.connections.borrow().is_empty() || !self.handshakes.is_empty()
+    }
+
+    /// Every open connection.
+    pub fn open_connections(&self) -> Vec<Rc<ConnectionState>> {
+        self.connections.borrow().iter().map(|(_, connection)| Rc::clone(connection)).collect()
+    }
+
+    /// Does something to every open connection.
+    pub fn each_connection(&self, act: impl Fn(&ConnectionState)) {
+        for (_, connection) in self.connections.borrow().iter() {
+            act(connection);
+        }
+    }
+
+    /// One turn of the clock: wakes the connections whose time is up, and closes what was idle for too long.
+    pub async fn tick(&self) {
+        let now = self.clock.turn(clock::millis(self.shared.started.elapsed()));
+        self.now_ms.set(now);
+        if self.streams.borrow().iter().any(|(_, stream)| stream.is_due(now)) {
+            // What lies in a socket wins over a deadline: each turn of the loop looks at the sockets, and lets the tasks work
+            // that wait for them.
+            for _ in 0..limits::LAST_LOOKS {
+                tokio::task::yield_now().await;
+            }
+        }
+        for (_, stream) in self.streams.borrow().iter() {
+            stream.expire(now);
+        }
+        self.pools.prune(now);
+        self.access_log.flush();
+        self.trouble.tick(now);
+        self.tick_extensions();
+    }
+
+    fn tick_extensions(&self) {
+        let view = Rc::clone(&self.view.borrow());
+        for (id, HookFault { kind, message }) in view.tick(Instant::now()) {
+            if self.trouble.may_write(kind.name()) {
+                let name = view.snapshot.plan().extensions.get(id.0).map_or("?", |extension| extension.name.as_str());
+                tracing::warn!(extension = name, fault = kind.name(), "{message}");
+            }
+        }
+    }
+}
