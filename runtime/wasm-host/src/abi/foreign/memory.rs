@@ -1,0 +1,36 @@
+//! A foreign guest's memory, from within a host function.
+
+use wasmtime::{Caller, Extern, Memory};
+
+use crate::functions::define::memory::{Reader, write};
+use crate::guest::Guest;
+use crate::guest::fault::Stop;
+
+pub(crate) type Cx<'a> = Caller<'a, Guest>;
+
+fn memory(caller: &mut Cx<'_>) -> Result<Memory, Stop> {
+    match caller.data().memory_of {
+        Some(memory) => Ok(memory),
+        // Only while the module starts.
+        None => caller
+            .get_export("memory")
+            .and_then(Extern::into_memory)
+            .ok_or_else(|| Stop::bad_value("the module exports no `memory`")),
+    }
+}
+
+/// The guest's memory and its data.
+pub(crate) fn enter<'a>(caller: &'a mut Cx<'_>) -> Result<(&'a mut [u8], &'a mut Guest), Stop> {
+    let memory = memory(caller)?;
+    Ok(memory.data_and_store_mut(caller))
+}
+
+/// Bytes that the guest names.
+pub(crate) fn bytes(memory: &[u8], at: u32, length: u32) -> Result<&[u8], Stop> {
+    Reader::new(memory).slice(at, length)
+}
+
+/// Writes bytes to an address.
+pub(crate) fn put(caller: &mut Cx<'_>, at: u32, bytes: &[u8]) -> Result<(), Stop> {
+    write(enter(caller)?.0, at, bytes)
+}

@@ -1,0 +1,88 @@
+//! Buffers: bodies and configurations.
+
+use tidegate_engine::hook::{Capability, Hook};
+
+use super::hostcalls::{Answer, Status, give};
+use crate::abi::foreign::{Cx, bytes, enter, needs, put};
+use crate::base::limits::TRANSFER_BYTES;
+use crate::guest::Guest;
+use crate::guest::fault::Stop;
+
+/// A buffer by its number.
+#[derive(Clone, Copy)]
+enum Buffer {
+    Body(Hook),
+    PluginConfiguration,
+    /// What another server said.
+    Came,
+    /// Nothing is ever in it: the configuration of the machine, and what is not carried.
+    Empty,
+}
+
+impl Buffer {
+    const fn of(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Body(Hook::RequestBody)),
+            1 => Some(Self::Body(Hook::ResponseBody)),
+            4 => Some(Self::Came),
+            7 => Some(Self::PluginConfiguration),
+            2 | 3 | 5 | 6 | 8 => Some(Self::Empty),
+            _ => None,
+        }
+    }
+
+    /// What it holds now.
+    fn read<'g>(self, guest: &'g mut Guest, function: &str) -> Result<Option<&'g [u8]>, Stop> {
+        match self {
+            Self::Body(of) => {
+                needs(guest, function, Capability::Body)?;
+                let body = guest.state()?.call.body.as_ref();
+                Ok(body.filter(|(hook, _)| *hook == of).map(|(_, body)| &**body))
+            }
+            Self::PluginConfiguration => Ok(Some(&guest.state()?.config)),
+            Self::Came => Ok(guest.state()?.call.came.as_ref().map(|came| &*came.body)),
+            Self::Empty => Ok(None),
+        }
+    }
+}
+
+pub(super) fn get(mut caller: Cx<'_>, buffer: u32, start: u32, most: u32, at: u32, length_at: u32) -> Answer {
+    let Some(buffer) = Buffer::of(buffer) else { return Ok(Status::BadArgument.into()) };
+    let Some(data) = buffer.read(caller.data_mut(), "proxy_get_buffer_bytes")? else {
+        return Ok(Status::NotFound.into());
+    };
+    let start = (start as usize).min(data.len());
+    let end = start.saturating_add(most as usize).min(data.len());
+    let part = data.get(start..end).unwrap_or_default().to_vec();
+    give(&mut caller, &part, at, length_at)
+}
+
+pub(super) fn status(mut caller: Cx<'_>, buffer: u32, length_at: u32, flags_at: u32) -> Answer {
+    let Some(buffer) = Buffer::of(buffer) else { return Ok(Status::BadArgument.into()) };
+    let Some(length) = buffer.read(caller.data_mut(), "proxy_get_buffer_status")?.map(<[u8]>::len) else {
+        return Ok(Status::NotFound.into());
+    };
+    put(&mut caller, length_at, &u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes())?;
+    put(&mut caller, flags_at, &[0; 4])?;
+    Ok(Status::Ok.into())
+}
+
+/// Puts bytes in place of `length` bytes from `start` on; both are cut to what is there.
+pub(super) fn set(mut caller: Cx<'_>, buffer: u32, start: u32, length: u32, data: u32, data_length: u32) -> Answer {
+    let Some(Buffer::Body(of)) = Buffer::of(buffer) else { return Ok(Status::BadArgument.into()) };
+    let (memory, guest) = enter(&mut caller)?;
+    needs(guest, "proxy_set_buffer_bytes", Capability::Body)?;
+    let data = bytes(memory, data, data_length)?;
+    let call = &mut guest.state()?.call;
+    let Some((_, body)) = call.body.as_mut().filter(|(hook, _)| *hook == of) else {
+        return Ok(Status::NotFound.into());
+    };
+    let start = (start as usize).min(body.len());
+    let end = start.saturating_add(length as usize).min(body.len());
+    if (body.len() - (end - start)).saturating_add(data.len()) > TRANSFER_BYTES {
+        return Err(Stop::bad_value(format!("the guest made a body longer than {TRANSFER_BYTES} bytes")).into());
+    }
+    body.splice(start..end, data.iter().copied());
+    call.changed = true;
+    Ok(Status::Ok.into())
+}

@@ -1,0 +1,87 @@
+//! What the host keeps of one instance.
+
+use tidegate_engine::hook::Hook;
+use wasmtime::TypedFunc;
+
+use super::Outcome;
+use super::calls::Came;
+use crate::wit;
+
+/// An instance, and its current call.
+pub(crate) struct State {
+    /// Memory that the guest allocates for what the host gives.
+    pub(super) malloc: TypedFunc<u32, u32>,
+    /// What `proxy_on_configure` may read.
+    pub(super) config: Box<[u8]>,
+    /// The time between ticks that the guest asked for; 0 for none.
+    pub(super) tick_ms: u32,
+    /// Warnings of the guest: why it refuses what it refuses.
+    pub(super) words: Option<String>,
+    /// The number of the last context.
+    last: u32,
+    /// The number of the last call to another server.
+    last_token: u32,
+    pub(super) call: Call,
+}
+
+/// What ends with a callback.
+#[derive(Default)]
+pub(super) struct Call {
+    /// The context that is called.
+    pub(super) context: u32,
+    /// The body that it may read and write, in a body hook.
+    pub(super) body: Option<(Hook, Vec<u8>)>,
+    /// Whether it wrote the body.
+    pub(super) changed: bool,
+    /// What another server said, while the guest is called back for it.
+    pub(super) came: Option<Came>,
+    /// It answered.
+    pub(super) reply: Option<wit::Reply>,
+    /// It closed the stream.
+    pub(super) closed: bool,
+    /// It resumed what it is about to pause.
+    pub(super) resumed: bool,
+}
+
+impl State {
+    pub(super) fn new(malloc: TypedFunc<u32, u32>, config: &str) -> Self {
+        let config = config.as_bytes().into();
+        Self { malloc, config, tick_ms: 0, words: None, last: super::ROOT, last_token: 0, call: Call::default() }
+    }
+
+    /// A number for a context; numbers come round again after some four thousand million requests.
+    pub(super) const fn next_number(&mut self) -> u32 {
+        self.last = match self.last.checked_add(1) {
+            Some(next) => next,
+            None => super::ROOT + 1,
+        };
+        self.last
+    }
+
+    /// A number for a call to another server.
+    pub(super) const fn next_token(&mut self) -> u32 {
+        self.last_token = self.last_token.wrapping_add(1);
+        self.last_token
+    }
+
+    pub(super) fn begin(&mut self, context: u32, body: Option<(Hook, Vec<u8>)>) {
+        self.call = Call { context, body, ..Call::default() };
+    }
+
+    /// What the callback that answered `action` came to.
+    pub(super) fn outcome(&mut self, action: u32) -> Outcome {
+        if let Some(reply) = self.call.reply.take() {
+            return Outcome::Reply(reply);
+        }
+        if self.call.closed {
+            return Outcome::Close;
+        }
+        // Beside 0 and 1, some hosts have kinds of pausing, and 2 for a message that ends with its head.
+        if matches!(action, 0 | 2) || self.call.resumed { Outcome::Continue } else { Outcome::Pause }
+    }
+
+    /// The body as the guest left it, and whether it wrote it.
+    pub(super) fn take_body(&mut self) -> (Vec<u8>, bool) {
+        (self.call.body.take().map(|(_, body)| body).unwrap_or_default(), self.call.changed)
+    }
+}

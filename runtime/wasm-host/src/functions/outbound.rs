@@ -1,0 +1,102 @@
+//! `outbound`: the guest's call, checked, and the answer as the guest gets it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+use tidegate_engine::{method, normalise};
+
+use crate::base::limits::{OUTBOUND_BODY_BYTES, OUTBOUND_TIME, OUTBOUND_TIME_MAX};
+use crate::functions::define::{Define, Defined};
+use crate::guest::Guest;
+use crate::guest::callout::{Mailbox, OutboundCall, OutboundFailure, OutboundResult};
+use crate::guest::fault::Stop;
+use crate::guest::fields::{self, shown};
+use crate::wit;
+
+const FETCH: &str = "outbound.fetch";
+
+pub(super) fn outbound(functions: &mut impl Define) -> Defined {
+    functions.fetch("fetch")
+}
+
+/// Begins a call: what is asked, and where; no place if there is nobody to make calls.
+pub(crate) fn begin(guest: &mut Guest, call: wit::Call) -> Result<(OutboundCall, Option<Arc<Mailbox>>), Stop> {
+    guest.may_fetch(FETCH)?;
+    if !guest.settings.reach.outbound.covers(&call.group) {
+        let group = shown(&call.group);
+        return Err(Stop::not_allowed(format!(
+            "`{FETCH}` of group `{group}`, which `allow` does not list: add it to `outbound` to allow it"
+        )));
+    }
+    let call = checked(guest, call)?;
+    let mailbox = guest.begin_waiting();
+    let counts = &guest.settings.shared.counts;
+    if mailbox.is_some() {
+        counts.outbound_calls.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok((call, mailbox))
+}
+
+/// Ends a call.
+pub(crate) fn end(guest: &mut Guest, result: OutboundResult) -> Result<Result<wit::Answer, wit::Failure>, Stop> {
+    guest.end_waiting()?;
+    let result = result.map_err(Stop)?;
+    if result.as_ref().is_err_and(|failure| *failure != OutboundFailure::Offline) {
+        guest.settings.shared.counts.outbound_failures.fetch_add(1, Ordering::Relaxed);
+    }
+    let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| wit::Header {
+        name: name.as_str().to_owned(),
+        value: value.as_bytes().to_vec(),
+    };
+    Ok(match result {
+        Ok(answer) => Ok(wit::Answer {
+            status: answer.status.as_u16(),
+            headers: answer.headers.iter().map(header).collect(),
+            body: answer.body.into(),
+        }),
+        Err(failure) => Err(match failure {
+            OutboundFailure::Unreachable => wit::Failure::Unreachable,
+            OutboundFailure::Timeout => wit::Failure::Timeout,
+            OutboundFailure::Broken => wit::Failure::Broken,
+            OutboundFailure::TooLarge => wit::Failure::TooLarge,
+            OutboundFailure::Busy => wit::Failure::Busy,
+            OutboundFailure::Offline => wit::Failure::Offline,
+        }),
+    })
+}
+
+fn checked(guest: &mut Guest, call: wit::Call) -> Result<OutboundCall, Stop> {
+    let method = Method::from_bytes(call.method.as_bytes())
+        .ok()
+        .filter(method::is_carried)
+        .ok_or_else(|| Stop::bad_value(format!("`{FETCH}`: the method `{}` cannot be sent", shown(&call.method))))?;
+    let authority = normalise::authority(call.authority.as_bytes()).map_err(|error| {
+        Stop::bad_value(format!("`{FETCH}`: `{}` is no authority: {error}", shown(&call.authority)))
+    })?;
+    let target = Some(&call.target).filter(|target| target.starts_with('/'));
+    let target = target.and_then(|target| PathAndQuery::try_from(target.as_str()).ok()).ok_or_else(|| {
+        let target = shown(&call.target);
+        Stop::bad_value(format!("`{FETCH}`: `{target}` is no target: a path, and perhaps a query"))
+    })?;
+    if call.body.len() > OUTBOUND_BODY_BYTES {
+        let bytes = call.body.len();
+        let message = format!("`{FETCH}`: the body has {bytes} bytes, and {OUTBOUND_BODY_BYTES} is the most");
+        return Err(Stop::too_much(message));
+    }
+    let mut headers = HeaderMap::with_capacity(call.headers.len().min(32));
+    for header in call.headers {
+        guest.count_header(header.name.len() + header.value.len())?;
+        let name = fields::name(&header.name)?;
+        let value = fields::value(&name, &header.value)?;
+        headers.append(name, value);
+    }
+    let timeout = match call.timeout_ms {
+        0 => OUTBOUND_TIME,
+        ms => Duration::from_millis(ms.into()).min(OUTBOUND_TIME_MAX),
+    };
+    Ok(OutboundCall { group: call.group, method, authority, target, headers, body: Bytes::from(call.body), timeout })
+}

@@ -1,0 +1,54 @@
+//! `read-response` and `write-response-headers`.
+
+use http::StatusCode;
+use tidegate_engine::status::is_bodiless;
+
+use super::headers::{self, Fields};
+use crate::functions::define::{Define, Defined};
+use crate::guest::Guest;
+use crate::guest::fault::Stop;
+use crate::guest::fields::Head;
+
+const HEADERS: Fields = Fields {
+    get: "read-response.get",
+    get_all: "read-response.get-all",
+    all: "read-response.all",
+    set: "write-response-headers.set",
+    add: "write-response-headers.add",
+    remove: "write-response-headers.remove",
+    of: |guest, function| Ok(&guest.response(function)?.headers),
+    of_mut: |guest, function, _| guest.response_mut(function).map(Head::of_response),
+};
+
+pub(super) fn read(functions: &mut impl Define) -> Defined {
+    headers::read(functions, &HEADERS)?;
+    functions.scalar("status", |guest| Ok(guest.response("read-response.status")?.status.as_u16()))
+}
+
+pub(super) fn write(functions: &mut impl Define) -> Defined {
+    headers::write(functions, &HEADERS)?;
+    functions.act_u16("set-status", |guest, status| set_status(guest, "write-response-headers.set-status", status))
+}
+
+/// Sets the status, for `function`.
+pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Result<(), Stop> {
+    let response = guest.response_mut(function)?;
+    let status = final_status(status)?;
+    // To cross that line would break the framing (RFC 9112, 6.3).
+    if is_bodiless(status) != is_bodiless(response.status) {
+        let old = response.status.as_u16();
+        let new = status.as_u16();
+        let message = format!("the status cannot change from {old} to {new}: one has a body, the other has none");
+        return Err(Stop::bad_value(message));
+    }
+    response.status = status;
+    Ok(())
+}
+
+/// A status that a guest may give (RFC 9110, 15): a final one.
+pub(crate) fn final_status(status: u16) -> Result<StatusCode, Stop> {
+    StatusCode::from_u16(status)
+        .ok()
+        .filter(|_| (200..=599).contains(&status))
+        .ok_or_else(|| Stop::bad_value(format!("{status} is no final status: a guest may give 200 to 599")))
+}

@@ -1,0 +1,148 @@
+//! HTTP calls of guests to server groups: what is asked, what comes back, and how a guest waits for it.
+//!
+//! The guest runs on a stack of its own and is left there while it waits, so that the worker goes on with other requests. The
+//! call itself is made by whoever drives the guest, in the same task: who drops one drops both.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method, StatusCode};
+use tidegate_engine::hook::HookFault;
+
+/// What a guest asks of a server; checked, but for the group.
+#[derive(Debug)]
+pub struct OutboundCall {
+    /// The server group's name.
+    pub group: String,
+    /// The method; neither `CONNECT` nor `TRACE`.
+    pub method: Method,
+    /// What the server gets as `Host`.
+    pub authority: Authority,
+    /// Path, and perhaps a query.
+    pub target: PathAndQuery,
+    /// Header fields; none of framing or of the connection.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// How long it may take to the end of the answer.
+    pub timeout: Duration,
+}
+
+/// What a server said.
+#[derive(Debug)]
+pub struct OutboundAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// Header fields; none of the connection.
+    pub headers: HeaderMap,
+    /// The body, whole.
+    pub body: Bytes,
+}
+
+/// Why there is no answer. The guest is told, and decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutboundFailure {
+    /// No server of the group could be connected to.
+    Unreachable,
+    /// The time was up.
+    Timeout,
+    /// The connection ended early, or what came was no HTTP.
+    Broken,
+    /// The answer's body is larger than [`OUTBOUND_BODY_BYTES`](crate::base::limits::OUTBOUND_BODY_BYTES).
+    TooLarge,
+    /// Too many calls are under way.
+    Busy,
+    /// Nobody is there to make calls.
+    Offline,
+}
+
+/// What a server said, or why it said nothing.
+pub type OutboundAnswered = Result<OutboundAnswer, OutboundFailure>;
+
+/// What became of a call: an answer or a failure for the guest, or a fault that ends the guest's call.
+pub type OutboundResult = Result<OutboundAnswered, HookFault>;
+
+/// Where a guest that waits leaves its call, and finds what became of it. One call is under way at a time, and both
+/// sides are on one thread: the lock never waits, and is there because what a guest holds must be able to move between threads.
+#[derive(Default)]
+pub(crate) struct Mailbox(Mutex<Letter>);
+
+#[derive(Default)]
+enum Letter {
+    #[default]
+    None,
+    Asked(OutboundCall),
+    Answered(OutboundResult),
+}
+
+impl Mailbox {
+    /// Leaves a call, and waits for what becomes of it.
+    pub(crate) async fn ask(&self, call: OutboundCall) -> OutboundResult {
+        self.put(Letter::Asked(call));
+        // Nobody need be woken: who makes the call polls the guest again when it is done.
+        poll_fn(|_| match self.take(|letter| matches!(letter, Letter::Answered(_))) {
+            Some(Letter::Answered(result)) => Poll::Ready(result),
+            _ => Poll::Pending,
+        })
+        .await
+    }
+
+    fn asked(&self) -> Option<OutboundCall> {
+        match self.take(|letter| matches!(letter, Letter::Asked(_))) {
+            Some(Letter::Asked(call)) => Some(call),
+            _ => None,
+        }
+    }
+
+    fn put(&self, letter: Letter) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = letter;
+    }
+
+    fn take(&self, is: impl Fn(&Letter) -> bool) -> Option<Letter> {
+        let mut letter = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        is(&letter).then(|| std::mem::take(&mut *letter))
+    }
+}
+
+/// Drives a guest to its end, and makes the calls that it asks for on the way.
+pub(crate) async fn drive<G: Future, C: Future<Output = OutboundResult>>(
+    guest: G,
+    mailbox: &Mailbox,
+    fetch: impl Fn(OutboundCall) -> C,
+) -> G::Output {
+    let mut guest = pin!(guest);
+    let mut calling = pin!(None);
+    poll_fn(|cx| {
+        loop {
+            if calling.is_none() {
+                if let Poll::Ready(output) = guest.as_mut().poll(cx) {
+                    return Poll::Ready(output);
+                }
+                match mailbox.asked() {
+                    Some(call) => calling.set(Some(fetch(call))),
+                    None => return Poll::Pending,
+                }
+            }
+            let Some(call) = calling.as_mut().as_pin_mut() else { return Poll::Pending };
+            match call.poll(cx) {
+                Poll::Ready(result) => mailbox.put(Letter::Answered(result)),
+                Poll::Pending => return Poll::Pending,
+            }
+            calling.set(None);
+        }
+    })
+    .await
+}
+
+/// The output of a future that has nothing to wait for; `None` if it waits.
+pub(crate) fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,420 @@
+//! What the host keeps for one instance: the exchange of the current call, its limits, and what it used of them.
+
+pub(crate) mod callout;
+pub(crate) mod fault;
+pub(crate) mod fields;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use http::HeaderName;
+use rustix::time::{ClockId, clock_gettime};
+use tidegate_engine::exchange::{Exchange, Request, Response};
+use tidegate_engine::hook::{Capability, Hook, Reach};
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+use crate::abi::foreign::Requests;
+use crate::abi::{http_wasm, proxy_wasm};
+use crate::base::limits::{
+    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, INIT_WALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL,
+    OUTBOUND_CALLS_PER_CALL, STORE_CALLS_PER_CALL, TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
+};
+use crate::base::log::{LogLevel, LogRecord, LogSink, one_line};
+use crate::functions::define::memory::Handles;
+use crate::guest::callout::Mailbox;
+use crate::guest::fault::Stop;
+use crate::shared::metrics::{GroupSource, Shared};
+use crate::shared::ticker::Ticker;
+
+/// The data of one instance's store.
+pub(crate) struct Guest {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) memory: Memory,
+    /// Why the guest is about to trap, in its words.
+    pub(crate) last_words: Option<String>,
+    /// Header names that the guest wrote, as it spelt them, already checked: it writes the same few again and again.
+    names: Vec<(Box<str>, HeaderName)>,
+    /// Random bytes not yet handed out, for all calls.
+    pub(crate) random: Vec<u8>,
+    /// Memory and allocator of a core module, while it may call the host.
+    pub(crate) handles: Option<Box<Handles>>,
+    /// The requests that a foreign guest has under way.
+    pub(crate) requests: Requests,
+    /// Memory of a foreign guest.
+    pub(crate) memory_of: Option<wasmtime::Memory>,
+    /// What the lane of http-wasm keeps.
+    pub(crate) http: Option<Box<http_wasm::State>>,
+    /// What the lane of proxy-wasm keeps.
+    pub(crate) proxy: Option<Box<proxy_wasm::State>>,
+    /// Where it reads the server groups.
+    pub(crate) groups: Option<GroupSource>,
+    call: Call,
+}
+
+/// What is the same for every instance of an extension.
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) allow: Vec<Capability>,
+    pub(crate) reach: Reach,
+    pub(crate) log: LogSink,
+    pub(crate) log_level: LogLevel,
+    pub(crate) ticker: Arc<Ticker>,
+    /// What all instances of the extensions of this name share.
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Linear memory of one instance.
+pub(crate) struct Memory {
+    /// Bytes that it may have.
+    pub(crate) limit: u64,
+    /// Bytes that it has.
+    pub(crate) size: u64,
+    /// Whether it asked for more.
+    pub(crate) refused: bool,
+    /// Whether it asked for a larger table than it may have.
+    pub(crate) table_refused: bool,
+}
+
+/// What ends with the call.
+#[derive(Default)]
+struct Call {
+    /// The exchange, and the hook that it is in; `None` in `init`.
+    exchange: Option<(Hook, Box<Exchange>)>,
+    /// Whether the exchange's body is passing through, and its head has left.
+    streams: bool,
+    /// CPU time that the call may use.
+    time: Duration,
+    /// Time on the wall clock that it may take.
+    wall: Duration,
+    /// The thread's CPU time and the clock at the first tick within the call.
+    first_tick: Option<(Duration, Instant)>,
+    headers_written: u32,
+    header_bytes_written: usize,
+    log_lines: u32,
+    store_calls: u32,
+    outbound_calls: u32,
+    /// Where it leaves calls for others to make, if there is somebody.
+    mailbox: Option<Arc<Mailbox>>,
+}
+
+impl Guest {
+    pub(crate) fn new(settings: Arc<Settings>, memory_limit: u64) -> Self {
+        Self {
+            settings,
+            memory: Memory { limit: memory_limit, size: 0, refused: false, table_refused: false },
+            last_words: None,
+            names: Vec::new(),
+            random: Vec::new(),
+            handles: None,
+            requests: Requests::default(),
+            memory_of: None,
+            http: None,
+            proxy: None,
+            groups: None,
+            call: Call::default(),
+        }
+    }
+
+    /// A name that it wrote before.
+    pub(crate) fn known_name(&self, text: &str) -> Option<HeaderName> {
+        self.names.iter().find(|(known, _)| **known == *text).map(|(_, name)| name.clone())
+    }
+
+    /// Remembers a checked name.
+    pub(crate) fn remember_name(&mut self, text: &str, name: &HeaderName) {
+        if self.names.len() < KNOWN_NAMES {
+            self.names.push((text.into(), name.clone()));
+        }
+    }
+
+    /// The body of this call's exchange passes through: its head has left.
+    pub(crate) fn streams(&mut self) {
+        self.call.streams = true;
+    }
+
+    /// Begins a call that may use `time`; `exchange` is `None` for ticks.
+    pub(crate) fn begin(&mut self, exchange: Option<(Hook, Box<Exchange>)>, time: Duration) {
+        self.call = Call { exchange, time, wall: time.saturating_mul(WALL_CLOCK_FACTOR), ..Call::default() };
+        self.settings.ticker.guest_runs();
+    }
+
+    /// Begins `init`, which may use `time`.
+    pub(crate) fn begin_init(&mut self, time: Duration) {
+        self.call = Call { time, wall: INIT_WALL, ..Call::default() };
+        self.settings.ticker.guest_runs();
+    }
+
+    /// Ends the call, and gives the exchange back.
+    pub(crate) fn end(&mut self) -> Option<Box<Exchange>> {
+        let dropped = self.call.log_lines.saturating_sub(LOG_LINES_PER_CALL);
+        if dropped > 0 {
+            self.settings.shared.counts.lines_dropped.fetch_add(dropped.into(), Ordering::Relaxed);
+            let text = format!("{dropped} more lines of this call were dropped: a call may write {LOG_LINES_PER_CALL}");
+            self.send(LogLevel::Warn, &text);
+        }
+        self.call.exchange.take().map(|(_, exchange)| exchange)
+    }
+
+    /// On a tick of the epoch: stops the call if it has used up its time.
+    ///
+    /// Time is CPU time of this thread, so that a machine with too much to do does not fail requests. It counts from
+    /// the first tick within the call, at most one tick late: reading the CPU clock costs a system call, which a call
+    /// that ends before the first tick, as nearly all do, need not pay.
+    pub(crate) fn tick(&mut self) -> Result<UpdateDeadline, Stop> {
+        self.settings.ticker.guest_runs();
+        let cpu = thread_cpu_time();
+        let Some((first_cpu, first)) = self.call.first_tick else {
+            self.call.first_tick = Some((cpu, Instant::now()));
+            return Ok(UpdateDeadline::Continue(1));
+        };
+        let limit = self.call.time;
+        if cpu.saturating_sub(first_cpu) >= limit {
+            return Err(Stop::deadline(format!("the guest used more than {limit:?} of CPU time")));
+        }
+        let wall = self.call.wall;
+        if first.elapsed() >= wall {
+            return Err(Stop::deadline(format!("the guest did not get done in {wall:?}: the machine is overloaded")));
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+
+    /// The hook of the current call; `None` in `init` and ticks.
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        self.call.exchange.as_ref().map(|(hook, _)| *hook)
+    }
+
+    pub(crate) fn allows(&self, capability: Capability) -> bool {
+        self.settings.allow.contains(&capability)
+    }
+
+    /// The exchange, for `function`.
+    pub(crate) fn exchange(&self, function: &str) -> Result<&Exchange, Stop> {
+        match &self.call.exchange {
+            Some((_, exchange)) => Ok(exchange),
+            None => Err(no_request(function)),
+        }
+    }
+
+    /// The exchange, for `function` to change what no hook forbids.
+    pub(crate) fn exchange_mut(&mut self, function: &str) -> Result<&mut Exchange, Stop> {
+        match &mut self.call.exchange {
+            Some((_, exchange)) => Ok(exchange),
+            None => Err(no_request(function)),
+        }
+    }
+
+    /// The request, for `function` to change `what`: in the request hook, and with a whole body, nothing has left yet.
+    pub(crate) fn request_mut(&mut self, function: &str, what: &str) -> Result<&mut Request, Stop> {
+        let streams = self.call.streams;
+        match &mut self.call.exchange {
+            Some((Hook::Request, exchange)) => Ok(&mut exchange.request),
+            Some((Hook::RequestBody, exchange)) if !streams => Ok(&mut exchange.request),
+            Some((hook, _)) => Err(Stop::not_allowed(format!(
+                "`{function}` of `{what}` in a {} hook: the request has left, and is read-only",
+                hook.name()
+            ))),
+            None => Err(no_request(function)),
+        }
+    }
+
+    /// The response, for `function`.
+    pub(crate) fn response(&self, function: &str) -> Result<&Response, Stop> {
+        let response = match &self.call.exchange {
+            Some((Hook::Response | Hook::ResponseBody | Hook::Log, exchange)) => exchange.response.as_ref(),
+            _ => None,
+        };
+        response.ok_or_else(|| no_response(function))
+    }
+
+    /// The response, for `function` to change.
+    pub(crate) fn response_mut(&mut self, function: &str) -> Result<&mut Response, Stop> {
+        let streams = self.call.streams;
+        let response = match &mut self.call.exchange {
+            Some((Hook::Response, exchange)) => exchange.response.as_mut(),
+            Some((Hook::ResponseBody, exchange)) if !streams => exchange.response.as_mut(),
+            Some((hook @ (Hook::ResponseBody | Hook::Log), _)) => {
+                let hook = hook.name();
+                let message = format!("`{function}` in a {hook} hook: the response has left, and is read-only");
+                return Err(Stop::not_allowed(message));
+            }
+            _ => None,
+        };
+        response.ok_or_else(|| no_response(function))
+    }
+
+    /// Counts a call of the store.
+    pub(crate) fn count_store(&mut self) -> Result<(), Stop> {
+        self.call.store_calls += 1;
+        if self.call.store_calls > STORE_CALLS_PER_CALL {
+            return Err(Stop::too_much(format!(
+                "the guest used the store too often: a call may do so {STORE_CALLS_PER_CALL} times"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether it may call another server here and now; counts it.
+    pub(crate) fn may_fetch(&mut self, function: &str) -> Result<(), Stop> {
+        match &self.call.exchange {
+            Some((Hook::Request | Hook::Response, _)) => {}
+            Some((hook, _)) => {
+                let hook = hook.name();
+                let message = format!("`{function}` in a {hook} hook: only request and response hooks may call");
+                return Err(Stop::not_allowed(message));
+            }
+            None => return Err(no_request(function)),
+        }
+        self.call.outbound_calls += 1;
+        if self.call.outbound_calls > OUTBOUND_CALLS_PER_CALL {
+            return Err(Stop::too_much(format!(
+                "the guest called other servers too often: a call may do so {OUTBOUND_CALLS_PER_CALL} times"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Says who makes the calls of this call.
+    pub(crate) fn set_mailbox(&mut self, mailbox: Arc<Mailbox>) {
+        self.call.mailbox = Some(mailbox);
+    }
+
+    /// The guest begins to wait: what passes until [`Guest::end_waiting`] is not its time. Where it leaves its call, if
+    /// there is somebody to make it.
+    pub(crate) fn begin_waiting(&mut self) -> Option<Arc<Mailbox>> {
+        if let Some((first_cpu, _)) = self.call.first_tick.take() {
+            self.call.time = self.call.time.saturating_sub(thread_cpu_time().saturating_sub(first_cpu));
+        }
+        self.call.mailbox.clone()
+    }
+
+    /// The guest goes on. Its time is counted from the next tick on, which is at once if it waited for one.
+    pub(crate) fn end_waiting(&mut self) -> Result<(), Stop> {
+        self.settings.ticker.guest_runs();
+        if self.call.time.is_zero() {
+            return Err(Stop::deadline("the guest used up its CPU time"));
+        }
+        Ok(())
+    }
+
+    /// Counts a header field that the guest writes.
+    pub(crate) fn count_header(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.call.headers_written += 1;
+        self.call.header_bytes_written = self.call.header_bytes_written.saturating_add(bytes);
+        if self.call.headers_written > HEADERS_PER_CALL || self.call.header_bytes_written > HEADER_BYTES_PER_CALL {
+            return Err(Stop::too_much(format!(
+                "the guest wrote too many header fields: a call may write {HEADERS_PER_CALL}, of {HEADER_BYTES_PER_CALL} bytes together"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Writes a log line, if lines of its level are kept and the call has lines left.
+    pub(crate) fn log(&mut self, level: LogLevel, text: &str) {
+        if level < self.settings.log_level {
+            return;
+        }
+        self.call.log_lines = self.call.log_lines.saturating_add(1);
+        if self.call.log_lines <= LOG_LINES_PER_CALL {
+            self.send(level, &one_line(text, LOG_LINE_BYTES));
+        }
+    }
+
+    fn send(&self, level: LogLevel, message: &str) {
+        (self.settings.log)(LogRecord { extension: &self.settings.name, level, message });
+    }
+}
+
+fn no_request(function: &str) -> Stop {
+    Stop::not_allowed(format!("`{function}` in `init` or a tick: there is no request"))
+}
+
+fn no_response(function: &str) -> Stop {
+    Stop::not_allowed(format!("`{function}` outside a response hook: there is no response yet"))
+}
+
+fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+impl ResourceLimiter for Guest {
+    /// A component may have several memories: together they have the limit.
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let size = self.memory.size.saturating_sub(current as u64).saturating_add(desired as u64);
+        if size > self.memory.limit {
+            self.memory.refused = true;
+            return Ok(false);
+        }
+        self.memory.size = size;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory.table_refused |= desired > TABLE_ELEMENTS;
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A guest without a module, for tests of what the host decides alone.
+    pub(crate) fn guest(allow: Vec<Capability>) -> Guest {
+        let settings = Settings {
+            name: "test".to_owned(),
+            allow,
+            reach: Reach::default(),
+            log: Arc::new(|_| {}),
+            log_level: LogLevel::Info,
+            ticker: Arc::new(Ticker::start(wasmtime::Engine::default()).unwrap()),
+            shared: Arc::default(),
+        };
+        Guest::new(Arc::new(settings), 1024)
+    }
+
+    #[test]
+    fn time_on_the_wall_is_not_cpu_time() {
+        let mut guest = guest(Vec::new());
+        guest.begin(None, Duration::from_millis(20));
+        assert!(guest.tick().is_ok());
+        std::thread::sleep(Duration::from_millis(60));
+        assert!(guest.tick().is_ok(), "60 ms asleep are no CPU time");
+        let busy = thread_cpu_time();
+        while thread_cpu_time() - busy < Duration::from_millis(20) {}
+        let stopped = guest.tick().map(drop).unwrap_err().0;
+        assert_eq!(stopped.message, "the guest used more than 20ms of CPU time");
+    }
+
+    #[test]
+    fn the_wall_clock_has_an_end_too() {
+        let mut guest = guest(Vec::new());
+        guest.begin(None, Duration::from_millis(1));
+        assert!(guest.tick().is_ok());
+        std::thread::sleep(Duration::from_millis(1) * WALL_CLOCK_FACTOR);
+        let stopped = guest.tick().map(drop).unwrap_err().0;
+        assert_eq!(stopped.message, "the guest did not get done in 50ms: the machine is overloaded");
+    }
+
+    #[test]
+    fn memory_is_granted_to_the_limit() {
+        let mut guest = guest(Vec::new());
+        assert!(guest.memory_growing(0, 1024, None).unwrap());
+        assert!(!guest.memory.refused);
+        assert!(!guest.memory_growing(1024, 1025, None).unwrap());
+        assert!(guest.memory.refused);
+        assert_eq!(guest.memory.size, 1024);
+    }
+
+    #[test]
+    fn several_memories_share_the_limit() {
+        let mut guest = guest(Vec::new());
+        assert!(guest.memory_growing(0, 512, None).unwrap());
+        assert!(guest.memory_growing(0, 256, None).unwrap());
+        assert!(guest.memory_growing(256, 512, None).unwrap());
+        assert!(!guest.memory_growing(512, 513, None).unwrap());
+        assert_eq!(guest.memory.size, 1024);
+    }
+}

@@ -1,0 +1,4 @@
+//! A module before it is compiled: its contents, counted and read.
+
+pub(crate) mod census;
+pub(crate) mod inspect;
