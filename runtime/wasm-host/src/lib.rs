@@ -25,7 +25,7 @@ pub use base::log::{LogLevel, LogRecord, LogSink};
 pub use extension::interest::{BodyMode, Interest};
 pub use extension::{Extension, ExtensionSpec, LoadError};
 pub use guest::callout::{OutboundAnswer, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult};
-pub use host::{Host, HostError, HostOptions};
+pub use host::{Host, HostOptions, StartError};
 pub use module::census::Bound;
 pub use module::inspect::{ModuleError, ModuleReport, Need, inspect};
 pub use pool::{Pool, Step, Turn};

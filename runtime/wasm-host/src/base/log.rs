@@ -39,6 +39,11 @@ pub(crate) fn one_line(text: &str, max: usize) -> String {
     line
 }
 
+/// A guest's text, fit for a message.
+pub(crate) fn shown(text: &str) -> String {
+    one_line(text, 64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

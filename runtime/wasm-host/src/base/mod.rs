@@ -1,4 +1,5 @@
 //! What every other folder uses: bounds, and the log.
 
+pub(crate) mod host_error;
 pub mod limits;
 pub(crate) mod log;

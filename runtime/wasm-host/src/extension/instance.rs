@@ -9,12 +9,13 @@ use wasmtime::{Engine, Store};
 
 use crate::abi::foreign::Requests;
 use crate::abi::{Asked, Hooks, Linked};
+use crate::base::host_error::HostError;
 use crate::base::limits::{
     CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, INIT_TIME_MAX, MEMORY_MARK_PERCENT, TRANSFER_BYTES,
 };
 use crate::base::log::one_line;
 use crate::extension::ExtensionSpec;
-use crate::guest::fault::{Stop, classify};
+use crate::guest::fault::classify;
 use crate::guest::{Guest, Settings};
 use crate::shared::metrics::GroupSource;
 
@@ -87,7 +88,7 @@ impl Instance {
         &mut self,
         About { hook, exchange, streams }: About,
         call: impl FnOnce(&Hooks, &mut Store<Guest>) -> wasmtime::Result<A>,
-        check: impl FnOnce(A, &mut Guest) -> Result<V, Stop>,
+        check: impl FnOnce(A, &mut Guest) -> Result<V, HostError>,
     ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
         self.calls += 1;
         let guest = self.store.data_mut();
@@ -99,7 +100,7 @@ impl Instance {
         let result = call(&self.hooks, &mut self.store);
         let guest = self.store.data_mut();
         let result = match result {
-            Ok(answer) => check(answer, guest).map_err(|stop| stop.0),
+            Ok(answer) => check(answer, guest).map_err(|error| error.0),
             Err(error) => Err(classify(&error, guest)),
         };
         (guest.end(), result)

@@ -2,9 +2,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::base::host_error::HostError;
 use crate::functions::define::{Define, Defined};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::guest::fields::{self, Head};
 
 /// One head's header fields, and the names of the functions on them.
@@ -16,9 +16,9 @@ pub(super) struct Fields {
     pub(super) add: &'static str,
     pub(super) remove: &'static str,
     /// The fields, for a function to read.
-    pub(super) of: for<'a> fn(&'a Guest, &str) -> Result<&'a HeaderMap, Stop>,
+    pub(super) of: for<'a> fn(&'a Guest, &str) -> Result<&'a HeaderMap, HostError>,
     /// The fields, for a function to write this one.
-    pub(super) of_mut: for<'a> fn(&'a mut Guest, &str, &HeaderName) -> Result<Head<'a>, Stop>,
+    pub(super) of_mut: for<'a> fn(&'a mut Guest, &str, &HeaderName) -> Result<Head<'a>, HostError>,
 }
 
 /// `get`, `get-all` and `all`.
@@ -52,7 +52,7 @@ pub(super) fn write(functions: &mut impl Define, fields: &'static Fields) -> Def
 }
 
 /// Name and value, checked and counted.
-fn field(guest: &mut Guest, name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), Stop> {
+fn field(guest: &mut Guest, name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), HostError> {
     let name = known(guest, name)?;
     let value = fields::value(&name, value)?;
     guest.count_header(name.as_str().len() + value.len())?;
@@ -60,7 +60,7 @@ fn field(guest: &mut Guest, name: &str, value: &[u8]) -> Result<(HeaderName, Hea
 }
 
 /// A checked name; a guest writes the same few again and again.
-fn known(guest: &mut Guest, text: &str) -> Result<HeaderName, Stop> {
+fn known(guest: &mut Guest, text: &str) -> Result<HeaderName, HostError> {
     if let Some(name) = guest.known_name(text) {
         return Ok(name);
     }

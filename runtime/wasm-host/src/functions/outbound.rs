@@ -9,12 +9,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 use tidegate_engine::{method, normalise};
 
+use crate::base::host_error::HostError;
 use crate::base::limits::{OUTBOUND_BODY_BYTES, OUTBOUND_TIME, OUTBOUND_TIME_MAX};
+use crate::base::log::shown;
 use crate::functions::define::{Define, Defined};
 use crate::guest::Guest;
 use crate::guest::callout::{Mailbox, OutboundCall, OutboundFailure, OutboundResult};
-use crate::guest::fault::Stop;
-use crate::guest::fields::{self, shown};
+use crate::guest::fields;
 use crate::wit;
 
 const FETCH: &str = "outbound.fetch";
@@ -24,11 +25,11 @@ pub(super) fn outbound(functions: &mut impl Define) -> Defined {
 }
 
 /// Begins a call: what is asked, and where; no place if there is nobody to make calls.
-pub(crate) fn begin(guest: &mut Guest, call: wit::Call) -> Result<(OutboundCall, Option<Arc<Mailbox>>), Stop> {
+pub(crate) fn begin(guest: &mut Guest, call: wit::Call) -> Result<(OutboundCall, Option<Arc<Mailbox>>), HostError> {
     guest.may_fetch(FETCH)?;
     if !guest.settings.reach.outbound.covers(&call.group) {
         let group = shown(&call.group);
-        return Err(Stop::not_allowed(format!(
+        return Err(HostError::not_allowed(format!(
             "`{FETCH}` of group `{group}`, which `allow` does not list: add it to `outbound` to allow it"
         )));
     }
@@ -42,9 +43,9 @@ pub(crate) fn begin(guest: &mut Guest, call: wit::Call) -> Result<(OutboundCall,
 }
 
 /// Ends a call.
-pub(crate) fn end(guest: &mut Guest, result: OutboundResult) -> Result<Result<wit::Answer, wit::Failure>, Stop> {
+pub(crate) fn end(guest: &mut Guest, result: OutboundResult) -> Result<Result<wit::Answer, wit::Failure>, HostError> {
     guest.end_waiting()?;
-    let result = result.map_err(Stop)?;
+    let result = result.map_err(HostError)?;
     if result.as_ref().is_err_and(|failure| *failure != OutboundFailure::Offline) {
         guest.settings.shared.counts.outbound_failures.fetch_add(1, Ordering::Relaxed);
     }
@@ -69,23 +70,22 @@ pub(crate) fn end(guest: &mut Guest, result: OutboundResult) -> Result<Result<wi
     })
 }
 
-fn checked(guest: &mut Guest, call: wit::Call) -> Result<OutboundCall, Stop> {
-    let method = Method::from_bytes(call.method.as_bytes())
-        .ok()
-        .filter(method::is_carried)
-        .ok_or_else(|| Stop::bad_value(format!("`{FETCH}`: the method `{}` cannot be sent", shown(&call.method))))?;
+fn checked(guest: &mut Guest, call: wit::Call) -> Result<OutboundCall, HostError> {
+    let method = Method::from_bytes(call.method.as_bytes()).ok().filter(method::is_carried).ok_or_else(|| {
+        HostError::bad_value(format!("`{FETCH}`: the method `{}` cannot be sent", shown(&call.method)))
+    })?;
     let authority = normalise::authority(call.authority.as_bytes()).map_err(|error| {
-        Stop::bad_value(format!("`{FETCH}`: `{}` is no authority: {error}", shown(&call.authority)))
+        HostError::bad_value(format!("`{FETCH}`: `{}` is no authority: {error}", shown(&call.authority)))
     })?;
     let target = Some(&call.target).filter(|target| target.starts_with('/'));
     let target = target.and_then(|target| PathAndQuery::try_from(target.as_str()).ok()).ok_or_else(|| {
         let target = shown(&call.target);
-        Stop::bad_value(format!("`{FETCH}`: `{target}` is no target: a path, and perhaps a query"))
+        HostError::bad_value(format!("`{FETCH}`: `{target}` is no target: a path, and perhaps a query"))
     })?;
     if call.body.len() > OUTBOUND_BODY_BYTES {
         let bytes = call.body.len();
         let message = format!("`{FETCH}`: the body has {bytes} bytes, and {OUTBOUND_BODY_BYTES} is the most");
-        return Err(Stop::too_much(message));
+        return Err(HostError::too_much(message));
     }
     let mut headers = HeaderMap::with_capacity(call.headers.len().min(32));
     for header in call.headers {

@@ -7,9 +7,10 @@ use tidegate_engine::normalise;
 use tidegate_engine::target::Target;
 
 use super::headers::{self, Fields};
+use crate::base::host_error::HostError;
+use crate::base::log::shown;
 use crate::functions::define::{Define, Defined};
-use crate::guest::fault::Stop;
-use crate::guest::fields::{Head, shown};
+use crate::guest::fields::Head;
 use crate::wit;
 
 pub(super) const HEADERS: Fields = Fields {
@@ -70,28 +71,28 @@ pub(super) fn rewrite(functions: &mut impl Define) -> Defined {
 }
 
 /// An authority, checked and normalised as a client's is.
-pub(crate) fn authority(text: &str) -> Result<Authority, Stop> {
+pub(crate) fn authority(text: &str) -> Result<Authority, HostError> {
     normalise::authority(text.as_bytes())
-        .map_err(|error| Stop::bad_value(format!("`{}` is no authority: {error}", shown(text))))
+        .map_err(|error| HostError::bad_value(format!("`{}` is no authority: {error}", shown(text))))
 }
 
 /// Path and query, checked and normalised as if a client had sent them: a guest's `..` climbs no higher than a
 /// client's does.
-pub(crate) fn target(before: &Target, path: &str, query: Option<&str>) -> Result<Target, Stop> {
+pub(crate) fn target(before: &Target, path: &str, query: Option<&str>) -> Result<Target, HostError> {
     if !path.starts_with('/') || path.contains(['?', '#']) {
         let message = format!("`{}` is no path: it must begin with `/` and hold no `?` and no `#`", shown(path));
-        return Err(Stop::bad_value(message));
+        return Err(HostError::bad_value(message));
     }
     if query.is_some_and(|query| query.contains('#')) {
-        return Err(Stop::bad_value("a query holds no `#`"));
+        return Err(HostError::bad_value("a query holds no `#`"));
     }
     let text = match query {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
     let raw = PathAndQuery::try_from(text)
-        .map_err(|_| Stop::bad_value(format!("`{}` holds characters that a target cannot hold", shown(path))))?;
-    before.replaced(&raw).map_err(|error| Stop::bad_value(format!("`{}` is no path: {error}", shown(path))))
+        .map_err(|_| HostError::bad_value(format!("`{}` holds characters that a target cannot hold", shown(path))))?;
+    before.replaced(&raw).map_err(|error| HostError::bad_value(format!("`{}` is no path: {error}", shown(path))))
 }
 
 /// The version, and the protocol that speaks it.

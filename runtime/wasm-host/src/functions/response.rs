@@ -4,9 +4,9 @@ use http::StatusCode;
 use tidegate_engine::status::is_bodiless;
 
 use super::headers::{self, Fields};
+use crate::base::host_error::HostError;
 use crate::functions::define::{Define, Defined};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::guest::fields::Head;
 
 const HEADERS: Fields = Fields {
@@ -31,7 +31,7 @@ pub(super) fn write(functions: &mut impl Define) -> Defined {
 }
 
 /// Sets the status, for `function`.
-pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Result<(), Stop> {
+pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Result<(), HostError> {
     let response = guest.response_mut(function)?;
     let status = final_status(status)?;
     // To cross that line would break the framing (RFC 9112, 6.3).
@@ -39,16 +39,16 @@ pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Resu
         let old = response.status.as_u16();
         let new = status.as_u16();
         let message = format!("the status cannot change from {old} to {new}: one has a body, the other has none");
-        return Err(Stop::bad_value(message));
+        return Err(HostError::bad_value(message));
     }
     response.status = status;
     Ok(())
 }
 
 /// A status that a guest may give (RFC 9110, 15): a final one.
-pub(crate) fn final_status(status: u16) -> Result<StatusCode, Stop> {
+pub(crate) fn final_status(status: u16) -> Result<StatusCode, HostError> {
     StatusCode::from_u16(status)
         .ok()
         .filter(|_| (200..=599).contains(&status))
-        .ok_or_else(|| Stop::bad_value(format!("{status} is no final status: a guest may give 200 to 599")))
+        .ok_or_else(|| HostError::bad_value(format!("{status} is no final status: a guest may give 200 to 599")))
 }

@@ -5,11 +5,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::base::host_error::HostError;
 use crate::base::limits::FAULT_MESSAGE_BYTES;
-use crate::base::log::{LogLevel, one_line};
+use crate::base::log::{LogLevel, one_line, shown};
 use crate::functions::define::{Define, Defined};
-use crate::guest::fault::Stop;
-use crate::guest::fields::shown;
 use crate::wit;
 
 pub(super) fn vars(functions: &mut impl Define) -> Defined {
@@ -17,7 +16,7 @@ pub(super) fn vars(functions: &mut impl Define) -> Defined {
     functions.act_texts("set", |guest, name, value| {
         let exchange = guest.exchange_mut("vars.set")?;
         let set = exchange.vars.set(name, value);
-        set.map_err(|full| Stop::too_much(format!("variable `{}` was not set: {full}", shown(name))))
+        set.map_err(|full| HostError::too_much(format!("variable `{}` was not set: {full}", shown(name))))
     })
 }
 
@@ -61,7 +60,7 @@ pub(super) fn random(functions: &mut impl Define) -> Defined {
         }
         let bytes = pool.len().checked_sub(size_of::<u64>()).map(|start| pool.split_off(start));
         let number = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map(u64::from_le_bytes);
-        number.ok_or_else(|| Stop::bad_value("the system gave no random bytes"))
+        number.ok_or_else(|| HostError::bad_value("the system gave no random bytes"))
     })
 }
 

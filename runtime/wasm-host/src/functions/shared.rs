@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::base::host_error::HostError;
 use crate::base::limits::STORE_KEY_BYTES;
 use crate::functions::define::{Define, Defined};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::shared::metrics::{MetricKind, Shared};
 use crate::wit;
 
@@ -42,10 +42,12 @@ pub(super) fn store(functions: &mut impl Define) -> Defined {
 }
 
 /// Counts a call of the store.
-fn enter<'g>(guest: &'g mut Guest, key: &str) -> Result<&'g Shared, Stop> {
+fn enter<'g>(guest: &'g mut Guest, key: &str) -> Result<&'g Shared, HostError> {
     if key.len() > STORE_KEY_BYTES {
         let bytes = key.len();
-        return Err(Stop::too_much(format!("the store's key has {bytes} bytes, and {STORE_KEY_BYTES} is the most")));
+        return Err(HostError::too_much(format!(
+            "the store's key has {bytes} bytes, and {STORE_KEY_BYTES} is the most"
+        )));
     }
     guest.count_store()?;
     Ok(&guest.settings.shared)

@@ -16,6 +16,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::abi::foreign::Requests;
 use crate::abi::{http_wasm, proxy_wasm};
+use crate::base::host_error::HostError;
 use crate::base::limits::{
     HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, INIT_WALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL,
     OUTBOUND_CALLS_PER_CALL, STORE_CALLS_PER_CALL, TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
@@ -23,7 +24,6 @@ use crate::base::limits::{
 use crate::base::log::{LogLevel, LogRecord, LogSink, one_line};
 use crate::functions::define::memory::Handles;
 use crate::guest::callout::Mailbox;
-use crate::guest::fault::Stop;
 use crate::shared::metrics::{GroupSource, Shared};
 use crate::shared::ticker::Ticker;
 
@@ -161,7 +161,7 @@ impl Guest {
     /// Time is CPU time of this thread, so that a machine with too much to do does not fail requests. It counts from
     /// the first tick within the call, at most one tick late: reading the CPU clock costs a system call, which a call
     /// that ends before the first tick, as nearly all do, need not pay.
-    pub(crate) fn tick(&mut self) -> Result<UpdateDeadline, Stop> {
+    pub(crate) fn tick(&mut self) -> Result<UpdateDeadline, HostError> {
         self.settings.ticker.guest_runs();
         let cpu = thread_cpu_time();
         let Some((first_cpu, first)) = self.call.first_tick else {
@@ -170,11 +170,13 @@ impl Guest {
         };
         let limit = self.call.time;
         if cpu.saturating_sub(first_cpu) >= limit {
-            return Err(Stop::deadline(format!("the guest used more than {limit:?} of CPU time")));
+            return Err(HostError::deadline(format!("the guest used more than {limit:?} of CPU time")));
         }
         let wall = self.call.wall;
         if first.elapsed() >= wall {
-            return Err(Stop::deadline(format!("the guest did not get done in {wall:?}: the machine is overloaded")));
+            return Err(HostError::deadline(format!(
+                "the guest did not get done in {wall:?}: the machine is overloaded"
+            )));
         }
         Ok(UpdateDeadline::Continue(1))
     }
@@ -189,7 +191,7 @@ impl Guest {
     }
 
     /// The exchange, for `function`.
-    pub(crate) fn exchange(&self, function: &str) -> Result<&Exchange, Stop> {
+    pub(crate) fn exchange(&self, function: &str) -> Result<&Exchange, HostError> {
         match &self.call.exchange {
             Some((_, exchange)) => Ok(exchange),
             None => Err(no_request(function)),
@@ -197,7 +199,7 @@ impl Guest {
     }
 
     /// The exchange, for `function` to change what no hook forbids.
-    pub(crate) fn exchange_mut(&mut self, function: &str) -> Result<&mut Exchange, Stop> {
+    pub(crate) fn exchange_mut(&mut self, function: &str) -> Result<&mut Exchange, HostError> {
         match &mut self.call.exchange {
             Some((_, exchange)) => Ok(exchange),
             None => Err(no_request(function)),
@@ -205,12 +207,12 @@ impl Guest {
     }
 
     /// The request, for `function` to change `what`: in the request hook, and with a whole body, nothing has left yet.
-    pub(crate) fn request_mut(&mut self, function: &str, what: &str) -> Result<&mut Request, Stop> {
+    pub(crate) fn request_mut(&mut self, function: &str, what: &str) -> Result<&mut Request, HostError> {
         let streams = self.call.streams;
         match &mut self.call.exchange {
             Some((Hook::Request, exchange)) => Ok(&mut exchange.request),
             Some((Hook::RequestBody, exchange)) if !streams => Ok(&mut exchange.request),
-            Some((hook, _)) => Err(Stop::not_allowed(format!(
+            Some((hook, _)) => Err(HostError::not_allowed(format!(
                 "`{function}` of `{what}` in a {} hook: the request has left, and is read-only",
                 hook.name()
             ))),
@@ -219,7 +221,7 @@ impl Guest {
     }
 
     /// The response, for `function`.
-    pub(crate) fn response(&self, function: &str) -> Result<&Response, Stop> {
+    pub(crate) fn response(&self, function: &str) -> Result<&Response, HostError> {
         let response = match &self.call.exchange {
             Some((Hook::Response | Hook::ResponseBody | Hook::Log, exchange)) => exchange.response.as_ref(),
             _ => None,
@@ -228,7 +230,7 @@ impl Guest {
     }
 
     /// The response, for `function` to change.
-    pub(crate) fn response_mut(&mut self, function: &str) -> Result<&mut Response, Stop> {
+    pub(crate) fn response_mut(&mut self, function: &str) -> Result<&mut Response, HostError> {
         let streams = self.call.streams;
         let response = match &mut self.call.exchange {
             Some((Hook::Response, exchange)) => exchange.response.as_mut(),
@@ -236,7 +238,7 @@ impl Guest {
             Some((hook @ (Hook::ResponseBody | Hook::Log), _)) => {
                 let hook = hook.name();
                 let message = format!("`{function}` in a {hook} hook: the response has left, and is read-only");
-                return Err(Stop::not_allowed(message));
+                return Err(HostError::not_allowed(message));
             }
             _ => None,
         };
@@ -244,10 +246,10 @@ impl Guest {
     }
 
     /// Counts a call of the store.
-    pub(crate) fn count_store(&mut self) -> Result<(), Stop> {
+    pub(crate) fn count_store(&mut self) -> Result<(), HostError> {
         self.call.store_calls += 1;
         if self.call.store_calls > STORE_CALLS_PER_CALL {
-            return Err(Stop::too_much(format!(
+            return Err(HostError::too_much(format!(
                 "the guest used the store too often: a call may do so {STORE_CALLS_PER_CALL} times"
             )));
         }
@@ -255,19 +257,19 @@ impl Guest {
     }
 
     /// Whether it may call another server here and now; counts it.
-    pub(crate) fn may_fetch(&mut self, function: &str) -> Result<(), Stop> {
+    pub(crate) fn may_fetch(&mut self, function: &str) -> Result<(), HostError> {
         match &self.call.exchange {
             Some((Hook::Request | Hook::Response, _)) => {}
             Some((hook, _)) => {
                 let hook = hook.name();
                 let message = format!("`{function}` in a {hook} hook: only request and response hooks may call");
-                return Err(Stop::not_allowed(message));
+                return Err(HostError::not_allowed(message));
             }
             None => return Err(no_request(function)),
         }
         self.call.outbound_calls += 1;
         if self.call.outbound_calls > OUTBOUND_CALLS_PER_CALL {
-            return Err(Stop::too_much(format!(
+            return Err(HostError::too_much(format!(
                 "the guest called other servers too often: a call may do so {OUTBOUND_CALLS_PER_CALL} times"
             )));
         }
@@ -289,20 +291,20 @@ impl Guest {
     }
 
     /// The guest goes on. Its time is counted from the next tick on, which is at once if it waited for one.
-    pub(crate) fn end_waiting(&mut self) -> Result<(), Stop> {
+    pub(crate) fn end_waiting(&mut self) -> Result<(), HostError> {
         self.settings.ticker.guest_runs();
         if self.call.time.is_zero() {
-            return Err(Stop::deadline("the guest used up its CPU time"));
+            return Err(HostError::deadline("the guest used up its CPU time"));
         }
         Ok(())
     }
 
     /// Counts a header field that the guest writes.
-    pub(crate) fn count_header(&mut self, bytes: usize) -> Result<(), Stop> {
+    pub(crate) fn count_header(&mut self, bytes: usize) -> Result<(), HostError> {
         self.call.headers_written += 1;
         self.call.header_bytes_written = self.call.header_bytes_written.saturating_add(bytes);
         if self.call.headers_written > HEADERS_PER_CALL || self.call.header_bytes_written > HEADER_BYTES_PER_CALL {
-            return Err(Stop::too_much(format!(
+            return Err(HostError::too_much(format!(
                 "the guest wrote too many header fields: a call may write {HEADERS_PER_CALL}, of {HEADER_BYTES_PER_CALL} bytes together"
             )));
         }
@@ -325,12 +327,12 @@ impl Guest {
     }
 }
 
-fn no_request(function: &str) -> Stop {
-    Stop::not_allowed(format!("`{function}` in `init` or a tick: there is no request"))
+fn no_request(function: &str) -> HostError {
+    HostError::not_allowed(format!("`{function}` in `init` or a tick: there is no request"))
 }
 
-fn no_response(function: &str) -> Stop {
-    Stop::not_allowed(format!("`{function}` outside a response hook: there is no response yet"))
+fn no_response(function: &str) -> HostError {
+    HostError::not_allowed(format!("`{function}` outside a response hook: there is no response yet"))
 }
 
 fn thread_cpu_time() -> Duration {
@@ -384,8 +386,8 @@ pub(crate) mod tests {
         assert!(guest.tick().is_ok(), "60 ms asleep are no CPU time");
         let busy = thread_cpu_time();
         while thread_cpu_time() - busy < Duration::from_millis(20) {}
-        let stopped = guest.tick().map(drop).unwrap_err().0;
-        assert_eq!(stopped.message, "the guest used more than 20ms of CPU time");
+        let error = guest.tick().map(drop).unwrap_err().0;
+        assert_eq!(error.message, "the guest used more than 20ms of CPU time");
     }
 
     #[test]
@@ -394,8 +396,8 @@ pub(crate) mod tests {
         guest.begin(None, Duration::from_millis(1));
         assert!(guest.tick().is_ok());
         std::thread::sleep(Duration::from_millis(1) * WALL_CLOCK_FACTOR);
-        let stopped = guest.tick().map(drop).unwrap_err().0;
-        assert_eq!(stopped.message, "the guest did not get done in 50ms: the machine is overloaded");
+        let error = guest.tick().map(drop).unwrap_err().0;
+        assert_eq!(error.message, "the guest did not get done in 50ms: the machine is overloaded");
     }
 
     #[test]

@@ -73,14 +73,14 @@ impl HostOptions {
 
 /// No host can be made on this machine.
 #[derive(Debug)]
-pub enum HostError {
+pub enum StartError {
     /// The engine does not start; the reason.
     Engine(String),
     /// The ticker's thread does not start.
     Thread(std::io::Error),
 }
 
-impl fmt::Display for HostError {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Engine(reason) => write!(f, "the WebAssembly engine does not start: {reason}"),
@@ -89,7 +89,7 @@ impl fmt::Display for HostError {
     }
 }
 
-impl std::error::Error for HostError {
+impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Engine(_) => None,
@@ -104,10 +104,10 @@ impl Host {
     /// # Errors
     ///
     /// If the machine has no room for the engine or its thread.
-    pub fn new(options: HostOptions) -> Result<Self, HostError> {
+    pub fn new(options: HostOptions) -> Result<Self, StartError> {
         let engine = code::engine(options.instances, options.code.as_deref())
-            .map_err(|error| HostError::Engine(format!("{error:#}")))?;
-        let ticker = Ticker::start(engine.clone()).map_err(HostError::Thread)?;
+            .map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let ticker = Ticker::start(engine.clone()).map_err(StartError::Thread)?;
         Ok(Self {
             engine,
             compiler: Compiler::new(options.compile_time),

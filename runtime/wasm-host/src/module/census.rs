@@ -273,7 +273,7 @@ fn name_of(file: &[u8], function: u32) -> Option<String> {
         for names in names {
             let Name::Function(map) = names.ok()? else { continue };
             let found = map.into_iter().flatten().find(|naming| naming.index == function);
-            return found.map(|naming| crate::guest::fields::shown(naming.name));
+            return found.map(|naming| crate::base::log::shown(naming.name));
         }
     }
     None

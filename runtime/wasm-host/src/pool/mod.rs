@@ -16,13 +16,14 @@ use wasmtime::Store;
 
 use crate::abi::Hooks;
 use crate::abi::foreign::{Parked, body_mode};
+use crate::base::host_error::HostError;
 use crate::base::log::{LogLevel, one_line};
 use crate::extension::Extension;
 use crate::extension::instance::{About, Instance};
 use crate::extension::interest::BodyMode;
 use crate::guest::Guest;
 use crate::guest::callout::{Mailbox, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult, drive};
-use crate::guest::fault::{Stop, classify};
+use crate::guest::fault::classify;
 use crate::pool::breaker::Breaker;
 use crate::pool::verdict::{checked, checked_body};
 use crate::shared::metrics::GroupSource;
@@ -195,7 +196,7 @@ impl Pool {
         &mut self,
         about: About,
         call: impl FnOnce(&Hooks, &mut Store<Guest>) -> wasmtime::Result<A>,
-        check: impl FnOnce(A, &mut Guest) -> Result<V, Stop>,
+        check: impl FnOnce(A, &mut Guest) -> Result<V, HostError>,
     ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
         let hook = about.hook;
         let client = about.exchange.as_ref().map(|exchange| exchange.client_ip);
@@ -352,7 +353,7 @@ impl Turn {
         let result = drive(hooks.run_waiting(store, hook), &mailbox, fetch).await;
         let guest = store.data_mut();
         match result {
-            Ok(verdict) => checked(verdict, guest, hook).map_err(|stop| stop.0),
+            Ok(verdict) => checked(verdict, guest, hook).map_err(|error| error.0),
             Err(error) => Err(classify(&error, guest)),
         }
     }

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tidegate_engine::hook::{BodyVerdict, Capability, Hook, Reply, Verdict};
 
+use crate::base::host_error::HostError;
 use crate::base::limits::REPLY_BODY_BYTES;
 use crate::functions::response::final_status;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::guest::fields;
 use crate::wit;
 
 /// The verdict, if the guest may give it and the host can take it.
-pub(crate) fn checked(verdict: wit::Verdict, guest: &mut Guest, hook: Hook) -> Result<Verdict, Stop> {
+pub(crate) fn checked(verdict: wit::Verdict, guest: &mut Guest, hook: Hook) -> Result<Verdict, HostError> {
     match verdict {
         wit::Verdict::Next => Ok(Verdict::Next),
         wit::Verdict::Close => {
@@ -22,13 +22,15 @@ pub(crate) fn checked(verdict: wit::Verdict, guest: &mut Guest, hook: Hook) -> R
         wit::Verdict::Forward(group) => {
             needs(guest, "forward", Capability::Route)?;
             if !guest.settings.reach.route.covers(&group) {
-                let group = fields::shown(&group);
-                return Err(Stop::not_allowed(format!(
+                let group = crate::base::log::shown(&group);
+                return Err(HostError::not_allowed(format!(
                     "the guest said `forward` to group `{group}`, which `allow` does not list: add it to `route` to allow it"
                 )));
             }
             if hook == Hook::Response {
-                return Err(Stop::not_allowed("the guest said `forward` in a response hook: the request has left"));
+                return Err(HostError::not_allowed(
+                    "the guest said `forward` in a response hook: the request has left",
+                ));
             }
             Ok(Verdict::Forward(group))
         }
@@ -40,7 +42,11 @@ pub(crate) fn checked(verdict: wit::Verdict, guest: &mut Guest, hook: Hook) -> R
 }
 
 /// The same for a body hook's verdict.
-pub(crate) fn checked_body(verdict: wit::BodyVerdict, guest: &mut Guest, streams: bool) -> Result<BodyVerdict, Stop> {
+pub(crate) fn checked_body(
+    verdict: wit::BodyVerdict,
+    guest: &mut Guest,
+    streams: bool,
+) -> Result<BodyVerdict, HostError> {
     match verdict {
         wit::BodyVerdict::Next => Ok(BodyVerdict::Next),
         wit::BodyVerdict::Replace(data) => Ok(BodyVerdict::Replace(data.into())),
@@ -51,26 +57,30 @@ pub(crate) fn checked_body(verdict: wit::BodyVerdict, guest: &mut Guest, streams
         wit::BodyVerdict::Respond(given) => {
             needs(guest, "respond", Capability::Respond)?;
             if streams {
-                return Err(Stop::not_allowed("the guest said `respond` to a piece of a body: the head has left"));
+                return Err(HostError::not_allowed("the guest said `respond` to a piece of a body: the head has left"));
             }
             reply(given, guest).map(BodyVerdict::Respond)
         }
     }
 }
 
-fn needs(guest: &Guest, verdict: &str, capability: Capability) -> Result<(), Stop> {
+fn needs(guest: &Guest, verdict: &str, capability: Capability) -> Result<(), HostError> {
     if guest.allows(capability) {
         return Ok(());
     }
     let word = capability.word();
-    Err(Stop::not_allowed(format!("the guest said `{verdict}`, which `allow` does not list: add `{word}` to allow it")))
+    Err(HostError::not_allowed(format!(
+        "the guest said `{verdict}`, which `allow` does not list: add `{word}` to allow it"
+    )))
 }
 
-fn reply(given: wit::Reply, guest: &mut Guest) -> Result<Reply, Stop> {
+fn reply(given: wit::Reply, guest: &mut Guest) -> Result<Reply, HostError> {
     let status = final_status(given.status)?;
     if given.body.len() > REPLY_BODY_BYTES {
         let bytes = given.body.len();
-        return Err(Stop::too_much(format!("the reply's body has {bytes} bytes, and {REPLY_BODY_BYTES} is the most")));
+        return Err(HostError::too_much(format!(
+            "the reply's body has {bytes} bytes, and {REPLY_BODY_BYTES} is the most"
+        )));
     }
     let mut headers = HeaderMap::with_capacity(given.headers.len().min(32));
     for header in given.headers {
@@ -90,7 +100,7 @@ mod tests {
     use crate::guest::tests::guest;
 
     fn kind_of(verdict: wit::Verdict, allow: &[Capability], hook: Hook) -> Result<(), HookFaultKind> {
-        checked(verdict, &mut guest(allow.to_vec()), hook).map(drop).map_err(|stop| stop.0.kind)
+        checked(verdict, &mut guest(allow.to_vec()), hook).map(drop).map_err(|error| error.0.kind)
     }
 
     fn reply(status: u16, name: &str, body: usize) -> wit::Verdict {

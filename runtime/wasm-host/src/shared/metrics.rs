@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use tidegate_engine::hook::HookFaultKind;
 
+use crate::base::host_error::HostError;
 use crate::base::limits::{METRIC_NAME_BYTES, METRICS_PER_EXTENSION};
-use crate::guest::fault::Stop;
 use crate::shared::store::SharedStore;
 
 /// What is shared by all instances of the extensions of one name, and outlives reloads.
@@ -85,12 +85,12 @@ const BUCKETS: usize = 32;
 
 impl Metrics {
     /// The metric of this name, made if there is none; its number.
-    pub(crate) fn define(&self, name: &str, kind: MetricKind) -> Result<u32, Stop> {
+    pub(crate) fn define(&self, name: &str, kind: MetricKind) -> Result<u32, HostError> {
         let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         let rest = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         if !first || !rest || name.len() > METRIC_NAME_BYTES || name.starts_with("host_") {
-            let name = crate::guest::fields::shown(name);
-            return Err(Stop::bad_value(format!(
+            let name = crate::base::log::shown(name);
+            return Err(HostError::bad_value(format!(
                 "`{name}` is no name of a metric: it is of `[a-z0-9_]`, begins with a letter and not with `host_`, and has at most {METRIC_NAME_BYTES} bytes"
             )));
         }
@@ -98,37 +98,37 @@ impl Metrics {
             let metric = slot.get_or_init(|| Metric::new(name, kind));
             if *metric.name == *name {
                 if metric.kind != kind {
-                    return Err(Stop::bad_value(format!("the metric `{name}` is of another kind")));
+                    return Err(HostError::bad_value(format!("the metric `{name}` is of another kind")));
                 }
                 return Ok(u32::try_from(at).unwrap_or(u32::MAX));
             }
         }
         let message = format!("the metric `{name}` is one too many: an extension may define {METRICS_PER_EXTENSION}");
-        Err(Stop::too_much(message))
+        Err(HostError::too_much(message))
     }
 
-    pub(crate) fn add(&self, metric: u32, by: f64) -> Result<(), Stop> {
+    pub(crate) fn add(&self, metric: u32, by: f64) -> Result<(), HostError> {
         let metric = self.of(metric)?;
         let name = &metric.name;
         match metric.kind {
             MetricKind::Counter if by.is_finite() && by >= 0.0 => metric.grow(by),
             MetricKind::Gauge if by.is_finite() => metric.grow(by),
             MetricKind::Histogram => {
-                return Err(Stop::bad_value(format!("the metric `{name}` is a histogram: record values")));
+                return Err(HostError::bad_value(format!("the metric `{name}` is a histogram: record values")));
             }
-            _ => return Err(Stop::bad_value(format!("the metric `{name}` cannot take {by}"))),
+            _ => return Err(HostError::bad_value(format!("the metric `{name}` cannot take {by}"))),
         }
         Ok(())
     }
 
-    pub(crate) fn record(&self, metric: u32, value: f64) -> Result<(), Stop> {
+    pub(crate) fn record(&self, metric: u32, value: f64) -> Result<(), HostError> {
         let metric = self.of(metric)?;
         if !value.is_finite() {
-            return Err(Stop::bad_value(format!("the metric `{}` cannot take {value}", metric.name)));
+            return Err(HostError::bad_value(format!("the metric `{}` cannot take {value}", metric.name)));
         }
         match metric.kind {
             MetricKind::Counter => {
-                return Err(Stop::bad_value(format!("the metric `{}` is a counter: add to it", metric.name)));
+                return Err(HostError::bad_value(format!("the metric `{}` is a counter: add to it", metric.name)));
             }
             MetricKind::Gauge => metric.value.store(value.to_bits(), Ordering::Relaxed),
             MetricKind::Histogram => {
@@ -148,9 +148,9 @@ impl Metrics {
         Some(f64::from_bits(metric.value.load(Ordering::Relaxed)))
     }
 
-    fn of(&self, metric: u32) -> Result<&Metric, Stop> {
+    fn of(&self, metric: u32) -> Result<&Metric, HostError> {
         let slot = self.0.get(metric as usize).and_then(OnceLock::get);
-        slot.ok_or_else(|| Stop::bad_value(format!("there is no metric {metric}: define it first")))
+        slot.ok_or_else(|| HostError::bad_value(format!("there is no metric {metric}: define it first")))
     }
 }
 

@@ -11,10 +11,11 @@ use tidegate_engine::hook::Capability;
 use tidegate_engine::method;
 
 use super::needs;
+use crate::base::host_error::HostError;
+use crate::base::log::shown;
 use crate::functions::{request, response};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
-use crate::guest::fields::{self, Head, shown, too_many};
+use crate::guest::fields::{self, Head, too_many};
 
 /// Which head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Side {
 }
 
 /// The fields of a head, to read; `None` if there is none in this hook.
-pub(crate) fn fields<'g>(guest: &'g Guest, side: Side, function: &str) -> Result<Option<&'g HeaderMap>, Stop> {
+pub(crate) fn fields<'g>(guest: &'g Guest, side: Side, function: &str) -> Result<Option<&'g HeaderMap>, HostError> {
     needs(guest, function, side.reading())?;
     Ok(match side {
         Side::Request => guest.exchange(function).ok().map(|exchange| &exchange.request.headers),
@@ -57,7 +58,7 @@ pub(crate) fn fields<'g>(guest: &'g Guest, side: Side, function: &str) -> Result
     })
 }
 
-fn fields_mut<'g>(guest: &'g mut Guest, side: Side, function: &str, what: &str) -> Result<Head<'g>, Stop> {
+fn fields_mut<'g>(guest: &'g mut Guest, side: Side, function: &str, what: &str) -> Result<Head<'g>, HostError> {
     match side {
         Side::Request => guest.request_mut(function, what).map(Head::of_request),
         Side::Response => guest.response_mut(function).map(Head::of_response),
@@ -71,7 +72,7 @@ pub(crate) fn write(
     function: &str,
     (name, value): (&[u8], &[u8]),
     how: Write,
-) -> Result<(), Stop> {
+) -> Result<(), HostError> {
     needs(guest, function, side.writing())?;
     let (name, value) = field(name, value)?;
     if fields::is_hosts(&name) {
@@ -86,7 +87,7 @@ pub(crate) fn write(
 }
 
 /// Removes the fields of a name.
-pub(crate) fn remove(guest: &mut Guest, side: Side, function: &str, name: &[u8]) -> Result<(), Stop> {
+pub(crate) fn remove(guest: &mut Guest, side: Side, function: &str, name: &[u8]) -> Result<(), HostError> {
     needs(guest, function, side.writing())?;
     let name = token(name)?;
     if name == HOST && side == Side::Request {
@@ -100,7 +101,12 @@ pub(crate) fn remove(guest: &mut Guest, side: Side, function: &str, name: &[u8])
 }
 
 /// Puts these fields in place of all. The host's own stay as they are.
-pub(crate) fn replace(guest: &mut Guest, side: Side, function: &str, given: &[(&[u8], &[u8])]) -> Result<(), Stop> {
+pub(crate) fn replace(
+    guest: &mut Guest,
+    side: Side,
+    function: &str,
+    given: &[(&[u8], &[u8])],
+) -> Result<(), HostError> {
     needs(guest, function, side.writing())?;
     let old = fields_mut(guest, side, function, "all fields")?.take();
     let replaced = replaced(guest, side, &old, given);
@@ -110,14 +116,14 @@ pub(crate) fn replace(guest: &mut Guest, side: Side, function: &str, given: &[(&
             head.put(&old, new);
             Ok(())
         }
-        Err(stop) => {
+        Err(error) => {
             head.put_back(old);
-            Err(stop)
+            Err(error)
         }
     }
 }
 
-fn replaced(guest: &mut Guest, side: Side, old: &HeaderMap, given: &[(&[u8], &[u8])]) -> Result<HeaderMap, Stop> {
+fn replaced(guest: &mut Guest, side: Side, old: &HeaderMap, given: &[(&[u8], &[u8])]) -> Result<HeaderMap, HostError> {
     let mut new = HeaderMap::new();
     for (name, value) in old.iter().filter(|(name, _)| fields::is_hosts(name)) {
         new.try_append(name, value.clone()).map_err(|_| too_many())?;
@@ -147,7 +153,7 @@ fn belongs_to_host(
     function: &str,
     name: &HeaderName,
     value: &HeaderValue,
-) -> Result<(), Stop> {
+) -> Result<(), HostError> {
     if *name == HOST && side == Side::Request {
         return set_authority(guest, function, value.as_bytes());
     }
@@ -158,19 +164,19 @@ fn belongs_to_host(
     fields::name(name.as_str()).map(drop)
 }
 
-fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Stop> {
+fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), HostError> {
     let name = token(name)?;
     let value = fields::value(&name, value)?;
     Ok((name, value))
 }
 
-fn token(name: &[u8]) -> Result<HeaderName, Stop> {
+fn token(name: &[u8]) -> Result<HeaderName, HostError> {
     HeaderName::from_bytes(name)
-        .map_err(|_| Stop::bad_value(format!("`{}` is no header name", shown(&String::from_utf8_lossy(name)))))
+        .map_err(|_| HostError::bad_value(format!("`{}` is no header name", shown(&String::from_utf8_lossy(name)))))
 }
 
 /// Path and query of the request.
-pub(crate) fn set_target(guest: &mut Guest, function: &str, target: &[u8]) -> Result<(), Stop> {
+pub(crate) fn set_target(guest: &mut Guest, function: &str, target: &[u8]) -> Result<(), HostError> {
     let text = text(target)?;
     if guest.exchange(function)?.request.target.as_str() == text {
         return Ok(());
@@ -186,7 +192,7 @@ pub(crate) fn set_target(guest: &mut Guest, function: &str, target: &[u8]) -> Re
 }
 
 /// Host and port of the request.
-pub(crate) fn set_authority(guest: &mut Guest, function: &str, authority: &[u8]) -> Result<(), Stop> {
+pub(crate) fn set_authority(guest: &mut Guest, function: &str, authority: &[u8]) -> Result<(), HostError> {
     if guest.exchange(function)?.request.authority.as_str().as_bytes() == authority {
         return Ok(());
     }
@@ -198,19 +204,19 @@ pub(crate) fn set_authority(guest: &mut Guest, function: &str, authority: &[u8])
 
 /// The method. `HEAD` decides how an answer is framed, so nothing becomes it, and it becomes nothing else; nothing becomes a method
 /// that is not carried.
-pub(crate) fn set_method(guest: &mut Guest, function: &str, method: &[u8]) -> Result<(), Stop> {
+pub(crate) fn set_method(guest: &mut Guest, function: &str, method: &[u8]) -> Result<(), HostError> {
     let wanted = Method::from_bytes(method)
-        .map_err(|_| Stop::bad_value(format!("`{}` is no method", shown(&String::from_utf8_lossy(method)))))?;
+        .map_err(|_| HostError::bad_value(format!("`{}` is no method", shown(&String::from_utf8_lossy(method)))))?;
     let old = &guest.exchange(function)?.request.method;
     if *old == wanted {
         return Ok(());
     }
     if !method::is_carried(&wanted) {
-        return Err(Stop::not_allowed(format!("the method cannot become {wanted}, which is not carried")));
+        return Err(HostError::not_allowed(format!("the method cannot become {wanted}, which is not carried")));
     }
     if *old == Method::HEAD || wanted == Method::HEAD {
         let message = format!("the method cannot change from {old} to {wanted}: it decides how the answer is framed");
-        return Err(Stop::not_allowed(message));
+        return Err(HostError::not_allowed(message));
     }
     needs(guest, function, Capability::Rewrite)?;
     guest.request_mut(function, "method")?.method = wanted;
@@ -218,15 +224,15 @@ pub(crate) fn set_method(guest: &mut Guest, function: &str, method: &[u8]) -> Re
 }
 
 /// The scheme is a fact of the connection: only what it is may be written.
-pub(crate) fn set_scheme(guest: &Guest, function: &str, scheme: &[u8]) -> Result<(), Stop> {
+pub(crate) fn set_scheme(guest: &Guest, function: &str, scheme: &[u8]) -> Result<(), HostError> {
     if guest.exchange(function)?.connection.scheme().as_bytes() == scheme {
         return Ok(());
     }
-    Err(Stop::not_allowed("the guest wrote another scheme: it is a fact of the connection"))
+    Err(HostError::not_allowed("the guest wrote another scheme: it is a fact of the connection"))
 }
 
 /// The status of the response.
-pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Result<(), Stop> {
+pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Result<(), HostError> {
     if guest.response(function).is_ok_and(|response| response.status.as_u16() == status) {
         return Ok(());
     }
@@ -235,10 +241,10 @@ pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Resu
 }
 
 /// A status that was written as text.
-pub(crate) fn status(text: &[u8]) -> Result<u16, Stop> {
+pub(crate) fn status(text: &[u8]) -> Result<u16, HostError> {
     StatusCode::from_bytes(text)
         .map(|status| status.as_u16())
-        .map_err(|_| Stop::bad_value(format!("`{}` is no status", shown(&String::from_utf8_lossy(text)))))
+        .map_err(|_| HostError::bad_value(format!("`{}` is no status", shown(&String::from_utf8_lossy(text)))))
 }
 
 /// The client's address, as the listener derives it. Its port is known only if the client is the peer itself.
@@ -253,7 +259,6 @@ pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-pub(crate) fn text(bytes: &[u8]) -> Result<&str, Stop> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| Stop::bad_value("the guest gave the host what it cannot take: a string that is not UTF-8"))
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, HostError> {
+    std::str::from_utf8(bytes).map_err(|_| HostError::not_text())
 }

@@ -16,18 +16,18 @@ use wasmtime::{Engine, ExternType, FuncType, Instance, Linker, Module, Store, Ty
 pub(crate) use memory::{Cx, bytes, enter, put};
 pub(crate) use requests::{Context, Parked, Requests};
 
+use crate::base::host_error::{Exit, HostError};
 use crate::base::limits::{BODY_BYTES, FOREIGN_PIECE_BYTES};
 use crate::extension::interest::BodyMode;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 
 /// What a guest needs a word of `allow` for, and does not have.
-pub(crate) fn needs(guest: &Guest, function: &str, capability: Capability) -> Result<(), Stop> {
+pub(crate) fn needs(guest: &Guest, function: &str, capability: Capability) -> Result<(), HostError> {
     if guest.allows(capability) {
         return Ok(());
     }
     let word = capability.word();
-    Err(Stop::not_allowed(format!(
+    Err(HostError::not_allowed(format!(
         "the guest called `{function}` for what `allow` does not list: add `{word}` to allow it"
     )))
 }
@@ -75,7 +75,7 @@ pub(crate) fn start_runtime(instance: &Instance, store: &mut Store<Guest>) -> wa
         let start: Option<TypedFunc<(), ()>> = export(instance, store, name)?;
         if let Some(start) = start {
             return match start.call(&mut *store, ()) {
-                Err(error) if error.downcast_ref().is_some_and(|wasi::Exit(code)| *code == 0) => Ok(()),
+                Err(error) if error.downcast_ref().is_some_and(|Exit(code)| *code == 0) => Ok(()),
                 other => other,
             };
         }

@@ -8,11 +8,11 @@ use tidegate_engine::hook::Capability;
 use wasmtime::{FuncType, Linker, Val};
 
 use super::{Cx, enter, needs, put};
+use crate::base::host_error::{Exit, HostError};
 use crate::base::limits::{FAULT_MESSAGE_BYTES, LOG_LINE_BYTES, TRANSFER_BYTES, WASI_VECTORS};
 use crate::base::log::{LogLevel, one_line};
 use crate::functions::define::memory::{Reader, field};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 
 /// Numbers of errors.
 mod errno {
@@ -76,18 +76,6 @@ const PRESENT: [&str; 16] = [
     "proc_exit",
     "sched_yield",
 ];
-
-/// The guest asked to end.
-#[derive(Debug)]
-pub(crate) struct Exit(pub(crate) u32);
-
-impl std::fmt::Display for Exit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the guest ended itself with the code {}", self.0)
-    }
-}
-
-impl std::error::Error for Exit {}
 
 pub(crate) fn is_wasi(module: &str) -> bool {
     matches!(module, "wasi_snapshot_preview1" | "wasi_unstable")
@@ -162,14 +150,12 @@ fn random_get(mut caller: Cx<'_>, at: u32, length: u32) -> wasmtime::Result<u32>
     let (memory, _) = enter(&mut caller)?;
     let (start, length) = (at as usize, (length as usize).min(TRANSFER_BYTES));
     let Some(mut room) = start.checked_add(length).and_then(|end| memory.get_mut(start..end)) else {
-        return Err(
-            Stop::bad_value("the guest gave the host what it cannot take: an address outside its memory").into()
-        );
+        return Err(HostError::outside().into());
     };
     while !room.is_empty() {
         let filled = getrandom(&mut *room, GetRandomFlags::empty()).unwrap_or(0);
         if filled == 0 {
-            return Err(Stop::bad_value("the system gave no random bytes").into());
+            return Err(HostError::bad_value("the system gave no random bytes").into());
         }
         room = room.get_mut(filled..).unwrap_or_default();
     }

@@ -7,11 +7,11 @@ use wasmtime::{FuncType, Linker};
 use super::MODULE;
 use crate::abi::foreign::head::{self, Side, Write};
 use crate::abi::foreign::{Cx, bytes, enter, needs, put};
+use crate::base::host_error::HostError;
 use crate::base::limits::TRANSFER_BYTES;
 use crate::base::log::LogLevel;
 use crate::functions::define::memory::Reader;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::guest::fields;
 
 const BUFFER_REQUEST: u32 = 1;
@@ -54,12 +54,12 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(number: u32) -> Result<Self, Stop> {
+    fn of(number: u32) -> Result<Self, HostError> {
         match number {
             0 => Ok(Self::Head(Side::Request)),
             1 => Ok(Self::Head(Side::Response)),
             2 | 3 => Ok(Self::Trailers),
-            _ => Err(Stop::bad_value(format!("the guest gave the host what it cannot take: kind {number} of fields"))),
+            _ => Err(HostError::not_taken(format_args!("kind {number} of fields"))),
         }
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, _: Fu
     Ok(())
 }
 
-fn read<'g>(guest: &'g Guest, function: &str) -> Result<&'g tidegate_engine::exchange::Exchange, Stop> {
+fn read<'g>(guest: &'g Guest, function: &str) -> Result<&'g tidegate_engine::exchange::Exchange, HostError> {
     needs(guest, function, Capability::ReadRequest)?;
     guest.exchange(function)
 }
@@ -127,7 +127,7 @@ fn get(
     mut caller: Cx<'_>,
     at: u32,
     most: u32,
-    value: impl Fn(&mut Guest) -> Result<Vec<u8>, Stop>,
+    value: impl Fn(&mut Guest) -> Result<Vec<u8>, HostError>,
 ) -> wasmtime::Result<u32> {
     let value = value(caller.data_mut())?;
     let length = u32::try_from(value.len())?;
@@ -141,7 +141,7 @@ fn set(
     mut caller: Cx<'_>,
     at: u32,
     length: u32,
-    take: impl Fn(&mut Guest, &[u8]) -> Result<(), Stop>,
+    take: impl Fn(&mut Guest, &[u8]) -> Result<(), HostError>,
 ) -> wasmtime::Result<()> {
     let (memory, guest) = enter(&mut caller)?;
     take(guest, bytes(memory, at, length)?)?;
@@ -199,12 +199,12 @@ fn log_enabled(guest: &Guest, of: i32) -> u32 {
 }
 
 /// The fields of a head, to read. The response's are the draft's until there is one.
-fn fields_of<'g>(guest: &'g mut Guest, side: Side, function: &str) -> Result<&'g HeaderMap, Stop> {
+fn fields_of<'g>(guest: &'g mut Guest, side: Side, function: &str) -> Result<&'g HeaderMap, HostError> {
     if side == Side::Response && guest.handler()?.call.drafts() {
         return Ok(&guest.handler()?.call.draft.headers);
     }
     let fields = head::fields(guest, side, function)?;
-    fields.ok_or_else(|| Stop::not_allowed(format!("`{function}` outside a request")))
+    fields.ok_or_else(|| HostError::not_allowed(format!("`{function}` outside a request")))
 }
 
 fn header_names(mut caller: Cx<'_>, kind: u32, at: u32, most: u32) -> wasmtime::Result<u64> {
@@ -243,7 +243,7 @@ fn field(how: Write) -> impl Fn(Cx<'_>, u32, u32, u32, u32, u32) -> wasmtime::Re
 }
 
 /// Writes a field of a response that is still to come: the guest's own, or one that it adds to.
-fn draft_field(guest: &mut Guest, function: &str, (name, value): (&[u8], &[u8]), how: Write) -> Result<(), Stop> {
+fn draft_field(guest: &mut Guest, function: &str, (name, value): (&[u8], &[u8]), how: Write) -> Result<(), HostError> {
     if !guest.allows(Capability::Respond) {
         needs(guest, function, Capability::WriteResponseHeaders)?;
     }
@@ -255,11 +255,11 @@ fn draft_field(guest: &mut Guest, function: &str, (name, value): (&[u8], &[u8]),
         Write::Add => headers.try_append(name, value).map(drop),
         Write::Set => headers.try_insert(name, value).map(drop),
     };
-    written.map_err(|_| Stop::bad_value("the head has too many header fields to take another"))
+    written.map_err(|_| HostError::bad_value("the head has too many header fields to take another"))
 }
 
-fn no_trailers(function: &str) -> Stop {
-    Stop::not_allowed(format!("`{function}` of trailers: handlers do not write them"))
+fn no_trailers(function: &str) -> HostError {
+    HostError::not_allowed(format!("`{function}` of trailers: handlers do not write them"))
 }
 
 fn remove_header(mut caller: Cx<'_>, kind: u32, name: u32, length: u32) -> wasmtime::Result<()> {
@@ -290,9 +290,11 @@ fn read_body(mut caller: Cx<'_>, kind: u32, at: u32, most: u32) -> wasmtime::Res
     Ok(is_all << 32 | part.len() as u64)
 }
 
-fn not_buffered(function: &str, kind: u32) -> Stop {
+fn not_buffered(function: &str, kind: u32) -> HostError {
     let feature = if kind == 0 { "buffer-request" } else { "buffer-response" };
-    Stop::not_allowed(format!("`{function}` without the whole body: the guest must enable `{feature}` when it starts"))
+    HostError::not_allowed(format!(
+        "`{function}` without the whole body: the guest must enable `{feature}` when it starts"
+    ))
 }
 
 /// Writes a body: at first in place of what was there, then at its end.
@@ -312,7 +314,7 @@ fn write_body(mut caller: Cx<'_>, kind: u32, at: u32, length: u32) -> wasmtime::
         call.written.get_or_insert_default()
     };
     if written.len().saturating_add(data.len()) > TRANSFER_BYTES {
-        return Err(Stop::bad_value(format!("the guest made a body longer than {TRANSFER_BYTES} bytes")).into());
+        return Err(HostError::bad_value(format!("the guest made a body longer than {TRANSFER_BYTES} bytes")).into());
     }
     written.extend_from_slice(data);
     Ok(())

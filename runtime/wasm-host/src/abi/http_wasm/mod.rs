@@ -17,9 +17,9 @@ pub(crate) use state::State;
 
 use crate::abi::Asked;
 use crate::abi::foreign::{self, Context};
+use crate::base::host_error::HostError;
 use crate::base::limits::{BODY_PIECE_BYTES, REQUESTS_PER_INSTANCE};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::guest::fields::Head;
 use crate::wit;
 
@@ -127,7 +127,7 @@ impl Hooks {
         }
         if guest.requests.len() >= REQUESTS_PER_INSTANCE {
             let message = format!("the instance has {REQUESTS_PER_INSTANCE} requests under way, and takes no more");
-            return Err(Stop::new(HookFaultKind::Instance, message).into());
+            return Err(HostError::new(HookFaultKind::Instance, message).into());
         }
         let mut context = Context::new(0);
         let buffers = guest.handler()?.buffers_request;
@@ -244,8 +244,8 @@ impl Hooks {
 
 impl Guest {
     /// What the lane keeps of this instance.
-    fn handler(&mut self) -> Result<&mut State, Stop> {
+    fn handler(&mut self) -> Result<&mut State, HostError> {
         let started = self.http.as_deref_mut();
-        started.ok_or_else(|| Stop::not_allowed("the guest called the host before it was started"))
+        started.ok_or_else(|| HostError::not_allowed("the guest called the host before it was started"))
     }
 }

@@ -4,9 +4,9 @@ use tidegate_engine::hook::{Capability, Hook};
 
 use super::hostcalls::{Answer, Status, give};
 use crate::abi::foreign::{Cx, bytes, enter, needs, put};
+use crate::base::host_error::HostError;
 use crate::base::limits::TRANSFER_BYTES;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 
 /// A buffer by its number.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ impl Buffer {
     }
 
     /// What it holds now.
-    fn read<'g>(self, guest: &'g mut Guest, function: &str) -> Result<Option<&'g [u8]>, Stop> {
+    fn read<'g>(self, guest: &'g mut Guest, function: &str) -> Result<Option<&'g [u8]>, HostError> {
         match self {
             Self::Body(of) => {
                 needs(guest, function, Capability::Body)?;
@@ -80,7 +80,7 @@ pub(super) fn set(mut caller: Cx<'_>, buffer: u32, start: u32, length: u32, data
     let start = (start as usize).min(body.len());
     let end = start.saturating_add(length as usize).min(body.len());
     if (body.len() - (end - start)).saturating_add(data.len()) > TRANSFER_BYTES {
-        return Err(Stop::bad_value(format!("the guest made a body longer than {TRANSFER_BYTES} bytes")).into());
+        return Err(HostError::bad_value(format!("the guest made a body longer than {TRANSFER_BYTES} bytes")).into());
     }
     body.splice(start..end, data.iter().copied());
     call.changed = true;

@@ -9,12 +9,12 @@ use wasmtime::Store;
 use super::hostcalls::{Answer, Status};
 use super::{Hooks, maps};
 use crate::abi::foreign::{Context, Cx, Parked, enter, head, needs, put};
+use crate::base::host_error::HostError;
 use crate::base::limits::OUTBOUND_CALLS_PER_CALL;
 use crate::functions::define::memory::Reader;
 use crate::functions::outbound;
 use crate::guest::Guest;
 use crate::guest::callout::{OutboundAnswer, OutboundFailure};
-use crate::guest::fault::Stop;
 use crate::guest::fields;
 use crate::wit;
 
@@ -51,7 +51,10 @@ pub(super) fn http_call(
     let fields = maps::read(reader.slice(headers, headers_length)?)?;
     let body = reader.slice(body, body_length)?;
     let Some(group) = group(guest, upstream) else {
-        guest.keep_words(&format!("there is no server group for the cluster `{}`", fields::shown(upstream)), false);
+        guest.keep_words(
+            &format!("there is no server group for the cluster `{}`", crate::base::log::shown(upstream)),
+            false,
+        );
         return Ok(Status::BadArgument.into());
     };
     let call = call(group, &fields, body, timeout_ms)?;
@@ -59,7 +62,7 @@ pub(super) fn http_call(
     let made = guest.requests.get(request).map_or(0, |context| context.calls_made);
     if made >= OUTBOUND_CALLS_PER_CALL {
         let message = format!("the guest called other servers too often: a request may do so {made} times in a hook");
-        return Err(Stop::new(HookFaultKind::TooMuch, message).into());
+        return Err(HostError::new(HookFaultKind::TooMuch, message).into());
     }
     let (call, _) = outbound::begin(guest, call)?;
     let token = guest.state()?.next_token();
@@ -86,7 +89,7 @@ fn group(guest: &Guest, upstream: &str) -> Option<String> {
 }
 
 /// The call. What the host puts in by itself is left out, for filters pass on what they were given.
-fn call(group: String, fields: &[(&[u8], &[u8])], body: &[u8], timeout_ms: u32) -> Result<wit::Call, Stop> {
+fn call(group: String, fields: &[(&[u8], &[u8])], body: &[u8], timeout_ms: u32) -> Result<wit::Call, HostError> {
     let mut call = wit::Call {
         group,
         method: "GET".to_owned(),
@@ -134,7 +137,7 @@ impl Hooks {
         }
         let Some(Context { number, paused, .. }) = guest.requests.get(request) else {
             let message = "the instance that asked another server for this request has failed since";
-            return Err(Stop::new(HookFaultKind::Instance, message).into());
+            return Err(HostError::new(HookFaultKind::Instance, message).into());
         };
         let (number, paused) = (*number, *paused);
         // A call that failed has no fields, as filters expect of other hosts.

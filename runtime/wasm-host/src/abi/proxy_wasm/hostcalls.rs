@@ -7,11 +7,11 @@ use super::{buffers, calls, maps, properties, shared};
 use crate::abi::foreign::head::Write;
 use crate::abi::foreign::wasi;
 use crate::abi::foreign::{Cx, bytes, enter, needs, put};
+use crate::base::host_error::HostError;
 use crate::base::limits::REPLY_BODY_BYTES;
 use crate::base::log::LogLevel;
 use crate::functions::define::memory::Reader;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::wit;
 
 /// The module that filters import from.
@@ -258,7 +258,7 @@ fn send_local_response(
     if body.len() > REPLY_BODY_BYTES {
         let bytes = body.len();
         let message = format!("the reply's body has {bytes} bytes, and {REPLY_BODY_BYTES} is the most");
-        return Err(Stop::bad_value(message).into());
+        return Err(HostError::bad_value(message).into());
     }
     let length = body.len().to_string();
     let mut fields = Vec::new();
@@ -321,7 +321,7 @@ fn abort(mut caller: Cx<'_>, message: u32, _file: u32, line: u32, column: u32) -
     let units = reader.slice(message, length).unwrap_or_default().chunks_exact(2);
     let units: Vec<u16> = units.map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
     let text = String::from_utf16_lossy(&units);
-    Err(Stop::trap(format!("the guest gave up: {text} (line {line}, column {column})")).into())
+    Err(HostError::trap(format!("the guest gave up: {text} (line {line}, column {column})")).into())
 }
 
 /// The seed of AssemblyScript's random numbers.

@@ -8,9 +8,9 @@ use super::calls::Came;
 use super::hostcalls::{Answer, Status, give};
 use crate::abi::foreign::head::{self, Side, Write};
 use crate::abi::foreign::{Cx, bytes, enter};
+use crate::base::host_error::HostError;
 use crate::functions::define::memory::{Reader, field};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 
 /// A map by its number.
 enum Map {
@@ -59,7 +59,7 @@ fn pseudo(guest: &Guest, side: Side, name: &str) -> Option<String> {
     })
 }
 
-fn all(guest: &Guest, side: Side, function: &str) -> Result<Option<Vec<Field>>, Stop> {
+fn all(guest: &Guest, side: Side, function: &str) -> Result<Option<Vec<Field>>, HostError> {
     let Some(headers) = head::fields(guest, side, function)? else { return Ok(None) };
     let names: &[&str] = if side == Side::Request { &PSEUDO } else { &[":status"] };
     let pseudo = names.iter().filter_map(|name| Some(((*name).to_owned(), pseudo(guest, side, name)?.into_bytes())));
@@ -89,7 +89,7 @@ pub(super) fn lay_out(fields: &[Field]) -> Vec<u8> {
 type Lent<'m> = (&'m [u8], &'m [u8]);
 
 /// Reads a map that the guest laid out.
-pub(super) fn read(data: &[u8]) -> Result<Vec<Lent<'_>>, Stop> {
+pub(super) fn read(data: &[u8]) -> Result<Vec<Lent<'_>>, HostError> {
     if data.is_empty() {
         return Ok(Vec::new());
     }
@@ -107,11 +107,11 @@ pub(super) fn read(data: &[u8]) -> Result<Vec<Lent<'_>>, Stop> {
     Ok(fields)
 }
 
-fn cut() -> Stop {
-    Stop::bad_value("the guest gave the host what it cannot take: a map whose lengths do not fit it")
+fn cut() -> HostError {
+    HostError::not_taken("a map whose lengths do not fit it")
 }
 
-fn fields(guest: &mut Guest, map: u32, function: &str) -> Result<Option<Vec<Field>>, Stop> {
+fn fields(guest: &mut Guest, map: u32, function: &str) -> Result<Option<Vec<Field>>, HostError> {
     Ok(match Map::of(map) {
         Some(Map::Head(side)) => all(guest, side, function)?,
         Some(Map::Came) => guest.state()?.call.came.as_ref().map(came),
@@ -201,7 +201,7 @@ pub(super) fn write(
 }
 
 /// Whether the field is a pseudo field, which is written then.
-fn write_pseudo(guest: &mut Guest, side: Side, function: &str, name: &[u8], value: &[u8]) -> Result<bool, Stop> {
+fn write_pseudo(guest: &mut Guest, side: Side, function: &str, name: &[u8], value: &[u8]) -> Result<bool, HostError> {
     match (side, name) {
         (Side::Request, b":path") => head::set_target(guest, function, value)?,
         (Side::Request, b":authority") => head::set_authority(guest, function, value)?,
@@ -219,7 +219,7 @@ pub(super) fn remove(mut caller: Cx<'_>, map: u32, name: u32, length: u32) -> An
     let name = bytes(memory, name, length)?;
     if name.starts_with(b":") {
         let message = "the guest removed a pseudo field: a message cannot be without";
-        return Err(Stop::not_allowed(message).into());
+        return Err(HostError::not_allowed(message).into());
     }
     head::remove(guest, side, "proxy_remove_header_map_value", name)?;
     Ok(Status::Ok.into())

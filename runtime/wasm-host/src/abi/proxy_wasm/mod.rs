@@ -18,10 +18,10 @@ pub(crate) use state::State;
 
 use crate::abi::Asked;
 use crate::abi::foreign::{self, Context, export, head, misfit};
+use crate::base::host_error::HostError;
 use crate::base::limits::{BODY_BYTES, BODY_PIECE_BYTES, FAULT_MESSAGE_BYTES, REQUESTS_PER_INSTANCE};
 use crate::base::log::one_line;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::wit;
 
 /// The hook that every filter of heads has.
@@ -157,7 +157,7 @@ impl Hooks {
 
     /// What it is asked about: everything that it exports. Bodies only if `allow` lists them, because most filters export
     /// a callback for them and do nothing in it.
-    fn interest(&self, guest: &Guest) -> Result<wit::Interest, Stop> {
+    fn interest(&self, guest: &Guest) -> Result<wit::Interest, HostError> {
         let body = guest.allows(Capability::Body);
         let tick_ms = if self.tick.is_some() { guest.proxy()?.tick_ms } else { 0 };
         let wanted = [
@@ -236,7 +236,7 @@ impl Hooks {
     }
 
     /// The guest paused in a head: it waits for the body, or for what does not come.
-    fn hold(&self, guest: &mut Guest, request: u128, body: Hook) -> Result<(), Stop> {
+    fn hold(&self, guest: &mut Guest, request: u128, body: Hook) -> Result<(), HostError> {
         let callback = if body == Hook::RequestBody { &self.request_body } else { &self.response_body };
         if callback.is_none() || !guest.allows(Capability::Body) {
             return Err(nobody_resumes(", or wants the body, for which `allow` must list `body`"));
@@ -268,7 +268,7 @@ impl Hooks {
         body.extend_from_slice(data);
         if body.len() > BODY_BYTES as usize {
             let message = format!("the guest held back more than {BODY_BYTES} bytes of a body");
-            return Err(Stop::new(HookFaultKind::BodyTooLong, message).into());
+            return Err(HostError::new(HookFaultKind::BodyTooLong, message).into());
         }
         let length = u32::try_from(body.len())?;
         guest.state()?.begin(number, Some((hook, body)));
@@ -310,7 +310,7 @@ impl Hooks {
         }
         if guest.requests.len() >= REQUESTS_PER_INSTANCE {
             let message = format!("the instance has {REQUESTS_PER_INSTANCE} requests under way, and takes no more");
-            return Err(Stop::new(HookFaultKind::Instance, message).into());
+            return Err(HostError::new(HookFaultKind::Instance, message).into());
         }
         let number = guest.state()?.next_number();
         guest.requests.insert(request, Context::new(number));
@@ -343,17 +343,17 @@ pub(crate) enum Outcome {
     Close,
 }
 
-fn nobody_resumes(perhaps: &str) -> Stop {
-    Stop::deadline(format!("the guest paused the request, and nothing is under way that would resume it{perhaps}"))
+fn nobody_resumes(perhaps: &str) -> HostError {
+    HostError::deadline(format!("the guest paused the request, and nothing is under way that would resume it{perhaps}"))
 }
 
 impl Guest {
-    fn proxy(&self) -> Result<&State, Stop> {
+    fn proxy(&self) -> Result<&State, HostError> {
         self.proxy.as_deref().ok_or_else(not_started)
     }
 
     /// What the lane keeps of this instance.
-    pub(crate) fn state(&mut self) -> Result<&mut State, Stop> {
+    pub(crate) fn state(&mut self) -> Result<&mut State, HostError> {
         self.proxy.as_deref_mut().ok_or_else(not_started)
     }
 
@@ -374,6 +374,6 @@ impl Guest {
     }
 }
 
-fn not_started() -> Stop {
-    Stop::not_allowed("the guest called the host before it was started")
+fn not_started() -> HostError {
+    HostError::not_allowed("the guest called the host before it was started")
 }

@@ -6,15 +6,15 @@ use tidegate_engine::hook::Capability;
 
 use super::hostcalls::{Answer, Status, give};
 use crate::abi::foreign::{Cx, bytes, enter, head, needs};
+use crate::base::host_error::HostError;
 use crate::base::limits::PROPERTY_BYTES;
 use crate::functions::define::memory::Reader;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 
 /// The parts of a path, joined by dots.
-fn path(bytes: &[u8]) -> Result<String, Stop> {
+fn path(bytes: &[u8]) -> Result<String, HostError> {
     if bytes.len() > PROPERTY_BYTES {
-        return Err(Stop::bad_value(format!("the path of a property is longer than {PROPERTY_BYTES} bytes")));
+        return Err(HostError::bad_value(format!("the path of a property is longer than {PROPERTY_BYTES} bytes")));
     }
     let text = head::text(bytes)?.trim_end_matches('\0');
     Ok(text.replace('\0', "."))
@@ -50,7 +50,7 @@ pub(super) fn set(mut caller: Cx<'_>, at: u32, length: u32, value: u32, value_le
     .into())
 }
 
-fn value(guest: &Guest, path: &str) -> Result<Option<Vec<u8>>, Stop> {
+fn value(guest: &Guest, path: &str) -> Result<Option<Vec<u8>>, HostError> {
     let text = |text: &str| Ok(Some(text.as_bytes().to_vec()));
     match path {
         "plugin_name" | "plugin_root_id" | "plugin_vm_id" => return text(&guest.settings.name),

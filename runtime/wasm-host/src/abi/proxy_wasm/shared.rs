@@ -7,10 +7,10 @@ use tidegate_engine::hook::Capability;
 
 use super::hostcalls::{Answer, Status, give};
 use crate::abi::foreign::{Cx, bytes, enter, head, needs, put};
+use crate::base::host_error::HostError;
 use crate::base::limits::{METRIC_NAME_BYTES, STORE_KEY_BYTES};
 use crate::functions::define::memory::Reader;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::shared::metrics::MetricKind;
 use crate::shared::store::NotSet;
 
@@ -56,7 +56,7 @@ pub(super) fn set_data(
     .into())
 }
 
-fn key_of<'k>(guest: &mut Guest, function: &str, key: &'k [u8]) -> Result<Option<&'k str>, Stop> {
+fn key_of<'k>(guest: &mut Guest, function: &str, key: &'k [u8]) -> Result<Option<&'k str>, HostError> {
     needs(guest, function, Capability::Store)?;
     guest.count_store()?;
     Ok(std::str::from_utf8(key).ok().filter(|key| key.len() <= STORE_KEY_BYTES))
@@ -112,7 +112,7 @@ pub(super) fn record_metric(mut caller: Cx<'_>, metric: u32, value: u64) -> Answ
     done_or_said(caller.data_mut(), done)
 }
 
-fn done_or_said(guest: &mut Guest, done: Result<(), Stop>) -> Answer {
+fn done_or_said(guest: &mut Guest, done: Result<(), HostError>) -> Answer {
     Ok(match done {
         Ok(()) => Status::Ok,
         Err(why) => {

@@ -2,19 +2,19 @@
 //! every field at a multiple of its alignment.
 
 use crate::abi::Asked;
-use crate::functions::define::memory::{Reader, field, outside};
-use crate::guest::fault::Stop;
+use crate::base::host_error::HostError;
+use crate::functions::define::memory::{Reader, field};
 use crate::wit;
 
-pub(super) fn unknown_case(of: &str, case: impl std::fmt::Display) -> Stop {
-    Stop::bad_value(format!("the guest gave the host what it cannot take: case {case} of {of}"))
+pub(super) fn unknown_case(of: &str, case: impl std::fmt::Display) -> HostError {
+    HostError::not_taken(format_args!("case {case} of {of}"))
 }
 
-fn aligned(at: u32) -> Result<(), Stop> {
-    if at.is_multiple_of(4) { Ok(()) } else { Err(outside()) }
+fn aligned(at: u32) -> Result<(), HostError> {
+    if at.is_multiple_of(4) { Ok(()) } else { Err(HostError::outside()) }
 }
 
-pub(super) fn verdict(memory: &mut Reader<'_>, at: u32) -> Result<wit::Verdict, Stop> {
+pub(super) fn verdict(memory: &mut Reader<'_>, at: u32) -> Result<wit::Verdict, HostError> {
     aligned(at)?;
     let payload = field(at, 4)?;
     match memory.u8(at)? {
@@ -26,7 +26,7 @@ pub(super) fn verdict(memory: &mut Reader<'_>, at: u32) -> Result<wit::Verdict, 
     }
 }
 
-pub(super) fn body_verdict(memory: &mut Reader<'_>, at: u32) -> Result<wit::BodyVerdict, Stop> {
+pub(super) fn body_verdict(memory: &mut Reader<'_>, at: u32) -> Result<wit::BodyVerdict, HostError> {
     aligned(at)?;
     let payload = field(at, 4)?;
     match memory.u8(at)? {
@@ -38,7 +38,7 @@ pub(super) fn body_verdict(memory: &mut Reader<'_>, at: u32) -> Result<wit::Body
     }
 }
 
-fn reply(memory: &mut Reader<'_>, at: u32) -> Result<wit::Reply, Stop> {
+fn reply(memory: &mut Reader<'_>, at: u32) -> Result<wit::Reply, HostError> {
     let header = |memory: &mut Reader<'_>, at| {
         let name = memory.text(at)?.to_owned();
         Ok(wit::Header { name, value: memory.bytes(field(at, 8)?)?.to_vec() })
@@ -50,7 +50,7 @@ fn reply(memory: &mut Reader<'_>, at: u32) -> Result<wit::Reply, Stop> {
     })
 }
 
-pub(super) fn asked(memory: &mut Reader<'_>, at: u32) -> Result<Asked, Stop> {
+pub(super) fn asked(memory: &mut Reader<'_>, at: u32) -> Result<Asked, HostError> {
     aligned(at)?;
     let payload = field(at, 4)?;
     match memory.u8(at)? {
@@ -60,7 +60,7 @@ pub(super) fn asked(memory: &mut Reader<'_>, at: u32) -> Result<Asked, Stop> {
     }
 }
 
-fn interest(memory: &mut Reader<'_>, at: u32) -> Result<wit::Interest, Stop> {
+fn interest(memory: &mut Reader<'_>, at: u32) -> Result<wit::Interest, HostError> {
     let text = |memory: &mut Reader<'_>, at| memory.text(at).map(str::to_owned);
     let mut hooks = wit::Hooks::default();
     let bits = memory.u8(at)?;
@@ -79,7 +79,7 @@ fn interest(memory: &mut Reader<'_>, at: u32) -> Result<wit::Interest, Stop> {
     })
 }
 
-fn body_mode(memory: &Reader<'_>, at: u32) -> Result<wit::BodyMode, Stop> {
+fn body_mode(memory: &Reader<'_>, at: u32) -> Result<wit::BodyMode, HostError> {
     let bytes = memory.u32(field(at, 4)?)?;
     match memory.u8(at)? {
         0 => Ok(wit::BodyMode::None),

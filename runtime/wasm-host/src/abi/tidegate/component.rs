@@ -7,11 +7,11 @@ use wasmtime::component::{
 use wasmtime::{Engine, Store, StoreContextMut};
 
 use crate::abi::Asked;
+use crate::base::host_error::HostError;
 use crate::functions;
 use crate::functions::define::{Answer, Define, Defined, Function, Scalar, Shared};
 use crate::guest::Guest;
 use crate::guest::callout::{OutboundFailure, at_once};
-use crate::guest::fault::Stop;
 use crate::wit;
 use crate::wit::interfaces::{IMPORTS, LIFECYCLE, full_name};
 use tidegate_engine::hook::{Capability, Hook};
@@ -218,24 +218,36 @@ impl Functions<'_> {
 
 type Cx<'a> = StoreContextMut<'a, Guest>;
 
-fn text(store: &Cx<'_>, text: &WasmStr, function: Function) -> Result<String, Stop> {
+fn text(store: &Cx<'_>, text: &WasmStr, function: Function) -> Result<String, HostError> {
     text.to_str(store).map(std::borrow::Cow::into_owned).map_err(|_| function.not_text())
 }
 
 impl Define for Functions<'_> {
-    fn act(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<(), Stop> + Shared) -> Defined {
+    fn act(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<(), HostError> + Shared) -> Defined {
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok(f(store.data_mut())?))
     }
 
-    fn scalar<R: Scalar>(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<R, Stop> + Shared) -> Defined {
+    fn scalar<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest) -> Result<R, HostError> + Shared,
+    ) -> Defined {
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok((f(store.data_mut())?,)))
     }
 
-    fn answer<R: Answer>(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<R, Stop> + Shared) -> Defined {
+    fn answer<R: Answer>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest) -> Result<R, HostError> + Shared,
+    ) -> Defined {
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok((f(store.data_mut())?.component(),)))
     }
 
-    fn act_text(&mut self, name: &'static str, f: impl Fn(&mut Guest, &str) -> Result<(), Stop> + Shared) -> Defined {
+    fn act_text(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str) -> Result<(), HostError> + Shared,
+    ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
             let a = text(&store, &a, function)?;
@@ -246,7 +258,7 @@ impl Define for Functions<'_> {
     fn act_perhaps_text(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, Option<&str>) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, Option<&str>) -> Result<(), HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (Option<WasmStr>,)| {
@@ -258,7 +270,7 @@ impl Define for Functions<'_> {
     fn scalar_text<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
@@ -270,7 +282,7 @@ impl Define for Functions<'_> {
     fn answer_text<R: Answer>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
@@ -282,7 +294,7 @@ impl Define for Functions<'_> {
     fn act_texts(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &str) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &str) -> Result<(), HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, WasmStr)| {
@@ -294,7 +306,7 @@ impl Define for Functions<'_> {
     fn act_text_bytes(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, WasmList<u8>)| {
@@ -306,7 +318,7 @@ impl Define for Functions<'_> {
     fn scalar_text_bytes_u32<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, WasmList<u8>, u32)| {
@@ -318,7 +330,7 @@ impl Define for Functions<'_> {
     fn answer_text_s64_u32<R: Answer>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, i64, u32)| {
@@ -330,7 +342,7 @@ impl Define for Functions<'_> {
     fn scalar_text_u32_f64<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, u32, f64)| {
@@ -342,7 +354,7 @@ impl Define for Functions<'_> {
     fn scalar_text_kind<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, wit::MetricKind) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, wit::MetricKind) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, wit::MetricKind)| {
@@ -354,7 +366,7 @@ impl Define for Functions<'_> {
     fn act_u32_f64(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, u32, f64) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, u32, f64) -> Result<(), HostError> + Shared,
     ) -> Defined {
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (u32, f64)| Ok(f(store.data_mut(), a, b)?))
     }
@@ -372,14 +384,18 @@ impl Define for Functions<'_> {
         })
     }
 
-    fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined {
+    fn act_u16(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, u16) -> Result<(), HostError> + Shared,
+    ) -> Defined {
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (u16,)| Ok(f(store.data_mut(), a)?))
     }
 
     fn scalar_level<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, wit::Level) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, wit::Level) -> Result<R, HostError> + Shared,
     ) -> Defined {
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (wit::Level,)| Ok((f(store.data_mut(), a)?,)))
     }
@@ -387,7 +403,7 @@ impl Define for Functions<'_> {
     fn act_level_text(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, wit::Level, &str) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, wit::Level, &str) -> Result<(), HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (wit::Level, WasmStr)| {

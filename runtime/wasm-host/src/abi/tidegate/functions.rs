@@ -4,10 +4,10 @@ use wasmtime::{Caller, Linker};
 
 use super::answers::unknown_case;
 use super::module::misfit;
-use crate::functions::define::memory::{Out, Reader, outside};
+use crate::base::host_error::HostError;
+use crate::functions::define::memory::{Out, Reader};
 use crate::functions::define::{Answer, Define, Defined, Function, Scalar, Shared};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::wit;
 
 /// The functions of one interface in a module's linker.
@@ -21,15 +21,15 @@ pub(super) struct Functions<'l> {
 type Cx<'a> = Caller<'a, Guest>;
 
 /// A reader of all that the guest gives, and the guest's data, for a host function that was called.
-fn enter<'a>(caller: &'a mut Cx<'_>) -> Result<(Reader<'a>, &'a mut Guest), Stop> {
+fn enter<'a>(caller: &'a mut Cx<'_>) -> Result<(Reader<'a>, &'a mut Guest), HostError> {
     let Some(memory) = caller.data().handles.as_ref().map(|handles| handles.memory) else {
-        return Err(Stop::not_allowed("the guest called the host before it was started, or from its allocator"));
+        return Err(HostError::not_allowed("the guest called the host before it was started, or from its allocator"));
     };
     let (memory, guest) = memory.data_and_store_mut(caller);
     Ok((Reader::new(memory), guest))
 }
 
-fn text<'m>(memory: &mut Reader<'m>, at: u32, length: u32, function: Function) -> Result<&'m str, Stop> {
+fn text<'m>(memory: &mut Reader<'m>, at: u32, length: u32, function: Function) -> Result<&'m str, HostError> {
     std::str::from_utf8(memory.slice(at, length)?).map_err(|_| function.not_text())
 }
 
@@ -38,7 +38,7 @@ fn give<R: Answer>(mut caller: Cx<'_>, answer: &R, at: u32) -> wasmtime::Result<
     let handles = caller.data_mut().handles.take().ok_or_else(misfit)?;
     let room = (at as usize).checked_add(R::SIZE as usize);
     if !at.is_multiple_of(R::ALIGN) || room.is_none_or(|end| end > handles.memory.data_size(&caller)) {
-        return Err(outside().into());
+        return Err(HostError::outside().into());
     }
     answer.store(&mut Out::new(&mut caller, &handles), at)?;
     caller.data_mut().handles = Some(handles);
@@ -56,22 +56,34 @@ impl Functions<'_> {
 }
 
 impl Define for Functions<'_> {
-    fn act(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<(), Stop> + Shared) -> Defined {
+    fn act(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<(), HostError> + Shared) -> Defined {
         self.put(name, move |mut caller: Cx<'_>| -> wasmtime::Result<()> { Ok(f(enter(&mut caller)?.1)?) })
     }
 
-    fn scalar<R: Scalar>(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<R, Stop> + Shared) -> Defined {
+    fn scalar<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest) -> Result<R, HostError> + Shared,
+    ) -> Defined {
         self.put(name, move |mut caller: Cx<'_>| -> wasmtime::Result<R::Core> { Ok(f(enter(&mut caller)?.1)?.core()) })
     }
 
-    fn answer<R: Answer>(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<R, Stop> + Shared) -> Defined {
+    fn answer<R: Answer>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest) -> Result<R, HostError> + Shared,
+    ) -> Defined {
         self.put(name, move |mut caller: Cx<'_>, at: u32| -> wasmtime::Result<()> {
             let answer = f(enter(&mut caller)?.1)?;
             give(caller, &answer, at)
         })
     }
 
-    fn act_text(&mut self, name: &'static str, f: impl Fn(&mut Guest, &str) -> Result<(), Stop> + Shared) -> Defined {
+    fn act_text(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str) -> Result<(), HostError> + Shared,
+    ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32| -> wasmtime::Result<()> {
             let (mut memory, guest) = enter(&mut caller)?;
@@ -82,7 +94,7 @@ impl Define for Functions<'_> {
     fn act_perhaps_text(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, Option<&str>) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, Option<&str>) -> Result<(), HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, some: u32, a: u32, a_len: u32| -> wasmtime::Result<()> {
@@ -98,7 +110,7 @@ impl Define for Functions<'_> {
     fn scalar_text<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32| -> wasmtime::Result<R::Core> {
@@ -110,7 +122,7 @@ impl Define for Functions<'_> {
     fn answer_text<R: Answer>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, at: u32| -> wasmtime::Result<()> {
@@ -123,7 +135,7 @@ impl Define for Functions<'_> {
     fn act_texts(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &str) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &str) -> Result<(), HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, b_len: u32| -> wasmtime::Result<()> {
@@ -135,7 +147,7 @@ impl Define for Functions<'_> {
     fn act_text_bytes(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, b_len: u32| -> wasmtime::Result<()> {
@@ -147,7 +159,7 @@ impl Define for Functions<'_> {
     fn scalar_text_bytes_u32<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(
@@ -162,7 +174,7 @@ impl Define for Functions<'_> {
     fn answer_text_s64_u32<R: Answer>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: i64, c: u32, at: u32| -> wasmtime::Result<()> {
@@ -175,7 +187,7 @@ impl Define for Functions<'_> {
     fn scalar_text_u32_f64<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32, c: f64| -> wasmtime::Result<R::Core> {
@@ -187,7 +199,7 @@ impl Define for Functions<'_> {
     fn scalar_text_kind<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, wit::MetricKind) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, wit::MetricKind) -> Result<R, HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, a_len: u32, b: u32| -> wasmtime::Result<R::Core> {
@@ -205,7 +217,7 @@ impl Define for Functions<'_> {
     fn act_u32_f64(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, u32, f64) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, u32, f64) -> Result<(), HostError> + Shared,
     ) -> Defined {
         self.put(name, move |mut caller: Cx<'_>, a: u32, b: f64| -> wasmtime::Result<()> {
             Ok(f(enter(&mut caller)?.1, a, b)?)
@@ -216,7 +228,11 @@ impl Define for Functions<'_> {
         Err(wasmtime::Error::msg(format!("`{name}` waits, which only components can")))
     }
 
-    fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined {
+    fn act_u16(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, u16) -> Result<(), HostError> + Shared,
+    ) -> Defined {
         self.put(name, move |mut caller: Cx<'_>, a: u32| -> wasmtime::Result<()> {
             // The canonical ABI looks at the low bits alone.
             Ok(f(enter(&mut caller)?.1, a as u16)?)
@@ -226,7 +242,7 @@ impl Define for Functions<'_> {
     fn scalar_level<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, wit::Level) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, wit::Level) -> Result<R, HostError> + Shared,
     ) -> Defined {
         self.put(name, move |mut caller: Cx<'_>, a: u32| -> wasmtime::Result<R::Core> {
             Ok(f(enter(&mut caller)?.1, level(a)?)?.core())
@@ -236,7 +252,7 @@ impl Define for Functions<'_> {
     fn act_level_text(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, wit::Level, &str) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, wit::Level, &str) -> Result<(), HostError> + Shared,
     ) -> Defined {
         let function = self.function(name);
         self.put(name, move |mut caller: Cx<'_>, a: u32, b: u32, b_len: u32| -> wasmtime::Result<()> {
@@ -246,7 +262,7 @@ impl Define for Functions<'_> {
     }
 }
 
-fn level(number: u32) -> Result<wit::Level, Stop> {
+fn level(number: u32) -> Result<wit::Level, HostError> {
     match number {
         0 => Ok(wit::Level::Debug),
         1 => Ok(wit::Level::Info),

@@ -6,10 +6,10 @@ use wasmtime::{Engine, Instance, InstancePre, Linker, Memory, Module, ModuleExpo
 use super::answers::{asked, body_verdict, verdict};
 use super::functions::Functions;
 use crate::abi::Asked;
+use crate::base::host_error::HostError;
 use crate::functions;
 use crate::functions::define::memory::{Handles, Reader, Realloc, write};
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::wit;
 use crate::wit::interfaces::{HOOKS, IMPORTS, LIFECYCLE, interface_of};
 use tidegate_engine::hook::{Capability, Hook};
@@ -257,7 +257,7 @@ impl<P: wasmtime::WasmParams> Run<P> {
         store: &mut Store<Guest>,
         memory: Memory,
         arguments: P,
-        read: fn(&mut Reader<'_>, u32) -> Result<T, Stop>,
+        read: fn(&mut Reader<'_>, u32) -> Result<T, HostError>,
     ) -> wasmtime::Result<T> {
         let answer = self.run.call(&mut *store, arguments)?;
         let value = read(&mut Reader::new(memory.data(&*store)), answer)?;

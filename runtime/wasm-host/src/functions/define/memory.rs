@@ -4,9 +4,9 @@
 
 use wasmtime::{Caller, Memory, TypedFunc};
 
+use crate::base::host_error::HostError;
 use crate::base::limits::TRANSFER_BYTES;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 
 /// `cabi_realloc`: old address, old size, alignment, new size.
 pub(crate) type Realloc = TypedFunc<(u32, u32, u32, u32), u32>;
@@ -16,16 +16,6 @@ pub(crate) type Realloc = TypedFunc<(u32, u32, u32, u32), u32>;
 pub(crate) struct Handles {
     pub(crate) memory: Memory,
     pub(crate) realloc: Realloc,
-}
-
-/// The guest named memory that it does not have.
-pub(crate) fn outside() -> Stop {
-    Stop::bad_value("the guest gave the host what it cannot take: an address outside its memory")
-}
-
-/// The guest passed more than one call may carry.
-pub(crate) fn too_much() -> Stop {
-    Stop::too_much(format!("the guest gave the host more than {TRANSFER_BYTES} bytes at once"))
 }
 
 /// Reads what the guest gives; all reads together may take [`TRANSFER_BYTES`].
@@ -40,41 +30,40 @@ impl<'m> Reader<'m> {
     }
 
     /// Bytes of a list or string.
-    pub(crate) fn slice(&mut self, at: u32, length: u32) -> Result<&'m [u8], Stop> {
+    pub(crate) fn slice(&mut self, at: u32, length: u32) -> Result<&'m [u8], HostError> {
         let (start, length) = (at as usize, length as usize);
-        self.left = self.left.checked_sub(length).ok_or_else(too_much)?;
-        let end = start.checked_add(length).ok_or_else(outside)?;
-        self.memory.get(start..end).ok_or_else(outside)
+        self.left = self.left.checked_sub(length).ok_or_else(HostError::transfer)?;
+        let end = start.checked_add(length).ok_or_else(HostError::outside)?;
+        self.memory.get(start..end).ok_or_else(HostError::outside)
     }
 
-    fn fixed<const N: usize>(&self, at: u32) -> Result<[u8; N], Stop> {
+    fn fixed<const N: usize>(&self, at: u32) -> Result<[u8; N], HostError> {
         let start = at as usize;
-        let bytes = start.checked_add(N).and_then(|end| self.memory.get(start..end)).ok_or_else(outside)?;
-        bytes.try_into().map_err(|_| outside())
+        let bytes = start.checked_add(N).and_then(|end| self.memory.get(start..end)).ok_or_else(HostError::outside)?;
+        bytes.try_into().map_err(|_| HostError::outside())
     }
 
-    pub(crate) fn u8(&self, at: u32) -> Result<u8, Stop> {
+    pub(crate) fn u8(&self, at: u32) -> Result<u8, HostError> {
         self.fixed(at).map(|[byte]| byte)
     }
 
-    pub(crate) fn u16(&self, at: u32) -> Result<u16, Stop> {
+    pub(crate) fn u16(&self, at: u32) -> Result<u16, HostError> {
         self.fixed(at).map(u16::from_le_bytes)
     }
 
-    pub(crate) fn u32(&self, at: u32) -> Result<u32, Stop> {
+    pub(crate) fn u32(&self, at: u32) -> Result<u32, HostError> {
         self.fixed(at).map(u32::from_le_bytes)
     }
 
     /// The list or string whose address and length stand at `at`.
-    pub(crate) fn bytes(&mut self, at: u32) -> Result<&'m [u8], Stop> {
+    pub(crate) fn bytes(&mut self, at: u32) -> Result<&'m [u8], HostError> {
         let (start, length) = (self.u32(at)?, self.u32(field(at, 4)?)?);
         self.slice(start, length)
     }
 
     /// The string whose address and length stand at `at`.
-    pub(crate) fn text(&mut self, at: u32) -> Result<&'m str, Stop> {
-        std::str::from_utf8(self.bytes(at)?)
-            .map_err(|_| Stop::bad_value("the guest gave the host what it cannot take: a string that is not UTF-8"))
+    pub(crate) fn text(&mut self, at: u32) -> Result<&'m str, HostError> {
+        std::str::from_utf8(self.bytes(at)?).map_err(|_| HostError::not_text())
     }
 
     /// The items of the list that stands at `at`, each of `size` bytes.
@@ -82,18 +71,18 @@ impl<'m> Reader<'m> {
         &mut self,
         at: u32,
         size: u32,
-        item: impl Fn(&mut Self, u32) -> Result<T, Stop>,
-    ) -> Result<Vec<T>, Stop> {
+        item: impl Fn(&mut Self, u32) -> Result<T, HostError>,
+    ) -> Result<Vec<T>, HostError> {
         let (start, length) = (self.u32(at)?, self.u32(field(at, 4)?)?);
-        let bytes = length.checked_mul(size).ok_or_else(outside)?;
+        let bytes = length.checked_mul(size).ok_or_else(HostError::outside)?;
         self.slice(start, bytes)?;
         (0..length).map(|index| item(self, field(start, index * size)?)).collect()
     }
 }
 
 /// The address of a field.
-pub(crate) fn field(at: u32, offset: u32) -> Result<u32, Stop> {
-    at.checked_add(offset).ok_or_else(outside)
+pub(crate) fn field(at: u32, offset: u32) -> Result<u32, HostError> {
+    at.checked_add(offset).ok_or_else(HostError::outside)
 }
 
 /// Writes an answer, from within a host function.
@@ -111,13 +100,13 @@ impl<'a, 'c> Out<'a, 'c> {
     pub(crate) fn allocate(&mut self, size: u32, align: u32) -> wasmtime::Result<u32> {
         let at = self.handles.realloc.call(&mut *self.caller, (0, 0, align, size))?;
         let inside = (at as usize).checked_add(size as usize).is_some_and(|end| end <= self.memory().len());
-        if inside && at.is_multiple_of(align) { Ok(at) } else { Err(outside().into()) }
+        if inside && at.is_multiple_of(align) { Ok(at) } else { Err(HostError::outside().into()) }
     }
 
     /// Room for a list; its address and length.
     pub(crate) fn allocate_list(&mut self, items: usize, size: u32, align: u32) -> wasmtime::Result<(u32, u32)> {
-        let length = u32::try_from(items).map_err(|_| too_much())?;
-        let bytes = length.checked_mul(size).ok_or_else(too_much)?;
+        let length = u32::try_from(items).map_err(|_| HostError::transfer())?;
+        let bytes = length.checked_mul(size).ok_or_else(HostError::transfer)?;
         Ok((self.allocate(bytes, align)?, length))
     }
 
@@ -141,10 +130,10 @@ impl<'a, 'c> Out<'a, 'c> {
     }
 }
 
-pub(crate) fn write(memory: &mut [u8], at: u32, bytes: &[u8]) -> Result<(), Stop> {
+pub(crate) fn write(memory: &mut [u8], at: u32, bytes: &[u8]) -> Result<(), HostError> {
     let start = at as usize;
-    let end = start.checked_add(bytes.len()).ok_or_else(outside)?;
-    memory.get_mut(start..end).ok_or_else(outside)?.copy_from_slice(bytes);
+    let end = start.checked_add(bytes.len()).ok_or_else(HostError::outside)?;
+    memory.get_mut(start..end).ok_or_else(HostError::outside)?.copy_from_slice(bytes);
     Ok(())
 }
 
@@ -171,6 +160,6 @@ mod tests {
         let mut memory = vec![0_u8; 64];
         write(&mut memory, 4, &0x2000_0001_u32.to_le_bytes()).unwrap();
         let listed = Reader::new(&memory).list(0, 16, |_, _| Ok(()));
-        assert!(listed.is_err_and(|stop| stop.0.message.ends_with("outside its memory")));
+        assert!(listed.is_err_and(|error| error.0.message.ends_with("outside its memory")));
     }
 }

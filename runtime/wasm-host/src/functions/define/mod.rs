@@ -10,9 +10,9 @@ use http::{HeaderName, HeaderValue};
 use wasmtime::WasmTy;
 use wasmtime::component::{ComponentType, Lower};
 
+use crate::base::host_error::HostError;
 use crate::functions::define::memory::Out;
 use crate::guest::Guest;
-use crate::guest::fault::Stop;
 use crate::wit;
 
 /// A function's interface and name, for messages.
@@ -24,91 +24,101 @@ pub(crate) struct Function {
 
 impl Function {
     /// The guest passed a string that is not UTF-8.
-    pub(crate) fn not_text(self) -> Stop {
-        Stop::bad_value(format!(
-            "the guest gave the host what it cannot take: a string that is not UTF-8, to `{}.{}`",
-            self.interface, self.name
-        ))
+    pub(crate) fn not_text(self) -> HostError {
+        HostError::not_taken(format_args!("a string that is not UTF-8, to `{}.{}`", self.interface, self.name))
     }
 }
 
 /// Where the functions of one interface are put.
 pub(crate) trait Define {
     /// `func()`
-    fn act(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<(), Stop> + Shared) -> Defined;
+    fn act(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<(), HostError> + Shared) -> Defined;
     /// `func() -> scalar`
-    fn scalar<R: Scalar>(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<R, Stop> + Shared) -> Defined;
+    fn scalar<R: Scalar>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest) -> Result<R, HostError> + Shared,
+    ) -> Defined;
     /// `func() -> answer`
-    fn answer<R: Answer>(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<R, Stop> + Shared) -> Defined;
+    fn answer<R: Answer>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest) -> Result<R, HostError> + Shared,
+    ) -> Defined;
     /// `func(string)`
-    fn act_text(&mut self, name: &'static str, f: impl Fn(&mut Guest, &str) -> Result<(), Stop> + Shared) -> Defined;
+    fn act_text(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut Guest, &str) -> Result<(), HostError> + Shared,
+    ) -> Defined;
     /// `func(option<string>)`
     fn act_perhaps_text(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, Option<&str>) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, Option<&str>) -> Result<(), HostError> + Shared,
     ) -> Defined;
     /// `func(string) -> scalar`
     fn scalar_text<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str) -> Result<R, HostError> + Shared,
     ) -> Defined;
     /// `func(string) -> answer`
     fn answer_text<R: Answer>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str) -> Result<R, HostError> + Shared,
     ) -> Defined;
     /// `func(string, string)`
     fn act_texts(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &str) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &str) -> Result<(), HostError> + Shared,
     ) -> Defined;
     /// `func(string, list<u8>)`
     fn act_text_bytes(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), HostError> + Shared,
     ) -> Defined;
     /// `func(string, list<u8>, u32) -> scalar`
     fn scalar_text_bytes_u32<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, HostError> + Shared,
     ) -> Defined;
     /// `func(string, s64, u32) -> answer`
     fn answer_text_s64_u32<R: Answer>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, HostError> + Shared,
     ) -> Defined;
     /// `func(string, u32, f64) -> scalar`
     fn scalar_text_u32_f64<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, HostError> + Shared,
     ) -> Defined;
     /// `func(string, kind) -> scalar`
     fn scalar_text_kind<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, &str, wit::MetricKind) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, &str, wit::MetricKind) -> Result<R, HostError> + Shared,
     ) -> Defined;
     /// `func(u32, f64)`
     fn act_u32_f64(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, u32, f64) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, u32, f64) -> Result<(), HostError> + Shared,
     ) -> Defined;
     /// `func(u16)`
-    fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), Stop> + Shared) -> Defined;
+    fn act_u16(&mut self, name: &'static str, f: impl Fn(&mut Guest, u16) -> Result<(), HostError> + Shared)
+    -> Defined;
     /// `func(level) -> scalar`
     fn scalar_level<R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, wit::Level) -> Result<R, Stop> + Shared,
+        f: impl Fn(&mut Guest, wit::Level) -> Result<R, HostError> + Shared,
     ) -> Defined;
     /// `func(call) -> result<answer, failure>`, which waits. Only components have it: in a core module's linker, a host function
     /// that waits would take the guest's allocator with it.
@@ -117,7 +127,7 @@ pub(crate) trait Define {
     fn act_level_text(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, wit::Level, &str) -> Result<(), Stop> + Shared,
+        f: impl Fn(&mut Guest, wit::Level, &str) -> Result<(), HostError> + Shared,
     ) -> Defined;
 }
 
