@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::base::host_error::HostError;
-use crate::functions::define::{Define, Defined};
+use crate::functions::define::{ByteList, Define, Defined, Text};
 use crate::guest::Guest;
 use crate::guest::fields::{self, Head};
 
@@ -23,12 +23,12 @@ pub(super) struct Fields {
 
 /// `get`, `get-all` and `all`.
 pub(super) fn read(functions: &mut impl Define, fields: &'static Fields) -> Defined {
-    functions.answer_text("get", |guest, name| Ok((fields.of)(guest, fields.get)?.get(name).cloned()))?;
-    functions.answer_text("get-all", |guest, name| {
+    functions.answer::<(Text,), _>("get", |guest, (name,)| Ok((fields.of)(guest, fields.get)?.get(name).cloned()))?;
+    functions.answer::<(Text,), _>("get-all", |guest, (name,)| {
         let values = (fields.of)(guest, fields.get_all)?.get_all(name);
         Ok(values.iter().cloned().collect::<Vec<HeaderValue>>())
     })?;
-    functions.answer("all", |guest| {
+    functions.answer::<(), _>("all", |guest, ()| {
         let headers = (fields.of)(guest, fields.all)?.iter();
         Ok(headers.map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<(HeaderName, HeaderValue)>>())
     })
@@ -36,15 +36,15 @@ pub(super) fn read(functions: &mut impl Define, fields: &'static Fields) -> Defi
 
 /// `set`, `add` and `remove`.
 pub(super) fn write(functions: &mut impl Define, fields: &'static Fields) -> Defined {
-    functions.act_text_bytes("set", move |guest, name, value| {
+    functions.scalar::<(Text, ByteList), _>("set", move |guest, (name, value)| {
         let (name, value) = field(guest, name, value)?;
         (fields.of_mut)(guest, fields.set, &name)?.set(name, value)
     })?;
-    functions.act_text_bytes("add", move |guest, name, value| {
+    functions.scalar::<(Text, ByteList), _>("add", move |guest, (name, value)| {
         let (name, value) = field(guest, name, value)?;
         (fields.of_mut)(guest, fields.add, &name)?.add(name, value)
     })?;
-    functions.act_text("remove", move |guest, name| {
+    functions.scalar::<(Text,), _>("remove", move |guest, (name,)| {
         let name = known(guest, name)?;
         (fields.of_mut)(guest, fields.remove, &name)?.remove(&name);
         Ok(())

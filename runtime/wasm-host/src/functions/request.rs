@@ -9,7 +9,7 @@ use tidegate_engine::target::Target;
 use super::headers::{self, Fields};
 use crate::base::host_error::HostError;
 use crate::base::log::shown;
-use crate::functions::define::{Define, Defined};
+use crate::functions::define::{Define, Defined, Text};
 use crate::guest::fields::Head;
 use crate::wit;
 
@@ -31,7 +31,7 @@ pub(super) fn read(functions: &mut impl Define) -> Defined {
     text(functions, "path", "read-request.path", |exchange| exchange.request.target.path().to_owned())?;
     fixed(functions, "scheme", "read-request.scheme", |exchange| exchange.connection.scheme())?;
     fixed(functions, "version", "read-request.version", |exchange| version(exchange.request.version).0)?;
-    functions.answer("query", |guest| {
+    functions.answer::<(), _>("query", |guest, ()| {
         let exchange = guest.exchange("read-request.query")?;
         Ok(exchange.request.target.query().map(str::to_owned))
     })
@@ -42,7 +42,7 @@ pub(super) fn conn(functions: &mut impl Define) -> Defined {
     text(functions, "client-ip", "conn.client-ip", |exchange| exchange.client_ip.to_string())?;
     text(functions, "listener", "conn.listener", |exchange| exchange.connection.listener.to_string())?;
     fixed(functions, "protocol", "conn.protocol", |exchange| version(exchange.request.version).1)?;
-    functions.answer("tls", |guest| {
+    functions.answer::<(), _>("tls", |guest, ()| {
         let info = |tls: &Tls| wit::TlsInfo {
             sni: tls.sni.clone(),
             version: tls.version.to_owned(),
@@ -53,17 +53,17 @@ pub(super) fn conn(functions: &mut impl Define) -> Defined {
 }
 
 pub(super) fn rewrite(functions: &mut impl Define) -> Defined {
-    functions.act_text("set-path", |guest, path| {
+    functions.scalar::<(Text,), _>("set-path", |guest, (path,)| {
         let request = guest.request_mut("rewrite.set-path", "path")?;
         request.target = target(&request.target, path, request.target.query())?;
         Ok(())
     })?;
-    functions.act_perhaps_text("set-query", |guest, query| {
+    functions.scalar::<(Option<Text>,), _>("set-query", |guest, (query,)| {
         let request = guest.request_mut("rewrite.set-query", "query")?;
         request.target = target(&request.target, request.target.path(), query)?;
         Ok(())
     })?;
-    functions.act_text("set-authority", |guest, authority| {
+    functions.scalar::<(Text,), _>("set-authority", |guest, (authority,)| {
         let request = guest.request_mut("rewrite.set-authority", "authority")?;
         request.set_authority(self::authority(authority)?);
         Ok(())
@@ -111,7 +111,7 @@ fn text(
     function: &'static str,
     of: fn(&Exchange) -> String,
 ) -> Defined {
-    functions.answer(name, move |guest| Ok(of(guest.exchange(function)?)))
+    functions.answer::<(), _>(name, move |guest, ()| Ok(of(guest.exchange(function)?)))
 }
 
 fn fixed(
@@ -120,5 +120,5 @@ fn fixed(
     function: &'static str,
     of: fn(&Exchange) -> &'static str,
 ) -> Defined {
-    functions.answer(name, move |guest| Ok(of(guest.exchange(function)?)))
+    functions.answer::<(), _>(name, move |guest, ()| Ok(of(guest.exchange(function)?)))
 }

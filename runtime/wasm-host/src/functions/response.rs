@@ -22,12 +22,14 @@ const HEADERS: Fields = Fields {
 
 pub(super) fn read(functions: &mut impl Define) -> Defined {
     headers::read(functions, &HEADERS)?;
-    functions.scalar("status", |guest| Ok(guest.response("read-response.status")?.status.as_u16()))
+    functions.scalar::<(), _>("status", |guest, ()| Ok(guest.response("read-response.status")?.status.as_u16()))
 }
 
 pub(super) fn write(functions: &mut impl Define) -> Defined {
     headers::write(functions, &HEADERS)?;
-    functions.act_u16("set-status", |guest, status| set_status(guest, "write-response-headers.set-status", status))
+    functions.scalar::<(u16,), _>("set-status", |guest, (status,)| {
+        set_status(guest, "write-response-headers.set-status", status)
+    })
 }
 
 /// Sets the status, for `function`.

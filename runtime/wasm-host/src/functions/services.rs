@@ -8,12 +8,14 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::base::host_error::HostError;
 use crate::base::limits::FAULT_MESSAGE_BYTES;
 use crate::base::log::{LogLevel, one_line, shown};
-use crate::functions::define::{Define, Defined};
+use crate::functions::define::{Define, Defined, Text};
 use crate::wit;
 
 pub(super) fn vars(functions: &mut impl Define) -> Defined {
-    functions.answer_text("get", |guest, name| Ok(guest.exchange("vars.get")?.vars.get(name).map(str::to_owned)))?;
-    functions.act_texts("set", |guest, name, value| {
+    functions.answer::<(Text,), _>("get", |guest, (name,)| {
+        Ok(guest.exchange("vars.get")?.vars.get(name).map(str::to_owned))
+    })?;
+    functions.scalar::<(Text, Text), _>("set", |guest, (name, value)| {
         let exchange = guest.exchange_mut("vars.set")?;
         let set = exchange.vars.set(name, value);
         set.map_err(|full| HostError::too_much(format!("variable `{}` was not set: {full}", shown(name))))
@@ -21,8 +23,8 @@ pub(super) fn vars(functions: &mut impl Define) -> Defined {
 }
 
 pub(super) fn log(functions: &mut impl Define) -> Defined {
-    functions.scalar_level("enabled", |guest, of| Ok(level(of) >= guest.settings.log_level))?;
-    functions.act_level_text("write", |guest, of, text| {
+    functions.scalar::<(wit::Level,), _>("enabled", |guest, (of,)| Ok(level(of) >= guest.settings.log_level))?;
+    functions.scalar::<(wit::Level, Text), _>("write", |guest, (of, text)| {
         guest.log(level(of), text);
         Ok(())
     })
@@ -39,18 +41,18 @@ const fn level(level: wit::Level) -> LogLevel {
 
 pub(super) fn clock(functions: &mut impl Define) -> Defined {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    functions.scalar("now-unix-ns", |_| {
+    functions.scalar::<(), _>("now-unix-ns", |_, ()| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     })?;
-    functions.scalar("monotonic-ns", |_| Ok(u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)))
+    functions.scalar::<(), _>("monotonic-ns", |_, ()| Ok(u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)))
 }
 
 /// Bytes taken from the system at once: a system call for 32 numbers.
 const RANDOM_BLOCK: usize = 256;
 
 pub(super) fn random(functions: &mut impl Define) -> Defined {
-    functions.scalar("get-u64", |guest| {
+    functions.scalar::<(), _>("get-u64", |guest, ()| {
         let pool = &mut guest.random;
         if pool.len() < size_of::<u64>() {
             let mut block = vec![0; RANDOM_BLOCK];
@@ -65,7 +67,7 @@ pub(super) fn random(functions: &mut impl Define) -> Defined {
 }
 
 pub(super) fn fault(functions: &mut impl Define) -> Defined {
-    functions.act_text("message", |guest, text| {
+    functions.scalar::<(Text,), _>("message", |guest, (text,)| {
         guest.last_words = Some(one_line(text, FAULT_MESSAGE_BYTES));
         Ok(())
     })

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::base::host_error::HostError;
 use crate::base::limits::STORE_KEY_BYTES;
-use crate::functions::define::{Define, Defined};
+use crate::functions::define::{ByteList, Define, Defined, Text};
 use crate::guest::Guest;
 use crate::shared::metrics::{MetricKind, Shared};
 use crate::wit;
 
 pub(super) fn metrics(functions: &mut impl Define) -> Defined {
-    functions.scalar_text_kind("define", |guest, name, kind| {
+    functions.scalar::<(Text, wit::MetricKind), _>("define", |guest, (name, kind)| {
         let kind = match kind {
             wit::MetricKind::Counter => MetricKind::Counter,
             wit::MetricKind::Gauge => MetricKind::Gauge,
@@ -18,21 +18,24 @@ pub(super) fn metrics(functions: &mut impl Define) -> Defined {
         };
         guest.settings.shared.metrics.define(name, kind)
     })?;
-    functions.act_u32_f64("add", |guest, metric, by| guest.settings.shared.metrics.add(metric, by))?;
-    functions.act_u32_f64("record-value", |guest, metric, value| guest.settings.shared.metrics.record(metric, value))
+    functions.scalar::<(u32, f64), _>("add", |guest, (metric, by)| guest.settings.shared.metrics.add(metric, by))?;
+    functions.scalar::<(u32, f64), _>("record-value", |guest, (metric, value)| {
+        guest.settings.shared.metrics.record(metric, value)
+    })
 }
 
 pub(super) fn store(functions: &mut impl Define) -> Defined {
-    functions.answer_text("get", |guest, key| Ok(enter(guest, key)?.store.get(key, Instant::now())))?;
-    functions.scalar_text_bytes_u32("set", |guest, key, value, ttl| {
+    functions.answer::<(Text,), _>("get", |guest, (key,)| Ok(enter(guest, key)?.store.get(key, Instant::now())))?;
+    functions.scalar::<(Text, ByteList, u32), _>("set", |guest, (key, value, ttl)| {
         Ok(enter(guest, key)?.store.set(key, value, time_to_live(ttl), Instant::now()).is_ok())
     })?;
-    functions.scalar_text("delete", |guest, key| Ok(enter(guest, key)?.store.delete(key, Instant::now())))?;
-    functions.answer_text_s64_u32("incr", |guest, key, by, ttl| {
+    functions
+        .scalar::<(Text,), _>("delete", |guest, (key,)| Ok(enter(guest, key)?.store.delete(key, Instant::now())))?;
+    functions.answer::<(Text, i64, u32), _>("incr", |guest, (key, by, ttl)| {
         let sum = enter(guest, key)?.store.incr(key, by, time_to_live(ttl), Instant::now());
         Ok(sum.unwrap_or(None))
     })?;
-    functions.scalar_text_u32_f64("take", |guest, key, burst, per_second| {
+    functions.scalar::<(Text, u32, f64), _>("take", |guest, (key, burst, per_second)| {
         Ok(match enter(guest, key)?.store.take(key, burst, per_second, Instant::now()) {
             Ok(true) => wit::Taken::Yes,
             Ok(false) => wit::Taken::No,
@@ -58,7 +61,7 @@ fn time_to_live(ms: u32) -> Option<Duration> {
 }
 
 pub(super) fn groups(functions: &mut impl Define) -> Defined {
-    functions.answer("list", |guest| {
+    functions.answer::<(), _>("list", |guest, ()| {
         let groups = guest.groups.as_ref().map(|groups| groups.list()).unwrap_or_default();
         let group = |group: crate::shared::metrics::GroupState| wit::Group {
             name: group.name,

@@ -106,6 +106,19 @@ pub(crate) enum Level {
     Error,
 }
 
+impl Level {
+    /// The case of this number.
+    pub(crate) const fn of(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Debug),
+            1 => Some(Self::Info),
+            2 => Some(Self::Warn),
+            3 => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct TlsInfo {
@@ -124,6 +137,18 @@ pub(crate) enum MetricKind {
     Gauge,
     #[component(name = "histogram")]
     Histogram,
+}
+
+impl MetricKind {
+    /// The case of this number.
+    pub(crate) const fn of(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Counter),
+            1 => Some(Self::Gauge),
+            2 => Some(Self::Histogram),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lower)]

@@ -4,11 +4,8 @@
 use crate::abi::Asked;
 use crate::base::host_error::HostError;
 use crate::functions::define::memory::{Reader, field};
+use crate::functions::define::unknown_case;
 use crate::wit;
-
-pub(super) fn unknown_case(of: &str, case: impl std::fmt::Display) -> HostError {
-    HostError::not_taken(format_args!("case {case} of {of}"))
-}
 
 fn aligned(at: u32) -> Result<(), HostError> {
     if at.is_multiple_of(4) { Ok(()) } else { Err(HostError::outside()) }

@@ -2,14 +2,14 @@
 
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, LinkerInstance, Lower,
-    TypedFunc, WasmList, WasmStr,
+    TypedFunc,
 };
 use wasmtime::{Engine, Store, StoreContextMut};
 
 use crate::abi::Asked;
 use crate::base::host_error::HostError;
 use crate::functions;
-use crate::functions::define::{Answer, Define, Defined, Function, Scalar, Shared};
+use crate::functions::define::{Answer, Arguments, Define, Defined, Function, Scalar, Shared};
 use crate::guest::Guest;
 use crate::guest::callout::{OutboundFailure, at_once};
 use crate::wit;
@@ -210,165 +210,31 @@ struct Functions<'l> {
     interface: &'static str,
 }
 
-impl Functions<'_> {
-    const fn function(&self, name: &'static str) -> Function {
-        Function { interface: self.interface, name }
-    }
-}
-
 type Cx<'a> = StoreContextMut<'a, Guest>;
 
-fn text(store: &Cx<'_>, text: &WasmStr, function: Function) -> Result<String, HostError> {
-    text.to_str(store).map(std::borrow::Cow::into_owned).map_err(|_| function.not_text())
-}
-
 impl Define for Functions<'_> {
-    fn act(&mut self, name: &'static str, f: impl Fn(&mut Guest) -> Result<(), HostError> + Shared) -> Defined {
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok(f(store.data_mut())?))
-    }
-
-    fn scalar<R: Scalar>(
+    fn scalar<A: Arguments, R: Scalar>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest) -> Result<R, HostError> + Shared,
+        f: impl for<'a> Fn(&mut Guest, A::Lent<'a>) -> Result<R, HostError> + Shared,
     ) -> Defined {
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok((f(store.data_mut())?,)))
-    }
-
-    fn answer<R: Answer>(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest) -> Result<R, HostError> + Shared,
-    ) -> Defined {
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (): ()| Ok((f(store.data_mut())?.component(),)))
-    }
-
-    fn act_text(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<(), HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
-            let a = text(&store, &a, function)?;
-            Ok(f(store.data_mut(), &a)?)
+        let function = Function { interface: self.interface, name };
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, lifted: A::Lifted| {
+            let owned = A::own(lifted, &store, function)?;
+            Ok(f(store.data_mut(), A::lend(&owned))?.component())
         })
     }
 
-    fn act_perhaps_text(
+    fn answer<A: Arguments, R: Answer>(
         &mut self,
         name: &'static str,
-        f: impl Fn(&mut Guest, Option<&str>) -> Result<(), HostError> + Shared,
+        f: impl for<'a> Fn(&mut Guest, A::Lent<'a>) -> Result<R, HostError> + Shared,
     ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (Option<WasmStr>,)| {
-            let a = a.map(|a| text(&store, &a, function)).transpose()?;
-            Ok(f(store.data_mut(), a.as_deref())?)
+        let function = Function { interface: self.interface, name };
+        self.linker.func_wrap(name, move |mut store: Cx<'_>, lifted: A::Lifted| {
+            let owned = A::own(lifted, &store, function)?;
+            Ok((f(store.data_mut(), A::lend(&owned))?.component(),))
         })
-    }
-
-    fn scalar_text<R: Scalar>(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<R, HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
-            let a = text(&store, &a, function)?;
-            Ok((f(store.data_mut(), &a)?,))
-        })
-    }
-
-    fn answer_text<R: Answer>(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str) -> Result<R, HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (WasmStr,)| {
-            let a = text(&store, &a, function)?;
-            Ok((f(store.data_mut(), &a)?.component(),))
-        })
-    }
-
-    fn act_texts(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str, &str) -> Result<(), HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, WasmStr)| {
-            let (a, b) = (text(&store, &a, function)?, text(&store, &b, function)?);
-            Ok(f(store.data_mut(), &a, &b)?)
-        })
-    }
-
-    fn act_text_bytes(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str, &[u8]) -> Result<(), HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, WasmList<u8>)| {
-            let (a, b) = (text(&store, &a, function)?, b.as_le_slice(&store).to_vec());
-            Ok(f(store.data_mut(), &a, &b)?)
-        })
-    }
-
-    fn scalar_text_bytes_u32<R: Scalar>(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str, &[u8], u32) -> Result<R, HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, WasmList<u8>, u32)| {
-            let (a, b) = (text(&store, &a, function)?, b.as_le_slice(&store).to_vec());
-            Ok((f(store.data_mut(), &a, &b, c)?,))
-        })
-    }
-
-    fn answer_text_s64_u32<R: Answer>(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str, i64, u32) -> Result<R, HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, i64, u32)| {
-            let a = text(&store, &a, function)?;
-            Ok((f(store.data_mut(), &a, b, c)?.component(),))
-        })
-    }
-
-    fn scalar_text_u32_f64<R: Scalar>(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str, u32, f64) -> Result<R, HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b, c): (WasmStr, u32, f64)| {
-            let a = text(&store, &a, function)?;
-            Ok((f(store.data_mut(), &a, b, c)?,))
-        })
-    }
-
-    fn scalar_text_kind<R: Scalar>(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, &str, wit::MetricKind) -> Result<R, HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (WasmStr, wit::MetricKind)| {
-            let a = text(&store, &a, function)?;
-            Ok((f(store.data_mut(), &a, b)?,))
-        })
-    }
-
-    fn act_u32_f64(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, u32, f64) -> Result<(), HostError> + Shared,
-    ) -> Defined {
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (u32, f64)| Ok(f(store.data_mut(), a, b)?))
     }
 
     fn fetch(&mut self, name: &'static str) -> Defined {
@@ -381,34 +247,6 @@ impl Define for Functions<'_> {
                 };
                 Ok((functions::outbound::end(store.data_mut(), result)?,))
             })
-        })
-    }
-
-    fn act_u16(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, u16) -> Result<(), HostError> + Shared,
-    ) -> Defined {
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (u16,)| Ok(f(store.data_mut(), a)?))
-    }
-
-    fn scalar_level<R: Scalar>(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, wit::Level) -> Result<R, HostError> + Shared,
-    ) -> Defined {
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a,): (wit::Level,)| Ok((f(store.data_mut(), a)?,)))
-    }
-
-    fn act_level_text(
-        &mut self,
-        name: &'static str,
-        f: impl Fn(&mut Guest, wit::Level, &str) -> Result<(), HostError> + Shared,
-    ) -> Defined {
-        let function = self.function(name);
-        self.linker.func_wrap(name, move |mut store: Cx<'_>, (a, b): (wit::Level, WasmStr)| {
-            let b = text(&store, &b, function)?;
-            Ok(f(store.data_mut(), a, &b)?)
         })
     }
 }
