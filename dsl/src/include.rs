@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
-use crate::Loader;
 use crate::check;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
+use crate::loader::Loader;
 use crate::parse::{MAX_BYTES, parse};
 use crate::source::{SourceId, Sources, Span};
 

@@ -18,6 +18,8 @@ pub mod effort;
 pub mod field_names;
 mod format;
 mod include;
+mod loader;
+mod module_facts;
 mod parse;
 pub mod plan;
 mod policy_test;
@@ -36,117 +38,10 @@ pub use certificate_facts::{AuthorityFacts, CertificateFacts, CertificateFile, C
 pub use diagnostic::{Diagnostic, Edit, Label, Severity};
 pub use format::format;
 pub use include::{fits as fits_pattern, plain as plain_path};
+pub use loader::{Loader, LogProblem};
+pub use module_facts::{ModuleFacts, ModuleHook, Need};
 pub use policy_test::{Expectation, Expected, PolicyTest, ShownCertificate, TestProtocol};
 pub use source::{Position, Source, SourceId, Sources, Span};
-
-/// The only way to the outside.
-pub trait Loader {
-    /// The text of a file.
-    ///
-    /// # Errors
-    /// Why it cannot be read, as a sentence for the user: "no such file".
-    fn text(&self, path: &Path) -> Result<String, String>;
-
-    /// The files that fit a pattern, in any order: the last part of its path may have `*` and `?`
-    /// ([`fits_pattern`]). A folder that is not there holds none.
-    ///
-    /// # Errors
-    /// Why the folder cannot be read, as a sentence for the user.
-    fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, String>;
-
-    /// A variable of the environment.
-    fn env(&self, name: &str) -> Option<String>;
-
-    /// Reads the module of an extension and looks at it.
-    ///
-    /// # Errors
-    /// Why it cannot be read or is no module, as a sentence for the user.
-    fn module(&self, extension: &plan::Extension) -> Result<ModuleFacts, String>;
-
-    /// Reads the files of a certificate, and checks that they belong together.
-    ///
-    /// # Errors
-    /// Why it cannot be used. Nothing of a private key may be in it.
-    fn certificate(&self, certificate: &plan::Certificate) -> Result<CertificateFacts, CertificateProblem>;
-
-    /// Reads the certificates of an authority.
-    ///
-    /// # Errors
-    /// Why they cannot be used, as a sentence for the user.
-    fn authority(&self, authority: &plan::Ca) -> Result<AuthorityFacts, String>;
-
-    /// Reads a secret, and says how many bytes it has, without a line end behind it. The secret itself stays with
-    /// the loader.
-    ///
-    /// # Errors
-    /// The reason why the secret cannot be read, as a sentence for the user.
-    fn secret(&self, _: &plan::Secret) -> Result<usize, String> {
-        Err("there are no secrets here".to_owned())
-    }
-
-    /// Whether a file can be the access log. The file need not be there, and is not made. A loader without files has
-    /// nothing to say.
-    ///
-    /// # Errors
-    /// The reason why the file cannot be the access log.
-    fn access_log(&self, _: &Path) -> Result<(), LogProblem> {
-        Ok(())
-    }
-}
-
-/// The reason why a file cannot be the access log, as a sentence for the user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogProblem {
-    /// Something else than a file is there.
-    NoFile(String),
-    /// The user who checks cannot write the file, on this machine.
-    Locked(String),
-}
-
-/// The facts about a module that looking at it found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ModuleFacts {
-    /// The hooks that it exports.
-    pub hooks: Vec<ModuleHook>,
-    /// The needs of the module's imports.
-    pub needs: Vec<Need>,
-    /// Imports that the host does not have.
-    pub unknown_imports: Vec<String>,
-    /// The error of `init` about the config; `None` also if `init` was not run, because something was not allowed.
-    pub init_error: Option<String>,
-    /// The way in which the module failed while it was started, as a sentence for the user.
-    pub start_error: Option<String>,
-    /// The bound that the module passes, so that it was not compiled; then nothing else is known of it.
-    pub bound: Option<String>,
-    /// The module takes too long to compile, as a sentence for the user; then nothing else is known of it.
-    pub uncompiled: Option<String>,
-}
-
-/// A hook of a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ModuleHook {
-    /// The hook that is asked about requests.
-    Request,
-    /// The hook that is asked about responses.
-    Response,
-    /// The hook that sees bodies of requests.
-    RequestBody,
-    /// The hook that sees bodies of responses.
-    ResponseBody,
-    /// The hook that is told when a request is over.
-    Log,
-    /// The hook that is called from time to time.
-    Tick,
-}
-
-/// An import of a module, and the capability that it needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Need {
-    /// The import: `tidegate:extension/request.set`.
-    pub import: String,
-    /// The capability that allows the import.
-    pub capability: plan::Capability,
-}
 
 /// The result of compiling a policy.
 #[derive(Debug)]

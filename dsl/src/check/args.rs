@@ -1,6 +1,7 @@
 //! Arguments of a node, read one after another.
 
-use super::{Checker, foreign};
+use super::checker::Checker;
+use super::foreign;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
 use crate::source::Span;

@@ -1,13 +1,13 @@
 //! `certificate` and `ca`: files that are read while the policy compiles, and what is said about them.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
+use crate::certificate_facts::{CertificateFacts, CertificateFile, CertificateProblem};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Ca, Certificate};
 use crate::source::Span;
 use crate::vocabulary::Place;
-use crate::{CertificateFacts, CertificateFile, CertificateProblem};
 
 const DAY: i64 = 24 * 3600;
 

@@ -1,7 +1,7 @@
 //! `ciphers [ … ]`: suites by the names of others, those that are carried and those that are not.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::CipherSuite;

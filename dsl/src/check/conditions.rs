@@ -1,8 +1,8 @@
 //! `when` and `unless`: what is looked at, and what it must meet.
 
-use super::Checker;
 use super::args::{Args, usage};
-use super::reach_tls::Wanted;
+use super::checker::Checker;
+use super::gathered::Wanted;
 use super::regex::Matches;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};

@@ -14,8 +14,8 @@
 //!
 //! A key that is not a word stands in quotes. Keys keep the order in which they are written.
 
-use super::Checker;
 use super::args::{Args, inner};
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::tree::{Block, Item, ItemKind, List, Node};

@@ -1,7 +1,7 @@
 //! Attributes of distinguished names: `client-cert subject "O"`.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
 use crate::plan::ClientCertField;

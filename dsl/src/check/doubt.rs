@@ -1,6 +1,6 @@
 //! Warnings about policies that compile, and are hardly what was meant.
 
-use super::Checker;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Insert, Listener, ListenerAction, OTHERWISE, Outcome, Piece, Plan, Protocol, Step, Template};

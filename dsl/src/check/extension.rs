@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::config::Json;
 use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
+use crate::module_facts::{ModuleFacts, Need};
 use crate::plan::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError, Reach, Reached};
 use crate::print::allow_word;
 use crate::source::Span;
 use crate::tree::{Item, ItemKind};
 use crate::vocabulary::{Place, Word};
-use crate::{ModuleFacts, Need};
 
 /// An extension while it is read, and where its words stand.
 struct Draft {

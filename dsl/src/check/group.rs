@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::header::is_token;
 use super::names::Kind;
 use crate::codes;

@@ -1,7 +1,7 @@
 //! Names of headers, cookies, query parameters and variables; and header values.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::field_names::{self, Class};

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::group::GOOD;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};

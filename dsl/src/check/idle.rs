@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::template::{Moment, Scope};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Checker;
 use super::args::Args;
-use crate::Loader;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
 use crate::include::wild;
+use crate::loader::Loader;
 use crate::source::{Sources, Span};
 use crate::tree::Tree;
 use crate::vocabulary::Place;

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
+use super::gathered::Spots;
 use super::listener_client::nothing_forwarded;
 use super::listener_limits::default_limits;
-use super::listener_tls::{Spots, TlsDraft};
+use super::listener_tls::TlsDraft;
 use super::names::Kind;
 use super::regex::Matches;
 use crate::codes;

@@ -3,8 +3,8 @@
 
 use ipnet::IpNet;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::listener_tls::Speaks;
 use super::names::Kind;
 use super::networks::{canonical, hold_everybody};

@@ -1,7 +1,7 @@
 //! `limits` of a listener: what a client may send and hold.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use crate::plan::ListenerLimits;
 use crate::vocabulary::{Place, Word};
 

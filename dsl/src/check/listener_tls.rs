@@ -1,7 +1,8 @@
 //! The words of a listener about TLS, HTTP/2 and QUIC, and what its protocol allows.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
+use super::gathered::Spots;
 use super::names::Kind;
 use super::tls_policy::{predefined, predefined_policy};
 use super::way_round::way_round;
@@ -49,18 +50,6 @@ impl TlsDraft {
             upgrade_at: None,
         }
     }
-}
-
-/// The places of the words of a listener that the whole policy is held against.
-#[derive(Debug, Default)]
-pub(crate) struct Spots {
-    pub(crate) name: Span,
-    pub(crate) certificates: Vec<Span>,
-    pub(crate) policy: Option<Span>,
-    pub(crate) http2: Option<Span>,
-    pub(crate) early_data: Option<Span>,
-    pub(crate) upgrade: Option<Span>,
-    pub(crate) client_ca: Option<Span>,
 }
 
 impl<'t> Checker<'_, 't> {

@@ -1,6 +1,6 @@
 //! The host that a redirection with insertions leads to: the one that its own text names, or the one that was asked.
 
-use super::Checker;
+use super::checker::Checker;
 use super::regex::Matches;
 use super::template::Scope;
 use crate::codes;

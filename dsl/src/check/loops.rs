@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::Checker;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Bind, GroupId, Listener, ListenerAction, Outcome, Plan, Protocol, Server, Step};

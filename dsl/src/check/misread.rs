@@ -1,7 +1,7 @@
 //! Lines that are written as other languages have them: what they mean here, and the mend that says so.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::source::Span;

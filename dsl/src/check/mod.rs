@@ -5,6 +5,7 @@
 
 pub(crate) mod args;
 mod certificates;
+mod checker;
 mod cipher_suites;
 mod conditions;
 pub(crate) mod config;
@@ -13,11 +14,13 @@ mod distinguished_name;
 mod doubt;
 mod extension;
 mod foreign;
+mod gathered;
 mod group;
 mod header;
 mod health_check;
 mod idle;
 mod include;
+mod lines;
 mod listener;
 mod listener_client;
 mod listener_limits;
@@ -37,6 +40,7 @@ mod process;
 mod proof;
 mod reach;
 mod reach_tls;
+mod references;
 mod regex;
 mod rules;
 mod scalars;
@@ -51,22 +55,20 @@ mod tls_policy;
 mod way_round;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-
-use ipnet::IpNet;
+use std::path::PathBuf;
 
 use self::args::{Args, Line};
+use self::checker::Checker;
+use self::gathered::Owner;
 use self::listener_tls::place_policies;
-use self::names::Names;
-use self::reach_tls::{Gathered, Owner};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
+use crate::loader::Loader;
 use crate::plan::{Listener, ListenerId, Plan, RuleSetId};
 use crate::policy_test::PolicyTest;
 use crate::source::{Sources, Span};
-use crate::tree::{Block, Item, ItemKind, Node, Tree};
-use crate::vocabulary::{Place, Word};
-use crate::{Loader, ModuleFacts};
+use crate::tree::{Node, Tree};
+use crate::vocabulary::Place;
 
 pub(crate) use self::include::includes;
 pub use self::names::Kind;
@@ -107,65 +109,7 @@ pub(crate) fn check<'t>(
     (plan, tests)
 }
 
-/// The lines of a block that could be read.
-struct Lines<'n, 't> {
-    all: Vec<Line<'n, 't>>,
-    /// Whether every line could be read: then a word that is not here is missing.
-    whole: bool,
-}
-
-/// The state that all checks share.
-pub(crate) struct Checker<'a, 't> {
-    loader: &'a dyn Loader,
-    sources: &'t Sources,
-    sink: &'a mut Sink,
-    inputs: &'a mut Vec<PathBuf>,
-    names: Names<'t>,
-    /// The facts about the module of each extension, in the order declared.
-    facts: Vec<Option<ModuleFacts>>,
-    /// The networks of each list, in the order declared.
-    listed: Vec<Vec<IpNet>>,
-    /// The place of the address of each server of each group, in the order declared.
-    server_spans: Vec<Vec<Span>>,
-    /// The place where each rule of each rule list begins, in the order declared.
-    rule_spans: Vec<Vec<Span>>,
-    /// Findings of the checks for what only the whole policy shows.
-    gathered: Gathered,
-}
-
-impl<'a, 't> Checker<'a, 't> {
-    fn new(sources: &'t Sources, loader: &'a dyn Loader, sink: &'a mut Sink, inputs: &'a mut Vec<PathBuf>) -> Self {
-        let names = Names::default();
-        Self {
-            loader,
-            sources,
-            sink,
-            inputs,
-            names,
-            facts: Vec::new(),
-            listed: Vec::new(),
-            server_spans: Vec::new(),
-            rule_spans: Vec::new(),
-            gathered: Gathered::default(),
-        }
-    }
-}
-
 impl<'t> Checker<'_, 't> {
-    fn report(&mut self, mut diagnostic: Diagnostic) {
-        // What the environment holds is not mended in the policy.
-        if diagnostic.edits.iter().any(|edit| self.sources.slice(edit.span).starts_with("env \"")) {
-            diagnostic.edits.clear();
-        }
-        self.sink.push(diagnostic);
-    }
-
-    /// A path of the policy, relative to the process.
-    fn path(&self, written: &str, span: Span) -> PathBuf {
-        let folder = self.sources.get(span.source).and_then(|source| source.path.parent());
-        folder.unwrap_or(Path::new("")).join(written)
-    }
-
     /// The first node is `tidegate 1`.
     fn version(&mut self, tree: &Tree<'t>) {
         let Some(first) = tree.nodes.first() else {
@@ -185,89 +129,6 @@ impl<'t> Checker<'_, 't> {
                 .help("write `tidegate 1` on its first line")
                 .edit(Span { end: 0, start: 0, ..span }, "tidegate 1\n\n"),
         );
-    }
-
-    /// The lines of a block.
-    fn lines<'n>(&mut self, block: &'n Block<'t>, place: Place) -> Lines<'n, 't> {
-        let mut lines = self.lines_of(&block.nodes, place, &mut HashMap::new());
-        lines.whole &= !block.broken;
-        lines
-    }
-
-    /// The nodes whose words belong to a place. Broken nodes were reported, and are passed over. `first` holds where
-    /// each word stood first that may stand once.
-    fn lines_of<'n>(
-        &mut self,
-        nodes: &'n [Node<'t>],
-        place: Place,
-        first: &mut HashMap<&'static str, Span>,
-    ) -> Lines<'n, 't> {
-        let mut lines = Lines { all: Vec::new(), whole: nodes.iter().all(|node| !node.broken) };
-        let mut before: Option<&Node<'t>> = None;
-        for node in nodes.iter().filter(|node| !node.broken) {
-            if before.replace(node).is_some_and(|before| self.goes_on_with(before, node)) {
-                continue;
-            }
-            let parts = self.split_at_swallowed(node, place);
-            let count = parts.len();
-            for (at, items) in parts.into_iter().enumerate() {
-                if self.sink.full() {
-                    return lines;
-                }
-                let block = if at + 1 == count { node.block.as_ref() } else { None };
-                if self.foreign_comment(items, block) {
-                    continue;
-                }
-                let Some(word) = self.word(items, node, place) else {
-                    lines.whole = false;
-                    continue;
-                };
-                if self.sign_behind_word(items) {
-                    lines.whole = false;
-                    continue;
-                }
-                let args = Args::new(word, items, block, node);
-                if !word.repeats {
-                    if let Some(before) = first.get(word.name) {
-                        self.report(
-                            Diagnostic::new(
-                                codes::REPEATED_WORD,
-                                args.head,
-                                format!("{} stands twice", quoted(word.name)),
-                            )
-                            .also(*before, "it stands here first")
-                            .help("remove one of the two"),
-                        );
-                        continue;
-                    }
-                    first.insert(word.name, args.head);
-                }
-                lines.all.push(Line { word, args });
-            }
-        }
-        lines
-    }
-
-    /// The word that a node begins with.
-    fn word(&mut self, items: &[Item<'t>], node: &Node<'t>, place: Place) -> Option<&'static Word> {
-        let first = items.first()?;
-        if let ItemKind::Word(word) = first.kind {
-            if place.find(word).is_none() && self.foreign_line(word, items, place) {
-                return None;
-            }
-            return self.find_word(word, first.span, place);
-        }
-        let what = match first.kind {
-            ItemKind::Text(_) => "a text",
-            ItemKind::List(_) => "a list",
-            _ => "no word",
-        };
-        self.report(
-            Diagnostic::new(codes::NO_WORD, first.span, format!("a line begins with {what}"))
-                .here(format!("expected a word that stands {}", place.title()))
-                .maybe_help(node.block.is_none().then(|| "every line begins with a word of the language".to_owned())),
-        );
-        None
     }
 
     /// Checks every declaration. References go from the names that were collected before.
@@ -374,16 +235,6 @@ impl<'t> Checker<'_, 't> {
             return None;
         }
         self.done(args)
-    }
-
-    /// Reports a word that must stand in a block, unless something unreadable stands there.
-    fn must_have(&mut self, args: &Args<'_, 't>, whole: bool, what: &str, help: &str) {
-        if whole {
-            self.report(
-                Diagnostic::new(codes::MISSING_WORD, args.span(), format!("{} lacks {what}", quoted(args.of.name)))
-                    .help(help),
-            );
-        }
     }
 
     /// Collects names of declarations that cannot be read: to report each use of them would report one cause twice.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};

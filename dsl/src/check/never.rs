@@ -5,8 +5,8 @@
 
 use std::net::Ipv6Addr;
 
-use super::Checker;
-use super::reach_tls::Wanted;
+use super::checker::Checker;
+use super::gathered::Wanted;
 use super::spelt::{Kind, Spelt, begins_rightly, is_host_char, meets, mended, path_glob, unreachable_path};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};

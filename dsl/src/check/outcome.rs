@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::names::Kind;
 use super::template::Scope;
 use crate::codes;

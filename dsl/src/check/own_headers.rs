@@ -1,22 +1,11 @@
 //! Steps that change a header which the gateway writes itself, behind all steps: they do nothing.
 
-use super::Checker;
+use super::checker::Checker;
+use super::gathered::OwnHeader;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Forwarded, ForwardedFor, ListenerAction, Plan};
 use crate::source::Span;
-
-/// A step of a rule that changes a forwarding header.
-#[derive(Debug)]
-pub(crate) struct OwnHeader {
-    /// The rules that the step stands in, by their place in the order declared.
-    rules: usize,
-    /// The word of the step.
-    step: &'static str,
-    /// The name of the header, in lower case.
-    name: String,
-    span: Span,
-}
 
 /// The beginning of the headers that tell servers about the certificate of the client.
 const CLIENT_CERT: &str = "x-forwarded-clientcert-";

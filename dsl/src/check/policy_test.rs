@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Checker;
 use super::args::{Args, Line};
+use super::checker::Checker;
 use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Checker;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Admin, AdminListen, Bind, Listener, Protocol};

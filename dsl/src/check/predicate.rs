@@ -1,9 +1,9 @@
 //! Predicates, which a subject must meet: `is`, `like`, `under`, `matches`, `in`, `present`, `absent`.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::conditions::Context;
-use super::reach_tls::Wanted;
+use super::gathered::Wanted;
 use super::regex::Groups;
 use super::texts::Raw;
 use crate::codes;

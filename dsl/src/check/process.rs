@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::regex::Matches;
 use super::template::{Moment, Scope};
-use crate::LogProblem;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
+use crate::loader::LogProblem;
 use crate::plan::{
     AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Piece, Plan, Secret, Tracing, Via,
 };

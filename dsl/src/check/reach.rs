@@ -1,6 +1,6 @@
 //! Rules that no request can reach, where the proof is plain: an earlier rule takes everything that they would.
 
-use super::Checker;
+use super::checker::Checker;
 use super::shadow::Above;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};

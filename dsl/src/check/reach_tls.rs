@@ -1,75 +1,16 @@
 //! Checks of what only the whole policy shows about TLS and protocols: certificates that are of no use, groups that
 //! cannot be reached, tests that nothing can meet.
 
-use super::Checker;
-use crate::CertificateFacts;
-use crate::KeyAlgorithm;
+use super::checker::Checker;
+use super::gathered::{Asked, Owner, Spots, Wanted};
+use crate::certificate_facts::KeyAlgorithm;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
 use crate::plan::{
-    CipherSuite, GroupId, GroupProtocol, Listener, ListenerAction, ListenerId, ListenerTls, Outcome, Paths, Plan,
-    Protocol, RuleSetId, TlsPolicy, TlsVersion,
+    CipherSuite, GroupId, GroupProtocol, Listener, ListenerAction, ListenerTls, Outcome, Paths, Plan, Protocol,
+    TlsPolicy, TlsVersion,
 };
 use crate::source::Span;
-
-use super::listener_tls::Spots;
-use super::own_headers::OwnHeader;
-
-/// Findings that the checks gather on their way for the end.
-#[derive(Debug, Default)]
-pub(crate) struct Gathered {
-    /// The facts about each certificate, in the order declared.
-    pub(crate) certificates: Vec<Option<CertificateFacts>>,
-    /// The places of the words of each listener, in the order declared.
-    pub(crate) spots: Vec<Spots>,
-    /// Tests that some listeners can never meet.
-    pub(crate) asked: Vec<Asked>,
-    /// Steps that change a header which a listener may write itself.
-    pub(crate) own_headers: Vec<OwnHeader>,
-    /// Steps of `on-response` that change `Alt-Svc`.
-    pub(crate) alt_svc: Vec<(Span, Option<Owner>)>,
-    /// Whether there is a `tracing` declaration.
-    pub(crate) tracing_declared: bool,
-}
-
-/// A test that depends on what a listener speaks.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    /// The property of a connection that the test asks for.
-    pub(crate) what: Wanted,
-    /// The place of the test.
-    pub(crate) span: Span,
-    /// The declaration that the test belongs to; none while it is read.
-    pub(crate) owner: Option<Owner>,
-}
-
-/// The property of a connection that a test asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// A certificate of the client.
-    ClientCertificate,
-    /// A TLS handshake.
-    Handshake,
-    /// A connection with this version of TLS.
-    Version(TlsVersion),
-    /// `h1`
-    Http1,
-    /// `h2`
-    Http2,
-    /// `h3`
-    Http3,
-    /// A path with `//`.
-    EmptySegment,
-    /// A path with `;`.
-    Parameters,
-}
-
-/// The declaration that a test stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    Rules(RuleSetId),
-    Listener(ListenerId),
-}
 
 impl Checker<'_, '_> {
     /// Runs all checks of this file, for a policy without errors so far.

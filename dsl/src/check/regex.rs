@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::Checker;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::effort;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Checker;
 use super::args::{Args, Line};
+use super::checker::Checker;
 use super::proof::{MAX_VALUES, contradict};
 use super::regex::Matches;
 use super::template::{Moment, Scope};

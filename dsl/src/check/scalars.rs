@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::source::Span;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{Server, ServerGroup};

@@ -1,6 +1,6 @@
 //! Texts of tests that are compared exactly: written as no request has them, they would never hold.
 
-use super::Checker;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
 use crate::source::Span;

@@ -1,7 +1,7 @@
 //! Steps: what a rule does to a request or a response.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::names::Kind;
 use super::template::{Moment, Scope};
 use crate::codes;

@@ -1,7 +1,7 @@
 //! Texts: escapes, and insertions by `${…}`.
 
-use super::Checker;
 use super::args::Args;
+use super::checker::Checker;
 use super::regex::Matches;
 use super::texts::Raw;
 use crate::codes;

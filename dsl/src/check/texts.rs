@@ -1,7 +1,7 @@
 //! Texts among the arguments of a node: written there, or taken from the environment.
 
-use super::Checker;
 use super::args::{Args, inner, usage};
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::source::Span;

@@ -1,7 +1,7 @@
 //! `tls-policy`: versions, suites and groups, those that are declared and those that are predefined.
 
-use super::Checker;
 use super::args::{Args, Line};
+use super::checker::Checker;
 use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};

@@ -1,6 +1,6 @@
 //! Ways round `client-ca`: clients that show no certificate, and reach what others are asked for one.
 
-use super::Checker;
+use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{ClientCa, Listener, ListenerAction, Plan, Protocol};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::NetworkSet;
+use super::networks::NetworkSet;
 
 /// A `when` or `unless` line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{CaId, CertificateId, ExtensionId, ListenerId, NetworkSet, ResponseBlock, RuleSetId, Target, TlsPolicyId};
+use super::ids::{CaId, CertificateId, ExtensionId, ListenerId, RuleSetId, TlsPolicyId};
+use super::networks::NetworkSet;
+use super::rules::{ResponseBlock, Target};
 
 /// `listener http|https|quic NAME { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

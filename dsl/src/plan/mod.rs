@@ -5,22 +5,25 @@
 
 mod condition;
 mod extension;
+mod ids;
 mod listener;
+mod networks;
 mod process;
 mod rules;
 mod servers;
 mod template;
 mod tls;
 
-use ipnet::IpNet;
 use serde::Serialize;
 
 pub use condition::{ClientCertField, Condition, Predicate, StatusRange, Subject, Test};
 pub use extension::{Abi, Capability, Extension, ExtensionLimits, InstanceMode, OnError, Reach, Reached};
+pub use ids::{CaId, CertificateId, ExtensionId, GroupId, ListId, ListenerId, RuleSetId, TlsPolicyId};
 pub use listener::{
     Bind, ClientCa, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerLimits,
     ListenerState, ListenerTls, Paths, Peers, Protocol, QuicUpgrade,
 };
+pub use networks::{List, NetworkSet};
 pub use process::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Secret, Tracing, Via};
 pub use rules::{
     Cors, CorsHeaders, CorsOrigins, Forward, HeaderStep, Limit, LimitKey, Mirror, OTHERWISE, Outcome, Respond,
@@ -74,54 +77,4 @@ impl Plan {
         let by_port = fitting().find(|(_, listener)| listener.bind.port() == port);
         by_port.or_else(|| fitting().next()).map(|(at, _)| ListenerId(at))
     }
-}
-
-/// Index into [`Plan::lists`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct ListId(pub usize);
-
-/// Index into [`Plan::certificates`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct CertificateId(pub usize);
-
-/// Index into [`Plan::authorities`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct CaId(pub usize);
-
-/// Index into [`Plan::tls_policies`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct TlsPolicyId(pub usize);
-
-/// Index into [`Plan::extensions`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct ExtensionId(pub usize);
-
-/// Index into [`Plan::groups`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct GroupId(pub usize);
-
-/// Index into [`Plan::rule_sets`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct RuleSetId(pub usize);
-
-/// Index into [`Plan::listeners`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct ListenerId(pub usize);
-
-/// `list NAME [ … ]`: named networks.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-pub struct List {
-    /// The name of the list.
-    pub name: String,
-    /// The networks of the list; a single address is a network of full length.
-    pub networks: Vec<IpNet>,
-}
-
-/// Networks as a test or a trust setting names them: lists, and addresses written in place.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
-pub struct NetworkSet {
-    /// Named lists.
-    pub lists: Vec<ListId>,
-    /// Networks written in place.
-    pub networks: Vec<IpNet>,
 }

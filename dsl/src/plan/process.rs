@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Template;
+use super::template::Template;
 
 /// `gateway { … }`: settings of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Condition, ExtensionId, GroupId, Template};
+use super::condition::Condition;
+use super::ids::{ExtensionId, GroupId};
+use super::template::Template;
 
 /// `rules NAME { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

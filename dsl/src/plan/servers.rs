@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{CaId, StatusRange};
+use super::condition::StatusRange;
+use super::ids::CaId;
 
 /// `server-group NAME { … }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

@@ -1,6 +1,7 @@
 //! Examples: a line of a policy for every word, and what the word takes, in words.
 
-use super::{Place, Value, Word};
+use super::place::Place;
+use super::word::{Value, Word};
 use crate::value::{show_duration, show_size};
 
 impl Place {

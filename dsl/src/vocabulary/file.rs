@@ -1,6 +1,7 @@
 //! Words of a file's top level, and of the blocks that concern the whole process.
 
-use super::{Place, Word, secs};
+use super::place::Place;
+use super::word::{Word, ms, secs};
 
 pub(super) const FILE: &[Word] = &[
     Word::new("tidegate", "1", "the version of the language; the first line of a file").example("tidegate 1"),
@@ -54,7 +55,7 @@ pub(super) const GATEWAY: &[Word] = &[
     Word::new("drain", "D", "how long requests in flight may take to finish when the gateway ends")
         .more("That goes for a listener, too.")
         .example("drain 10s")
-        .duration(super::ms(1), secs(3600), Some(secs(30))),
+        .duration(ms(1), secs(3600), Some(secs(30))),
     Word::new("secret", "env \"X\"|file \"F\", or a list", "what keys are derived from")
         .more(
             "Those of `sticky` cookies, TLS tickets and QUIC tokens: they hold over restarts, and on all gateways that have \

@@ -1,6 +1,7 @@
 //! Words of a listener.
 
-use super::{GIB, KIB, MIB, Place, Word, secs};
+use super::place::Place;
+use super::word::{GIB, KIB, MIB, Word, secs};
 
 pub(super) const PROTOCOL: &[Word] = &[
     Word::new("http", "NAME", "HTTP/1.1 in clear text").example("listener http plain { port 80; rules main }"),

@@ -1,6 +1,6 @@
 //! The protocol table: what stands in a listener of which protocol.
 
-use super::Place;
+use super::place::Place;
 use crate::plan::Protocol;
 
 /// Whether a word stands in a listener of a protocol.

@@ -1,7 +1,7 @@
 //! Words of rules: conditions, steps, outcomes, the way back.
 
-use super::Role::{Condition, Outcome, Step, WayBack};
-use super::{Word, ms, secs};
+use super::word::Role::{Condition, Outcome, Step, WayBack};
+use super::word::{Word, ms, secs};
 use crate::plan::LimitKey;
 
 pub(super) const RULES: &[Word] = &[

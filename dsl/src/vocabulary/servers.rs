@@ -1,6 +1,7 @@
 //! Words of server groups and of extensions.
 
-use super::{GIB, MIB, Place, Word, ms, secs};
+use super::place::Place;
+use super::word::{GIB, MIB, Word, ms, secs};
 
 pub(super) const SERVER_GROUP: &[Word] = &[
     Word::new("protocol", "http|https|grpc", "what the servers speak")

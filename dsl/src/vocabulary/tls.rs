@@ -1,6 +1,7 @@
 //! Words of certificates, authorities and TLS policies.
 
-use super::{Place, Word};
+use super::place::Place;
+use super::word::Word;
 
 /// The policy of a listener that names none.
 pub const DEFAULT_POLICY: &str = "tls_cipher_policy_1_2_strict_with_1_3";

@@ -1,6 +1,6 @@
 //! Words of tests and of insertions.
 
-use super::Word;
+use super::word::Word;
 
 const HOST: Word = Word::new("host", "", "the host without port")
     .more("In lower case, without a final dot. Tests: `is`, `like`, `matches`, `present`, `absent`.")
