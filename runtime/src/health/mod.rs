@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidegate_dsl::plan::{GroupId, HealthCheck, Plan, Server};
 
 pub use self::checker::Checker;
-use crate::tls::Service;
-use crate::tls::upstream::Secure;
+use crate::tls::upstream::{Secure, Upstream};
 
 /// What is known of the servers of a policy.
 #[derive(Default)]
@@ -35,12 +34,12 @@ pub struct ServerHealth {
 }
 
 impl Health {
-    /// Of a plan; what stayed the same is taken over.
-    pub fn of(plan: &Plan, tls: &Service, previous: Option<&Self>) -> Self {
+    /// Of a plan; what stayed the same is taken over. `checks` says of each group what its checks are secured with.
+    pub fn of(plan: &Plan, checks: &[Option<Upstream>], previous: Option<&Self>) -> Self {
         let known = previous.map(|previous| previous.groups.as_slice()).unwrap_or_default();
         let groups = plan.groups.iter().enumerate().map(|(at, group)| {
             let Some(check) = &group.health_check else { return Vec::new() };
-            let secure = |server| tls.check(GroupId(at)).and_then(|upstream| upstream.secure(server));
+            let secure = |server| checks.get(at).and_then(Option::as_ref).and_then(|upstream| upstream.secure(server));
             let servers = group.servers.iter().enumerate().map(|(position, server)| {
                 let server = Server { port: check.port.unwrap_or(server.port), ..server.clone() };
                 let new = ServerHealth {

@@ -64,7 +64,7 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         let cookies = CookieKeys::new(material.secrets.keys_or_own(Purpose::Cookies));
         let tls = Service::build(&plan, material, previous.map(|previous| (previous.plan(), &previous.tls)))?;
         let names = Names::of(&plan);
-        let health = Health::of(&plan, &tls, previous.map(|previous| &previous.health));
+        let health = Health::of(&plan, tls.checks(), previous.map(|previous| &previous.health));
         let before = previous.map(|previous| (previous.plan(), &previous.alternatives));
         let alternatives = Alternatives::of(&plan, before, Instant::now());
         let engine = Engine::build_keyed(Arc::new(plan), previous.map(|previous| &previous.engine), cookies)

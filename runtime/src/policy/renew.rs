@@ -93,7 +93,7 @@ fn with(old: &Snapshot, material: Material) -> Result<Snapshot, String> {
     let engine = Engine::build_keyed(Arc::new(plan), Some(&old.engine), old.engine.cookie_keys().clone())
         .map_err(|error| error.to_string())?;
     let extensions = old.extensions.clone();
-    let health = Health::of(engine.plan(), &tls, Some(&old.health));
+    let health = Health::of(engine.plan(), tls.checks(), Some(&old.health));
     Ok(Snapshot { generation: old.generation + 1, engine, extensions, names, tls, health, alternatives })
 }
 

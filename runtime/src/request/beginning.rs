@@ -15,14 +15,13 @@ use tidegate_base::limits;
 use tidegate_engine::exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 
-use crate::request::body::ResponseBody;
+use crate::request::body::{ResponseBody, UpstreamBody};
 use crate::request::context::IfTheClientLeaves;
 use crate::request::context::RequestContext;
 use crate::request::fields;
 use crate::request::handler::RequestHandler;
 use crate::request::handler::Source;
 use crate::request::state::StreamState;
-use crate::upstream::body::UpstreamBody;
 
 /// The part of a body that was read before its head left.
 #[derive(Debug, Default)]

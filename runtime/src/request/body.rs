@@ -17,7 +17,10 @@ use crate::request::body_filter::Passed;
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
 use crate::request::state::StreamState;
-use crate::upstream::body::UpstreamBody;
+use crate::upstream::body;
+
+/// The body of a backend's answer.
+pub type UpstreamBody = body::UpstreamBody<RequestBody>;
 
 /// How a body failed, and the error for the connection.
 type Broken = (Failure, BodyError);

@@ -16,7 +16,7 @@ use tidegate_engine::servers::Wish;
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
 use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
 
-use crate::request::body::RequestBody;
+use crate::request::body::{RequestBody, UpstreamBody};
 use crate::request::body_hooks::Unread;
 use crate::request::body_hooks::blank;
 use crate::request::body_hooks::read;
@@ -25,8 +25,7 @@ use crate::request::context::RequestContext;
 use crate::request::fields;
 use crate::request::handler::RequestHandler;
 use crate::request::state::StreamState;
-use crate::upstream::body::UpstreamBody;
-use crate::upstream::group::Group;
+use crate::request::worker_snapshot::Group;
 use crate::upstream::send::{Outgoing, send};
 
 /// Calls a hook of an extension that may ask other servers.

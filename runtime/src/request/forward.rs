@@ -9,7 +9,7 @@ use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::passage::{self, FieldKinds};
 use tidegate_engine::servers::Wish;
 
-use crate::request::body::RequestBody;
+use crate::request::body::{RequestBody, UpstreamBody};
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
 use crate::request::fields;
@@ -17,7 +17,6 @@ use crate::request::handler::RequestHandler;
 use crate::request::handler::Source;
 use crate::request::upgrade::Upgrade;
 use crate::telemetry::access_log::Upstream;
-use crate::upstream::body::UpstreamBody;
 use crate::upstream::pool::Lease;
 use crate::upstream::send::{Outgoing, send};
 
@@ -95,7 +94,13 @@ impl RequestHandler<'_> {
     }
 
     /// The request as the backend gets it.
-    fn outgoing(&self, keeps_head: bool, exchange: &mut Exchange, mut body: RequestBody, wish: Wish) -> Outgoing {
+    fn outgoing(
+        &self,
+        keeps_head: bool,
+        exchange: &mut Exchange,
+        mut body: RequestBody,
+        wish: Wish,
+    ) -> Outgoing<RequestBody> {
         let engine = &self.view.snapshot.engine;
         body.screen_trailers(std::mem::take(&mut exchange.request.changed));
         // Neither a rule nor a hook writes one.

@@ -9,6 +9,7 @@ use tidegate_dsl::plan::{Listener, ListenerId};
 use tidegate_engine::Moment;
 use tidegate_engine::passage::FieldKinds;
 
+use crate::request::body::UpstreamBody;
 use crate::request::client_body::ClientBody;
 use crate::request::compression::Accepted;
 use crate::request::context::RequestContext;
@@ -16,7 +17,6 @@ use crate::request::serve::Closed;
 use crate::request::state::StreamState;
 use crate::request::upgrade::Upgrade;
 use crate::request::worker_snapshot::WorkerSnapshot;
-use crate::upstream::body::UpstreamBody;
 use crate::upstream::connect::Switched;
 
 /// One request, and what it needs from start to end.

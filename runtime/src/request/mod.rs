@@ -8,6 +8,7 @@ pub mod beginning;
 pub mod body;
 pub mod body_filter;
 pub mod body_hooks;
+mod caller;
 pub mod callout;
 pub mod client_body;
 pub mod compression;

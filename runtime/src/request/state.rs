@@ -19,12 +19,16 @@ use tidegate_base::room::Room;
 use tidegate_engine::exchange::Connection;
 
 use crate::request::admission::Admission;
+use crate::request::body::RequestBody;
 use crate::request::head::KnownHost;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::tunnel::Tunnel;
 use crate::request::worker::Worker;
 use crate::tls::early::EarlyBytes;
-use crate::upstream::group::Busy;
+use crate::upstream::group;
+
+/// A request in flight to a server.
+pub type Busy = group::Busy<RequestBody>;
 
 /// What all requests of a client connection share.
 pub struct ConnectionState {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use crate::request::worker_snapshot::WorkerSnapshot;
+use crate::request::worker_snapshot::{Pools, WorkerSnapshot};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use slab::Slab;
@@ -24,7 +24,6 @@ use crate::policy::snapshot::Snapshot;
 use crate::request::state::ConnectionState;
 use crate::request::state::StreamState;
 use crate::telemetry::access_log::{AccessLog, LogSender};
-use crate::upstream::pool::Pools;
 
 /// What all workers share.
 pub struct Shared {

@@ -16,8 +16,14 @@ use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, OutboundAnsw
 
 use crate::health::ServerHealth;
 use crate::policy::snapshot::Snapshot;
-use crate::upstream::group::Group;
-use crate::upstream::pool::Pools;
+use crate::request::body::RequestBody;
+use crate::upstream::{group, pool};
+
+/// A server group on one worker.
+pub type Group = group::Group<RequestBody>;
+
+/// The connections of one worker to backends.
+pub type Pools = pool::Pools<RequestBody>;
 
 /// One generation on one worker.
 pub struct WorkerSnapshot {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use tidegate_base::address::ListenerKey;
 use tidegate_base::secret::Secrets;
-use tidegate_dsl::plan::{GroupId, GroupProtocol, HealthCheck, HttpProbe, ListenerId, Plan, Probe};
+use tidegate_dsl::plan::{CaId, GroupId, GroupProtocol, HealthCheck, HttpProbe, ListenerId, Plan, Probe};
 
 use self::endpoint::Endpoint;
 use self::files::{Authorities, ServerCertificate};
@@ -74,10 +74,11 @@ impl Service {
             })
             .collect();
         let mut service = Self { endpoints: endpoints?, ..Self::default() };
+        let roots = |ca: CaId| material.authorities.get(ca.0).map(|authorities| Arc::clone(&authorities.roots));
         for group in &plan.groups {
             let before = previous.map(|(_, old)| old.upstream.iter().chain(&old.checks)).into_iter().flatten();
             let known: Vec<_> = before.chain(&service.upstream).chain(&service.checks).flatten().cloned().collect();
-            let build = |wanted: bool| wanted.then(|| Upstream::build(group, &material, &known)).transpose();
+            let build = |wanted: bool| wanted.then(|| Upstream::build(group, roots, &known)).transpose();
             let check =
                 matches!(group.health_check, Some(HealthCheck { probe: Probe::Http(HttpProbe { tls: true, .. }), .. }));
             service.upstream.push(build(group.protocol == GroupProtocol::Https)?);
@@ -97,8 +98,8 @@ impl Service {
         self.upstream.get(id.0)?.as_ref()
     }
 
-    /// How a group's servers are checked; `None` is in clear text.
-    pub fn check(&self, id: GroupId) -> Option<&Upstream> {
-        self.checks.get(id.0)?.as_ref()
+    /// How the servers of each group are checked; `None` is in clear text.
+    pub fn checks(&self) -> &[Option<Upstream>] {
+        &self.checks
     }
 }

@@ -8,9 +8,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tidegate_dsl::plan::{ServerGroup, Verify};
+use tidegate_dsl::plan::{CaId, ServerGroup, Verify};
 
-use super::Material;
 use super::unacceptable::{self, Shown};
 
 /// How the servers of a group are connected to.
@@ -54,13 +53,17 @@ impl PartialEq for Upstream {
 }
 
 impl Upstream {
-    /// For a group. `known` are those of the policy before, and of the groups before.
+    /// For a group. `roots` finds what a `ca` trusts; `known` are those of the policy before, and of the groups before.
     ///
     /// # Errors
     /// A sentence for the user.
-    pub fn build(group: &ServerGroup, material: &Material, known: &[Self]) -> Result<Self, String> {
+    pub fn build(
+        group: &ServerGroup,
+        roots: impl Fn(CaId) -> Option<Arc<RootCertStore>>,
+        known: &[Self],
+    ) -> Result<Self, String> {
         let say = |why: &str| format!("server group `{}` cannot use TLS: {why}", group.name);
-        let trust = Trust::of(group.verify, material).ok_or_else(|| say("a `ca` was not read"))?;
+        let trust = Trust::of(group.verify, roots).ok_or_else(|| say("a `ca` was not read"))?;
         let names: Result<Vec<_>, String> = group
             .servers
             .iter()
@@ -108,11 +111,11 @@ impl PartialEq for Trust {
 
 impl Trust {
     /// `None` if the authority was not read.
-    fn of(verify: Verify, material: &Material) -> Option<Self> {
+    fn of(verify: Verify, roots: impl Fn(CaId) -> Option<Arc<RootCertStore>>) -> Option<Self> {
         Some(match verify {
             Verify::System => Self::System,
             Verify::Off => Self::Off,
-            Verify::Ca(ca) => Self::Authorities(Arc::clone(&material.authorities.get(ca.0)?.roots)),
+            Verify::Ca(ca) => Self::Authorities(roots(ca)?),
         })
     }
 }

@@ -13,14 +13,14 @@ use super::inbound::Inbound;
 use super::pool::Lease;
 
 /// The body of a backend's answer. Dropping it before its end gives up the rest.
-pub enum UpstreamBody {
+pub enum UpstreamBody<B> {
     /// HTTP/1: the connection carries nothing else meanwhile.
-    Http1(Incoming, Option<Lease>),
+    Http1(Incoming, Option<Lease<B>>),
     /// HTTP/2: one stream of many.
     Http2(Inbound, Option<StreamLease>),
 }
 
-impl Body for UpstreamBody {
+impl<B: Body + 'static> Body for UpstreamBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -55,7 +55,7 @@ impl Body for UpstreamBody {
     }
 }
 
-impl UpstreamBody {
+impl<B: Body + 'static> UpstreamBody<B> {
     /// Whether trailers can follow the body: not if its length is known.
     pub fn may_have_trailers(&self) -> bool {
         !self.is_end_stream() && self.size_hint().exact().is_none()

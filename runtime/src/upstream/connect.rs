@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body::Body;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
@@ -15,7 +16,7 @@ use rustls::ClientConnection;
 use tidegate_base::bounds::Bound;
 use tidegate_base::descriptors::Shares;
 use tidegate_base::disk::words as words_of;
-use tidegate_base::failure::Failure;
+use tidegate_base::failure::{BodyError, Failure};
 use tidegate_base::limits;
 use tidegate_base::standstill::within;
 use tidegate_dsl::plan::Server;
@@ -24,9 +25,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+use super::caller::Caller;
 use super::io::ServerIo;
 use super::wire::Wire;
-use crate::request::body::RequestBody;
 use crate::tls::upstream::{Secure, words};
 
 /// Why a connection could not be opened: [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`],
@@ -38,9 +39,9 @@ pub type Refused = (Failure, String);
 pub type Switched = oneshot::Receiver<(ServerIo, Bytes)>;
 
 /// A connection that speaks HTTP/1.1.
-pub struct Http1 {
+pub struct Http1<B> {
     /// The way in for requests.
-    pub sender: SendRequest<RequestBody>,
+    pub sender: SendRequest<B>,
     /// Knowledge of the connection beside its bytes.
     pub wire: Rc<Wire>,
     /// The task that drives it. It goes on sending a request whose answer has ended, so it is to be held.
@@ -62,9 +63,9 @@ pub struct Address<'a> {
 ///
 /// # Errors
 /// As [`dial`].
-pub async fn connect(address: Address<'_>) -> Result<Http1, Refused> {
+pub async fn connect<C: Caller>(caller: &C, address: Address<'_>) -> Result<Http1<C::Body>, Refused> {
     let wire = Wire::new();
-    let (sender, connection) = speak(dial(address).await?.for_http1(&wire)).await?;
+    let (sender, connection) = speak(caller.dial(address).await?.for_http1(&wire)).await?;
     let task = tokio::task::spawn_local(async move {
         // Its errors reach the request that is on it; an idle connection may end as it likes.
         let _ = connection.await;
@@ -77,9 +78,12 @@ pub async fn connect(address: Address<'_>) -> Result<Http1, Refused> {
 ///
 /// # Errors
 /// As [`dial`].
-pub async fn connect_for_upgrade(address: Address<'_>) -> Result<(Http1, Switched), Refused> {
+pub async fn connect_for_upgrade<C: Caller>(
+    caller: &C,
+    address: Address<'_>,
+) -> Result<(Http1<C::Body>, Switched), Refused> {
     let wire = Wire::new();
-    let (sender, mut connection) = speak(dial(address).await?.for_http1(&wire)).await?;
+    let (sender, mut connection) = speak(caller.dial(address).await?.for_http1(&wire)).await?;
     let (switched, socket) = oneshot::channel();
     let task = tokio::task::spawn_local(async move {
         if std::future::poll_fn(|cx| Pin::new(&mut connection).poll_without_shutdown(cx)).await.is_ok() {
@@ -91,9 +95,10 @@ pub async fn connect_for_upgrade(address: Address<'_>) -> Result<(Http1, Switche
     Ok((Http1 { sender, wire, task }, socket))
 }
 
-async fn speak(
-    stream: ServerIo,
-) -> Result<(SendRequest<RequestBody>, Connection<TokioIo<ServerIo>, RequestBody>), Refused> {
+async fn speak<B>(stream: ServerIo) -> Result<(SendRequest<B>, Connection<TokioIo<ServerIo>, B>), Refused>
+where
+    B: Body<Data = Bytes, Error = BodyError> + 'static,
+{
     http1::Builder::new()
         .max_buf_size(limits::CONNECTION_BUFFER)
         .max_headers(limits::RESPONSE_HEADERS)

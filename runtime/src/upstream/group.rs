@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
+use http_body::Body;
 use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{RetryOn, Server, ServerGroup};
 use tidegate_engine::affinity::CookieKeys;
@@ -16,7 +17,7 @@ use crate::health::ServerHealth;
 use crate::tls::upstream::Upstream;
 
 /// A group, its balancer and the pools of its servers.
-pub struct Group {
+pub struct Group<B> {
     /// What the policy says of it.
     pub plan: ServerGroup,
     /// How its servers are connected to.
@@ -26,17 +27,17 @@ pub struct Group {
     counts: bool,
     /// Empty if its servers are not checked.
     health: Vec<Arc<ServerHealth>>,
-    pools: Vec<Rc<ServerPool>>,
+    pools: Vec<Rc<ServerPool<B>>>,
 }
 
-impl Group {
+impl<B: Body + 'static> Group<B> {
     /// A group whose servers use these pools.
     pub fn new(
         plan: ServerGroup,
         tls: Option<Upstream>,
         health: &[Arc<ServerHealth>],
         keys: &CookieKeys,
-        pools: &Pools,
+        pools: &Pools<B>,
     ) -> Self {
         let chosen = Servers::new(&plan, keys);
         let secure = |at| tls.as_ref().and_then(|tls| tls.secure(at));
@@ -72,7 +73,7 @@ impl Group {
     }
 
     /// The next healthy server that was not tried yet; a backup if no other is left. `random` decides where the policy leaves it to chance.
-    pub fn pick(&self, wish: Wish, random: u64, tried: &[usize]) -> Option<(usize, &Server, &Rc<ServerPool>)> {
+    pub fn pick(&self, wish: Wish, random: u64, tried: &[usize]) -> Option<(usize, &Server, &Rc<ServerPool<B>>)> {
         let backup = |at: usize| self.plan.servers.get(at).is_some_and(|server| server.backup);
         let mut servers = self.servers.borrow_mut();
         let healthy = |at: usize| self.health.get(at).is_none_or(|health| health.is_healthy());
@@ -87,7 +88,7 @@ impl Group {
     }
 
     /// Counts a request to a server until what is returned is dropped; `None` if the choice does not depend on it.
-    pub fn busy(self: &Rc<Self>, server: usize) -> Option<Busy> {
+    pub fn busy(self: &Rc<Self>, server: usize) -> Option<Busy<B>> {
         self.counts.then(|| {
             self.servers.borrow_mut().begin(server);
             Busy { group: Rc::clone(self), server }
@@ -140,12 +141,12 @@ impl Group {
 }
 
 /// A request in flight to a server.
-pub struct Busy {
-    group: Rc<Group>,
+pub struct Busy<B> {
+    group: Rc<Group<B>>,
     server: usize,
 }
 
-impl Drop for Busy {
+impl<B> Drop for Busy<B> {
     fn drop(&mut self) {
         self.group.servers.borrow_mut().end(self.server);
     }

@@ -12,18 +12,18 @@ use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri, Version};
 use http_body::{Body, Frame};
-use tidegate_base::failure::Failure;
+use tidegate_base::failure::{BodyError, Failure};
 use tidegate_base::flight::Gathering;
 use tidegate_base::http2::{Broken, Sending};
 use tidegate_base::limits;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::connect::{Address, Refused, dial};
+use super::caller::Caller;
+use super::connect::{Address, Refused};
 use super::inbound::{Inbound, Inbounds};
 use super::io::ServerIo;
 use super::talk::Talk;
-use crate::request::body::RequestBody;
 
 /// The HTTP/2 connections to one server.
 #[derive(Default)]
@@ -102,7 +102,8 @@ impl Multiplexed {
     ///
     /// # Errors
     /// As [`dial`] says, or the backend does not speak HTTP/2.
-    pub async fn stream(&self, address: Address<'_>, now_ms: u64) -> Result<StreamLease, Refused> {
+    pub async fn stream(&self, caller: &impl Caller, address: Address<'_>) -> Result<StreamLease, Refused> {
+        let now_ms = caller.now_ms();
         if let Some(lease) = self.with_room(now_ms) {
             return Ok(lease);
         }
@@ -124,7 +125,7 @@ impl Multiplexed {
                 .map(|connection| StreamLease::on(&connection, now_ms))
                 .ok_or((Failure::ConnectFailed, "no connection is left".to_owned()));
         }
-        match open(address, now_ms).await {
+        match open(caller, address).await {
             Ok(connection) => {
                 self.open.borrow_mut().push(Rc::clone(&connection));
                 Ok(StreamLease::on(&connection, now_ms))
@@ -154,9 +155,9 @@ impl Multiplexed {
     }
 }
 
-async fn open(address: Address<'_>, now_ms: u64) -> Result<Rc<Connection>, Refused> {
+async fn open(caller: &impl Caller, address: Address<'_>) -> Result<Rc<Connection>, Refused> {
     let talk = Talk::new();
-    let stream = dial(address).await?.for_http2(&talk);
+    let stream = caller.dial(address).await?.for_http2(&talk);
     let (sender, connection) = client::Builder::new()
         .enable_push(false)
         .initial_window_size(limits::UPSTREAM_STREAM_WINDOW)
@@ -170,7 +171,7 @@ async fn open(address: Address<'_>, now_ms: u64) -> Result<Rc<Connection>, Refus
         sender,
         talk,
         inbounds: Rc::default(),
-        idle_since_ms: Cell::new(now_ms),
+        idle_since_ms: Cell::new(caller.now_ms()),
         closed: Cell::new(false),
     });
     tokio::task::spawn_local(drive(connection, Rc::downgrade(&opened)));
@@ -196,16 +197,16 @@ async fn drive(mut connection: client::Connection<ServerIo, Bytes>, opened: std:
 }
 
 /// Why a request got no answer.
-pub struct Unanswered {
+pub struct Unanswered<B> {
     /// The backend has certainly not looked at the request (RFC 9113, 8.7), so it may be sent again.
     pub unseen: bool,
     /// The request, if it was not even sent.
-    pub unsent: Option<Box<Request<RequestBody>>>,
+    pub unsent: Option<Box<Request<B>>>,
     /// What the failure is, unless the client's side knows better.
     pub failure: Failure,
 }
 
-impl Unanswered {
+impl<B> Unanswered<B> {
     fn by(error: &h2::Error) -> Self {
         let refused = error.reason() == Some(Reason::REFUSED_STREAM);
         let gone = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
@@ -225,11 +226,14 @@ impl Unanswered {
 ///
 /// # Errors
 /// The connection broke, or the backend refused or reset the stream.
-pub async fn exchange(
+pub async fn exchange<B>(
     lease: &mut StreamLease,
-    request: Request<RequestBody>,
+    request: Request<B>,
     authority: Authority,
-) -> Result<Response<RecvStream>, Unanswered> {
+) -> Result<Response<RecvStream>, Unanswered<B>>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+{
     let mut sender = lease.connection.sender.clone();
     let sent = match poll_fn(|cx| sender.poll_ready(cx)).await {
         Ok(()) => {
@@ -278,7 +282,10 @@ fn head(mut parts: http::request::Parts, authority: Authority) -> Request<()> {
     Request::from_parts(parts, ())
 }
 
-async fn send_body(body: RequestBody, mut stream: Sending, talk: Rc<Talk>) {
+async fn send_body<B>(body: B, mut stream: Sending, talk: Rc<Talk>)
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
     let mut body = pin!(Gathering::new(body));
     let sent = poll_fn(|cx| stream.poll(body.as_mut(), cx, |_| talk.moved())).await;
     if let Err(Broken::Body) = sent {

@@ -1,6 +1,7 @@
 //! The backends' side: groups, pooled connections, sending a request.
 
 pub mod body;
+pub mod caller;
 pub mod connect;
 pub mod group;
 pub mod h2;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use http_body::Body;
 use hyper::client::conn::http1::SendRequest;
 use tidegate_base::limits;
 use tokio::task::JoinHandle;
@@ -11,18 +12,22 @@ use tokio::task::JoinHandle;
 use super::connect::{Http1, Switched};
 use super::h2::Multiplexed;
 use super::wire::Wire;
-use crate::request::body::RequestBody;
 use crate::tls::upstream::Secure;
 
 /// The pools of one worker, by the server's host, port, and what its connections are secured with. They outlive reloads.
-#[derive(Default)]
-pub struct Pools(RefCell<HashMap<Key, Rc<ServerPool>>>);
+pub struct Pools<B>(RefCell<HashMap<Key, Rc<ServerPool<B>>>>);
 
 type Key = (String, u16, Option<Secure>);
 
-impl Pools {
+impl<B> Default for Pools<B> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<B: Body + 'static> Pools<B> {
     /// The pool of a server.
-    pub fn of(&self, host: &str, port: u16, secure: Option<&Secure>) -> Rc<ServerPool> {
+    pub fn of(&self, host: &str, port: u16, secure: Option<&Secure>) -> Rc<ServerPool<B>> {
         let mut pools = self.0.borrow_mut();
         let pool = || {
             Rc::new(ServerPool {
@@ -52,23 +57,23 @@ impl Pools {
 }
 
 /// The connections to one server that can take a request.
-pub struct ServerPool {
+pub struct ServerPool<B> {
     /// What new connections are secured with; `None` is in clear text.
     pub secure: Option<Secure>,
     /// Connections of HTTP/2, which many requests share.
     pub multiplexed: Multiplexed,
     /// The one used last is taken first, so that the others can grow old and go.
-    idle: RefCell<Vec<Idle>>,
+    idle: RefCell<Vec<Idle<B>>>,
 }
 
-struct Idle {
-    connection: Http1,
+struct Idle<B> {
+    connection: Http1<B>,
     since_ms: u64,
 }
 
-impl ServerPool {
+impl<B: Body + 'static> ServerPool<B> {
     /// An idle connection that is still open, as far as we know.
-    pub fn take(self: &Rc<Self>, keep: usize) -> Option<Lease> {
+    pub fn take(self: &Rc<Self>, keep: usize) -> Option<Lease<B>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, .. }) = idle.pop() {
             if !connection.sender.is_closed() {
@@ -79,24 +84,24 @@ impl ServerPool {
     }
 
     /// A new connection as a lease.
-    pub fn lease(self: &Rc<Self>, Http1 { sender, wire, task }: Http1, keep: usize) -> Lease {
+    pub fn lease(self: &Rc<Self>, Http1 { sender, wire, task }: Http1<B>, keep: usize) -> Lease<B> {
         Lease { sender, wire, hold: Hold(Some(task)), pool: Rc::clone(self), keep, reused: false, switched: None }
     }
 
     /// A new connection that may switch protocols; it carries one request only.
-    pub fn lease_for_upgrade(self: &Rc<Self>, connection: Http1, switched: Switched) -> Lease {
+    pub fn lease_for_upgrade(self: &Rc<Self>, connection: Http1<B>, switched: Switched) -> Lease<B> {
         Lease { switched: Some(switched), ..self.lease(connection, 0) }
     }
 }
 
 /// A connection in use. Dropping it ends the connection, whatever is under way on it.
-pub struct Lease {
+pub struct Lease<B> {
     /// The connection.
-    pub sender: SendRequest<RequestBody>,
+    pub sender: SendRequest<B>,
     /// Knowledge of the connection beside its bytes.
     pub wire: Rc<Wire>,
     hold: Hold,
-    pool: Rc<ServerPool>,
+    pool: Rc<ServerPool<B>>,
     keep: usize,
     reused: bool,
     /// The connection's bytes, once it has switched protocols.
@@ -114,7 +119,7 @@ impl Drop for Hold {
     }
 }
 
-impl Lease {
+impl<B: Body + 'static> Lease<B> {
     /// Whether it has carried a request before: it may then be closing without our knowing.
     pub fn is_reused(&self) -> bool {
         self.reused

@@ -1,14 +1,13 @@
 //! Sends a request to a server of a group, and waits for the head of its answer.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 
 use http::header::SET_COOKIE;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body;
+use hyper::body::Incoming;
 use tidegate_base::failure::Failure;
 use tidegate_base::limits;
 use tidegate_dsl::plan::{GroupProtocol, Server};
@@ -18,18 +17,16 @@ use tidegate_engine::{method, passage};
 use tracing::warn;
 
 use super::body::UpstreamBody;
+use super::caller::{Caller, within_deadline};
 use super::connect::{Address, Refused, connect, connect_for_upgrade};
 use super::group::Group;
 use super::h2::{self, Unanswered};
 use super::pool::{Lease, ServerPool};
-use crate::request::body::RequestBody;
-use crate::request::client_body::Incoming;
-use crate::request::state::StreamState;
 
 /// A request on its way to a group.
-pub struct Outgoing {
+pub struct Outgoing<B> {
     /// As HTTP/1.1 has it.
-    pub request: Request<RequestBody>,
+    pub request: Request<B>,
     /// Its host.
     pub authority: Authority,
     /// It asks to switch protocols.
@@ -39,9 +36,9 @@ pub struct Outgoing {
 }
 
 /// A backend's answer.
-pub struct Answer {
+pub struct Answer<B> {
     /// Its head, and its body to come.
-    pub response: Response<UpstreamBody>,
+    pub response: Response<UpstreamBody<B>>,
     /// The kinds of fields that its head came with.
     pub kinds: FieldKinds,
     /// Which server of the group answered.
@@ -49,9 +46,9 @@ pub struct Answer {
 }
 
 /// How one server did not answer.
-enum Unserved {
+enum Unserved<B> {
     /// It could not be connected to: another can try.
-    Unreachable(Failure, Box<Request<RequestBody>>),
+    Unreachable(Failure, Box<Request<B>>),
     /// It may have begun to work on the request.
     Failed(Failure),
 }
@@ -65,25 +62,25 @@ enum Unserved {
 ///
 /// # Errors
 /// The last server's failure and its index, or [`Failure::NoServer`].
-pub async fn send(
-    group: &Rc<Group>,
-    outgoing: Outgoing,
+pub async fn send<C: Caller>(
+    group: &Rc<Group<C::Body>>,
+    outgoing: Outgoing<C::Body>,
     kept: Option<&HeaderMap>,
-    state: &Rc<StreamState>,
-) -> Result<Answer, (Failure, Option<usize>)> {
+    caller: &Rc<C>,
+) -> Result<Answer<C::Body>, (Failure, Option<usize>)> {
     let Outgoing { mut request, authority, upgrade, wish } = outgoing;
     let mut tried = Vec::new();
     let mut last = (Failure::NoServer, None);
     let again_may_be = group.retries_seen() && !upgrade && method::is_idempotent(request.method());
     let again = again_may_be.then(|| Again::of(&request, kept)).flatten();
-    while let Some((server, plan, pool)) = group.pick(wish, state.worker().random(), &tried) {
-        state.set_busy(group.busy(server));
+    while let Some((server, plan, pool)) = group.pick(wish, caller.random(), &tried) {
+        caller.set_busy(group.busy(server));
         if !tried.is_empty() {
-            state.count_retry();
+            caller.count_retry();
         }
         let is_last = tried.len() + 1 >= group.tries();
-        let once_more = || again.as_ref().filter(|_| !is_last).and_then(|again| again.request(kept, state));
-        let target = Target { group, server: plan, pool, state };
+        let once_more = || again.as_ref().filter(|_| !is_last).and_then(|again| again.request(kept, caller));
+        let target = Target { group, server: plan, pool, caller };
         let sent = match group.plan.protocol {
             // In a box: its state would make every request's larger.
             GroupProtocol::Grpc => Box::pin(target.send_http2(request, kept, &authority)).await,
@@ -104,7 +101,7 @@ pub async fn send(
                 if kinds.connection {
                     passage::remove_nominated(response.headers_mut());
                 }
-                if let Some(cookie) = group.tell(wish, server, state.connection.info.tls.is_some()) {
+                if let Some(cookie) = group.tell(wish, server, caller.is_secure()) {
                     response.headers_mut().append(SET_COOKIE, cookie);
                 }
                 return Ok(Answer { response, kinds, server });
@@ -114,7 +111,7 @@ pub async fn send(
                 request = *next.ok_or((failure, Some(server)))?;
                 last = (failure, Some(server));
                 // Each try has its own time.
-                state.note_upstream();
+                caller.progress();
             }
             Err(Unserved::Unreachable(failure, unsent)) => {
                 last = (failure, Some(server));
@@ -130,35 +127,35 @@ pub async fn send(
 }
 
 /// One server, and who asks it.
-struct Target<'t> {
-    group: &'t Group,
+struct Target<'t, C: Caller> {
+    group: &'t Group<C::Body>,
     server: &'t Server,
-    pool: &'t Rc<ServerPool>,
-    state: &'t Rc<StreamState>,
+    pool: &'t Rc<ServerPool<C::Body>>,
+    caller: &'t Rc<C>,
 }
 
-impl Target<'_> {
+impl<C: Caller> Target<'_, C> {
     async fn send_http1(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Request<C::Body>,
         kept: Option<&HeaderMap>,
         upgrade: bool,
-    ) -> Result<Response<UpstreamBody>, Unserved> {
+    ) -> Result<Response<UpstreamBody<C::Body>>, Unserved<C::Body>> {
         loop {
             let idle = if upgrade { None } else { self.pool.take(self.group.keep()) };
             let mut lease = match idle {
                 Some(lease) => lease,
                 // In a box: connecting is rare, and its state would make every request's larger.
-                None => match within_deadline(self.state, Box::pin(self.open(upgrade)).as_mut()).await {
+                None => match within_deadline(&**self.caller, Box::pin(self.open(upgrade)).as_mut()).await {
                     Ok(Ok(lease)) => lease,
                     Ok(Err(refused)) => return Err(self.unreachable(refused, request)),
                     Err(failure) => return Err(Unserved::Failed(failure)),
                 },
             };
-            match exchange(&mut lease, request, kept, self.state).await {
+            match exchange(&mut lease, request, kept, self.caller).await {
                 Ok(response) => return Ok(response.map(|body| UpstreamBody::Http1(body, Some(lease)))),
                 Err((_, Some(again))) => {
-                    self.state.count_retry();
+                    self.caller.count_retry();
                     request = *again;
                 }
                 Err((failure, None)) => return Err(Unserved::Failed(failure)),
@@ -166,12 +163,12 @@ impl Target<'_> {
         }
     }
 
-    async fn open(&self, upgrade: bool) -> Result<Lease, Refused> {
+    async fn open(&self, upgrade: bool) -> Result<Lease<C::Body>, Refused> {
         if upgrade {
-            let (connection, switched) = connect_for_upgrade(self.address()).await?;
+            let (connection, switched) = connect_for_upgrade(&**self.caller, self.address()).await?;
             Ok(self.pool.lease_for_upgrade(connection, switched))
         } else {
-            Ok(self.pool.lease(connect(self.address()).await?, self.group.keep()))
+            Ok(self.pool.lease(connect(&**self.caller, self.address()).await?, self.group.keep()))
         }
     }
 
@@ -181,14 +178,13 @@ impl Target<'_> {
 
     async fn send_http2(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Request<C::Body>,
         kept: Option<&HeaderMap>,
         authority: &Authority,
-    ) -> Result<Response<UpstreamBody>, Unserved> {
-        let now_ms = self.state.worker().now_ms();
+    ) -> Result<Response<UpstreamBody<C::Body>>, Unserved<C::Body>> {
         for try_ in 1.. {
-            let opening = self.pool.multiplexed.stream(self.address(), now_ms);
-            let mut lease = match within_deadline(self.state, pin!(opening)).await {
+            let opening = self.pool.multiplexed.stream(&**self.caller, self.address());
+            let mut lease = match within_deadline(&**self.caller, pin!(opening)).await {
                 Ok(Ok(lease)) => lease,
                 Ok(Err(refused)) => return Err(self.unreachable(refused, request)),
                 Err(failure) => return Err(Unserved::Failed(failure)),
@@ -196,18 +192,18 @@ impl Target<'_> {
             let again = (try_ <= limits::REFUSED_TRIES).then(|| Again::of(&request, kept)).flatten();
             let sent = {
                 let sending = pin!(h2::exchange(&mut lease, request, authority.clone()));
-                within_deadline(self.state, sending).await
+                within_deadline(&**self.caller, sending).await
             };
             match sent {
                 Ok(Ok(response)) => {
                     return Ok(response.map(|body| UpstreamBody::Http2(lease.body(body), Some(lease))));
                 }
                 Ok(Err(Unanswered { unseen, unsent, failure })) => {
-                    let failure = self.state.ending().unwrap_or(failure);
+                    let failure = self.caller.ending().unwrap_or(failure);
                     let next = unsent.filter(|_| try_ <= limits::REFUSED_TRIES);
-                    let again = again.filter(|_| unseen).and_then(|again| again.request(kept, self.state));
+                    let again = again.filter(|_| unseen).and_then(|again| again.request(kept, self.caller));
                     request = *next.or(again).ok_or(Unserved::Failed(failure))?;
-                    self.state.count_retry();
+                    self.caller.count_retry();
                 }
                 Err(failure) => return Err(Unserved::Failed(failure)),
             }
@@ -215,8 +211,8 @@ impl Target<'_> {
         Err(Unserved::Failed(Failure::UpstreamClosed))
     }
 
-    fn unreachable(&self, (failure, reason): Refused, request: Request<RequestBody>) -> Unserved {
-        if self.state.worker().trouble.may_write(failure.row().name) {
+    fn unreachable(&self, (failure, reason): Refused, request: Request<C::Body>) -> Unserved<C::Body> {
+        if self.caller.may_log(failure.row().name) {
             let (group, Server { host, port, .. }) = (&self.group.plan.name, self.server);
             warn!(group, host, port, %reason, "cannot connect to a server");
         }
@@ -225,12 +221,12 @@ impl Target<'_> {
 }
 
 /// One try on one connection. The request comes back if it may be sent again.
-async fn exchange(
-    lease: &mut Lease,
-    request: Request<RequestBody>,
+async fn exchange<C: Caller>(
+    lease: &mut Lease<C::Body>,
+    request: Request<C::Body>,
     kept: Option<&HeaderMap>,
-    state: &Rc<StreamState>,
-) -> Result<Response<Incoming>, (Failure, Option<Box<Request<RequestBody>>>)> {
+    caller: &Rc<C>,
+) -> Result<Response<Incoming>, (Failure, Option<Box<Request<C::Body>>>)> {
     let reused = lease.is_reused();
     let again = (reused && method::is_idempotent(request.method())).then(|| Again::of(&request, kept)).flatten();
     let (sender, wire) = (&mut lease.sender, &lease.wire);
@@ -246,7 +242,7 @@ async fn exchange(
             Err((None, Some(Box::new(request))))
         }
     });
-    match within_deadline(state, sent).await {
+    match within_deadline(&**caller, sent).await {
         Ok(Ok(response)) => {
             wire.answered();
             Ok(response)
@@ -254,9 +250,9 @@ async fn exchange(
         Ok(Err((_, Some(unsent)))) if reused => Err((Failure::UpstreamClosed, Some(unsent))),
         Ok(Err((error, _))) => {
             let flooded = wire.is_flooded().then_some(Failure::UpstreamInvalid);
-            let failure = state.ending().or(flooded).unwrap_or_else(|| classify(error.as_ref()));
+            let failure = caller.ending().or(flooded).unwrap_or_else(|| classify(error.as_ref()));
             let lost = failure == Failure::UpstreamClosed;
-            Err((failure, again.filter(|_| lost).and_then(|again| again.request(kept, state))))
+            Err((failure, again.filter(|_| lost).and_then(|again| again.request(kept, caller))))
         }
         Err(failure) => Err((failure, None)),
     }
@@ -272,7 +268,7 @@ struct Again {
 
 impl Again {
     /// For a request without a body: one with a body would have to be kept for it.
-    fn of(request: &Request<RequestBody>, kept: Option<&HeaderMap>) -> Option<Self> {
+    fn of(request: &Request<impl Body>, kept: Option<&HeaderMap>) -> Option<Self> {
         request.body().is_end_stream().then(|| Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -280,8 +276,8 @@ impl Again {
         })
     }
 
-    fn request(&self, kept: Option<&HeaderMap>, state: &Rc<StreamState>) -> Option<Box<Request<RequestBody>>> {
-        let mut request = Box::new(Request::new(RequestBody::empty(Rc::clone(state))));
+    fn request<C: Caller>(&self, kept: Option<&HeaderMap>, caller: &Rc<C>) -> Option<Box<Request<C::Body>>> {
+        let mut request = Box::new(Request::new(caller.empty_body()));
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.uri);
         *request.headers_mut() = self.headers.as_ref().or(kept)?.clone();
@@ -295,16 +291,4 @@ fn classify(error: Option<&hyper::Error>) -> Failure {
         Some(error) if error.is_user() => Failure::ClientBody,
         _ => Failure::UpstreamClosed,
     }
-}
-
-/// Waits, but not beyond the connection's deadline. The future comes pinned, so that it is not moved again.
-async fn within_deadline<F: Future>(state: &StreamState, mut future: Pin<&mut F>) -> Result<F::Output, Failure> {
-    poll_fn(|cx| {
-        if state.take_expired() {
-            let client = state.is_body_due();
-            return Poll::Ready(Err(if client { Failure::ClientTimeout } else { Failure::UpstreamTimeout }));
-        }
-        future.as_mut().poll(cx).map(Ok)
-    })
-    .await
 }

@@ -1,0 +1,55 @@
+//! A stream as whoever sends its request to a server.
+
+use std::rc::Rc;
+
+use tidegate_base::failure::Failure;
+
+use crate::request::body::RequestBody;
+use crate::request::state::StreamState;
+use crate::upstream::caller::Caller;
+use crate::upstream::group::Busy;
+
+impl Caller for StreamState {
+    type Body = RequestBody;
+
+    fn empty_body(self: &Rc<Self>) -> RequestBody {
+        RequestBody::empty(Rc::clone(self))
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.worker().now_ms()
+    }
+
+    fn random(&self) -> u64 {
+        self.worker().random()
+    }
+
+    fn is_secure(&self) -> bool {
+        self.connection.info.tls.is_some()
+    }
+
+    fn progress(&self) {
+        self.note_upstream();
+    }
+
+    fn count_retry(&self) {
+        self.count_retry();
+    }
+
+    fn set_busy(&self, busy: Option<Busy<RequestBody>>) {
+        self.set_busy(busy);
+    }
+
+    fn ending(&self) -> Option<Failure> {
+        self.ending()
+    }
+
+    fn take_expired(&self) -> Option<Failure> {
+        let late = if self.is_body_due() { Failure::ClientTimeout } else { Failure::UpstreamTimeout };
+        self.take_expired().then_some(late)
+    }
+
+    fn may_log(&self, kind: &'static str) -> bool {
+        self.worker().trouble.may_write(kind)
+    }
+}
