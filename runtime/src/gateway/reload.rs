@@ -13,13 +13,13 @@ use tidegate_base::descriptors::Shares;
 use tidegate_base::limits;
 use tidegate_dsl::render;
 use tidegate_dsl::{Diagnostic, Severity, Sources};
+use tidegate_upstream::health::Checker;
 use tidegate_wasm_host::Host;
 use tracing::{error, info, warn};
 
 use super::again::Again;
 use super::sockets::{self, Sockets};
 use super::{NotStarted, Serving};
-use crate::health::Checker;
 use crate::policy::files::Look;
 use crate::policy::prepare::Prepared;
 use crate::policy::prepare::prepare;

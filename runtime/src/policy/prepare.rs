@@ -8,13 +8,13 @@ use tidegate_base::secret::{Purpose, Secrets};
 use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
 use tidegate_engine::affinity::CookieKeys;
+use tidegate_upstream::health::Health;
 use tidegate_wasm_host::Host;
 
 use super::alt_svc::Alternatives;
 use super::files::{Files, Loaded, Look};
 use super::mask::Mask;
 use super::snapshot::{Names, Snapshot};
-use crate::health::Health;
 use crate::tls::{Material, Service};
 
 /// What reading a policy led to.

@@ -9,10 +9,10 @@ use tidegate_base::disk::Disk;
 use tidegate_dsl::plan::Plan;
 use tidegate_dsl::{CertificateFile, CertificateProblem};
 use tidegate_engine::Engine;
+use tidegate_upstream::health::Health;
 
 use super::alt_svc::Alternatives;
 use super::snapshot::{Names, Snapshot};
-use crate::health::Health;
 use crate::tls::files::{read_authorities, read_certificate};
 use crate::tls::{Material, Service};
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tidegate_base::address::{ListenerKey, address};
 use tidegate_dsl::plan::{Listener, ListenerId, ListenerState, Plan};
 use tidegate_engine::Engine;
+use tidegate_upstream::health::Health;
 use tidegate_wasm_host::Extension;
 
 use super::alt_svc::Alternatives;
 use super::via::Via;
-use crate::health::Health;
 use crate::tls::Service;
 
 /// What a request is served by, from its first byte to its last.

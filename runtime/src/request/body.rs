@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tidegate_base::failure::{BodyError, Failure};
 use tidegate_engine::exchange::Changed;
 use tidegate_engine::passage;
+use tidegate_upstream::body;
 
 use crate::request::body_filter::BodyFilter;
 use crate::request::body_filter::BodyFilters;
@@ -17,7 +18,6 @@ use crate::request::body_filter::Passed;
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
 use crate::request::state::StreamState;
-use crate::upstream::body;
 
 /// The body of a backend's answer.
 pub type UpstreamBody = body::UpstreamBody<RequestBody>;

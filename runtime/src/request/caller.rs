@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use tidegate_base::failure::Failure;
+use tidegate_upstream::caller::Caller;
+use tidegate_upstream::group::Busy;
 
 use crate::request::body::RequestBody;
 use crate::request::state::StreamState;
-use crate::upstream::caller::Caller;
-use crate::upstream::group::Busy;
 
 impl Caller for StreamState {
     type Body = RequestBody;

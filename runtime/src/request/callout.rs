@@ -13,6 +13,7 @@ use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_engine::passage;
 use tidegate_engine::servers::Wish;
+use tidegate_upstream::send::{Outgoing, send};
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
 use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
 
@@ -26,7 +27,6 @@ use crate::request::fields;
 use crate::request::handler::RequestHandler;
 use crate::request::state::StreamState;
 use crate::request::worker_snapshot::Group;
-use crate::upstream::send::{Outgoing, send};
 
 /// Calls a hook of an extension that may ask other servers.
 pub(super) async fn run(

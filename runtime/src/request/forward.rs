@@ -8,6 +8,8 @@ use tidegate_dsl::plan::{GroupId, GroupProtocol};
 use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::passage::{self, FieldKinds};
 use tidegate_engine::servers::Wish;
+use tidegate_upstream::pool::Lease;
+use tidegate_upstream::send::{Outgoing, send};
 
 use crate::request::body::{RequestBody, UpstreamBody};
 use crate::request::client_body::ClientBody;
@@ -17,8 +19,6 @@ use crate::request::handler::RequestHandler;
 use crate::request::handler::Source;
 use crate::request::upgrade::Upgrade;
 use crate::telemetry::access_log::Upstream;
-use crate::upstream::pool::Lease;
-use crate::upstream::send::{Outgoing, send};
 
 impl RequestHandler<'_> {
     /// Sends the request to a server of the group; the answer's head is in the exchange then.

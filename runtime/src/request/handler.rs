@@ -8,6 +8,7 @@ use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{Listener, ListenerId};
 use tidegate_engine::Moment;
 use tidegate_engine::passage::FieldKinds;
+use tidegate_upstream::connect::Switched;
 
 use crate::request::body::UpstreamBody;
 use crate::request::client_body::ClientBody;
@@ -17,7 +18,6 @@ use crate::request::serve::Closed;
 use crate::request::state::StreamState;
 use crate::request::upgrade::Upgrade;
 use crate::request::worker_snapshot::WorkerSnapshot;
-use crate::upstream::connect::Switched;
 
 /// One request, and what it needs from start to end.
 pub(super) struct RequestHandler<'c> {

@@ -17,6 +17,7 @@ use tidegate_base::failure::Failure;
 use tidegate_base::limits;
 use tidegate_base::room::Room;
 use tidegate_engine::exchange::Connection;
+use tidegate_upstream::group;
 
 use crate::request::admission::Admission;
 use crate::request::body::RequestBody;
@@ -25,7 +26,6 @@ use crate::request::listener_handle::ListenerHandle;
 use crate::request::tunnel::Tunnel;
 use crate::request::worker::Worker;
 use crate::tls::early::EarlyBytes;
-use crate::upstream::group;
 
 /// A request in flight to a server.
 pub type Busy = group::Busy<RequestBody>;

@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidegate_base::failure::Failure;
 use tidegate_base::limits;
+use tidegate_upstream::connect::Switched;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
 use crate::request::state::StreamState;
-use crate::upstream::connect::Switched;
 
 /// What a connection becomes when the answer that agrees to it has been written.
 pub struct Tunnel {

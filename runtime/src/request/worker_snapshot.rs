@@ -12,12 +12,12 @@ use tidegate_dsl::plan::{ExtensionId, GroupId, ServerGroup};
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Abi, BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
+use tidegate_upstream::health::ServerHealth;
+use tidegate_upstream::{group, pool};
 use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, OutboundAnswered, Pool as Instances, Step, Turn};
 
-use crate::health::ServerHealth;
 use crate::policy::snapshot::Snapshot;
 use crate::request::body::RequestBody;
-use crate::upstream::{group, pool};
 
 /// A server group on one worker.
 pub type Group = group::Group<RequestBody>;

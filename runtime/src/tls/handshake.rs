@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::{AlertDescription, Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConnection};
 use tidegate_base::limits;
 use tidegate_engine::exchange::Tls;
+use tidegate_upstream::unacceptable::{self, Shown};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -15,7 +16,6 @@ use super::client_cert;
 use super::early::{self, ClientTls, EarlyBytes};
 use super::endpoint::{Endpoint, word_of};
 use super::terms::Terms;
-use super::unacceptable::{self, Shown};
 
 /// A connection after its handshake, or with early data before the end of it.
 pub struct Secured {

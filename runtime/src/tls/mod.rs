@@ -1,4 +1,4 @@
-//! TLS: certificates and authorities as files and in use, the handshakes of clients, connections to backends.
+//! TLS: certificates and authorities as files and in use, the handshakes of clients.
 
 pub mod client_cert;
 pub mod early;
@@ -8,18 +8,16 @@ pub mod handshake;
 pub mod resolver;
 pub mod terms;
 pub mod tickets;
-pub mod unacceptable;
-pub mod upstream;
 
 use std::sync::Arc;
 
 use tidegate_base::address::ListenerKey;
 use tidegate_base::secret::Secrets;
 use tidegate_dsl::plan::{CaId, GroupId, GroupProtocol, HealthCheck, HttpProbe, ListenerId, Plan, Probe};
+use tidegate_upstream::tls::Upstream;
 
 use self::endpoint::Endpoint;
 use self::files::{Authorities, ServerCertificate};
-use self::upstream::Upstream;
 
 /// What was read from files, in the order of the plan.
 #[derive(Debug, Clone, Default)]

@@ -14,7 +14,7 @@ use tidegate_engine::servers::{Servers, Wish};
 
 use super::pool::{Pools, ServerPool};
 use crate::health::ServerHealth;
-use crate::tls::upstream::Upstream;
+use crate::tls::Upstream;
 
 /// A group, its balancer and the pools of its servers.
 pub struct Group<B> {

@@ -13,10 +13,10 @@ use tidegate_dsl::plan::{HttpProbe, Probe};
 use tokio::task::spawn_local;
 
 use super::ServerHealth;
-use crate::upstream::connect::{Address, dial};
-use crate::upstream::io::ServerIo;
-use crate::upstream::talk::Talk;
-use crate::upstream::wire::Wire;
+use crate::connect::{Address, dial};
+use crate::io::ServerIo;
+use crate::talk::Talk;
+use crate::wire::Wire;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"), " health-check"));
 

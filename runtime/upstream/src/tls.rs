@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tidegate_dsl::plan::{CaId, ServerGroup, Verify};
 
-use super::unacceptable::{self, Shown};
+use crate::unacceptable::{self, Shown};
 
 /// How the servers of a group are connected to.
 #[derive(Debug, Clone)]

@@ -28,7 +28,7 @@ use tokio_rustls::TlsConnector;
 use super::caller::Caller;
 use super::io::ServerIo;
 use super::wire::Wire;
-use crate::tls::upstream::{Secure, words};
+use crate::tls::{Secure, words};
 
 /// Why a connection could not be opened: [`Failure::ConnectFailed`], [`Failure::ConnectTimeout`],
 /// [`Failure::UpstreamTls`] or, by the gateway's own fault, [`Failure::NoDescriptor`], and the words for it.

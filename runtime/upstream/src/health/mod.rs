@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidegate_dsl::plan::{GroupId, HealthCheck, Plan, Server};
 
 pub use self::checker::Checker;
-use crate::tls::upstream::{Secure, Upstream};
+use crate::tls::{Secure, Upstream};
 
 /// What is known of the servers of a policy.
 #[derive(Default)]

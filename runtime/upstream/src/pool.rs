@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::connect::{Http1, Switched};
 use super::h2::Multiplexed;
 use super::wire::Wire;
-use crate::tls::upstream::Secure;
+use crate::tls::Secure;
 
 /// The pools of one worker, by the server's host, port, and what its connections are secured with. They outlive reloads.
 pub struct Pools<B>(RefCell<HashMap<Key, Rc<ServerPool<B>>>>);
