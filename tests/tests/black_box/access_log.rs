@@ -1,7 +1,5 @@
 //! The access log: what its lines say, and that no client can say it for the gateway.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::Secure;
 use tidegate_tests::{Backend, Gateway, Policy};

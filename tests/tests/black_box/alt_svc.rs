@@ -1,7 +1,5 @@
 //! How clients come to HTTP/3: `Alt-Svc`, and a browser that follows it (RFC 7838).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use tidegate_tests::http3::{Http3, run};
 use tidegate_tests::pki::{Authority, Identity};
 use tidegate_tests::secure::Secure;

@@ -1,7 +1,5 @@
 //! Who may use whom: the arrows of the architecture, held against what the manifests say.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::collections::BTreeSet;
 use std::process::Command;
 

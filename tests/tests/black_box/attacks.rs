@@ -1,7 +1,5 @@
 //! Clients that mean harm: what they can make the gateway hold is bounded, and others are served meanwhile.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
-
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

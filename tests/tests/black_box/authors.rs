@@ -1,7 +1,5 @@
 //! What an author of extensions gets: a crate to begin with, a look at a module, and what it costs.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

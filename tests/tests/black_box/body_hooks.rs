@@ -1,7 +1,5 @@
 //! Extensions that look at bodies, at the end of requests, and at the clock.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::fs;
 
 use bytes::Bytes;

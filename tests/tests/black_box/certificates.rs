@@ -1,7 +1,5 @@
 //! Certificates change while they are served.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

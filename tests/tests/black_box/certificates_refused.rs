@@ -1,7 +1,5 @@
 //! Certificates that are not accepted, of servers and of clients: the log says why, and what mends it.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::io::{Read, Write};
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! Answers that are given before the request has been read: the client reads them, although it is still sending, and learns
 //! whether the connection goes on (RFC 9112, 9.6).
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use bytes::Bytes;
 use tidegate_tests::http2::{Http2, read, send_all};
 use tidegate_tests::http3::{Http3, answer, run};

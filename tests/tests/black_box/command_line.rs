@@ -1,7 +1,5 @@
 //! The command line, as a person or a program uses it.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;

@@ -1,7 +1,5 @@
 //! Responses that are compressed for clients that take it, checked by curl, which undoes it.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, program};
 
 const WORDS: &str = "the tide comes in and the tide goes out, ";

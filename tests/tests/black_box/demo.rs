@@ -1,7 +1,5 @@
 //! The first thing that a newcomer runs.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
-
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,5 @@
 //! How the gateway starts and ends.
 
-#![expect(clippy::panic, reason = "a failed test may panic")]
-
 use std::time::{Duration, Instant};
 
 use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, Tool, free_port};

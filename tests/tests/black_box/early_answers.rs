@@ -1,8 +1,6 @@
 //! Servers that answer before they have read the request: the client gets the answer at once, and nobody else waits for
 //! what is left of it.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};

@@ -1,7 +1,5 @@
 //! Early data over TCP (RFC 8446, 2.3; RFC 8470): served before the handshake is complete, once, if it is safe.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test may panic")]
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;

@@ -1,7 +1,5 @@
 //! The examples, each by its own policy, in the running gateway.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::fs;
 
 use tidegate_tests::{Backend, Behaviour, Gateway, Response, Tool, example, free_port, shipped};

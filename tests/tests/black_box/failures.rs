@@ -1,7 +1,5 @@
 //! When something goes wrong: who gets which answer, and that nobody else suffers.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::time::{Duration, Instant};
 
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, free_port, listen};

@@ -1,8 +1,6 @@
 //! Which fields pass the gateway, in heads and trailers, over every version of HTTP; and which requests are framed or addressed so
 //! that they are refused.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tidegate_tests::http2::{Http2, read, send_all};

@@ -3,8 +3,6 @@
 //! Those of `tests/foreign` are built by the tests, with the SDKs of their ABIs. The filters of the wheel
 //! `gpustack-higress-plugins`, which are Go but for one in Rust, are downloaded once into the target folder.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;

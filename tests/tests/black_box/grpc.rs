@@ -1,7 +1,5 @@
 //! gRPC through the gateway: with a client and a server that know nothing of each other's HTTP, and frame by frame.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed test may panic")]
-
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! Health checks: which servers get requests, and which do not any more.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, listen};
 
 fn unavailable() -> Behaviour {

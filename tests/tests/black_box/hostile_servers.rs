@@ -1,7 +1,5 @@
 //! Servers that mean harm: what they can make the gateway read or hold is bounded, and others are served meanwhile.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,5 @@
 //! HTTP/2: requests and answers, limits, the end of a connection.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

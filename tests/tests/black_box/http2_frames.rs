@@ -1,7 +1,5 @@
 //! HTTP/2, frame by frame: what is right is served, what is wrong gets the error of RFC 9113, nothing is smuggled.
 
-#![expect(clippy::panic, reason = "a failed test may panic")]
-
 use tidegate_tests::frames::*;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy};
 

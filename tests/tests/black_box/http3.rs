@@ -1,7 +1,5 @@
 //! HTTP/3: requests and answers, limits, reloads, and clients that change their address.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! HTTP/3: bodies that are long, slow or too much, and all that a request passes on its way.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::fs;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! HTTP/3 with a client that has nothing in common with the gateway: aioquic, which says whatever it is told.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use serde_json::{Value, json};
 use tidegate_tests::pki::Authority;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, free_port, python};

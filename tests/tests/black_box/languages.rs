@@ -1,7 +1,5 @@
 //! One extension in four languages: the same requests get the same answers.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! Clients that are slow or leave take nothing with them.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::time::Duration;
 
 use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, guest};

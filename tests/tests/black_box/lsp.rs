@@ -1,7 +1,5 @@
 //! The language server, as an editor uses it.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -1,5 +1,12 @@
 //! The black-box tests, as one binary: the harness and its clients are linked once, not once for each file.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails, and says where"
+)]
+
 mod access_log;
 mod alt_svc;
 mod architecture;

@@ -1,7 +1,5 @@
 //! Memory that peers make the gateway hold which do not read, or do not end what they send.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::io::Write;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,6 @@
 //! The table of cases that holds the SDK's mock and the host together (`runtime/wasm-host/tests/alike`), in the gateway as it serves:
 //! that the host's hooks are called there as the table's own driver calls them.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::fmt::Write;
 use std::fs;
 

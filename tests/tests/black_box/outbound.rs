@@ -1,7 +1,5 @@
 //! Extensions that ask other servers while a request waits.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::fs;
 
 use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, Response, Tool, guest};

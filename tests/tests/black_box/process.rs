@@ -1,7 +1,5 @@
 //! The process and its system: signals, descriptors, disks, and time that passes without it.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! The PROXY protocol, as a load balancer before the gateway speaks it.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::io::Write;
 use std::net::TcpStream;
 

@@ -1,7 +1,5 @@
 //! What goes through: methods, bodies, connections, header fields.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::net::{Ipv6Addr, TcpStream};
 
 use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, free_port, needed, program};

@@ -1,7 +1,5 @@
 //! QUIC below HTTP/3: packets that no well-behaved client of today sends.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! Requests that no rule may see: malformed, ambiguous, too large.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
-
 use tidegate_tests::{Backend, Gateway, Policy};
 
 struct Site {

@@ -1,7 +1,5 @@
 //! testssl.sh finds exactly what `print` lists, for every predefined policy.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
-
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;

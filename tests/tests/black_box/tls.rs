@@ -1,7 +1,5 @@
 //! HTTPS: what a handshake agrees on, which certificate is shown, who is let in.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::net::TcpStream;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! What TLS holds in memory.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::Secure;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy};

@@ -1,7 +1,5 @@
 //! TLS towards backends.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

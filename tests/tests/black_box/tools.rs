@@ -1,7 +1,5 @@
 //! What helps those who write policies: `help`, `test`, `completion`, and a command line that is wrong.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
-
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 

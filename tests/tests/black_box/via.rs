@@ -1,7 +1,5 @@
 //! `Via`: what servers and clients read of the gateways on the way, and requests that go round in a circle.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use tidegate_tests::http2::Http2;
 use tidegate_tests::http3::{Http3, run};
 use tidegate_tests::pki::Authority;

@@ -1,7 +1,5 @@
 //! WebSocket through the gateway: over HTTP/1.1 and HTTP/2, in clear text and over TLS.
 
-#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! Who may connect: `allow-from`, `deny-from`, and what open connections see of a reload that decides anew.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::process::Command;
 use std::time::Duration;
 
