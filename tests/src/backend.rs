@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::message::{Framing, Request, read_body, read_head};
 use crate::{PATIENCE, listen, listen_on};
@@ -64,7 +65,10 @@ pub struct Backend {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// For threads that wait, and
     changed: Condvar,
+    /// for tasks.
+    notify: Notify,
 }
 
 #[derive(Default)]
@@ -169,6 +173,24 @@ impl Backend {
         self.shared.wait("requests", count, request, |state| state.requests.len())
     }
 
+    /// Waits until something holds of this server, while the clients of the same thread go on.
+    ///
+    /// # Panics
+    /// It does not come to hold.
+    pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let held = async {
+            loop {
+                // Before the look, so that no change is missed.
+                let changed = self.shared.notify.notified();
+                if holds(self) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, held).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+    }
+
     /// Every whole request so far.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.lock().requests.clone()
@@ -203,7 +225,19 @@ impl Shared {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let changed = change(&mut self.lock());
         self.changed.notify_all();
+        self.notify.notify_waiters();
         changed
+    }
+
+    /// Takes a pass, if one is given soon. A thread cannot wait for a pass and for its socket at once: between two such waits it
+    /// looks at the socket.
+    fn pass(&self) -> bool {
+        let soon = Duration::from_millis(5);
+        let waited = self.changed.wait_timeout_while(self.lock(), soon, |state| state.passes == 0);
+        let mut state = waited.map_or_else(|error| error.into_inner().0, |waited| waited.0);
+        let passed = state.passes > 0;
+        state.passes -= usize::from(passed);
+        passed
     }
 
     fn wait<T>(
@@ -406,25 +440,17 @@ impl Conversation<'_> {
 
     /// Waits for a pass, or for the gateway to close, which is an error.
     fn stall(&mut self) -> io::Result<()> {
-        self.stream.get_ref().set_read_timeout(Some(Duration::from_millis(5)))?;
-        loop {
-            let passed = self.shared.change(|state| {
-                let passed = state.passes > 0;
-                state.passes -= usize::from(passed);
-                passed
-            });
-            if passed {
-                return self.stream.get_ref().set_read_timeout(None);
-            }
+        self.stream.get_ref().set_nonblocking(true)?;
+        while !self.shared.pass() {
             let unread = !self.stream.buffer().is_empty();
             match self.stream.get_ref().peek(&mut [0]) {
                 // A body that stands unread hides the end of the connection, which then comes with the write.
                 Ok(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
-                Ok(_) => std::thread::sleep(Duration::from_millis(5)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock || unread => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock && !unread => return Err(error),
+                _ => {}
             }
         }
+        self.stream.get_ref().set_nonblocking(false)
     }
 }
 

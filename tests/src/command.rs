@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::{Lines, PATIENCE, tidegate};
+use crate::process::end_of;
+use crate::{Lines, tidegate};
 
 /// A folder to run `tidegate` in.
 pub struct Tool {
@@ -81,18 +81,8 @@ impl Tool {
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         let stdout = Lines::of(child.stdout.take().expect("a pipe"));
         let stderr = Lines::of(child.stderr.take().expect("a pipe"));
-        let end = Instant::now() + PATIENCE;
         let (stdout, stderr) = (stdout.whole(), stderr.whole());
-        let status = loop {
-            match child.try_wait().expect("a child") {
-                Some(status) => break status,
-                None if Instant::now() < end => std::thread::yield_now(),
-                None => {
-                    let _ = child.kill();
-                    panic!("`tidegate {}` does not end; so far:\n{stdout}\n{stderr}", arguments.join(" "));
-                }
-            }
-        };
+        let status = end_of(&mut child, || format!("{}\n{stdout}\n{stderr}", arguments.join(" ")));
         Output { status: status.code(), stdout, stderr }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::process::end_of;
 use crate::{Lines, PATIENCE, tidegate};
 
 /// An editor with a language server of its own.
@@ -160,15 +161,9 @@ impl Editor {
     /// It does not end.
     pub fn end(mut self) -> (Option<i32>, String) {
         self.input = None;
-        let end = Instant::now() + PATIENCE;
         let said = self.errors.whole();
-        loop {
-            match self.child.try_wait().expect("a child") {
-                Some(status) => return (status.code(), said),
-                None if Instant::now() < end => std::thread::yield_now(),
-                None => panic!("the server does not end; it said:\n{said}"),
-            }
-        }
+        let status = end_of(&mut self.child, || said.clone());
+        (status.code(), said)
     }
 
     fn wait(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Client, Lines, PATIENCE, Policy, Response, Usage, free_port, tidegate};
+use crate::process::end_of;
+use crate::{Client, Lines, Policy, Response, Usage, free_port, tidegate};
 
 /// A gateway that serves `policy.gate` in a folder of its own. It is killed when it is dropped; if the test failed, what
 /// it wrote is shown.
@@ -205,14 +205,7 @@ impl Gateway {
     /// # Panics
     /// It does not end.
     pub fn wait_end(&mut self) -> ExitStatus {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status;
-            }
-            assert!(Instant::now() < end, "the gateway does not end");
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        end_of(&mut self.child, || self.stderr.text())
     }
 
     /// Whether the process has ended.

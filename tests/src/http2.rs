@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
+use h2::{Ping, PingPong, RecvStream, SendStream};
 use http::{Request, Version};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +22,7 @@ use crate::{PATIENCE, Response};
 pub struct Http2 {
     requests: SendRequest<Bytes>,
     scheme: &'static str,
+    ping: PingPong,
     /// Resolves at the connection's end: with nothing if it was in order, or with what the library says of it.
     pub over: JoinHandle<Result<(), h2::Error>>,
 }
@@ -60,8 +61,9 @@ impl Http2 {
         scheme: &'static str,
         how: &Builder,
     ) -> Self {
-        let (requests, connection) = how.handshake(io).await.expect("a preface");
-        Self { requests, scheme, over: tokio::spawn(connection) }
+        let (requests, mut connection) = how.handshake(io).await.expect("a preface");
+        let ping = connection.ping_pong().expect("the first to ask for it");
+        Self { requests, scheme, ping, over: tokio::spawn(connection) }
     }
 
     /// A request for this connection's scheme and the host `test`.
@@ -85,12 +87,18 @@ impl Http2 {
         self.requests.send_request(request, ends)
     }
 
-    /// Waits until the gateway has said what it can do; whether it takes an extended `CONNECT` (RFC 8441, 3).
+    /// Waits until everything has come that the gateway sent before it answers this: a PING.
+    ///
+    /// # Errors
+    /// The library's, if the connection is over.
+    pub async fn turn(&mut self) -> Result<(), h2::Error> {
+        let pong = tokio::time::timeout(PATIENCE, self.ping.ping(Ping::opaque())).await;
+        pong.expect("an answer in time").map(drop)
+    }
+
+    /// Whether the gateway takes an extended `CONNECT` (RFC 8441, 3), as it says in its settings, the first of all frames.
     pub async fn takes_extended_connect(&mut self) -> bool {
-        let asked = std::time::Instant::now();
-        while !self.requests.is_extended_connect_protocol_enabled() && asked.elapsed() < PATIENCE {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        let _ = self.turn().await;
         self.requests.is_extended_connect_protocol_enabled()
     }
 

@@ -1,8 +1,7 @@
 //! A backend that speaks HTTP/2 in clear text, as gRPC servers do.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
@@ -12,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::http2::send_all;
-use crate::{Fields, http3, listen};
+use crate::{Fields, PATIENCE, http3, listen};
 
 /// A server on a port of its own; what it does with a request says the last segment of its path:
 ///
@@ -25,7 +24,7 @@ use crate::{Fields, http3, listen};
 /// - `Leave` echoes, and takes no more requests on this connection (GOAWAY).
 pub struct Http2Backend {
     port: u16,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<watch::Sender<Seen>>,
     stop: Option<watch::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -53,7 +52,7 @@ impl Http2Backend {
     /// # Panics
     /// There is no port.
     pub fn with(settings: &Builder) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(watch::Sender::new(Seen::default()));
         let (stop, stopped) = watch::channel(());
         let listener = listen();
         let port = listener.local_addr().expect("an address").port();
@@ -70,7 +69,17 @@ impl Http2Backend {
 
     /// What it has seen.
     pub fn seen(&self) -> Seen {
-        lock(&self.seen).clone()
+        self.seen.borrow().clone()
+    }
+
+    /// Waits until something holds of what this server has seen, while the clients of the same thread go on.
+    ///
+    /// # Panics
+    /// It does not come to hold.
+    pub async fn until(&self, what: &str, holds: impl FnMut(&Seen) -> bool) {
+        let mut seen = self.seen.subscribe();
+        let held = tokio::time::timeout(PATIENCE, seen.wait_for(holds)).await;
+        assert!(held.is_ok(), "not in time: {what}");
     }
 }
 
@@ -83,14 +92,10 @@ impl Drop for Http2Backend {
     }
 }
 
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 async fn accept(
     listener: std::net::TcpListener,
     settings: Builder,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<watch::Sender<Seen>>,
     mut stopped: watch::Receiver<()>,
 ) {
     let listener = TcpListener::from_std(listener).expect("a socket");
@@ -98,20 +103,21 @@ async fn accept(
         tokio::select! {
             _ = stopped.changed() => return,
             Ok((socket, _)) = listener.accept() => {
-                lock(&seen).connections += 1;
+                seen.send_modify(|seen| seen.connections += 1);
                 tokio::spawn(serve(socket, settings.clone(), Arc::clone(&seen)));
             }
         }
     }
 }
 
-async fn serve(socket: TcpStream, settings: Builder, seen: Arc<Mutex<Seen>>) {
+async fn serve(socket: TcpStream, settings: Builder, seen: Arc<watch::Sender<Seen>>) {
     let _ = socket.set_nodelay(true);
     let Ok(mut connection) = settings.handshake(socket).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         let target = request.uri().to_string();
         let fields = crate::http2::fields(request.headers());
-        lock(&seen).requests.push((request.method().to_string(), target.clone(), fields));
+        let method = request.method().to_string();
+        seen.send_modify(|seen| seen.requests.push((method, target.clone(), fields)));
         if target.ends_with("/Leave") {
             connection.graceful_shutdown();
         }
@@ -119,7 +125,7 @@ async fn serve(socket: TcpStream, settings: Builder, seen: Arc<Mutex<Seen>>) {
         tokio::spawn(async move {
             let name = target.rsplit('/').next().unwrap_or_default().to_owned();
             if answer(&name, request, respond, &seen).await.is_err() {
-                lock(&seen).cancelled += 1;
+                seen.send_modify(|seen| seen.cancelled += 1);
             }
         });
     }
@@ -129,7 +135,7 @@ async fn answer(
     name: &str,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    seen: &Mutex<Seen>,
+    seen: &watch::Sender<Seen>,
 ) -> Result<(), h2::Error> {
     let trailer = request.headers().get("x-trailer").cloned();
     let mut head = Response::new(());
@@ -139,7 +145,7 @@ async fn answer(
             poll_fn(|cx| respond.poll_reset(cx)).await?;
             return Err(Reason::CANCEL.into());
         }
-        "RefuseOnce" if !std::mem::replace(&mut lock(seen).refused, true) => {
+        "RefuseOnce" if seen.send_if_modified(|seen| !std::mem::replace(&mut seen.refused, true)) => {
             respond.send_reset(Reason::REFUSED_STREAM);
             return Ok(());
         }
@@ -170,7 +176,8 @@ async fn answer(
         }
         "Break" => {
             send_all(&mut stream, Bytes::from_static(b"hello"), false).await?;
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            // The task of the connection has been woken, and sends what there is before this one goes on.
+            tokio::task::yield_now().await;
             stream.send_reset(Reason::INTERNAL_ERROR);
             Ok(())
         }

@@ -31,9 +31,8 @@ mod process;
 mod python;
 mod raw_server;
 pub mod secure;
+mod waiting;
 pub mod websocket;
-
-use std::time::Duration;
 
 pub use backend::{Backend, Behaviour};
 pub use binary::{example, guest, shipped, target_folder, tidegate, workspace};
@@ -50,18 +49,4 @@ pub use ports::{free_port, listen, listen_on};
 pub use process::{Usage, reset_peak, ticks_of};
 pub use python::python;
 pub use raw_server::RawServer;
-
-/// How long a test waits for an event that must come. Far longer than any takes, so that a slow machine fails nothing.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Waits until something holds; for what can only be looked at and not waited for, such as `/proc`.
-///
-/// # Panics
-/// It does not hold within [`PATIENCE`]; the message shows what was seen last.
-pub fn eventually<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> Result<(), T>) {
-    let end = std::time::Instant::now() + PATIENCE;
-    while let Err(seen) = look() {
-        assert!(std::time::Instant::now() < end, "{what}: not within {PATIENCE:?}; last seen: {seen:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+pub use waiting::{PATIENCE, eventually, settled};

@@ -3,11 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::PATIENCE;
+use crate::eventually;
 
 /// Below the range from which the kernel takes the ports of outgoing connections.
 const PORTS: std::ops::Range<u16> = 12_000..31_000;
@@ -46,8 +45,11 @@ fn is_free(port: u16) -> bool {
         socket.bind(&address.into())
     };
     let v6 = bind(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into());
-    let taken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
-    !v6.is_err_and(|error| taken(&error)) && bind(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into()).is_ok()
+    !v6.is_err_and(|error| is_taken(&error)) && bind(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into()).is_ok()
+}
+
+fn is_taken(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::AddrInUse
 }
 
 /// Listens on a port of the loopback address. A listener that was there before is waited for: a program that was being
@@ -56,15 +58,11 @@ fn is_free(port: u16) -> bool {
 /// # Panics
 /// The port stays taken.
 pub fn listen_on(port: u16) -> TcpListener {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            bound => return bound.unwrap_or_else(|error| panic!("port {port}: {error}")),
-        }
-    }
+    let bound = eventually(&format!("port {port}"), || match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Err(error) if is_taken(&error) => Err(error),
+        bound => Ok(bound),
+    });
+    bound.unwrap_or_else(|error| panic!("port {port}: {error}"))
 }
 
 /// Listens on a free port of the loopback address.

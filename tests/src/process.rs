@@ -1,6 +1,11 @@
 //! What the kernel says of a process.
 
 use std::fs;
+use std::process::{Child, ExitStatus};
+use std::time::Instant;
+
+use crate::PATIENCE;
+use crate::waiting::look_until;
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,4 +68,16 @@ pub fn ticks_of(pid: u32, thread: &str) -> u64 {
         before.ends_with(&format!("({thread}")).then(|| behind.split(' ').nth(11)?.parse::<u64>().ok()).flatten()
     });
     named.sum()
+}
+
+/// Waits for the end of a child.
+///
+/// # Panics
+/// It does not end, and is killed; the message has what it said.
+pub(crate) fn end_of(child: &mut Child, said: impl FnOnce() -> String) -> ExitStatus {
+    let ended = look_until(Instant::now() + PATIENCE, || child.try_wait().expect("a child").ok_or(()));
+    ended.unwrap_or_else(|()| {
+        let _ = child.kill();
+        panic!("the process does not end; it said:\n{}", said())
+    })
 }

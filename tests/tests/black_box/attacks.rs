@@ -102,6 +102,7 @@ fn a_client_may_give_up_what_it_no_longer_wants() {
     let mut client = Frames::connect(gateway.port());
     for round in 0..112_u32 {
         if round == 90 {
+            // What is tested: the gateway forgets with time.
             std::thread::sleep(Duration::from_millis(2500));
         }
         client.get(2 * round + 1, "/").send(RST_STREAM, 0, 2 * round + 1, &8_u32.to_be_bytes());
@@ -216,7 +217,7 @@ fn answers_that_nobody_takes_are_not_kept_by_frames_that_come() {
         }
     }
     let began = Instant::now();
-    // What asks for no answer, so that the gateway goes on reading.
+    // What asks for no answer, so that the gateway goes on reading: a drip, far more often than either timeout.
     while client.try_raw(&frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 7])).is_ok() {
         assert!(began.elapsed() < Duration::from_secs(12), "the connection is held");
         std::thread::sleep(Duration::from_millis(200));
@@ -233,6 +234,7 @@ fn a_head_that_drips_is_not_waited_for() {
     client.send(HEADERS, END_STREAM, 1, &head[..10]);
     let began = Instant::now();
     let taken = head[10..].iter().take_while(|byte| {
+        // A slow client: each byte well within the timeout.
         std::thread::sleep(Duration::from_millis(500));
         client.try_raw(&frame(CONTINUATION, 0, 1, &[**byte])).is_ok()
     });
@@ -271,6 +273,7 @@ fn slow_heads_and_bodies_have_their_end() {
         let (drip, rest) = slow.split_at_mut(1);
         scope.spawn(move || {
             while began.elapsed() < Duration::from_secs(15) && drip[0].try_send("x").is_ok() {
+                // A slow client.
                 std::thread::sleep(Duration::from_millis(100));
             }
         });

@@ -73,6 +73,7 @@ fn read_on(stream: &mut BufReader<TcpStream>, length: usize, then: Then) {
             _ if stream.get_mut().write_all(b"x").is_err() => return,
             _ => {}
         }
+        // A server that is slow to read; and one that writes asks now and then whether the connection is ended.
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -128,7 +128,7 @@ fn a_slow_server_that_sends_something_is_not_silent() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..3 {
-                // The one place where time itself is the matter: 3 times 0.6 s is longer than the timeout.
+                // A slow server: 3 times 0.6 s is longer than the timeout.
                 std::thread::sleep(Duration::from_millis(600));
                 backend.release();
             }
@@ -181,6 +181,7 @@ fn a_head_that_comes_drop_by_drop_does_not_live_for_ever() {
     client.send("GET / HTTP/1.1\r\nhost: test\r\n");
     let started = Instant::now();
     while client.try_send("x: 1\r\n").is_ok() && started.elapsed() < Duration::from_secs(10) {
+        // A slow client.
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(started.elapsed() < Duration::from_secs(8), "the time counts from the first byte");

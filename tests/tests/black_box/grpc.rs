@@ -172,14 +172,10 @@ fn a_call_that_is_given_up_is_given_up_at_the_backend() {
         for path in ["/test/Stall", "/test/StallInBody"] {
             let before = backend.seen();
             let (answer, mut stream) = client.begin(client.request("POST", path, &[GRPC]), false).await.unwrap();
-            while backend.seen().requests.len() == before.requests.len() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            backend.until("the call", |seen| seen.requests.len() > before.requests.len()).await;
             stream.send_reset(Reason::CANCEL);
             drop(answer);
-            while backend.seen().cancelled == before.cancelled {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            backend.until("its end", |seen| seen.cancelled > before.cancelled).await;
         }
         assert_eq!(status(&call(&mut client, "/test/Echo", &[], "on").await.unwrap()), Some("0"));
     });

@@ -274,18 +274,10 @@ fn a_reload_that_drops_the_listener_and_a_stop_finish_what_is_under_way() {
         let mut gateway = Gateway::start(&Policy::to(&backend).top("gateway { drain 10s }"));
         run(async {
             let mut client = Http2::connect(gateway.port()).await;
+            let before = backend.requests().len();
             let (answer, _) = client.begin(client.request("GET", "/", &[]), true).await.unwrap();
             let answer = tokio::spawn(read(answer));
-            let seen = backend.requests().len();
-            tokio::task::spawn_blocking({
-                let port = backend.port();
-                move || port
-            })
-            .await
-            .unwrap();
-            while backend.requests().len() == seen {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            backend.until("the request", |backend| backend.requests().len() > before).await;
             if reload {
                 let other = tidegate_tests::free_port();
                 let text = std::fs::read_to_string(gateway.file()).unwrap();
@@ -304,7 +296,7 @@ fn a_reload_that_drops_the_listener_and_a_stop_finish_what_is_under_way() {
                     Err(error) => break error,
                     Ok((late, _)) => drop(late),
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                let _ = client.turn().await;
             };
             assert!(refused.is_go_away() && refused.reason() == Some(Reason::NO_ERROR), "{refused:?}");
             backend.release();
@@ -338,14 +330,10 @@ fn a_client_that_gives_up_ends_the_request_to_the_backend_and_no_other() {
     run(async {
         let mut client = Http2::connect(gateway.port()).await;
         let (answer, mut stream) = client.begin(client.request("GET", "/left", &[]), true).await.unwrap();
-        while backend.open() < 1 || backend.requests().is_empty() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        backend.until("the request", |backend| !backend.requests().is_empty()).await;
         stream.send_reset(Reason::CANCEL);
         drop(answer);
-        while backend.open() > 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        backend.until("the end of the request", |backend| backend.open() == 0).await;
         backend.behave(Behaviour::Echo);
         assert_eq!(client.get("/").await.status, 200);
     });

@@ -1,7 +1,5 @@
 //! Clients that are slow or leave take nothing with them.
 
-use std::time::Duration;
-
 use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, guest};
 
 /// Places for connections at the listener. A connection whose task lives on keeps its place.
@@ -62,7 +60,8 @@ impl Rude {
             Self::Reset => {
                 client.send("GET /stream HTTP/1.1\r\nhost: test\r\n\r\n").receive_head().unwrap();
                 // What stands unread when the socket closes makes it a reset.
-                std::thread::sleep(Duration::from_micros(100));
+                let mut unread = [0];
+                assert_eq!(client.socket().peek(&mut unread).unwrap(), 1);
             }
         }
     }

@@ -1,14 +1,14 @@
 //! Memory that peers make the gateway hold which do not read, or do not end what they send.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate_tests::frames::{Frames, PREFACE, SETTINGS, WINDOW_UPDATE, request};
 use tidegate_tests::http2::{Http2, settings};
 use tidegate_tests::http3::{Http3, run};
 use tidegate_tests::pki::Authority;
 use tidegate_tests::websocket::WebSocketBackend;
-use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually, reset_peak};
+use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually, reset_peak, settled};
 
 const MIB: u64 = 1024 * 1024;
 const ANSWERS: usize = 100;
@@ -20,17 +20,8 @@ fn gateway(behaviour: Behaviour) -> (Backend, Gateway) {
 }
 
 /// Waits until the gateway holds no more than a moment before; the most that it has held meanwhile, beyond `before`.
-fn settled(gateway: &Gateway, before: u64) -> u64 {
-    let begun = Instant::now();
-    let (mut last, mut since) = (0, Instant::now());
-    while since.elapsed() < Duration::from_millis(500) {
-        let now = gateway.usage().resident;
-        if now > last + MIB / 4 {
-            (last, since) = (now, Instant::now());
-        }
-        assert!(begun.elapsed() < PATIENCE, "it grows and grows: {now}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn grown(gateway: &Gateway, before: u64) -> u64 {
+    settled("what the gateway holds", MIB / 4, || gateway.usage().resident);
     let usage = gateway.usage();
     let (grown, peak) = (usage.resident.saturating_sub(before), usage.peak.saturating_sub(before));
     println!("grew by {} KiB, at most by {} KiB", grown / 1024, peak / 1024);
@@ -60,7 +51,7 @@ fn unread_answers_over_http1() {
             client
         })
         .collect();
-    let grown = settled(&gateway, before);
+    let grown = grown(&gateway, before);
     assert!(grown < 100 * MIB, "grew by {} MiB", grown / MIB);
     assert!((10..ANSWERS).contains(&compressed), "{compressed}: the rest goes as it is");
     drop(unread);
@@ -84,7 +75,7 @@ fn unread_answers_over_http2() {
             compressed += usize::from(answer.headers().contains_key("content-encoding"));
             unread.push(answer);
         }
-        let grown = settled(&gateway, before);
+        let grown = grown(&gateway, before);
         assert!(grown < 100 * MIB, "grew by {} MiB", grown / MIB);
         assert!((10..ANSWERS).contains(&compressed), "{compressed}: the rest goes as it is");
     });
@@ -106,7 +97,7 @@ fn event_streams_without_events() {
             client
         })
         .collect();
-    let grown = settled(&gateway, before);
+    let grown = grown(&gateway, before);
     assert!(grown < 100 * MIB, "grew by {} MiB", grown / MIB);
     assert!((10..ANSWERS).contains(&compressed), "{compressed}: the rest goes as it is");
     // Whoever leaves makes room.
@@ -130,7 +121,7 @@ fn jammed(gateway: &Gateway, big: &Backend) -> Frames {
     client.raw(PREFACE).send(SETTINGS, 0, 0, &[&[0, 4], &open[..]].concat()).send(WINDOW_UPDATE, 0, 0, &open);
     client.get(1, "/big");
     big.wait_head(1);
-    settled(gateway, 0);
+    grown(gateway, 0);
     reset_peak(gateway.pid());
     client
 }
@@ -155,7 +146,7 @@ fn small_pieces_over_http2_that_nobody_reads() {
         client.get(2 * n + 1, "/");
     }
     backend.wait_head(1 + STREAMS as usize);
-    let grown = settled(&gateway, before);
+    let grown = grown(&gateway, before);
     assert!(grown < 16 * MIB, "grew by {} MiB", grown / MIB);
 }
 
@@ -163,7 +154,7 @@ fn small_pieces_over_http2_that_nobody_reads() {
 fn small_messages_over_http2_that_nobody_reads() {
     const TUNNELS: u32 = 20;
     let chat = WebSocketBackend::start(|mut socket| {
-        // A message has a packet of its own: the gateway sees each as it comes.
+        // A pause after each message, so that the gateway sees each alone, as it comes.
         for _ in 0..20_000 {
             if socket.write_all(b"\x82\x01x").is_err() {
                 return;
@@ -183,7 +174,7 @@ fn small_messages_over_http2_that_nobody_reads() {
         count if count == TUNNELS as usize => Ok(()),
         count => Err(count),
     });
-    let grown = settled(&gateway, before);
+    let grown = grown(&gateway, before);
     assert!(grown < 16 * MIB, "grew by {} MiB", grown / MIB);
 }
 
@@ -207,10 +198,8 @@ fn small_pieces_over_http3_that_nobody_acknowledges() {
             unread.push(stream);
         }
         // Until the requests are there, the client has to go on. Then this thread waits, and nothing is acknowledged.
-        while backend.open() < STREAMS {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let grown = settled(&gateway, before);
+        backend.until("the requests", |backend| backend.open() >= STREAMS).await;
+        let grown = grown(&gateway, before);
         assert!(grown < 16 * MIB, "grew by {} MiB", grown / MIB);
     });
 }

@@ -135,26 +135,46 @@ fn noise_is_not_answered_and_does_no_harm() {
     assert_eq!(run(async { Http3::connect(gateway.port(), &authority).await.get("/").await.status }), 200);
 }
 
+/// A socket to which packets are sent that are for somebody else.
+struct Nobody(tokio::net::UdpSocket);
+
+impl Nobody {
+    async fn new() -> Self {
+        Self(tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    /// The next packet, while its sender goes on.
+    async fn packet(&self) -> Vec<u8> {
+        let mut packet = vec![0; 1500];
+        let length = tokio::time::timeout(PATIENCE, self.0.recv(&mut packet)).await.expect("a packet in time").unwrap();
+        packet.truncate(length);
+        packet
+    }
+}
+
 /// First packets of so many connections, each with a key exchange of its own, that were sent to nobody.
 fn initials(authority: &Authority, count: usize) -> Vec<Vec<u8>> {
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
-    nobody.set_nonblocking(true).unwrap();
-    let port = nobody.local_addr().unwrap().port();
     run(async {
+        let nobody = Nobody::new().await;
         let endpoint = quic_client(tls(authority));
         let mut packets = Vec::new();
         let mut ids = std::collections::HashSet::new();
         while packets.len() < count {
-            let connecting: Vec<_> = (0..50).map(|_| endpoint.connect(address(port), "localhost").unwrap()).collect();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let mut packet = [0; 1500];
-            while let Ok(length) = nobody.recv(&mut packet) {
+            // No more at once than a socket holds. They are dropped when the first packet of each is there.
+            let connecting: Vec<_> =
+                (0..20).map(|_| endpoint.connect(address(nobody.port()), "localhost").unwrap()).collect();
+            let until = packets.len() + connecting.len();
+            while packets.len() < until {
+                let packet = nobody.packet().await;
                 // An Initial, and the first of its connection: the id says whose it is.
-                if packet[0] & 0xf0 == 0xc0 && length >= 1200 && ids.insert(packet[6..14].to_vec()) {
-                    packets.push(packet[..length].to_vec());
+                if packet[0] & 0xf0 == 0xc0 && packet.len() >= 1200 && ids.insert(packet[6..14].to_vec()) {
+                    packets.push(packet);
                 }
             }
-            drop(connecting);
         }
         packets
     })
@@ -275,28 +295,20 @@ fn var_int(bytes: &[u8], at: &mut usize) -> usize {
 /// The first packets of a client that was here before: a handshake with a ticket, and requests in 0-RTT data. They were sent
 /// to nobody, so that whoever has them can send them from anywhere.
 fn early_flight(gateway: &Gateway, authority: &Authority, path: &str) -> Vec<Vec<u8>> {
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
-    nobody.set_nonblocking(true).unwrap();
-    let port = nobody.local_addr().unwrap().port();
     let mut config = tls(authority);
     config.enable_early_data = true;
     run(async {
+        let nobody = Nobody::new().await;
         let endpoint = quic_client(config);
         let mut first = Http3::connect_from(&endpoint, gateway.port()).await;
         assert_eq!(first.get("/first").await.status, 200);
-        let (quic, _) = endpoint.connect(address(port), "localhost").unwrap().into_0rtt().ok().unwrap();
+        let (quic, _) = endpoint.connect(address(nobody.port()), "localhost").unwrap().into_0rtt().ok().unwrap();
         let mut client = Http3::over(quic).await;
         let mut stream = client.begin("GET", path, &[]).await.unwrap();
         stream.finish().await.unwrap();
         let mut packets: Vec<Vec<u8>> = Vec::new();
-        let mut packet = [0; 1500];
-        let end = Instant::now() + PATIENCE;
         while !packets.iter().any(|packet| has_early_data(packet)) {
-            assert!(Instant::now() < end, "the request is in 0-RTT data");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            while let Ok(length) = nobody.recv(&mut packet) {
-                packets.push(packet[..length].to_vec());
-            }
+            packets.push(nobody.packet().await);
         }
         packets
     })

@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::Secure;
 use tidegate_tests::websocket::{Http2Tunnels, Talk, WebSocketBackend, close, frame, socket};
-use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, python};
+use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, python, settled};
 
 fn policy(backend: &WebSocketBackend) -> Policy {
     Policy::new().group("web", &format!("server {}", backend.address()))
@@ -200,9 +202,9 @@ fn each_side_may_end_while_the_other_goes_on() {
         let _ = stream.shutdown(Shutdown::Write);
         let mut said = Vec::new();
         let _ = stream.read_to_end(&mut said);
-        HEARD.store(said.len(), std::sync::atomic::Ordering::SeqCst);
+        HEARD.store(said.len(), Ordering::SeqCst);
     });
-    static HEARD: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    static HEARD: AtomicUsize = AtomicUsize::new(0);
     let gateway = Gateway::start(&policy(&backend));
     let tunnels = Http2Tunnels::connect(gateway.port(), None);
     for (length, mut talk) in [(5000, Talk::on(gateway.port())), (6000, tunnels.begin(&[]).unwrap().1)] {
@@ -211,7 +213,7 @@ fn each_side_may_end_while_the_other_goes_on() {
         talk.end();
         drop(talk);
         eventually("the backend heard all", || {
-            let heard = HEARD.load(std::sync::atomic::Ordering::SeqCst);
+            let heard = HEARD.load(Ordering::SeqCst);
             if heard == length { Ok(()) } else { Err(heard) }
         });
     }
@@ -296,9 +298,17 @@ fn a_large_message_flows_and_is_not_gathered() {
     let (_, mut talk) = tunnels.begin(&[]).unwrap();
     let mut sender = talk.sender();
     let sent = message.clone();
-    let sending = std::thread::spawn(move || sender.write_all(&sent));
+    let taken = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&taken);
+    let sending = std::thread::spawn(move || {
+        sent.chunks(64 * 1024).try_for_each(|piece| {
+            let written = sender.write_all(piece);
+            counted.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            written
+        })
+    });
     // The backend sends back while the client still sends and reads nothing: windows fill, and all waits.
-    std::thread::sleep(Duration::from_millis(300));
+    settled("what is taken of the message", 0, || taken.load(Ordering::SeqCst));
     let mut back = vec![0; message.len()];
     talk.read(&mut back);
     assert!(back == message);
@@ -334,7 +344,7 @@ fn other_backends_may_be_reached_over_tls() {
 struct Ways {
     clear: Gateway,
     secure: Gateway,
-    config: std::sync::Arc<rustls::ClientConfig>,
+    config: Arc<rustls::ClientConfig>,
     tunnels: Http2Tunnels,
 }
 

@@ -205,12 +205,7 @@ fn requests_in_flight_are_finished_first() {
         let (on_h2, _body) = h2.begin(h2.request("GET", "/h2", &[]), true).await.unwrap();
         let mut on_h3 = h3.begin("GET", "/h3", &[]).await.unwrap();
         on_h3.finish().await.unwrap();
-        let arrived = async {
-            while backend.requests().len() < 3 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, arrived).await.unwrap();
+        backend.until("the requests", |backend| backend.requests().len() == 3).await;
         gateway.reload(&policy("deny-from 127.0.0.1", "deny-from 127.0.0.1", &group, "forward web"));
         (0..3).for_each(|_| backend.release());
         let first = h1.receive();
