@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use http::HeaderValue;
 use tidegate_dsl::plan::{Condition, ListenerId, OTHERWISE, Predicate, Subject};
-use tidegate_engine::{Engine, Moment, Silent, exchange, parsed, vars};
+use tidegate_engine::{Engine, Moment, Silent, exchange};
 
 #[path = "../src/testing.rs"]
 #[expect(dead_code, reason = "not all of it is needed here")]

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate_dsl::plan::{Condition, ListenerId, OTHERWISE, Outcome, Predicate, Subject};
-use tidegate_engine::{Decision, Engine, Moment, Progress, Silent, exchange, parsed, vars};
+use tidegate_engine::{Decision, Engine, Moment, Progress, Silent, exchange};
 
 #[path = "../src/testing.rs"]
 #[expect(dead_code, reason = "not all of it is needed here")]

@@ -1,6 +1,6 @@
 //! An exchange: one request and, once it exists, its response, which rules, templates and hooks see and change.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::uri::{Authority, PathAndQuery};
@@ -90,6 +90,45 @@ pub struct Request {
 }
 
 impl Request {
+    /// The head of a request that nothing has changed yet, without a body. The client asked for `authority`, and for
+    /// `original_target`, which `target` is when it is normalised.
+    pub fn new(
+        method: Method,
+        authority: Authority,
+        (target, original_target): (Target, PathAndQuery),
+        version: Version,
+        headers: HeaderMap,
+    ) -> Self {
+        Self {
+            method,
+            original_authority: authority.clone(),
+            authority,
+            unnamed: false,
+            target,
+            original_target,
+            version,
+            headers,
+            websocket: false,
+            has_body: false,
+            changed: Changed::default(),
+        }
+    }
+
+    /// A copy of the head for somebody else: what changes it is noted in neither.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            authority: self.authority.clone(),
+            target: self.target.clone(),
+            original_authority: self.original_authority.clone(),
+            original_target: self.original_target.clone(),
+            headers: self.headers.clone(),
+            changed: Changed::default(),
+            ..*self
+        }
+    }
+
     /// Names another host, for the backend and for tests.
     pub fn set_authority(&mut self, authority: Authority) {
         self.authority = authority;
@@ -122,6 +161,12 @@ impl Response {
     /// The head of a response that no trailers follow.
     pub fn new(status: StatusCode, headers: HeaderMap) -> Self {
         Self { status, headers, changed: Changed::default() }
+    }
+
+    /// A copy of the head for somebody else: what changes it is noted in neither.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self::new(self.status, self.headers.clone())
     }
 }
 
@@ -179,6 +224,35 @@ pub struct Exchange {
     pub log_lines: Vec<String>,
     /// The findings of tests about the request that other tests need again.
     pub parsed: Parsed,
+}
+
+impl Exchange {
+    /// The exchange of a request that has just been read.
+    pub fn new(connection: Arc<Connection>, request: Request, client_ip: IpAddr, request_id: u128) -> Self {
+        Self {
+            connection,
+            request,
+            response: None,
+            client_ip,
+            request_id,
+            vars: Vars::default(),
+            group: None,
+            server: None,
+            rule: None,
+            log_lines: Vec::new(),
+            parsed: Parsed::default(),
+        }
+    }
+
+    /// An exchange of nobody, which stands in for another while a guest has that.
+    pub fn blank() -> Self {
+        let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let connection = Connection { peer: nobody, local: nobody, listener: Arc::from(""), tls: None };
+        let target = (Target::root(), PathAndQuery::from_static("/"));
+        let authority = Authority::from_static("_");
+        let request = Request::new(Method::GET, authority, target, Version::HTTP_11, HeaderMap::new());
+        Self::new(Arc::new(connection), request, nobody.ip(), 0)
+    }
 }
 
 #[cfg(test)]

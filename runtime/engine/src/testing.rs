@@ -8,42 +8,21 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Version};
 use tidegate_dsl::plan::*;
 
-use crate::exchange::{self, Changed, Connection, Exchange};
-use crate::vars::Vars;
+use crate::exchange::{self, Connection, Exchange};
 
 /// A request of 203.0.113.9 that came over 192.0.2.1.
 pub(crate) fn exchange(method: &str, authority: &str, target: &str) -> Box<Exchange> {
-    let request = exchange::Request {
-        method: Method::from_bytes(method.as_bytes()).unwrap(),
-        authority: authority.parse().unwrap(),
-        unnamed: false,
-        target: target.parse().unwrap(),
-        original_authority: authority.parse().unwrap(),
-        original_target: target.parse().unwrap(),
-        websocket: false,
-        has_body: false,
-        changed: Changed::default(),
-        version: Version::HTTP_11,
-        headers: HeaderMap::new(),
+    let target = (target.parse().unwrap(), target.parse().unwrap());
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let request =
+        exchange::Request::new(method, authority.parse().unwrap(), target, Version::HTTP_11, HeaderMap::new());
+    let connection = Connection {
+        peer: "192.0.2.1:4711".parse().unwrap(),
+        local: "192.0.2.2:8080".parse().unwrap(),
+        listener: "main".into(),
+        tls: None,
     };
-    Box::new(Exchange {
-        connection: Arc::new(Connection {
-            peer: "192.0.2.1:4711".parse().unwrap(),
-            local: "192.0.2.2:8080".parse().unwrap(),
-            listener: "main".into(),
-            tls: None,
-        }),
-        request,
-        response: None,
-        client_ip: [203, 0, 113, 9].into(),
-        request_id: 42,
-        vars: Vars::new(),
-        group: None,
-        server: None,
-        rule: None,
-        log_lines: Vec::new(),
-        parsed: crate::parsed::Parsed::default(),
-    })
+    Box::new(Exchange::new(Arc::new(connection), request, [203, 0, 113, 9].into(), 42))
 }
 
 /// A template of one literal text.

@@ -12,7 +12,6 @@ use tidegate_engine::Moment;
 use tidegate_engine::exchange::{ClientCert, Connection, Exchange, Tls};
 use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, Verdict};
 use tidegate_engine::passage::FieldKinds;
-use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{Extension, Pool};
 
 use crate::policy::snapshot::Snapshot;
@@ -86,19 +85,8 @@ pub(super) fn exchange(
     let mut head = reader.read(request.into_parts().0).map_err(|(failure, _)| failure)?;
     head.websocket = websocket;
     snapshot.engine.receive(listener, from, &mut head.headers, kinds);
-    Ok(Box::new(Exchange {
-        client_ip: snapshot.engine.client_ip(listener, from, &head.headers),
-        connection,
-        request: head,
-        response: None,
-        request_id: 0,
-        vars: Vars::default(),
-        group: None,
-        server: None,
-        rule: None,
-        log_lines: Vec::new(),
-        parsed: tidegate_engine::parsed::Parsed::default(),
-    }))
+    let client_ip = snapshot.engine.client_ip(listener, from, &head.headers);
+    Ok(Box::new(Exchange::new(connection, head, client_ip, 0)))
 }
 
 /// The best version of HTTP that the listener has.

@@ -52,9 +52,9 @@ pub async fn serve<S: ClientStream>(stream: S, opened: Opened, handle: Rc<Listen
     let mut io = ClientIo::new(stream, Rc::clone(&entry.stream));
     let http2 = if clear { unless_over(&entry.stream, io.begins_http2()).await } else { Some(agreed) };
     match http2 {
-        Some(false) => http1::serve(io, &entry.stream).await,
+        Some(false) => http1::serve_http1(io, &entry.stream).await,
         // In a box: it is the larger of the two, and most connections are not it.
-        Some(true) => Box::pin(http2::serve(io, &entry.stream)).await,
+        Some(true) => Box::pin(http2::serve_http2(io, &entry.stream)).await,
         None => {}
     }
     drop(entry);

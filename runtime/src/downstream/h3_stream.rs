@@ -1,5 +1,6 @@
 //! One request of an HTTP/3 connection (RFC 9114, 4.1): its head, its answer, and the tunnel that it may become.
 
+use std::convert::identity;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -8,29 +9,30 @@ use std::task::Poll;
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::RequestStream;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{EXPECT, TE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tidegate_base::failure::Failure;
 use tidegate_base::flight::{Flight, Gathering};
 use tidegate_engine::field_names::{self, Class};
-use tidegate_engine::status::is_bodiless;
 
 use crate::downstream::h3::Resolver;
 use crate::downstream::h3::within_deadline;
 use crate::downstream::h3_body::Http3Body;
 use crate::downstream::h3_io::Http3Io;
+use crate::downstream::response_head::{self, Ready};
 use crate::quic::section;
 use crate::quic::streams::Send;
 use crate::quic::transport::Accepted;
 use crate::quic::transport::Stopped;
-use crate::request;
 use crate::request::body::ResponseBody;
 use crate::request::client_body::ClientBody;
 use crate::request::fields;
 use crate::request::grpc;
+use crate::request::handler::Closed;
+use crate::request::handler::Served;
 use crate::request::head::InEarlyData;
-use crate::request::serve::Closed;
+use crate::request::serve::serve;
 use crate::request::state::Phase;
 use crate::request::state::StreamState;
 use crate::request::tunnel::Tunnel;
@@ -146,11 +148,11 @@ async fn respond(
     answer: &mut Answer,
 ) -> Result<Option<Tunnel>, StreamError> {
     let Some(sender) = &mut answer.stream else { return Ok(None) };
-    let mut served = pin!(request::serve::serve(Rc::clone(stream), request, None));
-    let response = loop {
+    let mut serving = pin!(serve(stream, request, None, identity));
+    let served = loop {
         let polled = poll_fn(|cx| {
             stream.register(cx.waker());
-            match served.as_mut().poll(cx) {
+            match serving.as_mut().poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
                 Poll::Pending if stream.take_continue() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
@@ -166,33 +168,19 @@ async fn respond(
             }
         }
     };
-    let (mut head, body) = response.into_parts();
-    // It is about HTTP/1 connections.
-    head.headers.remove(CONNECTION);
-    if !head.headers.contains_key(DATE) {
-        head.headers.insert(DATE, stream.worker().http_date());
-    }
-    if let Some(tunnel) = stream.take_tunnel() {
-        sender.send_response(Response::from_parts(head, ())).await?;
-        answer.ends = None;
-        return Ok(Some(tunnel));
-    }
-    let lengthless = is_bodiless(head.status);
-    if !lengthless
-        && let Some(length) = body.size_hint().exact()
-        // A backend's answer to HEAD has no body here, whatever it would have in answer to GET.
-        && (length > 0 || !head_only)
-    {
-        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
-    }
-    // With an announced length, less would be malformed (RFC 9114, 4.1.2).
-    let grpc = head.extensions.get::<grpc::Answer>().is_some() && !head.headers.contains_key(CONTENT_LENGTH);
+    let response = match served {
+        Served::Response(response) => response,
+        Served::Tunnel(head, tunnel) => {
+            sender.send_response(response_head::of_tunnel(head, stream)).await?;
+            answer.ends = None;
+            return Ok(Some(*tunnel));
+        }
+    };
+    let Ready { head, body, ends, errors_in_trailers } = Ready::of(response, head_only, stream);
     sender.send_response(Response::from_parts(head, ())).await?;
-    if !lengthless
-        && !head_only
-        && let Err((failure, code)) = send_body(Gathering::by(body, answer.flight.clone()), stream, sender).await?
+    if !ends && let Err((failure, code)) = send_body(Gathering::by(body, answer.flight.clone()), stream, sender).await?
     {
-        if !grpc || failure == Failure::ClientTimeout {
+        if !errors_in_trailers || failure == Failure::ClientTimeout {
             answer.ends = Some(code);
             return Ok(None);
         }

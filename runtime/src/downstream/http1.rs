@@ -1,10 +1,12 @@
 //! A client connection that speaks HTTP/1: one request at a time.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::EXPECT;
 use http_body::Body;
 use hyper::server::conn::http1;
@@ -17,19 +19,20 @@ use crate::downstream::io::ClientIo;
 use crate::downstream::io::ClientStream;
 use crate::downstream::linger::is_sending;
 use crate::downstream::linger::linger;
-use crate::request;
 use crate::request::body::ResponseBody;
 use crate::request::client_body::ClientBody;
 use crate::request::client_body::Incoming;
+use crate::request::handler::Served;
 use crate::request::head::InEarlyData;
+use crate::request::log_record;
 use crate::request::rest::Http1Body;
 use crate::request::rest::Rest;
+use crate::request::serve::serve;
 use crate::request::state::Phase;
 use crate::request::state::StreamState;
-use crate::telemetry::access_log;
 
 /// Serves a connection to its end, and as a tunnel beyond its last request if that was an upgrade.
-pub async fn serve<S>(io: ClientIo<S>, stream: &Rc<StreamState>)
+pub async fn serve_http1<S>(io: ClientIo<S>, stream: &Rc<StreamState>)
 where
     S: ClientStream,
 {
@@ -41,24 +44,23 @@ where
         return;
     };
     let rest = Rc::new(Rest::default());
+    let tunnel = Cell::new(None);
     let http = http1::Builder::new()
         .max_buf_size(limits::CONNECTION_BUFFER)
         .max_header_size(usize::try_from(header_bytes).unwrap_or(limits::CONNECTION_BUFFER))
         .max_headers(usize::try_from(headers).unwrap_or(usize::MAX))
         .serve_connection(
             TokioIo::new(io),
-            service_fn(|mut request: http::Request<Incoming>| {
-                rest.begin();
-                if connection.is_early() {
-                    request.extensions_mut().insert(InEarlyData);
-                }
-                let request = if request.body().is_end_stream() {
-                    request.map(|_| ClientBody::Empty)
-                } else {
-                    let waits = request.headers().contains_key(EXPECT);
-                    request.map(|incoming| ClientBody::Http1(Http1Body::new(incoming, &rest, waits)))
-                };
-                request::serve::serve(Rc::clone(stream), request, Some(&rest))
+            service_fn(|request| {
+                let request = received(request, stream, &rest);
+                serve(stream, request, Some(&rest), |served| match served {
+                    Served::Response(response) => response,
+                    Served::Tunnel(head, becomes) => {
+                        // It begins when the head has been written.
+                        tunnel.set(Some(becomes));
+                        head.map(|()| ResponseBody::ours(Bytes::new(), Rc::clone(stream), None))
+                    }
+                })
             }),
         );
     let mut client = ClientConnection { http: Some(http), stream, rest: &rest, told_to_finish: false };
@@ -66,14 +68,14 @@ where
     let Some(http) = client.http else { return };
     let parts = http.into_parts();
     let mut io = parts.io.into_inner();
-    match (end, stream.take_tunnel()) {
+    match (end, tunnel.take()) {
         // In a box: few connections become one.
         (_, Some(tunnel)) => Box::pin(tunnel.run(io, parts.read_buf, stream)).await,
         (End::Closed, None) => {}
         (End::Late, None) => {
             let failure = Failure::ClientTimeout;
             let text = failure.row().text;
-            access_log::write_unread(stream, stream.patience(), failure, text.len() + 1);
+            log_record::write_unread(stream, stream.patience(), failure, text.len() + 1);
             io.last_word(too_late(text).as_bytes());
             Box::pin(linger(io, stream)).await;
         }
@@ -84,6 +86,19 @@ where
             }
         }
     }
+}
+
+/// A request as it came, with what is known of its connection.
+fn received(mut request: http::Request<Incoming>, stream: &StreamState, rest: &Rc<Rest>) -> http::Request<ClientBody> {
+    rest.begin();
+    if stream.connection.is_early() {
+        request.extensions_mut().insert(InEarlyData);
+    }
+    if request.body().is_end_stream() {
+        return request.map(|_| ClientBody::Empty);
+    }
+    let waits = request.headers().contains_key(EXPECT);
+    request.map(|incoming| ClientBody::Http1(Http1Body::new(incoming, rest, waits)))
 }
 
 /// The end of a connection.
@@ -168,7 +183,7 @@ where
             // Such as a head that cannot be read, which hyper has answered.
             Err(error) => {
                 if let Some(failure) = refused(&error).filter(|_| self.stream.is_between_requests()) {
-                    access_log::write_unread(self.stream, Duration::ZERO, failure, 0);
+                    log_record::write_unread(self.stream, Duration::ZERO, failure, 0);
                 }
                 End::Unread
             }

@@ -3,6 +3,7 @@
 //! The `h2` crate speaks the protocol. It is used directly, not through hyper: a deadline or a mistake must end one
 //! stream and leave the others alone, and interim answers and tunnels need the stream itself.
 
+use std::convert::identity;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -11,32 +12,33 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::Body;
+use http::header::EXPECT;
+use http::{Method, Request, Response, StatusCode, Version};
 use tidegate_base::failure::Failure;
 use tidegate_base::flight::Gathering;
 use tidegate_base::http2::{Broken, Sending};
 use tidegate_base::limits;
 use tidegate_dsl::plan::ListenerLimits;
-use tidegate_engine::status::is_bodiless;
 
 use crate::downstream::io::ClientIo;
 use crate::downstream::io::ClientStream;
 use crate::downstream::requests::InFlight;
 use crate::downstream::requests::Requests;
+use crate::downstream::response_head::{self, Ready};
 use crate::downstream::stream_io::StreamIo;
-use crate::request;
 use crate::request::body::ResponseBody;
 use crate::request::client_body::ClientBody;
 use crate::request::grpc;
+use crate::request::handler::Closed;
+use crate::request::handler::Served;
 use crate::request::head::InEarlyData;
-use crate::request::serve::Closed;
+use crate::request::serve::serve;
 use crate::request::state::Phase;
 use crate::request::state::StreamState;
+use crate::request::tunnel::Tunnel;
 
 /// Serves a connection to its end.
-pub async fn serve<S>(io: ClientIo<S>, own: &Rc<StreamState>)
+pub async fn serve_http2<S>(io: ClientIo<S>, own: &Rc<StreamState>)
 where
     S: ClientStream,
 {
@@ -194,10 +196,10 @@ async fn serve_stream(in_flight: InFlight, request: Request<RecvStream>, mut res
     let waits =
         request.headers().get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let request = request.map(|stream| ClientBody::Http2 { stream, waits });
-    let answer = pin!(request::serve::serve(Rc::clone(stream), request, None));
-    let answer = answered(answer, stream, &mut respond).await;
-    let taken = match answer {
-        Some(Ok(response)) => send(response, head_only, stream, &mut respond).await,
+    let serving = pin!(serve(stream, request, None, identity));
+    let taken = match answered(serving, stream, &mut respond).await {
+        Some(Ok(Served::Response(response))) => send(response, head_only, stream, &mut respond).await,
+        Some(Ok(Served::Tunnel(head, tunnel))) => run_tunnel(head, *tunnel, stream, &mut respond).await,
         Some(Err(Closed)) => {
             respond.send_reset(Reason::CANCEL);
             true
@@ -205,6 +207,20 @@ async fn serve_stream(in_flight: InFlight, request: Request<RecvStream>, mut res
         None => false,
     };
     in_flight.note_end(taken);
+}
+
+/// Lets the stream become a tunnel, to its end; false if the client gave it up before.
+async fn run_tunnel(
+    head: Response<()>,
+    mut tunnel: Tunnel,
+    stream: &Rc<StreamState>,
+    respond: &mut SendResponse<Bytes>,
+) -> bool {
+    let Ok(sender) = respond.send_response(response_head::of_tunnel(head, stream), false) else { return false };
+    if let ClientBody::Http2 { stream: receiver, .. } = tunnel.take_client() {
+        Box::pin(tunnel.run(StreamIo::new(sender, receiver), Bytes::new(), stream)).await;
+    }
+    true
 }
 
 /// The answer, unless the client gives the request up before, which drops the future and so ends the request.
@@ -239,33 +255,9 @@ async fn send(
     stream: &Rc<StreamState>,
     respond: &mut SendResponse<Bytes>,
 ) -> bool {
-    let (mut head, body) = response.into_parts();
+    let Ready { mut head, body, ends, errors_in_trailers } = Ready::of(response, head_only, stream);
     head.version = Version::HTTP_2;
-    // It is about HTTP/1 connections.
-    head.headers.remove(CONNECTION);
-    if !head.headers.contains_key(DATE) {
-        head.headers.insert(DATE, stream.worker().http_date());
-    }
-    let tunnel = stream.take_tunnel();
-    let lengthless = tunnel.is_some() || is_bodiless(head.status);
-    let ends = tunnel.is_none() && (head_only || lengthless || body.is_end_stream());
-    if !lengthless
-        && let Some(length) = body.size_hint().exact()
-        // A backend's answer to HEAD has no body here, whatever it would have in answer to GET.
-        && (length > 0 || !head_only)
-    {
-        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
-    }
-    // With an announced length, less would be malformed (RFC 9113, 8.1.1).
-    let grpc = head.extensions.get::<grpc::Answer>().is_some() && !head.headers.contains_key(CONTENT_LENGTH);
     let Ok(sender) = respond.send_response(Response::from_parts(head, ()), ends) else { return false };
-    if let Some(mut tunnel) = tunnel {
-        drop(body);
-        if let ClientBody::Http2 { stream: receiver, .. } = tunnel.take_client() {
-            Box::pin(tunnel.run(StreamIo::new(sender, receiver), Bytes::new(), stream)).await;
-        }
-        return true;
-    }
     if ends {
         return true;
     }
@@ -293,12 +285,12 @@ async fn send(
         Some(Err(Broken::Peer(_))) => false,
         Some(Err(Broken::Body)) => {
             let failure = stream.ending().unwrap_or(Failure::UpstreamBody);
-            break_off(&mut sending, grpc.then_some(failure), Reason::INTERNAL_ERROR);
+            break_off(&mut sending, errors_in_trailers.then_some(failure), Reason::INTERNAL_ERROR);
             true
         }
         None => {
             let failure = stream.ending().filter(|failure| *failure != Failure::ClientTimeout);
-            break_off(&mut sending, failure.filter(|_| grpc), Reason::CANCEL);
+            break_off(&mut sending, failure.filter(|_| errors_in_trailers), Reason::CANCEL);
             true
         }
     }

@@ -14,4 +14,5 @@ pub mod open;
 pub mod proxy_protocol;
 pub mod requests;
 pub mod resets;
+mod response_head;
 pub mod stream_io;

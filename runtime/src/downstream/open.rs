@@ -80,7 +80,7 @@ async fn spoken_for(
         Ok(Err(unspoken)) => unspoken.words(),
         Err(_) => "the peer's PROXY header took too long",
     };
-    if worker.trouble.may_write("proxy-header") {
+    if worker.log_throttle.may_write("proxy-header") {
         info!(%peer, bind = ?handle.key.bind, "a connection was refused: {why}");
     }
     None
@@ -128,7 +128,7 @@ fn report(refused: &Refused, peer: SocketAddr, handle: &ListenerHandle, worker: 
     let why = &refused.why;
     let kind = refused.kind.name();
     if refused.kind.is_notable() {
-        if worker.trouble.may_write(kind) {
+        if worker.log_throttle.may_write(kind) {
             info!(%peer, bind = ?handle.key.bind, kind, "no TLS connection: {why}");
         }
     } else {

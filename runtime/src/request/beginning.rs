@@ -16,8 +16,6 @@ use tidegate_engine::exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 
 use crate::request::body::{ResponseBody, UpstreamBody};
-use crate::request::context::IfTheClientLeaves;
-use crate::request::context::RequestContext;
 use crate::request::fields;
 use crate::request::handler::RequestHandler;
 use crate::request::handler::Source;
@@ -47,30 +45,31 @@ impl Beginning {
 }
 
 /// Whether it depends on the length of a server's answer, which is not known, if it is worth compressing.
-pub(super) fn decides(call: &RequestHandler<'_>, exchange: &Exchange) -> bool {
+pub(super) fn decides(handler: &RequestHandler<'_>, exchange: &Exchange) -> bool {
     exchange.response.as_ref().is_some_and(|response| {
-        call.accepted.depends_on_length(response.status, &response.headers)
+        handler.facts.accepted.depends_on_length(response.status, &response.headers)
             && fields::content_length(&response.headers).is_none()
     })
 }
 
 /// Reads so much of an answer that [it is clear](decides) whether it is worth compressing.
+///
+/// # Errors
+/// The body broke off.
 pub(super) async fn read(
-    call: &RequestHandler<'_>,
-    context: Box<RequestContext>,
+    state: &StreamState,
+    exchange: &Exchange,
     mut body: UpstreamBody,
-) -> (Box<RequestContext>, Result<(Source, Beginning), Failure>) {
-    let kind = context.exchange.response.as_ref().and_then(|response| response.headers.get(CONTENT_TYPE));
+) -> Result<(Source, Beginning), Failure> {
+    let kind = exchange.response.as_ref().and_then(|response| response.headers.get(CONTENT_TYPE));
     // Who waits for events is to know at once that there will be some.
     let waits = !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let begun = begin(&mut body, waits, call.state);
-    let (context, begun) = IfTheClientLeaves::during(context, call.state, begun).await;
-    let Ok(beginning) = begun else { return (context, Err(Failure::UpstreamBody)) };
+    let beginning = begin(&mut body, waits, state).await.map_err(|_| Failure::UpstreamBody)?;
     if beginning.whole && beginning.trailers.is_none() {
-        body.finish(true, call.state.worker().now_ms());
-        return (context, Ok((Source::Ours(beginning.data), Beginning::default())));
+        body.finish(true, state.worker().now_ms());
+        return Ok((Source::Ours(beginning.data), Beginning::default()));
     }
-    (context, Ok((Source::Upstream(body), beginning)))
+    Ok((Source::Upstream(body), beginning))
 }
 
 async fn begin(body: &mut UpstreamBody, waits: bool, state: &StreamState) -> Result<Beginning, BodyError> {

@@ -286,8 +286,8 @@ impl ResponseBody {
             body.finish(failure.is_none(), self.state.worker().now_ms());
         }
         self.state.end_request();
-        if let Some(context) = self.context.take() {
-            context.end(&self.state, self.sent, failure);
+        if let Some(context) = &mut self.context {
+            context.end(self.sent, failure);
         }
     }
 }

@@ -50,6 +50,6 @@ impl Caller for StreamState {
     }
 
     fn may_log(&self, kind: &'static str) -> bool {
-        self.worker().trouble.may_write(kind)
+        self.worker().log_throttle.may_write(kind)
     }
 }

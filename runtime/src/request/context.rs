@@ -1,65 +1,59 @@
-//! A request under way: what it is, how far it came, and what is known of it for the log.
+//! A request under way: the exchange, how far it came, and what is known of it for the log.
+
+use std::rc::Rc;
 
 use tidegate_base::failure::Failure;
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 
+use crate::request::log_record::LogRecord;
 use crate::request::state::StreamState;
-use crate::telemetry::access_log::Record;
 
-/// A request from its head to the end of its answer. It is large and handed on from step to step, so that it lives in a box.
+/// The owner of a request, from its head to the end of its response: whoever drops it ends the request. A request whose context
+/// is dropped before [`RequestContext::end`] had a client that left, which is how that is logged.
+///
+/// It is large and outlives the steps of the request, so that it lives in a box, and steps borrow it.
 pub struct RequestContext {
+    /// The request, and its response once there is one. While a guest has it, another [stands in](Exchange::blank).
     pub(super) exchange: Box<Exchange>,
     pub(super) walk: Walk,
-    pub(super) record: Record,
+    pub(super) record: LogRecord,
+    state: Rc<StreamState>,
+    ended: bool,
 }
 
 impl RequestContext {
-    /// Ends a request that gets no answer.
-    pub(super) fn close(self: Box<Self>, state: &StreamState, failure: Failure) {
-        let Self { exchange, walk, mut record } = *self;
-        record.status = failure.status();
-        record.end(exchange, &walk, state, 0, Some(failure));
+    /// The context of a request whose head has been read.
+    pub(super) fn new(exchange: Box<Exchange>, walk: Walk, record: LogRecord, state: &Rc<StreamState>) -> Box<Self> {
+        Box::new(Self { exchange, walk, record, state: Rc::clone(state), ended: false })
     }
 
-    /// Ends a request whose answer has ended; `failure` is how its body failed, if it did.
-    pub fn end(self: Box<Self>, state: &StreamState, sent: u64, failure: Option<Failure>) {
-        let Self { exchange, walk, record } = *self;
-        let failure = record.failure.or(failure);
-        record.end(exchange, &walk, state, sent, failure);
+    /// Ends a request that gets no response.
+    pub(super) fn close(&mut self, failure: Failure) {
+        self.record.failure = Some(failure);
+        self.record.status = failure.status();
+        self.end(0, None);
     }
 
-    /// The context for the body to end; nothing if nobody wants to know.
-    pub(super) fn kept(self: Box<Self>) -> Option<Box<Self>> {
-        self.record.is_wanted(&self.exchange, &self.walk).then_some(self)
+    /// Ends a request whose response has ended after so many bytes of its body; `failure` is how that failed, if it did.
+    pub fn end(&mut self, sent: u64, failure: Option<Failure>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let failure = self.record.failure.or(failure);
+            self.record.end(&mut self.exchange, &self.walk, &self.state, sent, failure);
+        }
     }
-}
 
-/// Logs the request if its future is dropped, which is how we learn that the client left while a backend was asked.
-pub(super) struct IfTheClientLeaves<'c> {
-    pub(super) context: Option<Box<RequestContext>>,
-    pub(super) state: &'c StreamState,
-}
-
-impl<'c> IfTheClientLeaves<'c> {
-    /// Waits for something, and gives the request back with what came of it.
-    pub(super) async fn during<T>(
-        context: Box<RequestContext>,
-        state: &'c StreamState,
-        waits: impl Future<Output = T>,
-    ) -> (Box<RequestContext>, T) {
-        let mut left = Self { context: Some(context), state };
-        let result = waits.await;
-        #[expect(clippy::expect_used, reason = "it was put in above; only dropping it takes it out")]
-        let context = left.context.take().expect("the context of this request");
-        (context, result)
+    /// The context for the body of the response to end; nothing if nobody wants to know of the end.
+    pub(super) fn kept(mut self: Box<Self>) -> Option<Box<Self>> {
+        self.ended = !self.record.is_wanted(&self.exchange, &self.walk);
+        (!self.ended).then_some(self)
     }
 }
 
-impl Drop for IfTheClientLeaves<'_> {
+impl Drop for RequestContext {
     fn drop(&mut self) {
-        if let Some(context) = self.context.take() {
-            context.close(self.state, self.state.ending().unwrap_or(Failure::ClientClosed));
+        if !self.ended {
+            self.close(self.state.ending().unwrap_or(Failure::ClientClosed));
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::request::context::RequestContext;
 use crate::request::fields;
 use crate::request::handler::RequestHandler;
 use crate::request::handler::Source;
+use crate::request::log_record::Upstream;
 use crate::request::upgrade::Upgrade;
-use crate::telemetry::access_log::Upstream;
 
 impl RequestHandler<'_> {
     /// Sends the request to a server of the group; the answer's head is in the exchange then.
@@ -30,7 +30,7 @@ impl RequestHandler<'_> {
         body: RequestBody,
         after: ClientBody,
     ) -> Result<Source, Failure> {
-        let RequestContext { exchange, walk, record } = context;
+        let RequestContext { exchange, walk, record, .. } = context;
         let snapshot = &self.view.snapshot;
         let group = self.view.group(id).ok_or(Failure::NoServer)?;
         exchange.group = snapshot.names.groups.get(id.0).cloned();
@@ -40,7 +40,7 @@ impl RequestHandler<'_> {
         {
             return Err(Failure::BodyTooLarge);
         }
-        if self.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {
+        if self.facts.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {
             return Err(Failure::NoUpgrade);
         }
         let wish = group.wish(exchange);
@@ -69,7 +69,7 @@ impl RequestHandler<'_> {
         if kinds.end_here {
             passage::remove_hop_by_hop(&mut parts.headers);
         }
-        let source = match (self.upgrade, body) {
+        let source = match (self.facts.upgrade, body) {
             (Some(_), UpstreamBody::Http1(_, lease)) if agreed => {
                 let switched = lease.and_then(Lease::into_switched).ok_or(Failure::UpstreamInvalid)?;
                 Source::Tunnel(switched, after)
@@ -104,14 +104,14 @@ impl RequestHandler<'_> {
         let engine = &self.view.snapshot.engine;
         body.screen_trailers(std::mem::take(&mut exchange.request.changed));
         // Neither a rule nor a hook writes one.
-        if self.kinds.end_here {
+        if self.facts.kinds.end_here {
             passage::remove_hop_by_hop(&mut exchange.request.headers);
         }
         debug_assert!(!FieldKinds::of(&exchange.request.headers).end_here, "a field was written that ends here");
-        if let Some(upgrade) = self.upgrade {
+        if let Some(upgrade) = self.facts.upgrade {
             upgrade.ask(&mut exchange.request.headers, exchange.request_id ^ u128::from(self.state.worker().random()));
         }
-        if self.grpc {
+        if self.facts.grpc {
             // What gRPC needs on every hop.
             exchange.request.headers.insert(TE, HeaderValue::from_static("trailers"));
         }
@@ -130,6 +130,6 @@ impl RequestHandler<'_> {
         // What looks at the request on the way back needs it whole; otherwise it is given away.
         *request.headers_mut() =
             if keeps_head { exchange.request.headers.clone() } else { std::mem::take(&mut exchange.request.headers) };
-        Outgoing { request, authority: exchange.request.authority.clone(), upgrade: self.upgrade.is_some(), wish }
+        Outgoing { request, authority: exchange.request.authority.clone(), upgrade: self.facts.upgrade.is_some(), wish }
     }
 }

@@ -1,6 +1,8 @@
 //! Bodies that are held whole, because an extension wants to see them so.
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt;
 use tidegate_base::bounds::Bound;
 use tidegate_base::room::Share;
 
@@ -57,6 +59,37 @@ impl Gathered {
     pub(super) fn bytes(self) -> Bytes {
         self.room.over(self.data.freeze())
     }
+}
+
+/// The bytes that a body gave, and whether they are all.
+pub(super) type Read = Result<(Bytes, bool), Unread>;
+
+/// The reason why a body was not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The body failed.
+    Broken,
+    /// The body would have to be held, and there is no room.
+    NoRoom,
+}
+
+/// Reads a body to its end, or until it is longer than `most` bytes.
+pub(super) async fn read<B>(state: &StreamState, body: &mut B, most: usize) -> Read
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut data = Gathered::new(state);
+    while let Some(frame) = body.frame().await {
+        state.note_upstream();
+        // Trailers of a body that somebody wanted whole end here (RFC 9110, 6.5.1, lets them).
+        if let Ok(more) = frame.map_err(|_| Unread::Broken)?.into_data() {
+            data.add(&more).map_err(|NoRoom| Unread::NoRoom)?;
+            if data.len() > most {
+                return Ok((data.bytes(), false));
+            }
+        }
+    }
+    Ok((data.bytes(), true))
 }
 
 /// Counts what an extension put in place of a body.

@@ -60,9 +60,9 @@ pub(super) fn translate(status: &mut StatusCode, headers: &mut HeaderMap, body: 
     *body = Bytes::new();
 }
 
-/// Marks the answer to a gRPC call: if its body fails, the client is told in trailers.
+/// Marks the response to a gRPC call: if its body fails, the client is told in trailers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Answer;
+pub(crate) struct ErrorsInTrailers;
 
 /// The trailers of an answer whose body failed on its way.
 pub(crate) fn trailers(failure: Failure) -> HeaderMap {

@@ -9,7 +9,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::Listener;
-use tidegate_engine::exchange::{Changed, Connection, Request};
+use tidegate_engine::exchange::{Connection, Request};
 use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::target::Target;
 use tidegate_engine::{method, normalise};
@@ -65,19 +65,11 @@ impl Reader<'_> {
     /// What is wrong with it, and the head as it came, for the log.
     pub fn read(&self, mut parts: Parts) -> Result<Request, (Failure, Box<Parts>)> {
         match self.check(&mut parts) {
-            Ok(Asked { authority, unnamed, target, original_target }) => Ok(Request {
-                method: parts.method,
-                original_authority: authority.clone(),
-                authority,
-                unnamed,
-                target,
-                original_target,
-                websocket: false,
-                has_body: false,
-                changed: Changed::default(),
-                version: parts.version,
-                headers: parts.headers,
-            }),
+            Ok(Asked { authority, unnamed, target, original_target }) => {
+                let target = (target, original_target);
+                let request = Request::new(parts.method, authority, target, parts.version, parts.headers);
+                Ok(Request { unnamed, ..request })
+            }
             Err(failure) => Err((failure, Box::new(parts))),
         }
     }

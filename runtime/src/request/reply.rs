@@ -15,7 +15,7 @@ use crate::request::body::ResponseBody;
 use crate::request::grpc;
 use crate::request::handler::RequestHandler;
 use crate::request::handler::Source;
-use crate::telemetry::access_log;
+use crate::request::log_record;
 
 /// The answer to a failure.
 pub(super) fn of(failure: Failure) -> Reply {
@@ -40,16 +40,24 @@ pub(super) fn take(exchange: &mut Exchange, reply: Reply) -> Source {
 }
 
 /// Refuses a request whose head no rule may see.
-pub(super) fn refuse(call: &RequestHandler<'_>, head: &Parts, failure: Failure) -> Response<ResponseBody> {
+pub(super) fn refuse(handler: &RequestHandler<'_>, head: &Parts, failure: Failure) -> Response<ResponseBody> {
     let reply = of(failure);
-    if call.listener.access_log {
-        access_log::write_refused(call.state, call.view, call.id, Some(head), call.started, failure, reply.body.len());
+    if handler.listener.access_log {
+        log_record::write_refused(
+            handler.state,
+            handler.view,
+            handler.id,
+            Some(head),
+            handler.facts.started,
+            failure,
+            reply.body.len(),
+        );
     }
     let Reply { mut status, mut headers, mut body } = reply;
     if head.version >= Version::HTTP_2 && grpc::is_call(&head.headers) {
         grpc::translate(&mut status, &mut headers, &mut body, false);
     }
-    let mut response = Response::new(ResponseBody::ours(body, Rc::clone(call.state), None));
+    let mut response = Response::new(ResponseBody::ours(body, Rc::clone(handler.state), None));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     if failure.poisons_connection() && head.version < Version::HTTP_2 {

@@ -1,9 +1,7 @@
-//! The life of a request: read, decide, forward or reply; then the response phase.
+//! The life of a request, step by step: take the snapshot, trust the head, decide, act, the response phase, respond.
 
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::header::{ALT_SVC, CONNECTION};
 use http::request::Parts;
@@ -15,169 +13,143 @@ use tidegate_engine::Decision;
 use tidegate_engine::exchange::{Changed, Exchange};
 use tidegate_engine::hook::Hook;
 use tidegate_engine::passage::FieldKinds;
-use tidegate_engine::vars::Vars;
 
-use crate::request::body::RequestBody;
-use crate::request::body::ResponseBody;
+use crate::request::body::{RequestBody, ResponseBody};
 use crate::request::client_body::ClientBody;
 use crate::request::compression::Accepted;
-use crate::request::context::IfTheClientLeaves;
 use crate::request::context::RequestContext;
-use crate::request::handler::{OwnAltSvc, RequestHandler, Source};
+use crate::request::handler::Facts;
+use crate::request::handler::{Closed, OwnAltSvc, RequestHandler, Served, Source, close};
 use crate::request::head;
-use crate::request::hooks::Reached;
+use crate::request::log_record::LogRecord;
 use crate::request::rest::Rest;
 use crate::request::state::StreamState;
-use crate::request::{body_hooks, grpc, hooks, reply, upgrade};
-use crate::telemetry::access_log::Record;
+use crate::request::{body_hooks, grpc, reply, upgrade};
 
-/// The connection is to be closed without an answer.
-#[derive(Debug)]
-pub struct Closed;
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("closed by the policy")
-    }
-}
-
-impl std::error::Error for Closed {}
-
-/// Serves one request on a stream of a connection; `rest` is how its body stands on a connection of HTTP/1.
+/// Serves one request on a stream of a connection; `rest` is how its body stands on a connection of HTTP/1, and `done` makes of the
+/// outcome what the connection needs.
 ///
-/// If the answer is a switch of protocols, what the connection becomes is left in the stream's state.
-///
-/// Dropping the future, as happens when the client leaves, ends the request to the backend, too.
+/// What needs no waiting is done at once, so that the future is small. Dropping it, as happens when the client leaves, ends the
+/// request to the backend, too.
 ///
 /// # Errors
-/// [`Closed`] if the policy wants no answer.
-pub async fn serve(
-    state: Rc<StreamState>,
+/// [`Closed`] if the policy wants no response.
+pub fn serve<T>(
+    state: &Rc<StreamState>,
     request: Request<ClientBody>,
     rest: Option<&Rest>,
-) -> Result<Response<ResponseBody>, Closed> {
+    done: impl FnOnce(Served) -> T,
+) -> impl Future<Output = Result<T, Closed>> {
     let (view, id) = state.connection.handle.view(state.worker());
-    let Some(listener) = view.snapshot.plan().listeners.get(id.0) else { return Err(Closed) };
-    let number = state.begin_request(listener.request_timeout);
-    let last = listener.limits.requests_per_connection.is_some_and(|limit| number >= limit);
-    let many = request.version() >= Version::HTTP_2;
-    let mut served = RequestHandler {
-        started: Instant::now(),
-        view: &view,
-        listener,
-        id,
-        state: &state,
-        upgrade: None,
-        grpc: false,
-        kinds: FieldKinds::default(),
-        accepted: Accepted::default(),
-    };
-    let mut response = served.run(request).await?;
-    if last && many {
-        state.connection.finish();
-    } else if last || rest.is_some_and(|rest| rest.ends_connection(response.status())) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let (parts, body) = request.into_parts();
+    let version = parts.version;
+    let state = Rc::clone(state);
+    let mut facts = Facts::default();
+    let received = view.snapshot.plan().listeners.get(id.0).map(|listener| {
+        let number = state.begin_request(listener.request_timeout);
+        let mut handler = RequestHandler { facts: Facts::default(), view: &view, listener, id, state: &state };
+        handler.facts.is_last = listener.limits.requests_per_connection.is_some_and(|limit| number >= limit);
+        let received = handler.receive(parts, &body);
+        facts = handler.facts;
+        received
+    });
+    async move {
+        let (Some(listener), Some(received)) = (view.snapshot.plan().listeners.get(id.0), received) else {
+            return Err(Closed);
+        };
+        let mut handler = RequestHandler { facts, view: &view, listener, id, state: &state };
+        let mut served = match received {
+            Ok(context) => handler.run(context, body).await?,
+            Err(refusal) => Served::Response(*refusal),
+        };
+        handler.tell_of_connection(&mut served, version, rest);
+        state.begin_answer();
+        Ok(done(served))
     }
-    if let Some(alternative) = view.snapshot.alternatives.value(id, served.started)
-        && response.extensions().get::<OwnAltSvc>().is_none()
-    {
-        response.headers_mut().insert(ALT_SVC, alternative);
-    }
-    state.begin_answer();
-    Ok(response)
 }
 
 impl RequestHandler<'_> {
-    async fn run(&mut self, request: Request<ClientBody>) -> Result<Response<ResponseBody>, Closed> {
-        let (parts, body) = request.into_parts();
-        let exchange = match self.receive(parts, &body) {
-            Ok(exchange) => exchange,
-            Err(refusal) => return Ok(refusal),
-        };
-        let record = Record::new(self.started, Rc::clone(self.view), self.listener.access_log, &exchange);
-        let walk = self.view.snapshot.engine.start(self.id);
-        let (mut context, reached) = hooks::decide(self, Box::new(RequestContext { exchange, walk, record }));
-        let decision = match reached {
-            Reached::End(decision) => decision,
-            Reached::Waits(extension) => {
-                let decision;
-                (context, decision) = Box::pin(hooks::decide_waiting(self, context, extension)).await;
-                decision
-            }
-        };
-        self.decided(&mut context);
-        let source = match decision {
-            Decision::Forward(group) => {
-                let asked;
-                // In a box: the future of every request, and what is moved for it, stays small.
-                (context, asked) = Box::pin(self.ask(context, group, body)).await?;
-                asked
-            }
-            Decision::Reply(reply) => Ok(reply::take(&mut context.exchange, reply)),
-            Decision::Close => return Err(self.close(context)),
-        };
-        if matches!(source, Err(Failure::Closed)) {
-            return Err(self.close(context));
-        }
-        let source = source.unwrap_or_else(|failure| {
-            self.upgrade = None;
-            context.record.failure = Some(failure);
-            reply::take(&mut context.exchange, reply::of(failure))
-        });
-        self.way_back(context, source).await
+    async fn run(&mut self, mut context: Box<RequestContext>, body: ClientBody) -> Result<Served, Closed> {
+        let decision = self.decide(&mut context).await;
+        let source = self.act(&mut context, decision, body).await?;
+        let passing = self.response_phase(&mut context, source).await?;
+        Ok(self.respond(context, passing))
     }
 
-    /// The request as rules may see it; the answer to one that none may see.
-    #[expect(clippy::result_large_err, reason = "it is moved once, and only where a request is refused")]
-    fn receive(&mut self, mut parts: Parts, body: &ClientBody) -> Result<Box<Exchange>, Response<ResponseBody>> {
-        self.kinds = FieldKinds::of(&parts.headers);
-        match upgrade::wanted(&mut parts, body, self.kinds) {
-            Ok(wanted) => self.upgrade = wanted,
-            Err(failure) => return Err(reply::refuse(self, &parts, failure)),
+    /// The request as rules may see it; the response to one that none may see.
+    fn receive(
+        &mut self,
+        mut parts: Parts,
+        body: &ClientBody,
+    ) -> Result<Box<RequestContext>, Box<Response<ResponseBody>>> {
+        self.facts.kinds = FieldKinds::of(&parts.headers);
+        match upgrade::wanted(&mut parts, body, self.facts.kinds) {
+            Ok(wanted) => self.facts.upgrade = wanted,
+            Err(failure) => return Err(Box::new(reply::refuse(self, &parts, failure))),
         }
-        let has_body = self.upgrade.is_none() && !body.is_end_stream();
+        let has_body = self.facts.upgrade.is_none() && !body.is_end_stream();
         let early = head::InEarlyData::is_on(&parts);
         let reader = head::Reader {
             listener: self.listener,
             via: self.view.snapshot.names.via.as_ref(),
-            kinds: self.kinds,
+            kinds: self.facts.kinds,
             connection: &self.state.connection.info,
             known: &self.state.connection.host,
         };
         let mut head = match reader.read(parts) {
             Ok(head) => head,
-            Err((failure, parts)) => return Err(reply::refuse(self, &parts, failure)),
+            Err((failure, parts)) => return Err(Box::new(reply::refuse(self, &parts, failure))),
         };
         head.has_body = has_body;
-        head.websocket = self.upgrade.is_some();
+        head.websocket = self.facts.upgrade.is_some();
         if has_body && body.may_have_trailers() {
             head.changed = Changed::watched();
         }
-        let engine = &self.view.snapshot.engine;
-        engine.receive(self.id, self.state.connection.info.peer.ip(), &mut head.headers, self.kinds);
+        let (engine, peer) = (&self.view.snapshot.engine, self.state.connection.info.peer.ip());
+        engine.receive(self.id, peer, &mut head.headers, self.facts.kinds);
         if early {
             head::InEarlyData::tell(&mut head.headers);
         }
-        self.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
-        self.accepted = Accepted::of(&self.listener.compression, &head.method, &head.headers);
-        let client_ip = self.client_ip(&head.headers);
-        Ok(Box::new(Exchange {
-            connection: Arc::clone(&self.state.connection.info),
-            request: head,
-            response: None,
-            client_ip,
-            request_id: u128::from(self.state.worker().random()) << 64 | u128::from(self.state.worker().random()),
-            vars: Vars::default(),
-            group: None,
-            server: None,
-            rule: None,
-            log_lines: Vec::new(),
-            parsed: tidegate_engine::parsed::Parsed::default(),
-        }))
+        self.facts.grpc = head.version >= Version::HTTP_2 && grpc::is_call(&head.headers);
+        self.facts.accepted = Accepted::of(&self.listener.compression, &head.method, &head.headers);
+        let client_ip = engine.client_ip(self.id, peer, &head.headers);
+        let worker = self.state.worker();
+        let id = u128::from(worker.random()) << 64 | u128::from(worker.random());
+        let exchange = Box::new(Exchange::new(Arc::clone(&self.state.connection.info), head, client_ip, id));
+        let record = LogRecord::new(self.facts.started, Rc::clone(self.view), self.listener.access_log, &exchange);
+        Ok(RequestContext::new(exchange, engine.start(self.id), record, self.state))
+    }
+
+    /// Does what was decided: makes a response, or asks for one.
+    ///
+    /// # Errors
+    /// There is to be no response.
+    async fn act(
+        &mut self,
+        context: &mut RequestContext,
+        decision: Decision,
+        body: ClientBody,
+    ) -> Result<Source, Closed> {
+        self.set_time(context);
+        let source = match decision {
+            // In a box: the future of every request, and what is moved for it, stays small.
+            Decision::Forward(group) => Box::pin(self.ask(context, group, body)).await,
+            Decision::Reply(reply) => Ok(reply::take(&mut context.exchange, reply)),
+            Decision::Close => Err(Failure::Closed),
+        };
+        match source {
+            Ok(source) => Ok(source),
+            Err(Failure::Closed) => Err(close(context)),
+            Err(failure) => {
+                self.facts.upgrade = None;
+                context.record.failure = Some(failure);
+                Ok(reply::take(&mut context.exchange, reply::of(failure)))
+            }
+        }
     }
 
     /// The walk is at its end: what it says of the request's time holds from now on.
-    fn decided(&self, context: &mut RequestContext) {
+    fn set_time(&self, context: &mut RequestContext) {
         if context.walk.gave_up() {
             Bound::Tests.met();
             context.record.failure = Some(Failure::TooLongToTest);
@@ -185,43 +157,45 @@ impl RequestHandler<'_> {
         if let Some(timeout) = context.walk.timeout() {
             self.state.set_request_timeout(timeout);
         }
-        if self.grpc
+        if self.facts.grpc
             && let Some(timeout) = grpc::timeout(&context.exchange.request.headers)
         {
             self.state.set_end(timeout);
         }
     }
 
-    /// Asks a server group, after those who look at the request's body. The answer, or why there is none.
-    async fn ask(
-        &self,
-        mut context: Box<RequestContext>,
-        group: GroupId,
-        body: ClientBody,
-    ) -> Result<(Box<RequestContext>, Result<Source, Failure>), Closed> {
-        // The stream of an extended `CONNECT` carries no body, but what comes after the answer (RFC 8441, 4).
-        let (body, after) = if self.upgrade.is_some() { (ClientBody::Empty, body) } else { (body, ClientBody::Empty) };
-        let body = if body_hooks::are_wanted(self, &context, Hook::RequestBody) {
-            let passed;
-            (context, passed) = Box::pin(body_hooks::request(self, context, body)).await;
-            match passed {
+    /// Asks a server group, after those who look at the request's body.
+    ///
+    /// # Errors
+    /// The reason why there is no response of a server.
+    async fn ask(&self, context: &mut RequestContext, group: GroupId, body: ClientBody) -> Result<Source, Failure> {
+        // The stream of an extended `CONNECT` carries no body, but what comes after the response (RFC 8441, 4).
+        let (body, after) =
+            if self.facts.upgrade.is_some() { (ClientBody::Empty, body) } else { (body, ClientBody::Empty) };
+        let body = if body_hooks::are_wanted(self, context, Hook::RequestBody) {
+            match Box::pin(body_hooks::request(self, context, body)).await {
                 Ok(body) => body,
-                Err(ended) => {
-                    return match body_hooks::ended(&mut context, ended) {
-                        Some(source) => Ok((context, Ok(source))),
-                        None => Err(self.close(context)),
-                    };
-                }
+                Err(ended) => return body_hooks::ended(context, ended).ok_or(Failure::Closed),
             }
         } else {
             RequestBody::new(body, Rc::clone(self.state), self.listener.limits.body_bytes)
         };
-        let mut left = IfTheClientLeaves { context: Some(context), state: self.state };
-        let source = match &mut left.context {
-            Some(context) => self.forward(group, context, body, after).await,
-            None => Err(Failure::NoServer),
-        };
-        let context = left.context.take().ok_or(Closed)?;
-        Ok((context, source))
+        self.forward(group, context, body, after).await
+    }
+
+    /// Says in the head what becomes of the client's connection, and where else the listener is.
+    fn tell_of_connection(&self, served: &mut Served, version: Version, rest: Option<&Rest>) {
+        let is_last = self.facts.is_last;
+        let ends = |served: &Served| rest.is_some_and(|rest| rest.ends_connection(served.status()));
+        if is_last && version >= Version::HTTP_2 {
+            self.state.connection.finish();
+        } else if is_last || ends(served) {
+            served.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(alt_svc) = self.view.snapshot.alternatives.value(self.id, self.facts.started)
+            && !served.has::<OwnAltSvc>()
+        {
+            served.headers_mut().insert(ALT_SVC, alt_svc);
+        }
     }
 }

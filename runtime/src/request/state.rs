@@ -23,7 +23,6 @@ use crate::request::admission::Admission;
 use crate::request::body::RequestBody;
 use crate::request::head::KnownHost;
 use crate::request::listener_handle::ListenerHandle;
-use crate::request::tunnel::Tunnel;
 use crate::request::worker::Worker;
 use crate::tls::early::EarlyBytes;
 
@@ -179,8 +178,6 @@ pub struct StreamState {
     write_blocked: Cell<bool>,
     /// Why the request in flight is about to fail, if the connection knows better than its body.
     ending: Cell<Option<Failure>>,
-    /// What the connection becomes when the answer's head has been written.
-    tunnel: RefCell<Option<Tunnel>>,
     /// Bytes of the request's body that came.
     bytes_in: Cell<u64>,
     /// Tries of the request in flight beyond the first.
@@ -208,7 +205,6 @@ impl StreamState {
             continue_due: Cell::new(false),
             write_blocked: Cell::new(false),
             ending: Cell::new(None),
-            tunnel: RefCell::new(None),
             bytes_in: Cell::new(0),
             retries: Cell::new(0),
             busy: RefCell::new(None),
@@ -349,16 +345,6 @@ impl StreamState {
     /// Whether the client is to be told to send its body; says so once.
     pub fn take_continue(&self) -> bool {
         self.continue_due.replace(false)
-    }
-
-    /// Leaves what the connection is to become when the answer's head has been written.
-    pub fn set_tunnel(&self, tunnel: Tunnel) {
-        *self.tunnel.borrow_mut() = Some(tunnel);
-    }
-
-    /// What the connection is to become.
-    pub fn take_tunnel(&self) -> Option<Tunnel> {
-        self.tunnel.borrow_mut().take()
     }
 
     /// The request in flight keeps this server busy, and no other any more.

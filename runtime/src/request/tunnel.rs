@@ -56,8 +56,8 @@ impl Tunnel {
             Err(failure) => Some(failure),
         };
         stream.end_request();
-        if let Some(context) = context.take() {
-            context.end(stream, sent, failure);
+        if let Some(context) = &mut context {
+            context.end(sent, failure);
         }
     }
 }

@@ -94,7 +94,7 @@ pub struct Worker {
     /// TLS handshakes under way.
     pub handshakes: HandshakePermits,
     /// Keeps the gateway's own log readable when one kind of trouble repeats.
-    pub trouble: LogThrottle,
+    pub log_throttle: LogThrottle,
 }
 
 impl Worker {
@@ -120,7 +120,7 @@ impl Worker {
             outbound: Permits::new(limits::OUTBOUND_CALLS),
             gathered: Room::new(limits::GATHERED_BYTES_WORKER),
             handshakes: HandshakePermits::default(),
-            trouble: LogThrottle::default(),
+            log_throttle: LogThrottle::default(),
             shared,
         })
     }
@@ -225,14 +225,14 @@ impl Worker {
         }
         self.pools.prune(now);
         self.access_log.flush();
-        self.trouble.tick(now);
+        self.log_throttle.tick(now);
         self.tick_extensions();
     }
 
     fn tick_extensions(&self) {
         let view = Rc::clone(&self.view.borrow());
         for (id, HookFault { kind, message }) in view.tick(Instant::now()) {
-            if self.trouble.may_write(kind.name()) {
+            if self.log_throttle.may_write(kind.name()) {
                 let name = view.snapshot.plan().extensions.get(id.0).map_or("?", |extension| extension.name.as_str());
                 tracing::warn!(extension = name, fault = kind.name(), "{message}");
             }

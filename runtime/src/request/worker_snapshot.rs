@@ -18,6 +18,7 @@ use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, OutboundAnsw
 
 use crate::policy::snapshot::Snapshot;
 use crate::request::body::RequestBody;
+use crate::request::lend::StandIn;
 
 /// A server group on one worker.
 pub type Group = group::Group<RequestBody>;
@@ -35,6 +36,7 @@ pub struct WorkerSnapshot {
     outbound: Vec<Rc<Permits>>,
     /// Balancer and pools of each group. Shared with later generations that have the same group.
     groups: Vec<Rc<Group>>,
+    stand_in: StandIn,
 }
 
 impl WorkerSnapshot {
@@ -77,7 +79,7 @@ impl WorkerSnapshot {
                     .unwrap_or_else(|| Rc::new(Group::new(group.clone(), tls.cloned(), health, keys, pools)))
             })
             .collect();
-        Self { snapshot, instances, outbound, groups }
+        Self { snapshot, instances, outbound, groups, stand_in: StandIn::default() }
     }
 
     /// The group; `None` cannot happen for an id of this plan.
@@ -86,19 +88,14 @@ impl WorkerSnapshot {
     }
 
     /// Calls a hook of an extension, unless it said that it does not want such requests.
-    pub fn call(
-        &self,
-        id: ExtensionId,
-        hook: Hook,
-        exchange: Box<Exchange>,
-    ) -> (Box<Exchange>, Result<Verdict, HookFault>) {
+    pub fn call(&self, id: ExtensionId, hook: Hook, exchange: &mut Box<Exchange>) -> Result<Verdict, HookFault> {
         let (Some(extension), Some(instances)) = (self.snapshot.extensions.get(id.0), self.instances.get(id.0)) else {
-            return (exchange, Ok(Verdict::Next));
+            return Ok(Verdict::Next);
         };
-        if !extension.wants(hook, &exchange) {
-            return (exchange, Ok(Verdict::Next));
+        if !extension.wants(hook, exchange) {
+            return Ok(Verdict::Next);
         }
-        instances.borrow_mut().call(hook, exchange)
+        self.stand_in.lend(exchange, |exchange| instances.borrow_mut().call(hook, exchange))
     }
 
     /// Whether a call of this hook may wait for other servers; it is then made with [`WorkerSnapshot::begin`].
@@ -135,13 +132,11 @@ impl WorkerSnapshot {
         &self,
         id: ExtensionId,
         hook: Hook,
-        exchange: Box<Exchange>,
+        exchange: &mut Box<Exchange>,
         answer: Option<(u32, OutboundAnswered)>,
-    ) -> (Box<Exchange>, Result<Step, HookFault>) {
-        match self.instances.get(id.0) {
-            Some(instances) => instances.borrow_mut().step(hook, exchange, answer),
-            None => (exchange, Ok(Step::Done(Verdict::Next))),
-        }
+    ) -> Result<Step, HookFault> {
+        let Some(instances) = self.instances.get(id.0) else { return Ok(Step::Done(Verdict::Next)) };
+        self.stand_in.lend(exchange, |exchange| instances.borrow_mut().step(hook, exchange, answer))
     }
 
     /// Room for the calls of an extension to other servers.
@@ -169,14 +164,13 @@ impl WorkerSnapshot {
         &self,
         id: ExtensionId,
         hook: Hook,
-        exchange: Box<Exchange>,
+        exchange: &mut Box<Exchange>,
         piece: (&[u8], bool),
         streams: bool,
-    ) -> (Box<Exchange>, Result<BodyVerdict, HookFault>) {
-        match self.instances.get(id.0) {
-            Some(instances) => instances.borrow_mut().call_body(hook, exchange, piece, streams),
-            None => (exchange, Ok(BodyVerdict::Next)),
-        }
+    ) -> Result<BodyVerdict, HookFault> {
+        let Some(instances) = self.instances.get(id.0) else { return Ok(BodyVerdict::Next) };
+        let call = |exchange| instances.borrow_mut().call_body(hook, exchange, piece, streams);
+        self.stand_in.lend(exchange, call)
     }
 
     /// The fault of a body that is longer than an extension wants to take.
@@ -194,20 +188,19 @@ impl WorkerSnapshot {
     }
 
     /// Tells the extensions that want to know that a request is over; the last fault of them.
-    pub fn log(&self, walk: &Walk, mut exchange: Box<Exchange>) -> (Box<Exchange>, Option<(ExtensionId, HookFault)>) {
+    pub fn log(&self, walk: &Walk, exchange: &mut Box<Exchange>) -> Option<(ExtensionId, HookFault)> {
         let mut last = None;
         for id in self.snapshot.engine.started(walk) {
             let (Some(extension), Some(instances)) = (self.snapshot.extensions.get(id.0), self.instances.get(id.0))
             else {
                 continue;
             };
-            if extension.wants(Hook::Log, &exchange) {
-                let told;
-                (exchange, told) = instances.borrow_mut().log(exchange);
+            if extension.wants(Hook::Log, exchange) {
+                let told = self.stand_in.lend(exchange, |exchange| instances.borrow_mut().log(exchange));
                 last = told.err().map(|fault| (id, fault)).or(last);
             }
         }
-        (exchange, last)
+        last
     }
 
     /// Ticks the extensions whose time has come; their faults.

@@ -15,70 +15,70 @@ use tidegate_engine::{LogLine, LogSource};
 
 /// The fields of a line, in their order.
 #[derive(Serialize)]
-pub(super) struct Line<'l> {
+pub(crate) struct Line<'l> {
     /// RFC 3339, UTC, milliseconds.
     #[serde(serialize_with = "as_text")]
-    pub(super) time: humantime::Rfc3339Timestamp,
-    pub(super) request_id: Option<String>,
+    pub(crate) time: humantime::Rfc3339Timestamp,
+    pub(crate) request_id: Option<String>,
     /// The trace of the client's `traceparent`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) trace_id: Option<&'l str>,
+    pub(crate) trace_id: Option<&'l str>,
     /// The span that the line belongs to: the client's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) span_id: Option<&'l str>,
-    pub(super) listener: &'l str,
-    pub(super) rule: Option<&'l str>,
-    pub(super) client_ip: IpAddr,
-    pub(super) peer: SocketAddr,
+    pub(crate) span_id: Option<&'l str>,
+    pub(crate) listener: &'l str,
+    pub(crate) rule: Option<&'l str>,
+    pub(crate) client_ip: IpAddr,
+    pub(crate) peer: SocketAddr,
     /// `None` for a head that could not be read.
-    pub(super) method: Option<&'l str>,
-    pub(super) scheme: &'l str,
-    pub(super) host: Option<Cow<'l, str>>,
+    pub(crate) method: Option<&'l str>,
+    pub(crate) scheme: &'l str,
+    pub(crate) host: Option<Cow<'l, str>>,
     /// The request target as it came in; `None` for a head that could not be read.
-    pub(super) uri: Option<&'l str>,
-    pub(super) protocol: &'l str,
-    pub(super) status: u16,
+    pub(crate) uri: Option<&'l str>,
+    pub(crate) protocol: &'l str,
+    pub(crate) status: u16,
     /// Bytes of the response's body, as sent to the client.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Bytes of the request's body, as it came.
-    pub(super) bytes_in: u64,
+    pub(crate) bytes_in: u64,
     /// Milliseconds from the head's arrival to the end of the response.
-    pub(super) ms: f64,
-    pub(super) group: Option<&'l str>,
-    pub(super) server: Option<&'l str>,
-    pub(super) upstream_status: Option<u16>,
+    pub(crate) ms: f64,
+    pub(crate) group: Option<&'l str>,
+    pub(crate) server: Option<&'l str>,
+    pub(crate) upstream_status: Option<u16>,
     /// Milliseconds from the choice of a server to the head of its answer.
-    pub(super) upstream_ms: Option<f64>,
+    pub(crate) upstream_ms: Option<f64>,
     /// Tries beyond the first.
-    pub(super) retries: u32,
+    pub(crate) retries: u32,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) limited: bool,
+    pub(crate) limited: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) failure: Option<&'static str>,
+    pub(crate) failure: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) side: Option<&'static str>,
+    pub(crate) side: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tls_version: Option<&'l str>,
+    pub(crate) tls_version: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tls_cipher: Option<&'l str>,
+    pub(crate) tls_cipher: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tls_group: Option<&'l str>,
+    pub(crate) tls_group: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sni: Option<&'l str>,
+    pub(crate) sni: Option<&'l str>,
     /// Bytes that are no UTF-8 are replaced.
-    pub(super) user_agent: Option<Cow<'l, str>>,
+    pub(crate) user_agent: Option<Cow<'l, str>>,
     /// The variables that rules and extensions set.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) vars: Option<VarsOf<'l>>,
+    pub(crate) vars: Option<VarsOf<'l>>,
     /// The labels of the listener.
     #[serde(skip_serializing_if = "Labels::is_empty")]
-    pub(super) labels: Labels<'l>,
+    pub(crate) labels: Labels<'l>,
     /// The generation of the policy that served the request.
-    pub(super) generation: u64,
+    pub(crate) generation: u64,
 }
 
 /// Variables as a JSON object.
-pub(super) struct VarsOf<'l>(pub(super) &'l Vars);
+pub(crate) struct VarsOf<'l>(pub(crate) &'l Vars);
 
 impl Serialize for VarsOf<'_> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -87,7 +87,7 @@ impl Serialize for VarsOf<'_> {
 }
 
 /// Labels as a JSON object.
-pub(super) struct Labels<'l>(pub(super) &'l [(String, String)]);
+pub(crate) struct Labels<'l>(pub(crate) &'l [(String, String)]);
 
 impl Labels<'_> {
     fn is_empty(&self) -> bool {
@@ -215,7 +215,7 @@ fn json_into<T: Serialize>(value: &T, out: &mut dyn fmt::Write) -> fmt::Result {
 }
 
 /// The version of HTTP in the words of the log.
-pub(super) const fn protocol(version: Version) -> &'static str {
+pub(crate) const fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "http/0.9",
         Version::HTTP_10 => "http/1.0",

@@ -25,7 +25,7 @@ pub async fn run(listener: TcpListener, handle: Rc<ListenerHandle>, worker: Rc<W
         match accepted {
             Ok((stream, peer)) => admit(stream, peer.ip(), &handle, &worker),
             Err(error) => {
-                if worker.trouble.may_write("accept") {
+                if worker.log_throttle.may_write("accept") {
                     warn!(bind = ?handle.key.bind, %error, "cannot accept connections; trying again");
                 }
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
@@ -55,14 +55,14 @@ fn admit(stream: TcpStream, peer: IpAddr, handle: &Rc<ListenerHandle>, worker: &
     let listeners = handle.view(worker).0.snapshot.plan().listeners.len();
     if !Shares::now().admits(stream.as_raw_fd(), handle.load.connections(), listeners) {
         Bound::Descriptors.met();
-        if worker.trouble.may_write("descriptors") {
+        if worker.log_throttle.may_write("descriptors") {
             warn!(bind = ?handle.key.bind, "a connection was refused: file descriptors run out, and some are kept for servers");
         }
         return;
     }
     let Some(limit) = handle.with_listener(worker, |listener, _| listener.limits.connections) else { return };
     if !handle.load.admit(limit) {
-        if worker.trouble.may_write("connections") {
+        if worker.log_throttle.may_write("connections") {
             warn!(bind = ?handle.key.bind, limit, "a connection was refused: the listener's `limits {{ connections }}` is reached");
         }
         return;

@@ -127,7 +127,7 @@ fn admit(incoming: Incoming, listener: &Rc<QuicListener>, handle: &Rc<ListenerHa
     };
     let Some((limit, mut early_data)) = handle.with_listener(worker, read) else { return incoming.refuse() };
     if under_way >= limits::QUIC_HANDSHAKES || !handle.load.admit(limit) {
-        if worker.trouble.may_write("connections") {
+        if worker.log_throttle.may_write("connections") {
             warn!(bind = ?handle.key.bind, limit, under_way, "a QUIC connection was refused: too many connections or handshakes");
         }
         return incoming.refuse();

@@ -11,10 +11,9 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
-use tidegate_engine::exchange::{Changed, Connection, Exchange, Request, Response};
+use tidegate_engine::exchange::{Connection, Exchange, Request, Response};
 use tidegate_engine::hook::{Hook, HookFault};
 use tidegate_engine::target::Target;
-use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{BodyMode, Extension, ExtensionSpec, Pool};
 
 use super::super::{AnswerFormat, Failed, answer};
@@ -208,38 +207,21 @@ fn exchange() -> Box<Exchange> {
         };
         fields.iter().map(field).collect()
     };
-    let authority = Authority::from_static("shop.example");
     let target = PathAndQuery::from_static("/a?b");
-    Box::new(Exchange {
-        connection: Arc::new(Connection {
-            peer: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50123)),
-            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
-            listener: "bench".into(),
-            tls: None,
-        }),
-        request: Request {
-            method: Method::GET,
-            authority: authority.clone(),
-            unnamed: false,
-            target: Target::root().replaced(&target).unwrap_or_else(|_| Target::root()),
-            original_authority: authority,
-            original_target: target,
-            version: Version::HTTP_11,
-            headers: fields(&FIELDS),
-            websocket: false,
-            has_body: false,
-            changed: Changed::default(),
-        },
-        response: Some(Response::new(StatusCode::OK, fields(&[("content-type", "text/html"), ("server", "backend")]))),
-        client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
-        request_id: 1,
-        vars: Vars::new(),
-        rule: None,
-        group: None,
-        server: None,
-        log_lines: Vec::new(),
-        parsed: tidegate_engine::parsed::Parsed::default(),
-    })
+    let normalised = Target::root().replaced(&target).unwrap_or_else(|_| Target::root());
+    let authority = Authority::from_static("shop.example");
+    let request = Request::new(Method::GET, authority, (normalised, target), Version::HTTP_11, fields(&FIELDS));
+    let connection = Connection {
+        peer: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50123)),
+        local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+        listener: "bench".into(),
+        tls: None,
+    };
+    let client_ip = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+    let mut exchange = Exchange::new(Arc::new(connection), request, client_ip, 1);
+    let fields = fields(&[("content-type", "text/html"), ("server", "backend")]);
+    exchange.response = Some(Response::new(StatusCode::OK, fields));
+    Box::new(exchange)
 }
 
 // Writing into a string cannot fail.

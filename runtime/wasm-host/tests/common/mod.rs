@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use tidegate_engine::exchange::{Changed, Connection, Exchange, Request, Response};
+use tidegate_engine::exchange::{Connection, Exchange, Request, Response};
 use tidegate_engine::hook::{Abi, Capability};
-use tidegate_engine::vars::Vars;
 use tidegate_wasm_host::{ExtensionSpec, Host, HostOptions, LogLevel, Reach};
 
 /// The bytes of a guest: `client_headers`, `canary_router`, `tidegate_hostile_guest`, `tidegate_asking_guest` or
@@ -98,36 +97,18 @@ pub fn exchange(headers: &[(&'static str, &'static str)]) -> Box<Exchange> {
     }
     let mut back = HeaderMap::new();
     back.insert("server", HeaderValue::from_static("backend"));
-    Box::new(Exchange {
-        connection: Arc::new(Connection {
-            peer: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50123)),
-            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
-            listener: "plain".into(),
-            tls: None,
-        }),
-        request: Request {
-            method: Method::GET,
-            authority: "shop.example".parse().unwrap(),
-            unnamed: false,
-            target: "/a?b".parse().unwrap(),
-            original_authority: "shop.example".parse().unwrap(),
-            original_target: "/a?b".parse().unwrap(),
-            websocket: false,
-            has_body: false,
-            changed: Changed::default(),
-            version: Version::HTTP_11,
-            headers: map,
-        },
-        response: Some(Response::new(StatusCode::OK, back)),
-        client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
-        request_id: 1,
-        vars: Vars::new(),
-        group: None,
-        server: None,
-        rule: None,
-        log_lines: Vec::new(),
-        parsed: tidegate_engine::parsed::Parsed::default(),
-    })
+    let connection = Connection {
+        peer: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50123)),
+        local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+        listener: "plain".into(),
+        tls: None,
+    };
+    let target = ("/a?b".parse().unwrap(), "/a?b".parse().unwrap());
+    let request = Request::new(Method::GET, "shop.example".parse().unwrap(), target, Version::HTTP_11, map);
+    let client_ip = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+    let mut exchange = Exchange::new(Arc::new(connection), request, client_ip, 1);
+    exchange.response = Some(Response::new(StatusCode::OK, back));
+    Box::new(exchange)
 }
 
 /// Resident memory of this process, in bytes.

@@ -1,0 +1,246 @@
+//! The record of a request for the access log: what is known of it while it is served, and the line at its end.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::header::{HOST, USER_AGENT};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, StatusCode, Version};
+use tidegate_base::failure::Failure;
+use tidegate_dsl::plan::ListenerId;
+use tidegate_engine::Walk;
+use tidegate_engine::exchange::{Exchange, Tls};
+use tidegate_engine::trace::{self, TRACEPARENT, TraceContext};
+use tidegate_engine::vars::Vars;
+
+use crate::policy::snapshot::Snapshot;
+use crate::request::faults::warn_of;
+use crate::request::state::StreamState;
+use crate::request::worker_snapshot::WorkerSnapshot;
+use crate::telemetry::access_log::{Labels, Line, VarsOf, protocol};
+
+/// What is known of a request while it is served.
+pub struct LogRecord {
+    /// What went wrong, if something did.
+    pub failure: Option<Failure>,
+    /// The status that the client gets.
+    pub status: StatusCode,
+    /// What the backend did, if it was asked.
+    pub upstream: Option<Upstream>,
+    started: Instant,
+    view: Rc<WorkerSnapshot>,
+    wanted: bool,
+    user_agent: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
+    /// Variables that extensions set for pieces of bodies, once one looks at pieces.
+    streamed: Option<Rc<RefCell<Vars>>>,
+}
+
+/// What a backend did.
+#[derive(Debug, Clone, Copy)]
+pub struct Upstream {
+    /// Its status, if it answered.
+    pub status: Option<StatusCode>,
+    /// From the choice of a server to the head of the answer, or to the failure.
+    pub time: Duration,
+}
+
+impl Upstream {
+    /// What has become of a request that was sent at this time; nothing if nobody took the time.
+    pub fn since(asked: Option<Instant>, status: Option<StatusCode>) -> Option<Self> {
+        asked.map(|asked| Self { status, time: asked.elapsed() })
+    }
+}
+
+impl LogRecord {
+    /// A request that has just been read.
+    pub fn new(started: Instant, view: Rc<WorkerSnapshot>, wanted: bool, exchange: &Exchange) -> Self {
+        let shown = |name: &HeaderName| wanted.then(|| exchange.request.headers.get(name).cloned()).flatten();
+        Self {
+            failure: None,
+            status: StatusCode::OK,
+            upstream: None,
+            started,
+            view,
+            wanted,
+            user_agent: shown(&USER_AGENT),
+            traceparent: shown(&TRACEPARENT),
+            streamed: None,
+        }
+    }
+
+    /// The variables of an extension that looks at pieces of a body: it leaves there what it sets.
+    pub fn streamed(&mut self) -> Rc<RefCell<Vars>> {
+        Rc::clone(self.streamed.get_or_insert_default())
+    }
+
+    /// Gives a request the variables that were set for pieces of bodies since this was done last.
+    pub fn take_streamed(&self, exchange: &mut Exchange) {
+        if let Some(streamed) = &self.streamed {
+            exchange.vars.adopt(&mut streamed.borrow_mut());
+        }
+    }
+
+    /// The time, if it will be logged.
+    pub fn clock(&self) -> Option<Instant> {
+        self.wanted.then(Instant::now)
+    }
+
+    /// Whether somebody wants to know how the request ends.
+    pub fn is_wanted(&self, exchange: &Exchange, walk: &Walk) -> bool {
+        self.wanted || self.view.wants_log(walk, exchange)
+    }
+
+    /// Tells the extensions that want to know how a request ended, and writes its line; `sent` is how much of an answer went out.
+    pub fn end(
+        &self,
+        exchange: &mut Box<Exchange>,
+        walk: &Walk,
+        state: &StreamState,
+        sent: u64,
+        failure: Option<Failure>,
+    ) {
+        self.tell(exchange, walk, state);
+        if self.wanted {
+            self.line(exchange, walk, state, sent, failure);
+        }
+    }
+
+    /// Tells the extensions that want to know.
+    fn tell(&self, exchange: &mut Box<Exchange>, walk: &Walk, state: &StreamState) {
+        self.take_streamed(exchange);
+        if let Some((id, fault)) = self.view.log(walk, exchange) {
+            let extension = self.view.snapshot.plan().extensions.get(id.0);
+            warn_of(state.worker(), extension, &fault, exchange.request_id);
+        }
+    }
+
+    fn line(&self, exchange: &Exchange, walk: &Walk, state: &StreamState, sent: u64, failure: Option<Failure>) {
+        let snapshot = &self.view.snapshot;
+        let request = &exchange.request;
+        let trace = self.traceparent.as_ref().and_then(trace::read);
+        let line = Line {
+            request_id: Some(format!("{:032x}", exchange.request_id)),
+            rule: walk.rule_name(&snapshot.engine),
+            client_ip: exchange.client_ip,
+            method: Some(request.method.as_str()),
+            host: Some(Cow::Borrowed(request.original_authority.as_str())),
+            uri: Some(request.original_target.as_str()),
+            protocol: protocol(request.version),
+            status: self.status.as_u16(),
+            bytes: sent,
+            bytes_in: state.bytes_in(),
+            group: exchange.group.as_deref(),
+            server: exchange.server.as_deref(),
+            upstream_status: self.upstream.and_then(|upstream| upstream.status).map(|status| status.as_u16()),
+            upstream_ms: self.upstream.map(|upstream| millis(upstream.time)),
+            retries: state.retries(),
+            limited: walk.limited(),
+            user_agent: self.user_agent.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes())),
+            vars: (!exchange.vars.is_empty()).then_some(VarsOf(&exchange.vars)),
+            ..blank(state, snapshot, walk.listener(), trace, self.started, failure)
+        };
+        state.worker().access_log.write(&line, Some(exchange), &snapshot.engine);
+    }
+}
+
+/// Writes the line of a request that was refused before any rule saw it. `head` is what could be read of it.
+pub fn write_refused(
+    state: &StreamState,
+    view: &WorkerSnapshot,
+    id: ListenerId,
+    head: Option<&Parts>,
+    started: Instant,
+    failure: Failure,
+    bytes: usize,
+) {
+    let snapshot = &view.snapshot;
+    if !snapshot.plan().listeners.get(id.0).is_some_and(|listener| listener.access_log) {
+        return;
+    }
+    let field = |name: &HeaderName| head.and_then(|head| head.headers.get(name));
+    let lossy = |value: &'_ HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let host = head.and_then(|head| head.uri.host()).map(str::to_owned).or_else(|| field(&HOST).map(lossy));
+    let trace = field(&TRACEPARENT).and_then(trace::read);
+    let line = Line {
+        method: head.map(|head| head.method.as_str()),
+        host: host.map(Cow::Owned),
+        uri: head.and_then(|head| head.uri.path_and_query()).map(PathAndQuery::as_str),
+        protocol: protocol(head.map_or(Version::HTTP_11, |head| head.version)),
+        bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        user_agent: field(&USER_AGENT).map(lossy).map(Cow::Owned),
+        ..blank(state, snapshot, id, trace, started, Some(failure))
+    };
+    state.worker().access_log.write(&line, None, &snapshot.engine);
+}
+
+/// A line with what is known of every request, read or not.
+fn blank<'l>(
+    state: &'l StreamState,
+    snapshot: &'l Snapshot,
+    listener: ListenerId,
+    trace: Option<TraceContext<'l>>,
+    started: Instant,
+    failure: Option<Failure>,
+) -> Line<'l> {
+    let row = failure.map(Failure::row);
+    let info = &state.connection.info;
+    let tls = info.tls.as_ref();
+    Line {
+        time: humantime::format_rfc3339_millis(SystemTime::now()),
+        request_id: None,
+        trace_id: trace.map(|trace| trace.trace_id),
+        span_id: trace.map(|trace| trace.parent_id),
+        listener: &info.listener,
+        rule: None,
+        client_ip: info.peer.ip(),
+        peer: info.peer,
+        method: None,
+        scheme: info.scheme(),
+        host: None,
+        uri: None,
+        protocol: protocol(Version::HTTP_11),
+        status: row.map_or(0, |row| row.status),
+        bytes: 0,
+        bytes_in: 0,
+        ms: millis(started.elapsed()),
+        group: None,
+        server: None,
+        upstream_status: None,
+        upstream_ms: None,
+        retries: 0,
+        limited: false,
+        failure: row.map(|row| row.name),
+        side: row.map(|row| row.side.name()),
+        tls_version: tls.map(|tls| tls.version),
+        tls_cipher: tls.and_then(cipher),
+        tls_group: tls.and_then(|tls| tls.group),
+        sni: tls.and_then(|tls| tls.sni.as_deref()),
+        user_agent: None,
+        vars: None,
+        labels: labels(snapshot, listener),
+        generation: snapshot.generation,
+    }
+}
+
+/// Writes the line of a head that could not be read, or did not arrive, after so long.
+pub fn write_unread(state: &StreamState, took: Duration, failure: Failure, bytes: usize) {
+    let (view, id) = state.connection.handle.view(state.worker());
+    let now = Instant::now();
+    write_refused(state, &view, id, None, now.checked_sub(took).unwrap_or(now), failure, bytes);
+}
+
+fn cipher(tls: &Tls) -> Option<&str> {
+    (!tls.cipher.is_empty()).then_some(tls.cipher.as_str())
+}
+
+fn labels(snapshot: &Snapshot, id: ListenerId) -> Labels<'_> {
+    Labels(snapshot.plan().listeners.get(id.0).map_or(&[], |listener| &listener.labels))
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
