@@ -128,7 +128,7 @@ impl Affinity {
     }
 
     /// The cookie that tells a client the group which was chosen for it.
-    pub(crate) fn tell(&self, group: GroupId, targets: &[Target], secure: bool) -> Option<HeaderValue> {
+    pub(crate) fn sticky_cookie(&self, group: GroupId, targets: &[Target], secure: bool) -> Option<HeaderValue> {
         let at = targets.iter().position(|target| target.group == group)?;
         Some(set_cookie(&self.cookie, self.values.get(at)?.made(), Some(self.ttl), secure))
     }

@@ -87,13 +87,13 @@ impl Split {
 
     /// The group that the client's cookie names, or else a new one, and how it was chosen.
     pub(crate) fn keep(&self, affinity: &Affinity, exchange: &Exchange, random: u64) -> Option<(GroupId, Kept)> {
-        let tell = |group| affinity.tell(group, &self.0, exchange.connection.tls.is_some());
+        let cookie = |group| affinity.sticky_cookie(group, &self.0, exchange.connection.tls.is_some());
         match affinity.kept(&exchange.request.headers, &self.0) {
             Some((group, true)) => Some((group, Kept::ByCookie)),
-            Some((group, false)) => Some((group, Kept::Renewed(tell(group)?))),
+            Some((group, false)) => Some((group, Kept::Renewed(cookie(group)?))),
             None => {
                 let group = self.choose(random)?;
-                Some((group, Kept::Chosen(tell(group)?)))
+                Some((group, Kept::Chosen(cookie(group)?)))
             }
         }
     }

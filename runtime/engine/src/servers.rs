@@ -41,9 +41,9 @@ struct Sticky {
     values: Vec<Values>,
 }
 
-/// The wishes of a request about the choice of a server.
+/// What a request asks of the choice of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct PickRequest {
     /// The server that the client's cookie names.
     kept: Option<usize>,
     /// The cookie is not as it would be today.
@@ -75,10 +75,10 @@ impl Servers {
         }
     }
 
-    /// The wishes of a request about the choice. They are taken before the request leaves.
-    pub fn wish(&self, exchange: &Exchange) -> Wish {
+    /// What a request asks of the choice of a server. It is read before the request leaves.
+    pub fn pick_request(&self, exchange: &Exchange) -> PickRequest {
         let kept = self.sticky.as_ref().and_then(|sticky| sticky.kept(exchange));
-        Wish {
+        PickRequest {
             kept: kept.map(|(at, _)| at),
             stale: kept.is_some_and(|(_, current)| !current),
             key: match &self.balance {
@@ -89,9 +89,9 @@ impl Servers {
     }
 
     /// The next server among those that are `usable`; `None` if there is none.
-    pub fn pick(&mut self, wish: Wish, random: u64, usable: impl Fn(usize) -> bool) -> Option<usize> {
+    pub fn pick(&mut self, pick: PickRequest, random: u64, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let open = |at: &usize| self.peers.get(*at).is_some_and(|peer| peer.weight > 0) && usable(*at);
-        if let Some(kept) = wish.kept.filter(open) {
+        if let Some(kept) = pick.kept.filter(open) {
             return Some(kept);
         }
         match self.balance {
@@ -106,7 +106,7 @@ impl Servers {
                 };
                 self.turn.pick(|at| usable(at) && equal(at))
             }
-            Balance::Hash(_) => match wish.key {
+            Balance::Hash(_) => match pick.key {
                 Some(key) => self.nearest(key, open),
                 None => self.by_chance(random, open),
             },
@@ -155,8 +155,8 @@ impl Servers {
     }
 
     /// The cookie that tells a client its server, if it does not know yet; `secure` says that it came over TLS.
-    pub fn tell(&self, wish: Wish, at: usize, secure: bool) -> Option<HeaderValue> {
-        let sticky = self.sticky.as_ref().filter(|_| wish.stale || wish.kept != Some(at))?;
+    pub fn sticky_cookie(&self, pick: PickRequest, at: usize, secure: bool) -> Option<HeaderValue> {
+        let sticky = self.sticky.as_ref().filter(|_| pick.stale || pick.kept != Some(at))?;
         Some(set_cookie(&sticky.cookie, sticky.values.get(at)?.made(), sticky.ttl, secure))
     }
 }
@@ -221,8 +221,8 @@ mod tests {
         Servers::new(&group, &CookieKeys::default())
     }
 
-    fn keyed(key: u64) -> Wish {
-        Wish { stale: false, key: Some(key), kept: None }
+    fn keyed(key: u64) -> PickRequest {
+        PickRequest { stale: false, key: Some(key), kept: None }
     }
 
     #[test]
@@ -230,20 +230,20 @@ mod tests {
         let mut servers = servers(Balance::LeastRequests, &[(1, 2), (2, 1), (3, 1)]);
         let mut counts = [0; 3];
         for _ in 0..8 {
-            let at = servers.pick(Wish::default(), 0, ANY).unwrap();
+            let at = servers.pick(PickRequest::default(), 0, ANY).unwrap();
             servers.begin(at);
             counts[at] += 1;
         }
         assert_eq!(counts, [4, 2, 2], "none has ended");
         servers.end(2);
-        assert_eq!(servers.pick(Wish::default(), 0, ANY), Some(2));
-        assert_ne!(servers.pick(Wish::default(), 0, |at| at != 2), Some(2));
+        assert_eq!(servers.pick(PickRequest::default(), 0, ANY), Some(2));
+        assert_ne!(servers.pick(PickRequest::default(), 0, |at| at != 2), Some(2));
     }
 
     #[test]
     fn equally_busy_ones_take_turns() {
         let mut servers = servers(Balance::LeastRequests, &[(1, 1), (2, 1)]);
-        let picks: Vec<_> = (0..4).filter_map(|_| servers.pick(Wish::default(), 0, ANY)).collect();
+        let picks: Vec<_> = (0..4).filter_map(|_| servers.pick(PickRequest::default(), 0, ANY)).collect();
         assert_eq!(picks, [0, 1, 0, 1]);
     }
 
@@ -252,8 +252,8 @@ mod tests {
         let mut servers = servers(Balance::RandomTwo, &[(1, 1), (2, 1)]);
         servers.begin(0);
         for random in (0..50_u64).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
-            assert_eq!(servers.pick(Wish::default(), random, ANY), Some(1));
-            assert_eq!(servers.pick(Wish::default(), random, |at| at == 0), Some(0), "there is no second");
+            assert_eq!(servers.pick(PickRequest::default(), random, ANY), Some(1));
+            assert_eq!(servers.pick(PickRequest::default(), random, |at| at == 0), Some(0), "there is no second");
         }
     }
 
@@ -281,23 +281,23 @@ mod tests {
         let mut exchange = exchange("GET", "h", "/a?id=%37&x=1");
         exchange.request.headers.insert("cookie", HeaderValue::from_static("a=1; session=7"));
         exchange.request.headers.insert("x-tenant", HeaderValue::from_static("7"));
-        let wish = |key: HashKey| servers(Balance::Hash(key), &[(1, 1)]).wish(&exchange).key;
+        let key_of = |key: HashKey| servers(Balance::Hash(key), &[(1, 1)]).pick_request(&exchange).key;
         let seven = Some(hash::of_bytes(b"7"));
-        assert_eq!(wish(HashKey::Query("id".into())), seven);
-        assert_eq!(wish(HashKey::Cookie("session".into())), seven);
-        assert_eq!(wish(HashKey::Header("x-tenant".into())), seven);
-        assert_eq!(wish(HashKey::Uri), Some(hash::of_bytes(b"/a?id=%37&x=1")));
-        assert!(wish(HashKey::ClientIp).is_some());
-        assert_eq!(wish(HashKey::Query("no".into())), None);
-        assert_eq!(wish(HashKey::Cookie("no".into())), None);
-        assert_eq!(wish(HashKey::Header("no".into())), None);
+        assert_eq!(key_of(HashKey::Query("id".into())), seven);
+        assert_eq!(key_of(HashKey::Cookie("session".into())), seven);
+        assert_eq!(key_of(HashKey::Header("x-tenant".into())), seven);
+        assert_eq!(key_of(HashKey::Uri), Some(hash::of_bytes(b"/a?id=%37&x=1")));
+        assert!(key_of(HashKey::ClientIp).is_some());
+        assert_eq!(key_of(HashKey::Query("no".into())), None);
+        assert_eq!(key_of(HashKey::Cookie("no".into())), None);
+        assert_eq!(key_of(HashKey::Header("no".into())), None);
     }
 
     #[test]
     fn without_a_key_the_weights_decide() {
         let mut servers = servers(Balance::Hash(HashKey::ClientIp), &[(1, 1), (2, 0), (3, 3)]);
-        assert_eq!(servers.pick(Wish::default(), 0, ANY), Some(0));
-        assert_eq!(servers.pick(Wish::default(), u64::MAX, ANY), Some(2));
+        assert_eq!(servers.pick(PickRequest::default(), 0, ANY), Some(0));
+        assert_eq!(servers.pick(PickRequest::default(), u64::MAX, ANY), Some(2));
     }
 
     #[test]
@@ -314,8 +314,8 @@ mod tests {
         let group = ServerGroup { servers, sticky: Some(sticky), ..group("web") };
         let mut servers = Servers::new(&group, &CookieKeys::default());
         let mut exchange = exchange("GET", "h", "/");
-        let new = servers.wish(&exchange);
-        let told = servers.tell(new, 2, true).unwrap();
+        let new = servers.pick_request(&exchange);
+        let told = servers.sticky_cookie(new, 2, true).unwrap();
         let told = told.to_str().unwrap();
         assert!(
             told.starts_with("SRV=") && told.ends_with("; Path=/; Max-Age=1800; HttpOnly; SameSite=Lax; Secure"),
@@ -323,19 +323,19 @@ mod tests {
         );
         let cookie = told.split(';').next().unwrap();
         exchange.request.headers.insert("cookie", HeaderValue::from_str(cookie).unwrap());
-        let wish = servers.wish(&exchange);
+        let pick = servers.pick_request(&exchange);
         for _ in 0..5 {
-            assert_eq!(servers.pick(wish, 0, ANY), Some(2));
+            assert_eq!(servers.pick(pick, 0, ANY), Some(2));
         }
-        assert_eq!(servers.tell(wish, 2, true), None, "it knows");
-        assert_eq!(servers.pick(wish, 0, |at| at != 2), Some(0), "its server is gone");
-        assert!(servers.tell(wish, 0, false).is_some());
+        assert_eq!(servers.sticky_cookie(pick, 2, true), None, "it knows");
+        assert_eq!(servers.pick(pick, 0, |at| at != 2), Some(0), "its server is gone");
+        assert!(servers.sticky_cookie(pick, 0, false).is_some());
         let changing = Servers::new(&group, &CookieKeys::new(vec![[1; 32], [0; 32]]));
-        let wish = changing.wish(&exchange);
-        assert_eq!(wish.kept, Some(2), "an old key is accepted");
-        let renewed = changing.tell(wish, 2, true).unwrap();
+        let pick = changing.pick_request(&exchange);
+        assert_eq!(pick.kept, Some(2), "an old key is accepted");
+        let renewed = changing.sticky_cookie(pick, 2, true).unwrap();
         assert_ne!(renewed.to_str().unwrap().split(';').next(), told.split(';').next());
         let changed = Servers::new(&group, &CookieKeys::new(vec![[1; 32]]));
-        assert_eq!(changed.wish(&exchange).kept, None, "its key is gone");
+        assert_eq!(changed.pick_request(&exchange).kept, None, "its key is gone");
     }
 }

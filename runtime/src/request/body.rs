@@ -10,7 +10,6 @@ use http_body::{Body, Frame, SizeHint};
 use tidegate_base::failure::{BodyError, Failure};
 use tidegate_engine::exchange::Changed;
 use tidegate_engine::passage;
-use tidegate_upstream::body;
 
 use crate::request::body_filter::BodyFilter;
 use crate::request::body_filter::BodyFilters;
@@ -20,7 +19,10 @@ use crate::request::context::RequestContext;
 use crate::request::state::StreamState;
 
 /// The body of a backend's answer.
-pub type UpstreamBody = body::UpstreamBody<RequestBody>;
+pub type UpstreamBody = tidegate_upstream::UpstreamBody<RequestBody>;
+
+/// A connection to a backend that has agreed to switch protocols.
+pub type Switched = tidegate_upstream::Switched<RequestBody>;
 
 /// How a body failed, and the error for the connection.
 type Broken = (Failure, BodyError);

@@ -1,20 +1,13 @@
 //! A stream as whoever sends its request to a server.
 
-use std::rc::Rc;
-
 use tidegate_base::failure::Failure;
-use tidegate_upstream::caller::Caller;
-use tidegate_upstream::group::Busy;
+use tidegate_upstream::Caller;
 
 use crate::request::body::RequestBody;
 use crate::request::state::StreamState;
 
 impl Caller for StreamState {
     type Body = RequestBody;
-
-    fn empty_body(self: &Rc<Self>) -> RequestBody {
-        RequestBody::empty(Rc::clone(self))
-    }
 
     fn now_ms(&self) -> u64 {
         self.worker().now_ms()
@@ -34,10 +27,6 @@ impl Caller for StreamState {
 
     fn count_retry(&self) {
         self.count_retry();
-    }
-
-    fn set_busy(&self, busy: Option<Busy<RequestBody>>) {
-        self.set_busy(busy);
     }
 
     fn ending(&self) -> Option<Failure> {

@@ -13,8 +13,8 @@ use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_engine::passage;
-use tidegate_engine::servers::Wish;
-use tidegate_upstream::send::{Outgoing, send};
+use tidegate_engine::servers::PickRequest;
+use tidegate_upstream::{Content, Outgoing, send};
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
 use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
 
@@ -102,11 +102,8 @@ async fn fetch(handler: &RequestHandler<'_>, id: ExtensionId, asked: OutboundCal
         return Ok(Err(OutboundFailure::Busy));
     };
     let timeout = asked.timeout;
-    // On the way back, the server of the answer is still busy.
-    let busy = handler.state.take_busy();
     let asking = Box::pin(ask(handler, group, asked));
     let answer = within(timeout, asking).await.unwrap_or(Err(OutboundFailure::Timeout));
-    handler.state.set_busy(busy);
     // However it went, the request has made progress.
     handler.state.note_upstream();
     Ok(answer)
@@ -118,7 +115,7 @@ async fn ask(
     asked: OutboundCall,
 ) -> Result<OutboundAnswer, OutboundFailure> {
     let OutboundCall { method, authority, target, headers, body, .. } = asked;
-    let mut request = Request::new(RequestBody::whole(body.clone(), Rc::clone(handler.state)));
+    let mut request = Request::new(Content::of(RequestBody::whole(body.clone(), Rc::clone(handler.state))));
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = headers;
@@ -128,8 +125,8 @@ async fn ask(
     if !body.is_empty() {
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    let outgoing = Outgoing { request, authority, upgrade: false, wish: Wish::default() };
-    let sent = send(group, outgoing, None, handler.state).await;
+    let mut outgoing = Outgoing { request: Some(request), authority, upgrade: false, pick: PickRequest::default() };
+    let sent = send(group, &mut outgoing, None, &**handler.state).await;
     let answer = sent.map_err(|(failure, _)| of(failure))?;
     let (mut parts, mut body) = answer.response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS || !fields::is_framed_once(&parts.headers, answer.kinds) {

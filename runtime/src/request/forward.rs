@@ -7,11 +7,10 @@ use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{GroupId, GroupProtocol};
 use tidegate_engine::exchange::{Changed, Exchange, Response as ResponseHead};
 use tidegate_engine::passage::{self, FieldKinds};
-use tidegate_engine::servers::Wish;
-use tidegate_upstream::pool::Lease;
-use tidegate_upstream::send::{Outgoing, send};
+use tidegate_engine::servers::PickRequest;
+use tidegate_upstream::{Content, Outgoing, send};
 
-use crate::request::body::{RequestBody, UpstreamBody};
+use crate::request::body::RequestBody;
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
 use crate::request::fields;
@@ -43,15 +42,15 @@ impl RequestHandler<'_> {
         if self.facts.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {
             return Err(Failure::NoUpgrade);
         }
-        let wish = group.wish(exchange);
+        let pick = group.pick_request(exchange);
         let keeps_head = snapshot.engine.keeps_head(walk);
-        let mut outgoing = self.outgoing(keeps_head, exchange, body, wish);
-        if group.plan.protocol != GroupProtocol::Grpc {
-            fields::announce_body(&mut outgoing.request);
+        let mut outgoing = self.outgoing(keeps_head, exchange, body, pick);
+        if let Some(request) = outgoing.request.as_mut().filter(|_| group.plan.protocol != GroupProtocol::Grpc) {
+            fields::announce_body(request);
         }
         let asked = record.clock();
         let kept = keeps_head.then_some(&exchange.request.headers);
-        let sent = send(group, outgoing, kept, self.state).await;
+        let sent = send(group, &mut outgoing, kept, &**self.state).await;
         let server = match &sent {
             Ok(answer) => Some(answer.server),
             Err((_, server)) => *server,
@@ -70,10 +69,7 @@ impl RequestHandler<'_> {
             passage::remove_hop_by_hop(&mut parts.headers);
         }
         let source = match (self.facts.upgrade, body) {
-            (Some(_), UpstreamBody::Http1(_, lease)) if agreed => {
-                let switched = lease.and_then(Lease::into_switched).ok_or(Failure::UpstreamInvalid)?;
-                Source::Tunnel(switched, after)
-            }
+            (Some(_), body) if agreed => Source::Tunnel(body.into_switched().ok_or(Failure::UpstreamInvalid)?, after),
             // Nobody asked to switch protocols, or not to these.
             _ if parts.status == StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::UpstreamInvalid),
             // The client of an extended `CONNECT` has nothing to do with such an answer; refusals pass.
@@ -99,7 +95,7 @@ impl RequestHandler<'_> {
         keeps_head: bool,
         exchange: &mut Exchange,
         mut body: RequestBody,
-        wish: Wish,
+        pick: PickRequest,
     ) -> Outgoing<RequestBody> {
         let engine = &self.view.snapshot.engine;
         body.screen_trailers(std::mem::take(&mut exchange.request.changed));
@@ -124,12 +120,13 @@ impl RequestHandler<'_> {
         if !unchanged && let Ok(host) = HeaderValue::from_str(authority) {
             exchange.request.headers.insert(HOST, host);
         }
-        let mut request = Request::new(body);
+        let mut request = Request::new(Content::of(body));
         request.method_mut().clone_from(&exchange.request.method);
         *request.uri_mut() = Uri::from(PathAndQuery::clone(&exchange.request.target));
         // What looks at the request on the way back needs it whole; otherwise it is given away.
         *request.headers_mut() =
             if keeps_head { exchange.request.headers.clone() } else { std::mem::take(&mut exchange.request.headers) };
-        Outgoing { request, authority: exchange.request.authority.clone(), upgrade: self.facts.upgrade.is_some(), wish }
+        let (authority, upgrade) = (exchange.request.authority.clone(), self.facts.upgrade.is_some());
+        Outgoing { request: Some(request), authority, upgrade, pick }
     }
 }

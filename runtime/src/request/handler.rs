@@ -9,9 +9,8 @@ use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{Listener, ListenerId};
 use tidegate_engine::Moment;
 use tidegate_engine::passage::FieldKinds;
-use tidegate_upstream::connect::Switched;
 
-use crate::request::body::{ResponseBody, UpstreamBody};
+use crate::request::body::{ResponseBody, Switched, UpstreamBody};
 use crate::request::client_body::ClientBody;
 use crate::request::compression::Accepted;
 use crate::request::context::RequestContext;

@@ -17,17 +17,12 @@ use tidegate_base::failure::Failure;
 use tidegate_base::limits;
 use tidegate_base::room::Room;
 use tidegate_engine::exchange::Connection;
-use tidegate_upstream::group;
 
 use crate::request::admission::Admission;
-use crate::request::body::RequestBody;
 use crate::request::head::KnownHost;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::worker::Worker;
 use crate::tls::early::EarlyBytes;
-
-/// A request in flight to a server.
-pub type Busy = group::Busy<RequestBody>;
 
 /// What all requests of a client connection share.
 pub struct ConnectionState {
@@ -182,8 +177,6 @@ pub struct StreamState {
     bytes_in: Cell<u64>,
     /// Tries of the request in flight beyond the first.
     retries: Cell<u32>,
-    /// The server that the request in flight keeps busy, if somebody counts.
-    busy: RefCell<Option<Busy>>,
     task: Task,
     /// Its place among the worker's streams.
     key: Cell<usize>,
@@ -207,7 +200,6 @@ impl StreamState {
             ending: Cell::new(None),
             bytes_in: Cell::new(0),
             retries: Cell::new(0),
-            busy: RefCell::new(None),
             task: Task::default(),
             key: Cell::new(usize::MAX),
         });
@@ -219,7 +211,6 @@ impl StreamState {
 
     /// Nobody watches its deadline any more.
     pub fn leave(&self) {
-        self.set_busy(None);
         self.connection.worker.leave_stream(self.key.replace(usize::MAX));
     }
 
@@ -320,7 +311,6 @@ impl StreamState {
 
     /// The answer is complete.
     pub fn end_request(&self) {
-        self.set_busy(None);
         self.set_timeouts();
         self.end_ms.set(u64::MAX);
         self.set_phase(Phase::Idle);
@@ -345,16 +335,6 @@ impl StreamState {
     /// Whether the client is to be told to send its body; says so once.
     pub fn take_continue(&self) -> bool {
         self.continue_due.replace(false)
-    }
-
-    /// The request in flight keeps this server busy, and no other any more.
-    pub fn set_busy(&self, busy: Option<Busy>) {
-        drop(self.busy.replace(busy));
-    }
-
-    /// The server that it keeps busy, taken out to be set again.
-    pub fn take_busy(&self) -> Option<Busy> {
-        self.busy.take()
     }
 
     /// Bytes of the request's body came.

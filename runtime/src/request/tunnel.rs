@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidegate_base::failure::Failure;
 use tidegate_base::limits;
-use tidegate_upstream::connect::Switched;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::request::body::Switched;
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
 use crate::request::state::StreamState;
@@ -41,18 +41,18 @@ impl Tunnel {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let Self { upstream, mut context, timeout, .. } = self;
+        let Self { mut upstream, mut context, timeout, .. } = self;
         stream.begin_tunnel(timeout);
         let mut sent = 0;
-        let failure = match guarded(stream, upstream).await {
-            Ok(Ok((backend, first))) => {
+        let failure = match guarded(stream, upstream.bare()).await {
+            Ok(Some((backend, first))) => {
                 let (up, down) = (Way::new(early), Way::new(first));
                 let mut pair = Pair { client, backend, up, down, timeout };
                 let moved = guarded(stream, poll_fn(|cx| pair.poll(stream, cx))).await;
                 sent = pair.down.moved;
                 moved.and_then(|moved| moved).err()
             }
-            Ok(Err(_)) => Some(Failure::UpstreamClosed),
+            Ok(None) => Some(Failure::UpstreamClosed),
             Err(failure) => Some(failure),
         };
         stream.end_request();

@@ -13,7 +13,6 @@ use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Abi, BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_upstream::health::ServerHealth;
-use tidegate_upstream::{group, pool};
 use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, OutboundAnswered, Pool as Instances, Step, Turn};
 
 use crate::policy::snapshot::Snapshot;
@@ -21,10 +20,10 @@ use crate::request::body::RequestBody;
 use crate::request::lend::StandIn;
 
 /// A server group on one worker.
-pub type Group = group::Group<RequestBody>;
+pub type Group = tidegate_upstream::Group<RequestBody>;
 
 /// The connections of one worker to backends.
-pub type Pools = pool::Pools<RequestBody>;
+pub type Pools = tidegate_upstream::Pools<RequestBody>;
 
 /// One generation on one worker.
 pub struct WorkerSnapshot {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tidegate_base::address::ListenerKey;
 use tidegate_base::secret::Secrets;
 use tidegate_dsl::plan::{CaId, GroupId, GroupProtocol, HealthCheck, HttpProbe, ListenerId, Plan, Probe};
-use tidegate_upstream::tls::Upstream;
+use tidegate_upstream::tls::GroupTls;
 
 use self::endpoint::Endpoint;
 use self::files::{Authorities, ServerCertificate};
@@ -47,9 +47,9 @@ pub struct Service {
     /// What it was made from.
     pub material: Material,
     endpoints: Vec<Option<Arc<Endpoint>>>,
-    upstream: Vec<Option<Upstream>>,
+    upstream: Vec<Option<GroupTls>>,
     /// For health checks.
-    checks: Vec<Option<Upstream>>,
+    checks: Vec<Option<GroupTls>>,
 }
 
 impl Service {
@@ -76,7 +76,7 @@ impl Service {
         for group in &plan.groups {
             let before = previous.map(|(_, old)| old.upstream.iter().chain(&old.checks)).into_iter().flatten();
             let known: Vec<_> = before.chain(&service.upstream).chain(&service.checks).flatten().cloned().collect();
-            let build = |wanted: bool| wanted.then(|| Upstream::build(group, roots, &known)).transpose();
+            let build = |wanted: bool| wanted.then(|| GroupTls::build(group, roots, &known)).transpose();
             let check =
                 matches!(group.health_check, Some(HealthCheck { probe: Probe::Http(HttpProbe { tls: true, .. }), .. }));
             service.upstream.push(build(group.protocol == GroupProtocol::Https)?);
@@ -92,12 +92,12 @@ impl Service {
     }
 
     /// How a group's servers are connected to; `None` is in clear text.
-    pub fn upstream(&self, id: GroupId) -> Option<&Upstream> {
+    pub fn upstream(&self, id: GroupId) -> Option<&GroupTls> {
         self.upstream.get(id.0)?.as_ref()
     }
 
     /// How the servers of each group are checked; `None` is in clear text.
-    pub fn checks(&self) -> &[Option<Upstream>] {
+    pub fn checks(&self) -> &[Option<GroupTls>] {
         &self.checks
     }
 }

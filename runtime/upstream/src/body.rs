@@ -1,4 +1,4 @@
-//! A backend's answer as it arrives, with the connection that it comes on.
+//! A server's response as it arrives, with the connection that it comes on.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,30 +8,34 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tidegate_base::failure::BodyError;
 
-use super::h2::StreamLease;
-use super::inbound::Inbound;
-use super::pool::Lease;
+use crate::connect::Switched;
+use crate::group::InFlight;
+use crate::inbound::Inbound;
+use crate::multiplexed::StreamLease;
+use crate::pool::Lease;
 
-/// The body of a backend's answer. Dropping it before its end gives up the rest.
-pub enum UpstreamBody<B> {
+/// The body of a server's response. Dropping it before its end gives up the rest; until then its request is in flight.
+pub struct UpstreamBody<B>(Carried<B>);
+
+enum Carried<B> {
     /// HTTP/1: the connection carries nothing else meanwhile.
     Http1(Incoming, Option<Lease<B>>),
     /// HTTP/2: one stream of many.
-    Http2(Inbound, Option<StreamLease>),
+    Http2(Inbound, Option<(StreamLease, InFlight<B>)>),
 }
 
-impl<B: Body + 'static> Body for UpstreamBody<B> {
+impl<B> Body for UpstreamBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Http1(incoming, _) => {
+        match &mut self.get_mut().0 {
+            Carried::Http1(incoming, _) => {
                 Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
-            Self::Http2(stream, lease) => {
+            Carried::Http2(stream, lease) => {
                 let polled = Pin::new(stream).poll_frame(cx);
-                if let (Poll::Ready(Some(Ok(frame))), Some(lease)) = (&polled, lease) {
+                if let (Poll::Ready(Some(Ok(frame))), Some((lease, _))) = (&polled, lease) {
                     lease.note(frame);
                 }
                 polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
@@ -40,38 +44,56 @@ impl<B: Body + 'static> Body for UpstreamBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Http1(incoming, _) => incoming.is_end_stream(),
-            Self::Http2(stream, _) => stream.is_end_stream(),
+        match &self.0 {
+            Carried::Http1(incoming, _) => incoming.is_end_stream(),
+            Carried::Http2(stream, _) => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Http1(incoming, _) => incoming.size_hint(),
+        match &self.0 {
+            Carried::Http1(incoming, _) => incoming.size_hint(),
             // Its length, if it is known, stands in the head.
-            Self::Http2(..) => SizeHint::default(),
+            Carried::Http2(..) => SizeHint::default(),
         }
     }
 }
 
-impl<B: Body + 'static> UpstreamBody<B> {
+impl<B> UpstreamBody<B> {
+    /// The body that comes on a connection of HTTP/1.
+    pub(crate) const fn http1(incoming: Incoming, lease: Lease<B>) -> Self {
+        Self(Carried::Http1(incoming, Some(lease)))
+    }
+
+    /// The body that comes on a stream of HTTP/2.
+    pub(crate) const fn http2(inbound: Inbound, lease: StreamLease, in_flight: InFlight<B>) -> Self {
+        Self(Carried::Http2(inbound, Some((lease, in_flight))))
+    }
+
     /// Whether trailers can follow the body: not if its length is known.
     pub fn may_have_trailers(&self) -> bool {
         !self.is_end_stream() && self.size_hint().exact().is_none()
     }
 
-    /// The answer has ended: a connection that carried it whole can carry another.
+    /// Ends the exchange: a connection that carried the response whole can carry another.
     pub fn finish(&mut self, whole: bool, now_ms: u64) {
-        match self {
-            Self::Http1(_, lease) => {
+        match &mut self.0 {
+            Carried::Http1(_, lease) => {
                 if let Some(lease) = lease.take()
                     && whole
                 {
                     lease.give_back(now_ms);
                 }
             }
-            Self::Http2(_, lease) => drop(lease.take()),
+            Carried::Http2(_, lease) => drop(lease.take()),
+        }
+    }
+
+    /// The connection behind a response that agrees to switch protocols; `None` if it was not opened for that.
+    pub fn into_switched(self) -> Option<Switched<B>> {
+        match self.0 {
+            Carried::Http1(_, lease) => lease?.into_switched(),
+            Carried::Http2(..) => None,
         }
     }
 }

@@ -2,24 +2,19 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use http_body::Body;
 use tidegate_base::failure::{BodyError, Failure};
 
-use super::connect::{Address, Refused, dial};
-use super::group::Busy;
-use super::io::ServerIo;
+use crate::connect::{Address, Refused, dial};
+use crate::io::ServerIo;
 
-/// Whoever sends a request and waits for its answer: a client's stream, with the worker that it is on.
-pub trait Caller: 'static {
-    /// What follows the head of a request.
+/// Whoever sends a request and waits for its response: a client's stream, with the worker that it is on.
+pub trait Caller {
+    /// The body that follows the head of a request.
     type Body: Body<Data = Bytes, Error = BodyError> + Unpin + 'static;
-
-    /// The body of a request that has none: of one that is made a second time.
-    fn empty_body(self: &Rc<Self>) -> Self::Body;
 
     /// The time of the worker's clock, in milliseconds.
     fn now_ms(&self) -> u64;
@@ -30,32 +25,29 @@ pub trait Caller: 'static {
     /// Whether the client's connection is secured, so that a cookie may say so.
     fn is_secure(&self) -> bool;
 
-    /// The request has made progress: its deadline is put off.
+    /// Notes progress: the deadline of the request is put off.
     fn progress(&self);
 
-    /// The request is tried once more.
+    /// Counts one more try of the request.
     fn count_retry(&self);
 
-    /// The request in flight keeps this server busy, and no other any more.
-    fn set_busy(&self, busy: Option<Busy<Self::Body>>);
-
-    /// Why the request is about to fail, if the client's side knows better than the server's.
+    /// The reason why the request is about to fail, if the client's side knows better than the server's.
     fn ending(&self) -> Option<Failure>;
 
-    /// The failure of a request whose deadline has passed; says so once. The task is woken when the deadline passes.
+    /// The failure of a request whose deadline has passed, said once. The task is woken when the deadline passes.
     fn take_expired(&self) -> Option<Failure>;
 
     /// Whether another line about this kind of trouble may be written to the gateway's log now.
     fn may_log(&self, kind: &'static str) -> bool;
 
-    /// A connection to a server that nothing has been sent on.
+    /// A connection to a server, on which nothing has been sent.
     fn dial(&self, address: Address<'_>) -> impl Future<Output = Result<ServerIo, Refused>> {
         dial(address)
     }
 }
 
 /// Waits, but not beyond the caller's deadline. The future comes pinned, so that it is not moved again.
-pub(super) async fn within_deadline<F: Future>(
+pub(crate) async fn within_deadline<F: Future>(
     caller: &impl Caller,
     mut future: Pin<&mut F>,
 ) -> Result<F::Output, Failure> {

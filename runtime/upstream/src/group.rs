@@ -5,36 +5,36 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
-use http_body::Body;
 use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{RetryOn, Server, ServerGroup};
 use tidegate_engine::affinity::CookieKeys;
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::servers::{Servers, Wish};
+use tidegate_engine::servers::{PickRequest, Servers};
 
-use super::pool::{Pools, ServerPool};
 use crate::health::ServerHealth;
-use crate::tls::Upstream;
+use crate::pool::{Pools, ServerPool};
+use crate::tls::GroupTls;
 
-/// A group, its balancer and the pools of its servers.
+/// A group, the balance of its servers, and their pools.
 pub struct Group<B> {
-    /// What the policy says of it.
+    /// The group as the policy has it.
     pub plan: ServerGroup,
-    /// How its servers are connected to.
-    pub tls: Option<Upstream>,
+    /// How the servers are connected to.
+    tls: Option<GroupTls>,
     servers: RefCell<Servers>,
     keys: CookieKeys,
+    /// Whether the choice of a server depends on the requests in flight.
     counts: bool,
-    /// Empty if its servers are not checked.
+    /// What is known of each server; empty if they are not checked.
     health: Vec<Arc<ServerHealth>>,
     pools: Vec<Rc<ServerPool<B>>>,
 }
 
-impl<B: Body + 'static> Group<B> {
+impl<B> Group<B> {
     /// A group whose servers use these pools.
     pub fn new(
         plan: ServerGroup,
-        tls: Option<Upstream>,
+        tls: Option<GroupTls>,
         health: &[Arc<ServerHealth>],
         keys: &CookieKeys,
         pools: &Pools<B>,
@@ -58,7 +58,7 @@ impl<B: Body + 'static> Group<B> {
     pub fn is_same(
         &self,
         plan: &ServerGroup,
-        tls: Option<&Upstream>,
+        tls: Option<&GroupTls>,
         health: &[Arc<ServerHealth>],
         keys: &CookieKeys,
     ) -> bool {
@@ -68,52 +68,57 @@ impl<B: Body + 'static> Group<B> {
     }
 
     /// What a request asks of the choice of a server.
-    pub fn wish(&self, exchange: &Exchange) -> Wish {
-        self.servers.borrow().wish(exchange)
+    pub fn pick_request(&self, exchange: &Exchange) -> PickRequest {
+        self.servers.borrow().pick_request(exchange)
     }
 
     /// The next healthy server that was not tried yet; a backup if no other is left. `random` decides where the policy leaves it to chance.
-    pub fn pick(&self, wish: Wish, random: u64, tried: &[usize]) -> Option<(usize, &Server, &Rc<ServerPool<B>>)> {
+    pub(crate) fn pick(
+        &self,
+        pick: PickRequest,
+        random: u64,
+        tried: &[usize],
+    ) -> Option<(usize, &Server, &Rc<ServerPool<B>>)> {
         let backup = |at: usize| self.plan.servers.get(at).is_some_and(|server| server.backup);
         let mut servers = self.servers.borrow_mut();
         let healthy = |at: usize| self.health.get(at).is_none_or(|health| health.is_healthy());
         let mut first = |usable: &dyn Fn(usize) -> bool| {
             let open = |at: usize| usable(at) && !tried.contains(&at);
-            let chosen = servers.pick(wish, random, |at| !backup(at) && open(at));
-            chosen.or_else(|| servers.pick(wish, random, |at| backup(at) && open(at)))
+            let chosen = servers.pick(pick, random, |at| !backup(at) && open(at));
+            chosen.or_else(|| servers.pick(pick, random, |at| backup(at) && open(at)))
         };
         // If none is healthy, the checks may be what is wrong: all are tried.
         let at = first(&healthy).or_else(|| first(&|_| true))?;
         Some((at, self.plan.servers.get(at)?, self.pools.get(at)?))
     }
 
-    /// Counts a request to a server until what is returned is dropped; `None` if the choice does not depend on it.
-    pub fn busy(self: &Rc<Self>, server: usize) -> Option<Busy<B>> {
-        self.counts.then(|| {
+    /// Counts a request to a server until what is returned is dropped.
+    pub(crate) fn begin(self: &Rc<Self>, server: usize) -> InFlight<B> {
+        if self.counts {
             self.servers.borrow_mut().begin(server);
-            Busy { group: Rc::clone(self), server }
-        })
+        }
+        InFlight { group: Rc::clone(self), server }
     }
 
-    /// What tells a client the server that it is to stay on, if it does not know.
-    pub fn tell(&self, wish: Wish, server: usize, secure: bool) -> Option<HeaderValue> {
-        self.servers.borrow().tell(wish, server, secure)
+    /// The cookie that tells a client the server to stay on, if the client does not know it.
+    pub(crate) fn sticky_cookie(&self, pick: PickRequest, server: usize, secure: bool) -> Option<HeaderValue> {
+        self.servers.borrow().sticky_cookie(pick, server, secure)
     }
 
     /// Whether some server is left for a request beside those that were tried, and this one.
-    pub fn has_another(&self, server: usize, tried: &[usize]) -> bool {
+    pub(crate) fn has_another(&self, server: usize, tried: &[usize]) -> bool {
         let takes =
             |(at, plan): (usize, &Server)| at != server && !tried.contains(&at) && !plan.stopped && plan.weight > 0;
         self.plan.servers.iter().enumerate().any(takes)
     }
 
     /// How many servers a request may try: one, and as many more as `retries` says.
-    pub fn tries(&self) -> usize {
+    pub(crate) fn tries(&self) -> usize {
         usize::try_from(self.plan.retries.count).unwrap_or(usize::MAX).saturating_add(1)
     }
 
     /// Whether a request may go to another server after this one failed like this.
-    pub fn retries_after(&self, failure: Failure) -> bool {
+    pub(crate) fn retries_after(&self, failure: Failure) -> bool {
         let on = match failure {
             Failure::ConnectFailed | Failure::ConnectTimeout | Failure::UpstreamTls => RetryOn::ConnectFailure,
             Failure::UpstreamClosed => RetryOn::Reset,
@@ -124,30 +129,39 @@ impl<B: Body + 'static> Group<B> {
     }
 
     /// Whether a request may go to another server after this one answered so.
-    pub fn retries_status(&self, status: StatusCode) -> bool {
+    pub(crate) fn retries_status(&self, status: StatusCode) -> bool {
         let within = |on: &RetryOn| matches!(on, RetryOn::Status(range) if (range.first..=range.last).contains(&status.as_u16()));
         self.plan.retries.on.iter().any(within)
     }
 
     /// Whether `retries` may want a request a second time that a server has seen.
-    pub fn retries_seen(&self) -> bool {
+    pub(crate) fn retries_seen(&self) -> bool {
         self.plan.retries.on.iter().any(|on| *on != RetryOn::ConnectFailure)
     }
 
-    /// Idle connections to keep for each server.
-    pub fn keep(&self) -> usize {
+    /// How many idle connections to keep for each server.
+    pub(crate) fn keep(&self) -> usize {
         self.plan.keepalive.map_or(0, |keep| usize::try_from(keep).unwrap_or(usize::MAX))
     }
 }
 
-/// A request in flight to a server.
-pub struct Busy<B> {
+/// A request in flight to a server. Whoever holds its connection holds this, to the end of the response or of a tunnel.
+pub(crate) struct InFlight<B> {
     group: Rc<Group<B>>,
     server: usize,
 }
 
-impl<B> Drop for Busy<B> {
+impl<B> InFlight<B> {
+    /// The pool of the server, and how many idle connections it keeps.
+    pub(crate) fn pool(&self) -> Option<(&ServerPool<B>, usize)> {
+        Some((self.group.pools.get(self.server)?, self.group.keep()))
+    }
+}
+
+impl<B> Drop for InFlight<B> {
     fn drop(&mut self) {
-        self.group.servers.borrow_mut().end(self.server);
+        if self.group.counts {
+            self.group.servers.borrow_mut().end(self.server);
+        }
     }
 }

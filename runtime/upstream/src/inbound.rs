@@ -1,4 +1,4 @@
-//! The body of a backend's answer over HTTP/2, while the client does not take it.
+//! The body of a server's response over HTTP/2, while the client does not take it.
 //!
 //! A window bounds bytes, and what waits costs by piece: a byte in a frame of its own is held in a hundred. So when many
 //! small pieces have come on a connection, they are gathered, and wait as bytes. Each goes back into the window only when it
@@ -18,19 +18,19 @@ use tidegate_base::limits;
 
 /// The bodies that are under way on a connection.
 #[derive(Default)]
-pub(super) struct Inbounds(RefCell<Slab<Rc<RefCell<Held>>>>);
+pub(crate) struct Inbounds(RefCell<Slab<Rc<RefCell<Held>>>>);
 
 impl Inbounds {
     /// Gathers what waits in pieces.
-    pub(super) fn gather(&self) {
+    pub(crate) fn gather(&self) {
         for (_, held) in self.0.borrow().iter() {
             held.borrow_mut().gather();
         }
     }
 }
 
-/// One such body.
-pub struct Inbound {
+/// One body that is under way.
+pub(crate) struct Inbound {
     held: Rc<RefCell<Held>>,
     all: Rc<Inbounds>,
     key: usize,
@@ -39,9 +39,9 @@ pub struct Inbound {
 /// The part of a body that has come, and who reads it.
 struct Held {
     stream: RecvStream,
-    /// Gathered, in order, before what the stream has.
+    /// What was gathered, in order, before what the stream has.
     whole: VecDeque<Bytes>,
-    /// The last of it, which may still grow.
+    /// The last of what was gathered, which may still grow.
     tail: BytesMut,
     /// The failure of the stream, if it was met when its data were gathered.
     broken: Option<h2::Error>,
@@ -50,7 +50,7 @@ struct Held {
 
 impl Inbound {
     /// The body of a stream of a connection.
-    pub(super) fn new(stream: RecvStream, all: &Rc<Inbounds>) -> Self {
+    pub(crate) fn new(stream: RecvStream, all: &Rc<Inbounds>) -> Self {
         let (whole, tail) = (VecDeque::new(), BytesMut::new());
         let held = Rc::new(RefCell::new(Held { stream, whole, tail, broken: None, reader: None }));
         let key = all.0.borrow_mut().insert(Rc::clone(&held));

@@ -1,4 +1,4 @@
-//! What carries the bytes to and from a backend.
+//! What carries the bytes to and from a server.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::talk::{Frames, Talk};
-use super::wire::Wire;
+use crate::talk::{Frames, Talk};
+use crate::wire::Wire;
 
 /// A socket, or TLS over one.
 enum Carrier {
@@ -19,9 +19,12 @@ enum Carrier {
     Plain(Plain),
     /// TLS, in a box: it is many times as large.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Neither: a test is at the other end.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
-/// The watch over what the backend sends.
+/// The watch over what the server sends.
 enum Watch {
     /// Nobody watches: it is not HTTP.
     Nobody,
@@ -31,57 +34,47 @@ enum Watch {
     Http2(Frames),
 }
 
-impl Watch {
-    /// Whether others have their turn before more is read.
-    fn take_turn(&mut self) -> bool {
-        match self {
-            Self::Nobody => false,
-            Self::Http1(wire) => wire.take_turn(),
-            Self::Http2(frames) => frames.take_turn(),
-        }
-    }
-
-    /// Counts what was read.
-    fn count(&mut self, read: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Nobody => Ok(()),
-            Self::Http1(wire) => wire.count(read.len()),
-            Self::Http2(frames) => frames.count(read),
-        }
-    }
-}
-
-/// The bytes of a connection to a backend.
+/// The bytes of a connection to a server.
 pub struct ServerIo {
     carrier: Carrier,
     watch: Watch,
-    /// The backend takes no more: writing failed.
+    /// The server takes no more: writing failed.
     deaf: bool,
 }
 
 impl ServerIo {
-    /// In clear text.
-    pub const fn plain(stream: TcpStream) -> Self {
-        Self { carrier: Carrier::Plain(Plain(stream)), watch: Watch::Nobody, deaf: false }
+    const fn unwatched(carrier: Carrier) -> Self {
+        Self { carrier, watch: Watch::Nobody, deaf: false }
     }
 
-    /// Over TLS.
-    pub fn tls(stream: TlsStream<TcpStream>) -> Self {
-        Self { carrier: Carrier::Tls(Box::new(stream)), watch: Watch::Nobody, deaf: false }
+    /// The bytes of a socket, in clear text.
+    pub(crate) const fn plain(stream: TcpStream) -> Self {
+        Self::unwatched(Carrier::Plain(Plain(stream)))
+    }
+
+    /// The bytes that go over TLS.
+    pub(crate) fn tls(stream: TlsStream<TcpStream>) -> Self {
+        Self::unwatched(Carrier::Tls(Box::new(stream)))
+    }
+
+    /// The bytes of a test.
+    #[cfg(test)]
+    pub(crate) const fn memory(stream: tokio::io::DuplexStream) -> Self {
+        Self::unwatched(Carrier::Memory(stream))
     }
 
     /// Has the connection watched as one that speaks HTTP/1.
-    pub fn for_http1(self, wire: &Rc<Wire>) -> Self {
+    pub(crate) fn for_http1(self, wire: &Rc<Wire>) -> Self {
         Self { watch: Watch::Http1(Rc::clone(wire)), ..self }
     }
 
     /// Has the connection watched as one that speaks HTTP/2, from its first byte on.
-    pub fn for_http2(self, talk: &Rc<Talk>) -> Self {
+    pub(crate) fn for_http2(self, talk: &Rc<Talk>) -> Self {
         Self { watch: Watch::Http2(Frames::new(talk)), ..self }
     }
 
-    /// The result of a write. A backend may answer and close while the request is still being sent: the write fails
-    /// then, and the answer lies in the socket (RFC 9112, 9.5). So nothing more is written, and reading says how it ended.
+    /// The result of a write. A server may answer and close while the request is still being sent: the write fails
+    /// then, and the response lies in the socket (RFC 9112, 9.5). So nothing more is written, and reading says how it ended.
     fn written<T>(&mut self, result: Poll<io::Result<T>>, cx: &Context<'_>) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(Err(_)) if matches!(self.watch, Watch::Http1(_)) => {
@@ -94,8 +87,8 @@ impl ServerIo {
     }
 }
 
-/// Does the same to either.
-macro_rules! either {
+/// Does the same to whatever carries the bytes.
+macro_rules! carried {
     ($io:expr, $stream:ident => $does:expr) => {
         match &mut $io.carrier {
             Carrier::Plain(stream) => {
@@ -106,20 +99,34 @@ macro_rules! either {
                 let $stream = Pin::new(stream.as_mut());
                 $does
             }
+            #[cfg(test)]
+            Carrier::Memory(stream) => {
+                let $stream = Pin::new(stream);
+                $does
+            }
         }
     };
 }
 
 impl AsyncRead for ServerIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.watch.take_turn() {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let others_turn = match &this.watch {
+            Watch::Http1(wire) => wire.take_turn(),
+            Watch::Http2(frames) => frames.take_turn(),
+            Watch::Nobody => false,
+        };
+        if others_turn {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        ready!(either!(this, stream => stream.poll_read(cx, buf)))?;
-        Poll::Ready(this.watch.count(buf.filled().get(before..).unwrap_or_default()))
+        ready!(carried!(this, stream => stream.poll_read(cx, buf)))?;
+        Poll::Ready(match &mut this.watch {
+            Watch::Http1(wire) => wire.count(buf.filled().len() - before),
+            Watch::Http2(frames) => frames.count(buf.filled().get(before..).unwrap_or_default()),
+            Watch::Nobody => Ok(()),
+        })
     }
 }
 
@@ -129,7 +136,7 @@ impl AsyncWrite for ServerIo {
         if this.deaf {
             return Poll::Pending;
         }
-        let result = either!(this, stream => stream.poll_write(cx, buf));
+        let result = carried!(this, stream => stream.poll_write(cx, buf));
         this.written(result, cx)
     }
 
@@ -142,7 +149,7 @@ impl AsyncWrite for ServerIo {
         if this.deaf {
             return Poll::Pending;
         }
-        let result = either!(this, stream => stream.poll_write_vectored(cx, bufs));
+        let result = carried!(this, stream => stream.poll_write_vectored(cx, bufs));
         this.written(result, cx)
     }
 
@@ -150,11 +157,14 @@ impl AsyncWrite for ServerIo {
         match &self.carrier {
             Carrier::Plain(stream) => stream.is_write_vectored(),
             Carrier::Tls(stream) => stream.is_write_vectored(),
+            #[cfg(test)]
+            Carrier::Memory(stream) => stream.is_write_vectored(),
         }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         if this.deaf {
             return Poll::Pending;
         }
@@ -168,6 +178,6 @@ impl AsyncWrite for ServerIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        either!(this, stream => stream.poll_shutdown(cx))
+        carried!(this, stream => stream.poll_shutdown(cx))
     }
 }

@@ -1,19 +1,36 @@
 //! How the gateway reaches servers: groups and their balance on a worker, pooled connections, sending a request with retries, health
 //! checks, TLS towards servers.
 //!
-//! Nothing here knows a client's connection, a worker or a policy in service: whoever sends is a [`caller::Caller`].
+//! Nothing here knows a client's connection, a worker or a policy in service: whoever sends is a [`Caller`]. [`send()`] tries the
+//! servers of a [`Group`] in turn; each try takes a connection from the [`Pools`], or opens one, and waits for the head of the
+//! response. Its body, an [`UpstreamBody`], holds the connection until it has ended.
 
-pub mod body;
-pub mod caller;
-pub mod connect;
-pub mod group;
-pub mod h2;
+mod again;
+mod body;
+mod caller;
+mod cause;
+mod connect;
+mod content;
+mod group;
 pub mod health;
-pub mod inbound;
-pub mod io;
-pub mod pool;
-pub mod send;
-pub mod talk;
+mod inbound;
+mod io;
+mod multiplexed;
+mod pool;
+mod send;
+mod talk;
+mod target;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 pub mod unacceptable;
-pub mod wire;
+mod wire;
+
+pub use body::UpstreamBody;
+pub use caller::Caller;
+pub use connect::{Address, Refused, Switched};
+pub use content::Content;
+pub use group::Group;
+pub use io::ServerIo;
+pub use pool::Pools;
+pub use send::{Outgoing, ServerResponse, send};

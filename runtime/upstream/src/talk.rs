@@ -1,7 +1,7 @@
-//! Frames that a backend sends on an HTTP/2 connection and that move no request: they are counted, and too many end it.
+//! Frames that a server sends on an HTTP/2 connection and that move no request: they are counted, and too many end it.
 //!
 //! Frames that are right may still come without end: PRIORITY, WINDOW_UPDATE, PING, SETTINGS, GOAWAY, frames of unknown types,
-//! heads of interim answers. They cost the backend nothing and the worker its time, also when nobody asks for anything.
+//! heads of interim responses. They cost the server nothing and the worker its time, also when nobody asks for anything.
 
 use std::cell::Cell;
 use std::io;
@@ -19,15 +19,16 @@ const PUSH_PROMISE: u8 = 5;
 /// RFC 9113, 6.10.
 const CONTINUATION: u8 = 9;
 
-/// The account of what a backend may still say on a connection. Shared by its requests and by what carries its bytes.
+/// The account of what a server may still say on a connection of HTTP/2. Shared by its requests and by what carries its bytes.
 #[derive(Debug)]
-pub struct Talk {
+pub(crate) struct Talk {
+    /// Units that are left.
     left: Cell<u32>,
-    /// Said since others had their turn.
+    /// Units said since others had their turn.
     turn: Cell<u32>,
-    /// Requests under way.
+    /// The number of requests under way.
     requests: Cell<usize>,
-    /// The backend said too much.
+    /// Whether the server said too much.
     flooded: Cell<bool>,
     /// Small pieces of bodies that have come since they were gathered.
     pieces: Cell<u32>,
@@ -35,7 +36,7 @@ pub struct Talk {
 
 impl Talk {
     /// The account of a new connection.
-    pub fn new() -> Rc<Self> {
+    pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self {
             left: Cell::new(limits::UPSTREAM_TALK),
             turn: Cell::new(0),
@@ -46,33 +47,33 @@ impl Talk {
     }
 
     /// The number of requests under way.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.get()
     }
 
-    /// A request begins.
-    pub fn begin(&self) {
+    /// Counts a request that begins.
+    pub(crate) fn begin(&self) {
         self.requests.set(self.requests.get() + 1);
         self.moved();
     }
 
-    /// A request has ended.
-    pub fn end(&self) {
+    /// Counts a request that has ended.
+    pub(crate) fn end(&self) {
         self.requests.set(self.requests.get().saturating_sub(1));
     }
 
-    /// A piece of a body has gone or come.
-    pub fn moved(&self) {
+    /// Notes that a piece of a body has gone or come.
+    pub(crate) fn moved(&self) {
         self.forgive(limits::UPSTREAM_TALK_MOVED);
     }
 
-    /// The head of an answer has come, or its trailers.
-    pub fn answered(&self) {
+    /// Notes that the head of a response has come, or its trailers.
+    pub(crate) fn answered(&self) {
         self.forgive(limits::UPSTREAM_TALK_HEAD + limits::UPSTREAM_TALK_MOVED);
     }
 
-    /// Time has passed: a [`limits::TICK`].
-    pub fn tick(&self) {
+    /// Notes that time has passed: a [`limits::TICK`].
+    pub(crate) fn tick(&self) {
         self.forgive(limits::UPSTREAM_TALK_TICK);
     }
 
@@ -80,13 +81,13 @@ impl Talk {
         self.left.set(self.left.get().saturating_add(count).min(limits::UPSTREAM_TALK));
     }
 
-    /// Whether the backend said too much.
-    pub fn is_flooded(&self) -> bool {
+    /// Whether the server said too much.
+    pub(crate) fn is_flooded(&self) -> bool {
         self.flooded.get()
     }
 
     /// Whether so many small pieces have come that those which wait are to be gathered; says so once.
-    pub(super) fn take_pieces(&self) -> bool {
+    pub(crate) fn take_pieces(&self) -> bool {
         let over = self.pieces.get() >= limits::SMALL_PIECES;
         if over {
             self.pieces.set(0);
@@ -95,7 +96,7 @@ impl Talk {
     }
 
     /// Whether others have their turn before more is read; says so once.
-    pub(super) fn take_turn(&self) -> bool {
+    pub(crate) fn take_turn(&self) -> bool {
         let over = self.turn.get() >= limits::UPSTREAM_TALK_TURN || self.pieces.get() >= limits::SMALL_PIECES;
         if over {
             self.turn.set(0);
@@ -129,7 +130,7 @@ impl Talk {
 
 /// Finds the frames in what a backend sends (RFC 9113, 4.1).
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     talk: Rc<Talk>,
     /// The beginning of a frame's head.
     head: [u8; 9],
@@ -141,12 +142,12 @@ pub(super) struct Frames {
 
 impl Frames {
     /// The frames of a connection, from its first byte on.
-    pub(super) fn new(talk: &Rc<Talk>) -> Self {
+    pub(crate) fn new(talk: &Rc<Talk>) -> Self {
         Self { talk: Rc::clone(talk), head: [0; 9], known: 0, payload: 0 }
     }
 
     /// Whether others have their turn before more is read.
-    pub(super) fn take_turn(&self) -> bool {
+    pub(crate) fn take_turn(&self) -> bool {
         self.talk.take_turn()
     }
 
@@ -154,7 +155,7 @@ impl Frames {
     ///
     /// # Errors
     /// The frames are too many.
-    pub(super) fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let (payload, left) = bytes.split_at(self.payload.min(bytes.len()));
             self.payload -= payload.len();

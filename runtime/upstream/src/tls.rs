@@ -1,4 +1,4 @@
-//! TLS towards backends.
+//! TLS towards servers.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -14,9 +14,9 @@ use crate::unacceptable::{self, Shown};
 
 /// How the servers of a group are connected to.
 #[derive(Debug, Clone)]
-pub struct Upstream {
+pub struct GroupTls {
     trust: Trust,
-    /// The same for all groups that trust the same: they share sessions, and the pools of the servers that they share.
+    /// The settings, the same for all groups that trust the same: they share sessions, and the pools of the servers that they share.
     config: Arc<ClientConfig>,
     /// The name that the certificate of each server must have.
     names: Vec<ServerName<'static>>,
@@ -25,7 +25,7 @@ pub struct Upstream {
 /// What a connection to one server is secured with. Equal ones are interchangeable.
 #[derive(Debug, Clone)]
 pub struct Secure {
-    /// For rustls.
+    /// The settings, for rustls.
     pub config: Arc<ClientConfig>,
     /// The name that the certificate must have.
     pub name: ServerName<'static>,
@@ -46,14 +46,14 @@ impl Hash for Secure {
     }
 }
 
-impl PartialEq for Upstream {
+impl PartialEq for GroupTls {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.config, &other.config) && self.names == other.names
     }
 }
 
-impl Upstream {
-    /// For a group. `roots` finds what a `ca` trusts; `known` are those of the policy before, and of the groups before.
+impl GroupTls {
+    /// What the servers of a group need. `roots` finds what a `ca` trusts; `known` are those of the policy before, and of the groups before.
     ///
     /// # Errors
     /// A sentence for the user.
@@ -82,7 +82,7 @@ impl Upstream {
         Ok(Self { trust, config, names: names? })
     }
 
-    /// For one of the group's servers.
+    /// What connections to one of the group's servers are secured with.
     pub fn secure(&self, server: usize) -> Option<Secure> {
         Some(Secure { config: Arc::clone(&self.config), name: self.names.get(server)?.clone() })
     }
@@ -93,7 +93,7 @@ impl Upstream {
 enum Trust {
     /// The authorities of the machine.
     System,
-    /// These.
+    /// The authorities of a `ca`.
     Authorities(Arc<RootCertStore>),
     /// Anybody.
     Off,
@@ -110,7 +110,7 @@ impl PartialEq for Trust {
 }
 
 impl Trust {
-    /// `None` if the authority was not read.
+    /// Whom `verify` says to trust; `None` if the authority was not read.
     fn of(verify: Verify, roots: impl Fn(CaId) -> Option<Arc<RootCertStore>>) -> Option<Self> {
         Some(match verify {
             Verify::System => Self::System,
@@ -163,7 +163,7 @@ fn system_roots() -> Result<Arc<RootCertStore>, String> {
 }
 
 /// Why a server's handshake failed, in the user's words.
-pub fn words(error: &std::io::Error) -> String {
+pub(crate) fn words(error: &std::io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(reason)) => unacceptable::words(Shown::ByServer, reason),
         Some(Error::AlertReceived(alert)) => {
@@ -211,5 +211,132 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tidegate_base::failure::Failure;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::task::spawn_local;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::connect::{Refused, handshake};
+    use crate::tests::world::{policy, run};
+
+    /// A certificate that signs itself, for the name `server.test`: who trusts it, and how it is served.
+    fn identity() -> (Arc<RootCertStore>, Arc<ServerConfig>) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["server.test".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        (Arc::new(roots), Arc::new(config))
+    }
+
+    /// The TLS of a group with these words that trusts these authorities.
+    fn group(words: &str, roots: Option<&Arc<RootCertStore>>, known: &[GroupTls]) -> Result<GroupTls, String> {
+        let mut plan = policy(&format!("protocol https; verify off; {words}")).groups.remove(0);
+        if roots.is_some() {
+            plan.verify = Verify::Ca(CaId(0));
+        }
+        GroupTls::build(&plan, |_| roots.cloned(), known)
+    }
+
+    /// What becomes of a handshake with a server that does this with its end.
+    async fn shaken<S>(tls: &GroupTls, server: impl FnOnce(tokio::io::DuplexStream) -> S) -> Result<(), Refused>
+    where
+        S: Future<Output = ()> + 'static,
+    {
+        let (ours, theirs) = duplex(64 * 1024);
+        spawn_local(server(theirs));
+        let mut stream = handshake(ours, &tls.secure(0).unwrap()).await?;
+        assert_eq!(stream.read_u8().await.unwrap(), b'!');
+        Ok(())
+    }
+
+    async fn serve(stream: tokio::io::DuplexStream, config: Arc<ServerConfig>) {
+        if let Ok(mut stream) = TlsAcceptor::from(config).accept(stream).await {
+            stream.write_all(b"!").await.unwrap();
+            stream.flush().await.unwrap();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[test]
+    fn a_server_proves_who_it_is() {
+        run(async {
+            let ((roots, config), (others, _)) = (identity(), identity());
+            for (words, trusted, wrong) in [
+                ("server 10.0.0.1:443; server-name \"server.test\"", Some(&roots), None),
+                ("server 10.0.0.1:443", None, None),
+                ("server 10.0.0.1:443; server-name \"other.test\"", Some(&roots), Some("is for another name")),
+                ("server 10.0.0.1:443; server-name \"server.test\"", Some(&others), Some("has a wrong signature")),
+            ] {
+                let tls = group(words, trusted, &[]).unwrap();
+                let told = shaken(&tls, |stream| serve(stream, Arc::clone(&config))).await;
+                match (&told, wrong) {
+                    (Ok(()), None) => {}
+                    (Err((Failure::UpstreamTls, why)), Some(wrong)) => assert!(why.contains(wrong), "{why}"),
+                    _ => assert_eq!(told.err(), None, "{words}: {wrong:?}"),
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_no_tls_is_told_in_words() {
+        run(async {
+            let tls = group("server 10.0.0.1:443", None, &[]).unwrap();
+            for (said, words) in [
+                (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "does it speak plain HTTP there?"),
+                (b"", "closed in the middle of the TLS handshake"),
+                // An alert: handshake_failure.
+                (&[21, 3, 3, 0, 2, 2, 40], "broke the TLS handshake off (HandshakeFailure)"),
+            ] {
+                let server = |mut stream: tokio::io::DuplexStream| async move {
+                    let _ = stream.write_all(said).await;
+                };
+                let (failure, why) = shaken(&tls, server).await.unwrap_err();
+                assert!(failure == Failure::UpstreamTls && why.contains(words), "{why}");
+            }
+        });
+    }
+
+    #[test]
+    fn groups_that_trust_the_same_share_their_settings() {
+        let ((roots, _), (others, _)) = (identity(), identity());
+        let first = group("server 10.0.0.1:443", Some(&roots), &[]).unwrap();
+        let again = Arc::new((*roots).clone());
+        let second = group("server 10.0.0.2:443", Some(&again), std::slice::from_ref(&first)).unwrap();
+        assert!(Arc::ptr_eq(&first.config, &second.config) && first != second, "they differ in the names");
+        assert!(
+            first.secure(0)
+                == group("server 10.0.0.1:443", Some(&roots), std::slice::from_ref(&first)).unwrap().secure(0)
+        );
+        let third = group("server 10.0.0.1:443", Some(&others), std::slice::from_ref(&first)).unwrap();
+        assert!(!Arc::ptr_eq(&first.config, &third.config));
+        let open = group("server 10.0.0.1:443", None, std::slice::from_ref(&first)).unwrap();
+        assert!(!Arc::ptr_eq(&first.config, &open.config) && open.secure(1).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_is_said_with_the_group() {
+        let mut plan = policy("server 10.0.0.1:443; protocol https; verify off").groups.remove(0);
+        plan.server_name = Some("no name".to_owned());
+        let error = GroupTls::build(&plan, |_| None, &[]).unwrap_err();
+        assert!(error.starts_with("server group `web` cannot use TLS: `no name` is no name"), "{error}");
+        plan.verify = Verify::Ca(CaId(0));
+        assert!(GroupTls::build(&plan, |_| None, &[]).unwrap_err().ends_with("a `ca` was not read"));
     }
 }

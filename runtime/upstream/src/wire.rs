@@ -1,4 +1,4 @@
-//! Knowledge of a connection to a backend that speaks HTTP/1, beside its bytes.
+//! The bound on what a server sends over HTTP/1 without a response.
 
 use std::cell::Cell;
 use std::io;
@@ -7,70 +7,78 @@ use std::rc::Rc;
 use tidegate_base::bounds::Bound;
 use tidegate_base::limits;
 
-/// Shared by whoever asks on a connection and by what carries its bytes: how much the backend has sent without an answer.
+/// No bound: more than can ever come.
+const FREE: usize = usize::MAX;
+
+/// How much a server may still send without a response. Shared by whoever asks on a connection and by what carries its bytes.
 ///
-/// Interim answers (RFC 9110, 15.2) and empty lines may come without end, and whoever reads them would read on as long as
-/// some are there.
-#[derive(Debug, Default)]
-pub struct Wire {
-    /// The head of the answer has been seen: what comes now is paced by whoever reads it.
-    answered: Cell<bool>,
-    /// Bytes since the request began.
-    bytes: Cell<usize>,
-    /// Bytes since others had their turn.
+/// Interim responses (RFC 9110, 15.2) and empty lines may come without end, and whoever reads them would read on as long as
+/// some are there. Once the head of the response has been seen, what comes is paced by whoever reads it: nothing is bounded.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    /// Bytes until the bound.
+    left: Cell<usize>,
+    /// Bytes until others have their turn.
     turn: Cell<usize>,
-    /// The backend sent too many.
+    /// Whether the server sent too many.
     flooded: Cell<bool>,
 }
 
 impl Wire {
-    /// A connection on which no answer has begun.
-    pub fn new() -> Rc<Self> {
-        Rc::default()
+    /// A connection on which no response has begun.
+    pub(crate) fn new() -> Rc<Self> {
+        let (left, turn) = (Cell::new(limits::UNANSWERED_BYTES), Cell::new(limits::UNANSWERED_TURN));
+        Rc::new(Self { left, turn, flooded: Cell::new(false) })
     }
 
-    /// A request begins: the backend owes an answer.
-    pub fn begin(&self) {
-        self.answered.set(false);
-        self.bytes.set(0);
+    /// A request begins: the server owes a response.
+    pub(crate) fn begin(&self) {
+        self.left.set(limits::UNANSWERED_BYTES);
+        self.turn.set(limits::UNANSWERED_TURN);
     }
 
-    /// The head of the answer has come.
-    pub fn answered(&self) {
-        self.answered.set(true);
+    /// The head of the response has come.
+    pub(crate) fn answered(&self) {
+        self.left.set(FREE);
+        self.turn.set(FREE);
     }
 
-    /// Whether the backend sent more than [`limits::UNANSWERED_BYTES`] without an answer.
-    pub fn is_flooded(&self) -> bool {
+    /// Whether the server sent more than [`limits::UNANSWERED_BYTES`] without a response.
+    pub(crate) fn is_flooded(&self) -> bool {
         self.flooded.get()
     }
 
     /// Whether others have their turn before more is read; says so once.
-    pub(super) fn take_turn(&self) -> bool {
-        let over = !self.answered.get() && self.turn.get() >= limits::UNANSWERED_TURN;
-        if over {
-            self.turn.set(0);
+    pub(crate) fn take_turn(&self) -> bool {
+        if self.turn.get() > 0 {
+            return false;
         }
-        over
+        self.turn.set(limits::UNANSWERED_TURN);
+        true
     }
 
     /// Counts what was read.
     ///
     /// # Errors
-    /// The bytes are too many for what precedes an answer.
-    pub(super) fn count(&self, bytes: usize) -> io::Result<()> {
-        if self.answered.get() {
-            return Ok(());
+    /// The bytes are too many for what precedes a response.
+    pub(crate) fn count(&self, bytes: usize) -> io::Result<()> {
+        self.turn.set(self.turn.get().saturating_sub(bytes));
+        match self.left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => Err(self.flood()),
         }
-        self.turn.set(self.turn.get().saturating_add(bytes));
-        self.bytes.set(self.bytes.get().saturating_add(bytes));
-        if self.bytes.get() <= limits::UNANSWERED_BYTES {
-            return Ok(());
-        }
+    }
+
+    #[cold]
+    fn flood(&self) -> io::Error {
+        self.left.set(0);
         if !self.flooded.replace(true) {
             Bound::Unanswered.met();
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "bytes without end, and no answer"))
+        io::Error::new(io::ErrorKind::InvalidData, "bytes without end, and no answer")
     }
 }
 
@@ -79,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_precedes_an_answer_is_bounded() {
+    fn what_precedes_a_response_is_bounded() {
         let wire = Wire::new();
         wire.begin();
         assert!(wire.count(limits::UNANSWERED_BYTES - 1).is_ok(), "below");
@@ -87,6 +95,7 @@ mod tests {
         let met = Bound::Unanswered.count();
         assert!(wire.count(1).is_err() && wire.is_flooded(), "above");
         assert!(Bound::Unanswered.count() > met);
+        assert!(wire.count(1).is_err(), "and it stays so");
     }
 
     #[test]
@@ -96,7 +105,7 @@ mod tests {
             wire.begin();
             assert!(wire.count(limits::UNANSWERED_BYTES).is_ok());
             wire.answered();
-            assert!(wire.count(usize::MAX).is_ok() && !wire.take_turn());
+            assert!(wire.count(1 << 40).is_ok() && !wire.take_turn());
         }
     }
 

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidegate_dsl::plan::{GroupId, HealthCheck, Plan, Server};
 
 pub use self::checker::Checker;
-use crate::tls::{Secure, Upstream};
+use crate::tls::{GroupTls, Secure};
 
 /// What is known of the servers of a policy.
 #[derive(Default)]
 pub struct Health {
-    /// Of each group, in the order of the plan; empty if its servers are not checked.
+    /// What is known of each group, in the order of the plan; empty if its servers are not checked.
     groups: Vec<Vec<Arc<ServerHealth>>>,
     /// The servers that get requests: what becomes of the others is of no interest.
     checked: Vec<Arc<ServerHealth>>,
@@ -25,7 +25,7 @@ pub struct Health {
 pub struct ServerHealth {
     /// The group, for the log.
     group: String,
-    /// Where it is checked.
+    /// Where the server is checked.
     server: Server,
     check: HealthCheck,
     /// What checks are secured with; `None` is in clear text.
@@ -34,12 +34,12 @@ pub struct ServerHealth {
 }
 
 impl Health {
-    /// Of a plan; what stayed the same is taken over. `checks` says of each group what its checks are secured with.
-    pub fn of(plan: &Plan, checks: &[Option<Upstream>], previous: Option<&Self>) -> Self {
+    /// What is known of the servers of a plan; what stayed the same is taken over. `checks` says of each group what its checks are secured with.
+    pub fn of(plan: &Plan, checks: &[Option<GroupTls>], previous: Option<&Self>) -> Self {
         let known = previous.map(|previous| previous.groups.as_slice()).unwrap_or_default();
         let groups = plan.groups.iter().enumerate().map(|(at, group)| {
             let Some(check) = &group.health_check else { return Vec::new() };
-            let secure = |server| checks.get(at).and_then(Option::as_ref).and_then(|upstream| upstream.secure(server));
+            let secure = |server| checks.get(at).and_then(Option::as_ref).and_then(|tls| tls.secure(server));
             let servers = group.servers.iter().enumerate().map(|(position, server)| {
                 let server = Server { port: check.port.unwrap_or(server.port), ..server.clone() };
                 let new = ServerHealth {
@@ -60,21 +60,28 @@ impl Health {
         Self { groups, checked }
     }
 
-    /// Of the servers of a group; empty if they are not checked.
+    /// What is known of the servers of a group; empty if they are not checked.
     pub fn group(&self, id: GroupId) -> &[Arc<ServerHealth>] {
         self.groups.get(id.0).map_or(&[], Vec::as_slice)
     }
 
-    /// Of all servers that are checked.
+    /// All servers that are checked.
     fn servers(&self) -> impl Iterator<Item = &Arc<ServerHealth>> {
         self.checked.iter()
     }
 }
 
 impl ServerHealth {
-    /// Whether it works, as far as is known. One that was not checked yet is taken to work.
+    /// Whether the server works, as far as is known. One that was not checked yet is taken to work.
     pub fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// A server of a test.
+    #[cfg(test)]
+    fn at(host: &str, port: u16, check: HealthCheck) -> Self {
+        let server = Server { host: host.into(), port, weight: 1, backup: false, stopped: false };
+        Self { group: "web".into(), server, check, secure: None, healthy: AtomicBool::new(true) }
     }
 
     /// Whether both check the same server in the same way.
@@ -114,6 +121,40 @@ mod tests {
     use tidegate_dsl::plan::Probe;
 
     use super::*;
+    use crate::tests::world::policy;
+
+    fn of(words: &str, previous: Option<&Health>) -> Health {
+        Health::of(&policy(words), &[], previous)
+    }
+
+    #[test]
+    fn what_stayed_the_same_is_taken_over() {
+        let words = "server 10.0.0.1:1; server 10.0.0.1:2; health-check tcp { every 1s }";
+        let old = of(words, None);
+        let (first, second) = (&old.group(GroupId(0))[0], &old.group(GroupId(0))[1]);
+        second.healthy.store(false, Ordering::Relaxed);
+        let same = of("server 10.0.0.1:3; server 10.0.0.1:2; health-check tcp { every 1s }", Some(&old));
+        assert!(Arc::ptr_eq(&same.group(GroupId(0))[1], second), "and what is known of it");
+        assert!(same.group(GroupId(0))[0].is_healthy(), "who was not checked yet is taken to work");
+        for changed in [
+            "server 10.0.0.1:2; health-check tcp { every 2s }",
+            "server 10.0.0.1:2; health-check tcp { every 1s; port 3 }",
+        ] {
+            assert!(of(changed, Some(&old)).group(GroupId(0))[0].is_healthy(), "{changed}: it is another check");
+        }
+        assert!(first.is_healthy() && !second.is_healthy());
+    }
+
+    #[test]
+    fn who_gets_no_requests_is_not_asked() {
+        let health = of(
+            "server 10.0.0.1:1 state stopped; server 10.0.0.1:2 weight 0; server 10.0.0.1:3; health-check tcp { every 1s }",
+            None,
+        );
+        assert_eq!(health.servers().map(|server| server.server.port).collect::<Vec<_>>(), [3]);
+        assert_eq!((health.group(GroupId(0)).len(), health.group(GroupId(9)).len()), (3, 0));
+        assert!(of("server 10.0.0.1:1", None).servers().next().is_none(), "there are no checks");
+    }
 
     #[test]
     fn it_takes_answers_in_a_row() {

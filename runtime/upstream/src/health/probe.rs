@@ -26,7 +26,11 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("tidegate/", env!("C
 /// Why it seems not to, as a sentence for the log.
 pub(super) async fn probe(health: &ServerHealth) -> Result<(), String> {
     let place = Address { server: &health.server, secure: health.secure.as_ref(), timeout: health.check.timeout };
-    let stream = dial(place).await.map_err(|(_, reason)| reason)?;
+    ask(dial(place).await.map_err(|(_, reason)| reason)?, health).await
+}
+
+/// Asks on a connection that is open.
+async fn ask(stream: ServerIo, health: &ServerHealth) -> Result<(), String> {
     match &health.check.probe {
         Probe::Tcp => Ok(()),
         Probe::Http(http) => match &http.host {
@@ -146,19 +150,102 @@ async fn by_grpc(stream: ServerIo, authority: &str) -> Result<(), String> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-    use std::time::Duration;
-
     use http::{HeaderMap, Response};
-    use tidegate_dsl::plan::{HealthCheck, Server};
-    use tokio::net::TcpListener;
-    use tokio::task::LocalSet;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
+    use crate::tests::world::{policy, run};
 
-    /// Answers one call with this message and status.
-    async fn serve(listener: TcpListener, message: &'static [u8], status: &'static str) {
-        let mut connection = h2::server::handshake(listener.accept().await.unwrap().0).await.unwrap();
+    /// A server that is checked as these words say.
+    fn checked(words: &str) -> ServerHealth {
+        let check = policy(&format!("server 10.0.0.1:8080; health-check {words}")).groups.remove(0).health_check;
+        ServerHealth::at("10.0.0.1", 8080, check.unwrap())
+    }
+
+    /// What the check says of a server that does this with its end.
+    async fn told<S>(health: &ServerHealth, server: impl FnOnce(DuplexStream) -> S) -> Result<(), String>
+    where
+        S: Future<Output = ()> + 'static,
+    {
+        let (ours, theirs) = duplex(64 * 1024);
+        let serving = spawn_local(server(theirs));
+        let told = ask(ServerIo::memory(ours), health).await;
+        serving.abort();
+        told
+    }
+
+    /// Reads a request's head, which is to have these lines, and answers.
+    async fn answer(mut stream: DuplexStream, lines: &'static [&'static str], response: &'static str) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(lines.iter().all(|line| head.split("\r\n").any(|said| said == *line)), "{lines:?}: {head}");
+        stream.write_all(response.as_bytes()).await.unwrap();
+    }
+
+    #[test]
+    fn http_servers_are_judged_by_their_status() {
+        run(async {
+            const LINES: &[&str] = &["GET /up HTTP/1.1", "host: 10.0.0.1:8080", "connection: close"];
+            let health = checked("http { path \"/up\" }");
+            for (response, expected) in [
+                ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Ok(())),
+                ("HTTP/1.1 204 No Content\r\n\r\n", Ok(())),
+                ("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", Err("it answered 503".to_owned())),
+            ] {
+                assert_eq!(told(&health, |stream| answer(stream, LINES, response)).await, expected);
+            }
+            for nonsense in ["", "HTTP/1.1 2", "220 smtp.example\r\n\r\n"] {
+                assert!(told(&health, |stream| answer(stream, LINES, nonsense)).await.is_err(), "{nonsense:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_check_asks_as_the_policy_says() {
+        run(async {
+            const LINES: &[&str] = &["HEAD /up?now HTTP/1.1", "host: health.test", "x-why: check", "user-agent: own"];
+            let health = checked(
+                "http { path \"/up?now\"; method HEAD; host \"health.test\"; header \"x-why\" \"check\"; \
+                 header \"user-agent\" \"own\"; expect [302] }",
+            );
+            let found = "HTTP/1.1 302 Found\r\ncontent-length: 9\r\n\r\n";
+            assert_eq!(told(&health, |stream| answer(stream, LINES, found)).await, Ok(()));
+            let ok = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n";
+            assert_eq!(told(&health, |stream| answer(stream, LINES, ok)).await, Err("it answered 200".to_owned()));
+        });
+    }
+
+    #[test]
+    fn a_flood_is_no_answer() {
+        run(async {
+            let http = checked("http { path \"/\" }");
+            let interim = async |mut stream: DuplexStream| {
+                stream.read_u8().await.unwrap();
+                while stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").await.is_ok() {}
+            };
+            assert_eq!(told(&http, interim).await.unwrap_err(), "it sends bytes without end, and no answer");
+            let grpc = checked("grpc { }");
+            let pings = async |mut stream: DuplexStream| {
+                stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+                while stream.write_all(&[0, 0, 8, 6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).await.is_ok() {}
+            };
+            assert_eq!(told(&grpc, pings).await.unwrap_err(), "it sends frames without end that move nothing");
+        });
+    }
+
+    #[test]
+    fn a_connection_is_all_that_tcp_asks_for() {
+        run(async {
+            assert_eq!(told(&checked("tcp { }"), async |_| {}).await, Ok(()));
+        });
+    }
+
+    /// Answers calls with this message and status.
+    async fn serve(stream: DuplexStream, message: &'static [u8], status: &'static str) {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
         while let Some(Ok((request, mut respond))) = connection.accept().await {
             assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
             let mut send = respond.send_response(Response::new(()), false).unwrap();
@@ -169,39 +256,18 @@ mod tests {
         }
     }
 
-    fn checked(port: u16) -> ServerHealth {
-        let second = Duration::from_secs(1);
-        ServerHealth {
-            group: "web".into(),
-            server: Server { host: "127.0.0.1".into(), port, weight: 1, backup: false, stopped: false },
-            check: HealthCheck {
-                probe: Probe::Grpc,
-                port: None,
-                every: second,
-                timeout: second,
-                healthy: 1,
-                unhealthy: 1,
-            },
-            secure: None,
-            healthy: AtomicBool::new(true),
-        }
-    }
-
     #[test]
     fn grpc_servers_say_how_they_are() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        LocalSet::new().block_on(&runtime, async {
+        run(async {
+            let health = checked("grpc { }");
             for (message, status, expected) in [
                 (&[0, 0, 0, 0, 2, 8, 1][..], "0", Ok(())),
                 (&[0, 0, 0, 0, 2, 8, 2], "0", Err("it says that it does not serve")),
                 (&[], "12", Err("it answered grpc-status 12")),
                 (&[7; 100], "0", Err("its answer is no health status")),
             ] {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let server = checked(listener.local_addr().unwrap().port());
-                let serving = spawn_local(serve(listener, message, status));
-                assert_eq!(probe(&server).await, expected.map_err(str::to_owned));
-                serving.abort();
+                let told = told(&health, |stream| serve(stream, message, status)).await;
+                assert_eq!(told, expected.map_err(str::to_owned));
             }
         });
     }

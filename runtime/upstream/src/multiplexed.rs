@@ -1,4 +1,4 @@
-//! HTTP/2 to backends: connections that many requests share, by prior knowledge (RFC 9113, 3.3).
+//! HTTP/2 to servers: connections that many requests share, by prior knowledge (RFC 9113, 3.3).
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,15 +19,16 @@ use tidegate_base::limits;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::caller::Caller;
-use super::connect::{Address, Refused};
-use super::inbound::{Inbound, Inbounds};
-use super::io::ServerIo;
-use super::talk::Talk;
+use crate::caller::Caller;
+use crate::cause::Cause;
+use crate::connect::{Address, Refused};
+use crate::inbound::{Inbound, Inbounds};
+use crate::io::ServerIo;
+use crate::talk::Talk;
 
 /// The HTTP/2 connections to one server.
 #[derive(Default)]
-pub struct Multiplexed {
+pub(crate) struct Multiplexed {
     open: RefCell<Vec<Rc<Connection>>>,
     /// Held by the one request that opens a connection; those that wait for it get a stream on it.
     opening: Mutex<()>,
@@ -35,21 +36,21 @@ pub struct Multiplexed {
     refused: RefCell<(u64, Option<Refused>)>,
 }
 
-/// A connection, with what this worker has on it.
+/// An HTTP/2 connection, with what this worker has on it.
 struct Connection {
     sender: SendRequest<Bytes>,
     /// The bound on what the backend says beside answers, and the requests under way.
     talk: Rc<Talk>,
     /// The answers under way.
     inbounds: Rc<Inbounds>,
-    /// When its last request ended.
+    /// When the last request on it ended.
     idle_since_ms: Cell<u64>,
     /// The backend said that it goes away, or the connection broke.
     closed: Cell<bool>,
 }
 
 impl Connection {
-    /// How many more requests it takes.
+    /// How many more requests the connection takes.
     fn room(&self) -> usize {
         if self.closed.get() {
             return 0;
@@ -59,7 +60,7 @@ impl Connection {
 }
 
 /// A request's stream on a connection. Dropping it ends what is not complete.
-pub struct StreamLease {
+pub(crate) struct StreamLease {
     connection: Rc<Connection>,
     /// Sends the request's body, while the answer comes already.
     body: Option<JoinHandle<()>>,
@@ -83,12 +84,12 @@ impl StreamLease {
     }
 
     /// The body of the answer, whose head has come.
-    pub fn body(&self, stream: RecvStream) -> Inbound {
+    pub(crate) fn body(&self, stream: RecvStream) -> Inbound {
         Inbound::new(stream, &self.connection.inbounds)
     }
 
-    /// A part of the answer's body, or its trailers, has come.
-    pub fn note(&self, frame: &Frame<Bytes>) {
+    /// Notes that a part of the body, or the trailers, has come.
+    pub(crate) fn note(&self, frame: &Frame<Bytes>) {
         if frame.is_trailers() {
             self.connection.talk.answered();
         } else {
@@ -101,8 +102,8 @@ impl Multiplexed {
     /// A stream on an open connection with room for it, or on a new connection.
     ///
     /// # Errors
-    /// As [`dial`] says, or the backend does not speak HTTP/2.
-    pub async fn stream(&self, caller: &impl Caller, address: Address<'_>) -> Result<StreamLease, Refused> {
+    /// As dialling says, or the server does not speak HTTP/2.
+    pub(crate) async fn stream(&self, caller: &impl Caller, address: Address<'_>) -> Result<StreamLease, Refused> {
         let now_ms = caller.now_ms();
         if let Some(lease) = self.with_room(now_ms) {
             return Ok(lease);
@@ -123,7 +124,7 @@ impl Multiplexed {
             let emptiest = self.open.borrow().iter().min_by_key(|connection| connection.talk.requests()).cloned();
             return emptiest
                 .map(|connection| StreamLease::on(&connection, now_ms))
-                .ok_or((Failure::ConnectFailed, "no connection is left".to_owned()));
+                .ok_or((Cause::Unusable.failure(), "no connection is left".to_owned()));
         }
         match open(caller, address).await {
             Ok(connection) => {
@@ -144,8 +145,8 @@ impl Multiplexed {
         open.iter().find(|connection| connection.room() > 0).map(|connection| StreamLease::on(connection, now_ms))
     }
 
-    /// Closes what was idle for so long. Called once a [`limits::TICK`].
-    pub fn prune(&self, now_ms: u64, idle_ms: u64) {
+    /// Closes connections that were idle for so long. Called once a [`limits::TICK`].
+    pub(crate) fn prune(&self, now_ms: u64, idle_ms: u64) {
         self.open.borrow_mut().retain(|connection| {
             connection.talk.tick();
             let idle =
@@ -166,7 +167,7 @@ async fn open(caller: &impl Caller, address: Address<'_>) -> Result<Rc<Connectio
         .max_send_buffer_size(limits::STREAM_SEND_BUFFER)
         .handshake(stream)
         .await
-        .map_err(|error| (Failure::ConnectFailed, error.to_string()))?;
+        .map_err(|error| (Cause::Unusable.failure(), error.to_string()))?;
     let opened = Rc::new(Connection {
         sender,
         talk,
@@ -178,7 +179,7 @@ async fn open(caller: &impl Caller, address: Address<'_>) -> Result<Rc<Connectio
     Ok(opened)
 }
 
-/// Its errors reach the requests that are on it.
+/// Drives a connection to its end. Its errors reach the requests that are on it.
 async fn drive(mut connection: client::Connection<ServerIo, Bytes>, opened: std::rc::Weak<Connection>) {
     let gathering = opened.upgrade().map(|opened| (Rc::clone(&opened.talk), Rc::clone(&opened.inbounds)));
     poll_fn(|cx| {
@@ -197,64 +198,48 @@ async fn drive(mut connection: client::Connection<ServerIo, Bytes>, opened: std:
 }
 
 /// Why a request got no answer.
-pub struct Unanswered<B> {
-    /// The backend has certainly not looked at the request (RFC 9113, 8.7), so it may be sent again.
-    pub unseen: bool,
-    /// The request, if it was not even sent.
-    pub unsent: Option<Box<Request<B>>>,
-    /// What the failure is, unless the client's side knows better.
-    pub failure: Failure,
+pub(crate) struct Unanswered {
+    /// Whether the server has certainly not looked at the request (RFC 9113, 8.7), so it may be sent again.
+    pub(crate) unseen: bool,
+    /// The failure that it is, unless the client's side knows better.
+    pub(crate) failure: Failure,
 }
 
-impl<B> Unanswered<B> {
+impl Unanswered {
     fn by(error: &h2::Error) -> Self {
         let refused = error.reason() == Some(Reason::REFUSED_STREAM);
         let gone = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
-        let failure = match error.reason() {
-            Some(Reason::PROTOCOL_ERROR | Reason::FRAME_SIZE_ERROR | Reason::COMPRESSION_ERROR)
-                if error.is_library() =>
-            {
-                Failure::UpstreamInvalid
-            }
-            _ => Failure::UpstreamClosed,
-        };
-        Self { unseen: refused || gone, unsent: None, failure }
+        Self { unseen: refused || gone, failure: Cause::Http2(error).failure() }
     }
 }
 
-/// Sends a request on a stream, and waits for the head of its answer. The body goes on by itself.
+/// Sends a request on a stream, and waits for the head of its response. The body goes on by itself. The request stays in its place
+/// if the connection does not even take it.
 ///
 /// # Errors
-/// The connection broke, or the backend refused or reset the stream.
-pub async fn exchange<B>(
+/// The connection broke, or the server refused or reset the stream.
+pub(crate) async fn exchange<B>(
     lease: &mut StreamLease,
-    request: Request<B>,
+    place: &mut Option<Request<B>>,
     authority: Authority,
-) -> Result<Response<RecvStream>, Unanswered<B>>
+) -> Result<Response<RecvStream>, Unanswered>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
     let mut sender = lease.connection.sender.clone();
-    let sent = match poll_fn(|cx| sender.poll_ready(cx)).await {
-        Ok(()) => {
-            let (parts, body) = request.into_parts();
-            let head = head(parts, authority);
-            let ends = body.is_end_stream();
-            sender.send_request(head, ends).map(|(answer, stream)| {
-                if !ends {
-                    let talk = Rc::clone(&lease.connection.talk);
-                    lease.body = Some(tokio::task::spawn_local(send_body(body, Sending::new(stream), talk)));
-                }
-                answer
-            })
-        }
-        Err(error) => {
-            lease.connection.closed.set(true);
-            let unanswered = Unanswered::by(&error);
-            return Err(Unanswered { unseen: true, unsent: Some(Box::new(request)), ..unanswered });
-        }
-    };
-    let answer = sent.map_err(|error| Unanswered::by(&error))?;
+    if let Err(error) = poll_fn(|cx| sender.poll_ready(cx)).await {
+        lease.connection.closed.set(true);
+        return Err(Unanswered { unseen: true, ..Unanswered::by(&error) });
+    }
+    let closed = Unanswered { unseen: false, failure: Cause::Closed.failure() };
+    let (parts, body) = place.take().ok_or(closed)?.into_parts();
+    let ends = body.is_end_stream();
+    let sent = sender.send_request(head(parts, authority), ends);
+    let (answer, stream) = sent.map_err(|error| Unanswered::by(&error))?;
+    if !ends {
+        let talk = Rc::clone(&lease.connection.talk);
+        lease.body = Some(tokio::task::spawn_local(send_body(body, Sending::new(stream), talk)));
+    }
     let answered = answer.await;
     lease.connection.talk.answered();
     answered.map_err(|error| {
@@ -264,13 +249,13 @@ where
         }
         let unanswered = Unanswered::by(&error);
         if lease.connection.talk.is_flooded() {
-            return Unanswered { failure: Failure::UpstreamInvalid, ..unanswered };
+            return Unanswered { failure: Cause::Flood.failure(), ..unanswered };
         }
         unanswered
     })
 }
 
-/// The head as HTTP/2 has it: the host is in the target (RFC 9113, 8.3.1).
+/// The head of a request as HTTP/2 has it: the host is in the target (RFC 9113, 8.3.1).
 fn head(mut parts: http::request::Parts, authority: Authority) -> Request<()> {
     parts.headers.remove(HOST);
     parts.version = Version::HTTP_2;
