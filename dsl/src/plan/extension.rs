@@ -190,3 +190,15 @@ pub enum Abi {
     /// The interface of http-wasm handlers.
     HttpWasm,
 }
+
+impl Abi {
+    /// The word of a policy.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tidegate => "tidegate",
+            Self::ProxyWasm => "proxy-wasm",
+            Self::HttpWasm => "http-wasm",
+        }
+    }
+}

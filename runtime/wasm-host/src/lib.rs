@@ -19,15 +19,29 @@ mod pool;
 mod shared;
 mod wit;
 
-pub use abi::foreign::abi::Spoken;
 pub use base::limits;
 pub use base::log::{LogLevel, LogRecord, LogSink};
-pub use extension::interest::{BodyMode, Interest};
-pub use extension::{Extension, ExtensionSpec, LoadError};
+pub use extension::Extension;
+pub use extension::load_error::LoadError;
+pub use extension::spec::ExtensionSpec;
 pub use guest::callout::{OutboundAnswer, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult};
+pub use guest::interest::{BodyMode, Interest};
 pub use host::{Host, HostOptions, StartError};
 pub use module::census::Bound;
-pub use module::inspect::{ModuleError, ModuleReport, Need, inspect};
-pub use pool::{Pool, Step, Turn};
+pub use module::report::{ModuleError, ModuleReport, Need, Spoken};
+pub use pool::suspended_call::SuspendedCall;
+pub use pool::{Pool, Step};
 pub use shared::metrics::{GroupSource, GroupState, Groups, MetricKind, Sample};
 pub use tidegate_engine::hook::{Reach, Reached};
+
+use tidegate_engine::hook::Abi;
+
+/// Reads what a module that speaks `abi` exports and imports, without compiling it.
+///
+/// # Errors
+///
+/// If the file is no extension, holds more than may be, or speaks another ABI.
+pub fn inspect(module: &[u8], abi: Abi) -> Result<ModuleReport, ModuleError> {
+    module::report::count(module)?;
+    abi::inspect(module, abi).map(|inspected| inspected.report)
+}

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Hook, HookFault, HookFaultKind};
-use wasmtime::{Engine, Store};
+use tidegate_engine::hook::{Hook, HookFault};
+use wasmtime::Engine;
 
-use crate::abi::foreign::Requests;
-use crate::abi::{Asked, Hooks, Linked};
+use super::spec::ExtensionSpec;
+use crate::abi::guest_abi::{InitResult, Linked, Running};
 use crate::base::host_error::HostError;
 use crate::base::limits::{
-    CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, INIT_TIME_MAX, MEMORY_MARK_PERCENT, TRANSFER_BYTES,
+    CALLS_PER_INSTANCE, FAULT_MESSAGE_BYTES, INIT_TIME_FACTOR, INIT_TIME_MAX, MEMORY_MARK_PERCENT,
 };
 use crate::base::log::one_line;
-use crate::extension::ExtensionSpec;
 use crate::guest::fault::classify;
 use crate::guest::{Guest, Settings};
 use crate::shared::metrics::GroupSource;
@@ -38,89 +37,100 @@ impl About {
 
 /// A guest that has run `init`.
 pub(crate) struct Instance {
-    pub(crate) store: Store<Guest>,
-    pub(crate) hooks: Hooks,
-    pub(crate) time: Duration,
-    pub(crate) calls: u32,
+    pub(crate) running: Box<dyn Running>,
+    time: Duration,
+    calls: u32,
     /// The instance's part in the count of its pool.
     pub(crate) place: Option<Arc<()>>,
-    /// Memory above this, in bytes, is a reason to replace it.
+    /// Linear memory after the last call, in bytes.
+    memory: u64,
+    /// Memory above this, in bytes, is a reason to replace the instance.
     memory_mark: u64,
+    /// Where the guest reads the server groups.
+    groups: Option<GroupSource>,
 }
 
 impl Instance {
     /// Makes an instance and runs `init`. The inner error is what `init` said against the configuration.
     pub(crate) fn new(
         engine: &Engine,
-        linked: &Linked,
+        linked: &dyn Linked,
         settings: &Arc<Settings>,
         spec: &ExtensionSpec,
-    ) -> Result<(Self, Asked), HookFault> {
-        let mut store = Store::new(engine, Guest::new(Arc::clone(settings), spec.memory));
-        store.limiter(|guest| guest);
-        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()?));
-        store.set_hostcall_fuel(TRANSFER_BYTES);
-        store.set_epoch_deadline(1);
-        store.data_mut().begin_init(spec.time.saturating_mul(INIT_TIME_FACTOR).min(INIT_TIME_MAX));
-
-        match linked.start(&mut store, &spec.config) {
-            Ok((hooks, asked)) => {
-                store.data_mut().end();
-                let grown = store.data().memory.size;
-                let room = spec.memory.saturating_sub(grown);
-                let memory_mark = grown.saturating_add(room / 100 * MEMORY_MARK_PERCENT);
-                let instance = Self { store, hooks, time: spec.time, calls: 0, place: None, memory_mark };
-                Ok((instance, asked.map_err(|message| one_line(&message, FAULT_MESSAGE_BYTES))))
-            }
-            Err(error) => {
-                store.data_mut().end();
-                if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-                    let message = "there is no room for another instance".to_owned();
-                    return Err(HookFault { kind: HookFaultKind::Room, message });
-                }
-                Err(classify(&error, store.data_mut()))
-            }
-        }
+    ) -> Result<(Self, InitResult), HookFault> {
+        let mut guest = Guest::new(Arc::clone(settings), spec.memory);
+        guest.begin_init(spec.time.saturating_mul(INIT_TIME_FACTOR).min(INIT_TIME_MAX));
+        let (running, result) = linked.start(engine, guest, &spec.config)?;
+        let memory = running.guest().memory.size;
+        let room = spec.memory.saturating_sub(memory);
+        let memory_mark = memory.saturating_add(room / 100 * MEMORY_MARK_PERCENT);
+        let instance = Self { running, time: spec.time, calls: 0, place: None, memory, memory_mark, groups: None };
+        Ok((instance, result.map_err(|message| one_line(&message, FAULT_MESSAGE_BYTES))))
     }
 
-    /// Calls it, and checks what it answers; the exchange comes back in any case.
+    /// Calls the guest, and checks what it answers; the exchange comes back in any case.
     pub(crate) fn call<A, V>(
         &mut self,
         About { hook, exchange, streams }: About,
-        call: impl FnOnce(&Hooks, &mut Store<Guest>) -> wasmtime::Result<A>,
+        call: impl FnOnce(&mut dyn Running) -> wasmtime::Result<A>,
         check: impl FnOnce(A, &mut Guest) -> Result<V, HostError>,
     ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
-        self.calls += 1;
-        let guest = self.store.data_mut();
-        guest.begin(exchange.map(|exchange| (hook, exchange)), self.time);
+        let guest = self.begin(exchange.map(|exchange| (hook, exchange)));
         if streams {
             guest.streams();
         }
-        self.store.set_epoch_deadline(1);
-        let result = call(&self.hooks, &mut self.store);
-        let guest = self.store.data_mut();
-        let result = match result {
-            Ok(answer) => check(answer, guest).map_err(|error| error.0),
-            Err(error) => Err(classify(&error, guest)),
-        };
+        let result = call(&mut *self.running);
+        let guest = self.running.guest_mut();
+        self.memory = guest.memory.size;
+        let result = checked(result, check, guest);
         (guest.end(), result)
     }
 
-    /// Says where it learns of server groups.
+    /// Begins a call.
+    pub(crate) fn begin(&mut self, exchange: Option<(Hook, Box<Exchange>)>) -> &mut Guest {
+        self.calls += 1;
+        let guest = self.running.guest_mut();
+        guest.begin(exchange, self.time);
+        guest
+    }
+
+    /// What a call that came to `result` is, once `check` has looked at it.
+    pub(crate) fn checked<A, V>(
+        &mut self,
+        result: wasmtime::Result<A>,
+        check: impl FnOnce(A, &mut Guest) -> Result<V, HostError>,
+    ) -> Result<V, HookFault> {
+        let guest = self.running.guest_mut();
+        self.memory = guest.memory.size;
+        checked(result, check, guest)
+    }
+
+    /// Says where the guest learns of server groups.
     pub(crate) fn set_groups(&mut self, groups: &GroupSource) {
-        let known = &mut self.store.data_mut().groups;
-        if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, groups)) {
-            *known = Some(Arc::clone(groups));
+        if self.groups.as_ref().is_none_or(|known| !Arc::ptr_eq(known, groups)) {
+            self.groups = Some(Arc::clone(groups));
+            self.running.guest_mut().groups = Some(Arc::clone(groups));
         }
     }
 
-    /// The requests that a foreign guest has under way.
-    pub(crate) fn requests(&self) -> &Requests {
-        &self.store.data().requests
+    /// Linear memory after the last call, in bytes.
+    pub(crate) const fn memory(&self) -> u64 {
+        self.memory
     }
 
-    /// Whether it should serve no more calls.
-    pub(crate) fn is_worn(&self) -> bool {
-        self.calls >= CALLS_PER_INSTANCE || self.store.data().memory.size > self.memory_mark
+    /// Whether the instance should serve no more calls.
+    pub(crate) const fn is_worn(&self) -> bool {
+        self.calls >= CALLS_PER_INSTANCE || self.memory > self.memory_mark
+    }
+}
+
+fn checked<A, V>(
+    result: wasmtime::Result<A>,
+    check: impl FnOnce(A, &mut Guest) -> Result<V, HostError>,
+    guest: &mut Guest,
+) -> Result<V, HookFault> {
+    match result {
+        Ok(answer) => check(answer, guest).map_err(|error| error.0),
+        Err(error) => Err(classify(&error, guest)),
     }
 }

@@ -1,33 +1,38 @@
 //! What the host keeps for one instance: the exchange of the current call, its limits, and what it used of them.
 
+mod call_time;
 pub(crate) mod callout;
 pub(crate) mod fault;
 pub(crate) mod fields;
+pub(crate) mod interest;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderName;
-use rustix::time::{ClockId, clock_gettime};
 use tidegate_engine::exchange::{Exchange, Request, Response};
 use tidegate_engine::hook::{Capability, Hook, Reach};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use crate::abi::foreign::Requests;
-use crate::abi::{http_wasm, proxy_wasm};
+use self::call_time::CallTime;
+use self::callout::Mailbox;
 use crate::base::host_error::HostError;
 use crate::base::limits::{
-    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, INIT_WALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL,
-    OUTBOUND_CALLS_PER_CALL, STORE_CALLS_PER_CALL, TABLE_ELEMENTS, WALL_CLOCK_FACTOR,
+    HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, OUTBOUND_CALLS_PER_CALL,
+    STORE_CALLS_PER_CALL, TABLE_ELEMENTS,
 };
 use crate::base::log::{LogLevel, LogRecord, LogSink, one_line};
-use crate::functions::define::memory::Handles;
-use crate::guest::callout::Mailbox;
 use crate::shared::metrics::{GroupSource, Shared};
 use crate::shared::ticker::Ticker;
 
-/// The data of one instance's store.
+/// The data of one instance's store: what the host keeps of every guest, and what the guest's ABI keeps beside it.
+pub(crate) struct Data<S> {
+    pub(crate) guest: Guest,
+    pub(crate) state: S,
+}
+
+/// What the host keeps of one instance, whatever its ABI.
 pub(crate) struct Guest {
     pub(crate) settings: Arc<Settings>,
     pub(crate) memory: Memory,
@@ -37,16 +42,6 @@ pub(crate) struct Guest {
     names: Vec<(Box<str>, HeaderName)>,
     /// Random bytes not yet handed out, for all calls.
     pub(crate) random: Vec<u8>,
-    /// Memory and allocator of a core module, while it may call the host.
-    pub(crate) handles: Option<Box<Handles>>,
-    /// The requests that a foreign guest has under way.
-    pub(crate) requests: Requests,
-    /// Memory of a foreign guest.
-    pub(crate) memory_of: Option<wasmtime::Memory>,
-    /// What the lane of http-wasm keeps.
-    pub(crate) http: Option<Box<http_wasm::State>>,
-    /// What the lane of proxy-wasm keeps.
-    pub(crate) proxy: Option<Box<proxy_wasm::State>>,
     /// Where it reads the server groups.
     pub(crate) groups: Option<GroupSource>,
     call: Call,
@@ -83,12 +78,7 @@ struct Call {
     exchange: Option<(Hook, Box<Exchange>)>,
     /// Whether the exchange's body is passing through, and its head has left.
     streams: bool,
-    /// CPU time that the call may use.
-    time: Duration,
-    /// Time on the wall clock that it may take.
-    wall: Duration,
-    /// The thread's CPU time and the clock at the first tick within the call.
-    first_tick: Option<(Duration, Instant)>,
+    time: CallTime,
     headers_written: u32,
     header_bytes_written: usize,
     log_lines: u32,
@@ -106,11 +96,6 @@ impl Guest {
             last_words: None,
             names: Vec::new(),
             random: Vec::new(),
-            handles: None,
-            requests: Requests::default(),
-            memory_of: None,
-            http: None,
-            proxy: None,
             groups: None,
             call: Call::default(),
         }
@@ -135,13 +120,13 @@ impl Guest {
 
     /// Begins a call that may use `time`; `exchange` is `None` for ticks.
     pub(crate) fn begin(&mut self, exchange: Option<(Hook, Box<Exchange>)>, time: Duration) {
-        self.call = Call { exchange, time, wall: time.saturating_mul(WALL_CLOCK_FACTOR), ..Call::default() };
+        self.call = Call { exchange, time: CallTime::of_hook(time), ..Call::default() };
         self.settings.ticker.guest_runs();
     }
 
     /// Begins `init`, which may use `time`.
     pub(crate) fn begin_init(&mut self, time: Duration) {
-        self.call = Call { time, wall: INIT_WALL, ..Call::default() };
+        self.call = Call { time: CallTime::of_init(time), ..Call::default() };
         self.settings.ticker.guest_runs();
     }
 
@@ -156,28 +141,10 @@ impl Guest {
         self.call.exchange.take().map(|(_, exchange)| exchange)
     }
 
-    /// On a tick of the epoch: stops the call if it has used up its time.
-    ///
-    /// Time is CPU time of this thread, so that a machine with too much to do does not fail requests. It counts from
-    /// the first tick within the call, at most one tick late: reading the CPU clock costs a system call, which a call
-    /// that ends before the first tick, as nearly all do, need not pay.
+    /// On a tick of the epoch: ends the call if it has used up its time.
     pub(crate) fn tick(&mut self) -> Result<UpdateDeadline, HostError> {
         self.settings.ticker.guest_runs();
-        let cpu = thread_cpu_time();
-        let Some((first_cpu, first)) = self.call.first_tick else {
-            self.call.first_tick = Some((cpu, Instant::now()));
-            return Ok(UpdateDeadline::Continue(1));
-        };
-        let limit = self.call.time;
-        if cpu.saturating_sub(first_cpu) >= limit {
-            return Err(HostError::deadline(format!("the guest used more than {limit:?} of CPU time")));
-        }
-        let wall = self.call.wall;
-        if first.elapsed() >= wall {
-            return Err(HostError::deadline(format!(
-                "the guest did not get done in {wall:?}: the machine is overloaded"
-            )));
-        }
+        self.call.time.tick()?;
         Ok(UpdateDeadline::Continue(1))
     }
 
@@ -188,6 +155,17 @@ impl Guest {
 
     pub(crate) fn allows(&self, capability: Capability) -> bool {
         self.settings.allow.contains(&capability)
+    }
+
+    /// Refuses a call of `function` for which `allow` lists no word. It is for functions that are linked whatever `allow` says.
+    pub(crate) fn needs(&self, function: &str, capability: Capability) -> Result<(), HostError> {
+        if self.allows(capability) {
+            return Ok(());
+        }
+        let word = capability.word();
+        Err(HostError::not_allowed(format!(
+            "the guest called `{function}` for what `allow` does not list: add `{word}` to allow it"
+        )))
     }
 
     /// The exchange, for `function`.
@@ -284,19 +262,14 @@ impl Guest {
     /// The guest begins to wait: what passes until [`Guest::end_waiting`] is not its time. Where it leaves its call, if
     /// there is somebody to make it.
     pub(crate) fn begin_waiting(&mut self) -> Option<Arc<Mailbox>> {
-        if let Some((first_cpu, _)) = self.call.first_tick.take() {
-            self.call.time = self.call.time.saturating_sub(thread_cpu_time().saturating_sub(first_cpu));
-        }
+        self.call.time.pause();
         self.call.mailbox.clone()
     }
 
     /// The guest goes on. Its time is counted from the next tick on, which is at once if it waited for one.
     pub(crate) fn end_waiting(&mut self) -> Result<(), HostError> {
         self.settings.ticker.guest_runs();
-        if self.call.time.is_zero() {
-            return Err(HostError::deadline("the guest used up its CPU time"));
-        }
-        Ok(())
+        self.call.time.resume()
     }
 
     /// Counts a header field that the guest writes.
@@ -335,11 +308,6 @@ fn no_response(function: &str) -> HostError {
     HostError::not_allowed(format!("`{function}` outside a response hook: there is no response yet"))
 }
 
-fn thread_cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
 impl ResourceLimiter for Guest {
     /// A component may have several memories: together they have the limit.
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -375,29 +343,6 @@ pub(crate) mod tests {
             shared: Arc::default(),
         };
         Guest::new(Arc::new(settings), 1024)
-    }
-
-    #[test]
-    fn time_on_the_wall_is_not_cpu_time() {
-        let mut guest = guest(Vec::new());
-        guest.begin(None, Duration::from_millis(20));
-        assert!(guest.tick().is_ok());
-        std::thread::sleep(Duration::from_millis(60));
-        assert!(guest.tick().is_ok(), "60 ms asleep are no CPU time");
-        let busy = thread_cpu_time();
-        while thread_cpu_time() - busy < Duration::from_millis(20) {}
-        let error = guest.tick().map(drop).unwrap_err().0;
-        assert_eq!(error.message, "the guest used more than 20ms of CPU time");
-    }
-
-    #[test]
-    fn the_wall_clock_has_an_end_too() {
-        let mut guest = guest(Vec::new());
-        guest.begin(None, Duration::from_millis(1));
-        assert!(guest.tick().is_ok());
-        std::thread::sleep(Duration::from_millis(1) * WALL_CLOCK_FACTOR);
-        let error = guest.tick().map(drop).unwrap_err().0;
-        assert_eq!(error.message, "the guest did not get done in 50ms: the machine is overloaded");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tidegate_engine::hook::Abi;
 
 use crate::base::limits::LATE_COMPILATIONS;
-use crate::extension::LoadError;
 use crate::extension::code::Code;
+use crate::extension::load_error::LoadError;
 
 /// The result of a thread.
 type Compiled = Result<Code, LoadError>;

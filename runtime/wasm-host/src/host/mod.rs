@@ -1,22 +1,25 @@
 //! The host of a process: its engine, and what it has loaded.
 
 mod compiler;
+mod engine;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tidegate_engine::hook::Abi;
 use wasmtime::Engine;
 
-use crate::abi::foreign;
+use self::compiler::Compiler;
+use crate::abi;
 use crate::base::limits::{COMPILE_WALL, POOLED_INSTANCES};
 use crate::base::log::{LogLevel, LogSink};
-use crate::extension::code::{self, Code};
-use crate::extension::{Extension, ExtensionSpec, LoadError};
-use crate::host::compiler::Compiler;
-use crate::module::inspect;
+use crate::extension::Extension;
+use crate::extension::code::Code;
+use crate::extension::load_error::LoadError;
+use crate::extension::spec::ExtensionSpec;
+use crate::guest::Settings;
+use crate::module::report;
 use crate::shared::metrics::{Sample, Shared};
 use crate::shared::room::Room;
 use crate::shared::ticker::Ticker;
@@ -105,7 +108,7 @@ impl Host {
     ///
     /// If the machine has no room for the engine or its thread.
     pub fn new(options: HostOptions) -> Result<Self, StartError> {
-        let engine = code::engine(options.instances, options.code.as_deref())
+        let engine = engine::new(options.instances, options.code.as_deref())
             .map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(StartError::Thread)?;
         Ok(Self {
@@ -134,7 +137,8 @@ impl Host {
             return Ok(loaded);
         }
         let code = self.code(&spec.module, spec)?;
-        let extension = Extension::new(self, spec, code).map(Arc::new)?;
+        let settings = Arc::new(self.settings(spec));
+        let extension = Extension::new(&self.engine, Arc::clone(&self.room), settings, spec, code).map(Arc::new)?;
         keep(&self.extensions, &extension);
         Ok(extension)
     }
@@ -151,19 +155,12 @@ impl Host {
             return Ok(code);
         }
         (self.code_is_ours)().map_err(LoadError::CodeFolder)?;
-        let census = inspect::count(module).map_err(LoadError::Module)?;
+        let census = report::count(module).map_err(LoadError::Module)?;
         LoadError::check_memory(&census, spec.memory)?;
-        let (component, report) = match spec.abi {
-            Abi::Tidegate => {
-                let component = inspect::component(module).map_err(LoadError::Module)?;
-                let report = inspect::inspect_component(&component).map_err(LoadError::Module)?;
-                (Some(component), report)
-            }
-            abi => (None, foreign::abi::inspect(module, abi).map_err(LoadError::Module)?),
-        };
-        LoadError::check(&report, &spec.allow)?;
+        let inspected = abi::inspect(module, spec.abi).map_err(LoadError::Module)?;
+        LoadError::check(&inspected.report, &spec.allow)?;
         let (engine, what) = (self.engine.clone(), (Arc::clone(module), spec.abi));
-        let compile = move || Code::compile(&engine, what, component.as_deref(), report, &census);
+        let compile = move || Code::compile(&engine, what, inspected, &census);
         let code = Arc::new(self.compiler.run((module, spec.abi), compile)?);
         keep(&self.codes, &code);
         Ok(code)
@@ -176,7 +173,21 @@ impl Host {
         live.flat_map(|(name, shared)| shared.samples(name)).collect()
     }
 
-    pub(crate) fn shared(&self, name: &str) -> Arc<Shared> {
+    /// What all instances of an extension share.
+    fn settings(&self, spec: &ExtensionSpec) -> Settings {
+        Settings {
+            name: spec.name.clone(),
+            allow: spec.allow.clone(),
+            reach: spec.reach.clone(),
+            log: Arc::clone(&self.log),
+            log_level: self.log_level,
+            ticker: Arc::clone(&self.ticker),
+            shared: self.shared(&spec.name),
+        }
+    }
+
+    /// What the extensions of a name share: what is there already, or new.
+    fn shared(&self, name: &str) -> Arc<Shared> {
         let mut known = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|(_, shared)| shared.strong_count() > 0);
         let found = known.iter().find(|(of, _)| of == name).and_then(|(_, shared)| shared.upgrade());
@@ -185,22 +196,6 @@ impl Host {
             known.push((name.to_owned(), Arc::downgrade(&shared)));
             shared
         })
-    }
-
-    pub(crate) const fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    pub(crate) fn ticker(&self) -> Arc<Ticker> {
-        Arc::clone(&self.ticker)
-    }
-
-    pub(crate) fn room(&self) -> Arc<Room> {
-        Arc::clone(&self.room)
-    }
-
-    pub(crate) fn log(&self) -> (LogSink, LogLevel) {
-        (Arc::clone(&self.log), self.log_level)
     }
 }
 

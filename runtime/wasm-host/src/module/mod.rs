@@ -1,4 +1,5 @@
 //! A module before it is compiled: its contents, counted and read.
 
 pub(crate) mod census;
-pub(crate) mod inspect;
+pub(crate) mod report;
+pub(crate) mod surface;

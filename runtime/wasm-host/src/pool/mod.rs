@@ -2,6 +2,7 @@
 
 mod affinity;
 mod breaker;
+pub(crate) mod suspended_call;
 mod verdict;
 
 use std::fmt;
@@ -11,21 +12,20 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tidegate_engine::exchange::Exchange;
-use tidegate_engine::hook::{Abi, BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
-use wasmtime::Store;
+use tidegate_engine::hook::{BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
 
-use crate::abi::Hooks;
-use crate::abi::foreign::{Parked, body_mode};
+use self::breaker::Breaker;
+use self::suspended_call::SuspendedCall;
+use self::verdict::{checked, checked_body};
+use crate::abi::guest_abi::Running;
+use crate::abi::requests::Parked;
 use crate::base::host_error::HostError;
 use crate::base::log::{LogLevel, one_line};
 use crate::extension::Extension;
 use crate::extension::instance::{About, Instance};
-use crate::extension::interest::BodyMode;
 use crate::guest::Guest;
-use crate::guest::callout::{Mailbox, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult, drive};
-use crate::guest::fault::classify;
-use crate::pool::breaker::Breaker;
-use crate::pool::verdict::{checked, checked_body};
+use crate::guest::callout::{OutboundAnswered, OutboundCall, OutboundFailure};
+use crate::guest::interest::BodyMode;
 use crate::shared::metrics::GroupSource;
 use crate::shared::room::Seat;
 
@@ -58,7 +58,7 @@ impl Pool {
 
     /// The linear memory of the instance that serves next, in bytes; `None` while there is none.
     pub fn memory(&self) -> Option<u64> {
-        self.idle.last().map(|instance| instance.store.data().memory.size)
+        self.idle.last().map(Instance::memory)
     }
 
     /// Where its guests read the server groups from now on.
@@ -69,12 +69,12 @@ impl Pool {
     /// Calls a hook that decides about a head. The exchange always comes back, changed by whatever the guest did before it
     /// ended. A fault costs the instance, and nothing else.
     pub fn call(&mut self, hook: Hook, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) {
-        if self.extension.waits() && self.extension.spec().abi != Abi::Tidegate {
+        if self.extension.waits() && self.keeps_requests() {
             return self.call_offline(hook, exchange);
         }
         let about = About { hook, exchange: Some(exchange), streams: false };
         let (exchange, verdict) =
-            self.run(about, |hooks, store| hooks.run(store, hook), |verdict, guest| checked(verdict, guest, hook));
+            self.run(about, |guest| guest.run(hook), |verdict, guest| checked(verdict, guest, hook));
         #[expect(clippy::expect_used, reason = "it was put in above, and an instance gives back what it got")]
         let exchange = exchange.expect("the exchange of this call");
         (exchange, verdict)
@@ -106,11 +106,14 @@ impl Pool {
         let about = About { hook, exchange: Some(exchange), streams: false };
         let (exchange, step) = self.run(
             about,
-            |hooks, store| match answer {
-                Some((token, result)) => hooks.answer(store, hook, token, result),
-                None => hooks.run(store, hook),
+            |guest| {
+                let verdict = match answer {
+                    Some((token, result)) => guest.answer(hook, token, result),
+                    None => guest.run(hook),
+                }?;
+                Ok((verdict, guest.requests_mut().and_then(|requests| requests.next_call(request))))
             },
-            |verdict, guest| match guest.requests.next_call(request) {
+            |(verdict, parked), guest| match parked {
                 Some(Parked { token, call }) => {
                     guest.settings.shared.counts.outbound_calls.fetch_add(1, Ordering::Relaxed);
                     Ok(Step::Ask(token, Box::new(call)))
@@ -134,7 +137,7 @@ impl Pool {
         let about = About { hook, exchange: Some(exchange), streams };
         let (exchange, verdict) = self.run(
             about,
-            |hooks, store| hooks.run_body(store, hook, data, last),
+            |guest| guest.run_body(hook, data, last),
             |verdict, guest| checked_body(verdict, guest, streams),
         );
         #[expect(clippy::expect_used, reason = "it was put in above, and an instance gives back what it got")]
@@ -145,7 +148,7 @@ impl Pool {
     /// Tells a guest that a request is over.
     pub fn log(&mut self, exchange: Box<Exchange>) -> (Box<Exchange>, Result<(), HookFault>) {
         let about = About { hook: Hook::Log, exchange: Some(exchange), streams: true };
-        let (exchange, told) = self.run(about, |hooks, store| hooks.tell(store, Hook::Log), |(), _| Ok(()));
+        let (exchange, told) = self.run(about, |guest| guest.tell(Hook::Log), |(), _| Ok(()));
         #[expect(clippy::expect_used, reason = "it was put in above, and an instance gives back what it got")]
         let exchange = exchange.expect("the exchange of this call");
         (exchange, told)
@@ -163,22 +166,23 @@ impl Pool {
         }
         self.tick = Some(now + every);
         let about = About { hook: Hook::Tick, exchange: None, streams: false };
-        self.run(about, |hooks, store| hooks.tell(store, Hook::Tick), |(), _| Ok(())).1
+        self.run(about, |guest| guest.tell(Hook::Tick), |(), _| Ok(())).1
     }
 
     /// What the extension wants of a body of this exchange, in a body hook.
     pub fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
         let mode = self.extension.body(hook, exchange)?;
-        match self.extension.spec().abi {
-            Abi::Tidegate => Some(mode),
-            abi => body_mode(abi, hook, exchange, self.holds(hook, exchange)),
-        }
+        self.extension.abi().body_mode(mode, hook, exchange, self.holds(hook, exchange))
     }
 
-    /// Whether a foreign guest holds the head back until it has seen the body, and be it empty.
+    /// Whether a guest that keeps requests holds the head back until it has seen the body, and be it empty.
     pub fn holds(&self, hook: Hook, exchange: &Exchange) -> bool {
-        let of = |instance: &Instance| Some(instance.requests().get(exchange.request_id)?.held == Some(hook));
-        self.extension.spec().abi != Abi::Tidegate && self.idle.iter().find_map(of).unwrap_or(false)
+        let of = |instance: &Instance| Some(instance.running.requests()?.get(exchange.request_id)?.held == Some(hook));
+        self.keeps_requests() && self.idle.iter().find_map(of).unwrap_or(false)
+    }
+
+    fn keeps_requests(&self) -> bool {
+        self.extension.abi().keeps_requests()
     }
 
     /// Counts a body that was longer than the guest wanted to take.
@@ -195,7 +199,7 @@ impl Pool {
     fn run<A, V>(
         &mut self,
         about: About,
-        call: impl FnOnce(&Hooks, &mut Store<Guest>) -> wasmtime::Result<A>,
+        call: impl FnOnce(&mut dyn Running) -> wasmtime::Result<A>,
         check: impl FnOnce(A, &mut Guest) -> Result<V, HostError>,
     ) -> (Option<Box<Exchange>>, Result<V, HookFault>) {
         let hook = about.hook;
@@ -217,16 +221,16 @@ impl Pool {
     /// # Errors
     ///
     /// If the extension is paused, or there is no room for another call.
-    pub fn begin(&mut self, client: IpAddr) -> Result<Turn, HookFault> {
+    pub fn begin(&mut self, client: IpAddr) -> Result<SuspendedCall, HookFault> {
         let hook = Hook::Request;
         let instance = self.instance(None).inspect_err(|fault| self.count(hook, Some(client), Some(fault)))?;
-        Ok(Turn { instance, hook, client })
+        Ok(SuspendedCall { instance, hook, client })
     }
 
     /// Ends a call, and keeps its instance if it may serve again.
-    pub fn end(&mut self, turn: Turn, verdict: &Result<Verdict, HookFault>) {
-        self.keep(turn.instance, verdict.is_ok());
-        self.count(turn.hook, Some(turn.client), verdict.as_ref().err());
+    pub fn end(&mut self, call: SuspendedCall, verdict: &Result<Verdict, HookFault>) {
+        self.keep(call.instance, verdict.is_ok());
+        self.count(call.hook, Some(call.client), verdict.as_ref().err());
     }
 
     /// An instance to call, for this request; none while the extension is paused, or has all that it may have.
@@ -237,8 +241,7 @@ impl Pool {
             return Err(HookFault { kind: HookFaultKind::Paused, message });
         }
         let spec = self.extension.spec();
-        let idle =
-            if spec.abi == Abi::Tidegate { self.idle.pop() } else { affinity::take(&mut self.idle, spec, request) };
+        let idle = if self.keeps_requests() { affinity::take(&mut self.idle, spec, request) } else { self.idle.pop() };
         let mut instance = match idle {
             Some(instance) => instance,
             None => self.instantiate()?,
@@ -265,7 +268,7 @@ impl Pool {
     /// Keeps an instance that may serve again, if there is room.
     fn keep(&mut self, instance: Instance, worked: bool) {
         let spec = self.extension.spec();
-        if spec.abi != Abi::Tidegate {
+        if self.extension.abi().keeps_requests() {
             affinity::put(&mut self.idle, spec, instance, worked);
         } else if worked && !spec.fresh && !instance.is_worn() && self.idle.len() < spec.instances as usize {
             self.idle.push(instance);
@@ -316,56 +319,4 @@ pub enum Step {
     Done(Verdict),
     /// To a call, with the guest's number for it.
     Ask(u32, Box<OutboundCall>),
-}
-
-/// A call of a guest that may wait for other servers, and the instance that it runs in. To drop it in the midst of a call ends
-/// the guest.
-pub struct Turn {
-    instance: Instance,
-    hook: Hook,
-    /// The client whose request it is.
-    client: IpAddr,
-}
-
-impl Turn {
-    /// Calls a hook that decides about a head, and makes with `fetch` the calls that the guest asks for. The exchange is taken
-    /// back with [`Turn::exchange`], whatever comes of it.
-    ///
-    /// # Errors
-    ///
-    /// If the guest failed.
-    pub async fn call<C>(
-        &mut self,
-        hook: Hook,
-        exchange: Box<Exchange>,
-        fetch: impl Fn(OutboundCall) -> C,
-    ) -> Result<Verdict, HookFault>
-    where
-        C: Future<Output = OutboundResult>,
-    {
-        self.hook = hook;
-        let Instance { store, hooks, time, calls, .. } = &mut self.instance;
-        *calls += 1;
-        let mailbox = Arc::new(Mailbox::default());
-        store.data_mut().begin(Some((hook, exchange)), *time);
-        store.data_mut().set_mailbox(Arc::clone(&mailbox));
-        store.set_epoch_deadline(1);
-        let result = drive(hooks.run_waiting(store, hook), &mailbox, fetch).await;
-        let guest = store.data_mut();
-        match result {
-            Ok(verdict) => checked(verdict, guest, hook).map_err(|error| error.0),
-            Err(error) => Err(classify(&error, guest)),
-        }
-    }
-
-    /// The exchange, changed by whatever the guest did; `None` if it was not given one, or was taken already.
-    pub fn exchange(&mut self) -> Option<Box<Exchange>> {
-        self.instance.store.data_mut().end()
-    }
-}
-
-impl fmt::Debug for Turn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").finish_non_exhaustive()
-    }
 }

@@ -10,7 +10,6 @@ use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::Capability;
 use tidegate_engine::method;
 
-use super::needs;
 use crate::base::host_error::HostError;
 use crate::base::log::shown;
 use crate::functions::{request, response};
@@ -51,7 +50,7 @@ impl Side {
 
 /// The fields of a head, to read; `None` if there is none in this hook.
 pub(crate) fn fields<'g>(guest: &'g Guest, side: Side, function: &str) -> Result<Option<&'g HeaderMap>, HostError> {
-    needs(guest, function, side.reading())?;
+    guest.needs(function, side.reading())?;
     Ok(match side {
         Side::Request => guest.exchange(function).ok().map(|exchange| &exchange.request.headers),
         Side::Response => guest.response(function).ok().map(|response| &response.headers),
@@ -73,7 +72,7 @@ pub(crate) fn write(
     (name, value): (&[u8], &[u8]),
     how: Write,
 ) -> Result<(), HostError> {
-    needs(guest, function, side.writing())?;
+    guest.needs(function, side.writing())?;
     let (name, value) = field(name, value)?;
     if fields::is_hosts(&name) {
         return belongs_to_host(guest, side, function, &name, &value);
@@ -88,7 +87,7 @@ pub(crate) fn write(
 
 /// Removes the fields of a name.
 pub(crate) fn remove(guest: &mut Guest, side: Side, function: &str, name: &[u8]) -> Result<(), HostError> {
-    needs(guest, function, side.writing())?;
+    guest.needs(function, side.writing())?;
     let name = token(name)?;
     if name == HOST && side == Side::Request {
         return fields::name(name.as_str()).map(drop);
@@ -107,7 +106,7 @@ pub(crate) fn replace(
     function: &str,
     given: &[(&[u8], &[u8])],
 ) -> Result<(), HostError> {
-    needs(guest, function, side.writing())?;
+    guest.needs(function, side.writing())?;
     let old = fields_mut(guest, side, function, "all fields")?.take();
     let replaced = replaced(guest, side, &old, given);
     let head = fields_mut(guest, side, function, "all fields")?;
@@ -181,7 +180,7 @@ pub(crate) fn set_target(guest: &mut Guest, function: &str, target: &[u8]) -> Re
     if guest.exchange(function)?.request.target.as_str() == text {
         return Ok(());
     }
-    needs(guest, function, Capability::Rewrite)?;
+    guest.needs(function, Capability::Rewrite)?;
     let (path, query) = match text.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (text, None),
@@ -196,7 +195,7 @@ pub(crate) fn set_authority(guest: &mut Guest, function: &str, authority: &[u8])
     if guest.exchange(function)?.request.authority.as_str().as_bytes() == authority {
         return Ok(());
     }
-    needs(guest, function, Capability::Rewrite)?;
+    guest.needs(function, Capability::Rewrite)?;
     let authority = request::authority(text(authority)?)?;
     guest.request_mut(function, "authority")?.set_authority(authority);
     Ok(())
@@ -218,7 +217,7 @@ pub(crate) fn set_method(guest: &mut Guest, function: &str, method: &[u8]) -> Re
         let message = format!("the method cannot change from {old} to {wanted}: it decides how the answer is framed");
         return Err(HostError::not_allowed(message));
     }
-    needs(guest, function, Capability::Rewrite)?;
+    guest.needs(function, Capability::Rewrite)?;
     guest.request_mut(function, "method")?.method = wanted;
     Ok(())
 }
@@ -236,7 +235,7 @@ pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Resu
     if guest.response(function).is_ok_and(|response| response.status.as_u16() == status) {
         return Ok(());
     }
-    needs(guest, function, Capability::WriteResponseHeaders)?;
+    guest.needs(function, Capability::WriteResponseHeaders)?;
     response::set_status(guest, function, status)
 }
 

@@ -7,12 +7,12 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tidegate_engine::hook::Capability;
 use wasmtime::{FuncType, Linker, Val};
 
-use super::{Cx, enter, needs, put};
+use super::state::{Cx, ForeignData, bytes, enter, put};
 use crate::base::host_error::{Exit, HostError};
 use crate::base::limits::{FAULT_MESSAGE_BYTES, LOG_LINE_BYTES, TRANSFER_BYTES, WASI_VECTORS};
 use crate::base::log::{LogLevel, one_line};
 use crate::functions::define::memory::{Reader, field};
-use crate::guest::Guest;
+use crate::guest::Data;
 
 /// Numbers of errors.
 mod errno {
@@ -81,25 +81,35 @@ pub(crate) fn is_wasi(module: &str) -> bool {
     matches!(module, "wasi_snapshot_preview1" | "wasi_unstable")
 }
 
-pub(crate) fn knows(name: &str) -> bool {
-    PRESENT.contains(&name) || ABSENT.contains(&name)
+/// What a function needs; `None` if the host does not have it.
+pub(crate) fn capability_of(name: &str) -> Option<Option<Capability>> {
+    match name {
+        "clock_time_get" | "clock_res_get" => Some(Some(Capability::Clock)),
+        "random_get" => Some(Some(Capability::Random)),
+        name => (PRESENT.contains(&name) || ABSENT.contains(&name)).then_some(None),
+    }
 }
 
 /// Puts one function into a linker; nothing if there is none of this name.
-pub(crate) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, of: FuncType) -> wasmtime::Result<()> {
+pub(crate) fn define<S: 'static>(
+    linker: &mut Linker<ForeignData<S>>,
+    module: &str,
+    name: &str,
+    of: FuncType,
+) -> wasmtime::Result<()> {
     match name {
         "args_get" | "environ_get" => linker.func_wrap(module, name, |_: u32, _: u32| errno::SUCCESS)?,
-        "args_sizes_get" | "environ_sizes_get" => linker.func_wrap(module, name, no_strings)?,
-        "clock_time_get" => linker.func_wrap(module, name, clock_time_get)?,
-        "random_get" => linker.func_wrap(module, name, random_get)?,
-        "fd_write" => linker.func_wrap(module, name, fd_write)?,
+        "args_sizes_get" | "environ_sizes_get" => linker.func_wrap(module, name, no_strings::<S>)?,
+        "clock_time_get" => linker.func_wrap(module, name, clock_time_get::<S>)?,
+        "random_get" => linker.func_wrap(module, name, random_get::<S>)?,
+        "fd_write" => linker.func_wrap(module, name, fd_write::<S>)?,
         "fd_close" => linker.func_wrap(module, name, |_: u32| errno::BAD_DESCRIPTOR)?,
         "fd_seek" => linker.func_wrap(module, name, |_: u32, _: i64, _: u32, _: u32| errno::NOT_A_FILE)?,
-        "fd_fdstat_get" => linker.func_wrap(module, name, fd_fdstat_get)?,
+        "fd_fdstat_get" => linker.func_wrap(module, name, fd_fdstat_get::<S>)?,
         "fd_fdstat_set_flags" => linker.func_wrap(module, name, |of: u32, _: u32| standard(of))?,
         "fd_prestat_get" => linker.func_wrap(module, name, |_: u32, _: u32| errno::BAD_DESCRIPTOR)?,
         "fd_prestat_dir_name" => linker.func_wrap(module, name, |_: u32, _: u32, _: u32| errno::BAD_DESCRIPTOR)?,
-        "poll_oneoff" => linker.func_wrap(module, name, poll_oneoff)?,
+        "poll_oneoff" => linker.func_wrap(module, name, poll_oneoff::<S>)?,
         "proc_exit" => {
             linker.func_wrap(module, name, |code: u32| -> wasmtime::Result<()> { Err(Exit(code).into()) })?
         }
@@ -121,7 +131,7 @@ const fn standard(descriptor: u32) -> u32 {
     if descriptor <= 2 { errno::SUCCESS } else { errno::BAD_DESCRIPTOR }
 }
 
-fn no_strings(mut caller: Cx<'_>, count_at: u32, bytes_at: u32) -> wasmtime::Result<u32> {
+fn no_strings<S>(mut caller: Cx<'_, S>, count_at: u32, bytes_at: u32) -> wasmtime::Result<u32> {
     put(&mut caller, count_at, &[0; 4])?;
     put(&mut caller, bytes_at, &[0; 4])?;
     Ok(errno::SUCCESS)
@@ -138,15 +148,15 @@ pub(crate) fn now(clock: u32) -> Option<u64> {
     u64::try_from(since.as_nanos()).ok()
 }
 
-fn clock_time_get(mut caller: Cx<'_>, clock: u32, _precision: u64, at: u32) -> wasmtime::Result<u32> {
-    needs(caller.data(), "clock_time_get", Capability::Clock)?;
+fn clock_time_get<S>(mut caller: Cx<'_, S>, clock: u32, _precision: u64, at: u32) -> wasmtime::Result<u32> {
+    caller.data().guest.needs("clock_time_get", Capability::Clock)?;
     let Some(now) = now(clock) else { return Ok(errno::INVALID) };
     put(&mut caller, at, &now.to_le_bytes())?;
     Ok(errno::SUCCESS)
 }
 
-fn random_get(mut caller: Cx<'_>, at: u32, length: u32) -> wasmtime::Result<u32> {
-    needs(caller.data(), "random_get", Capability::Random)?;
+fn random_get<S>(mut caller: Cx<'_, S>, at: u32, length: u32) -> wasmtime::Result<u32> {
+    caller.data().guest.needs("random_get", Capability::Random)?;
     let (memory, _) = enter(&mut caller)?;
     let (start, length) = (at as usize, (length as usize).min(TRANSFER_BYTES));
     let Some(mut room) = start.checked_add(length).and_then(|end| memory.get_mut(start..end)) else {
@@ -163,11 +173,17 @@ fn random_get(mut caller: Cx<'_>, at: u32, length: u32) -> wasmtime::Result<u32>
 }
 
 /// Standard output and error, line by line, to the log. What went to standard error last explains a trap that follows.
-fn fd_write(mut caller: Cx<'_>, descriptor: u32, vectors: u32, count: u32, written_at: u32) -> wasmtime::Result<u32> {
+fn fd_write<S>(
+    mut caller: Cx<'_, S>,
+    descriptor: u32,
+    vectors: u32,
+    count: u32,
+    written_at: u32,
+) -> wasmtime::Result<u32> {
     if !matches!(descriptor, 1 | 2) {
         return Ok(errno::BAD_DESCRIPTOR);
     }
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, Data { guest, .. }) = enter(&mut caller)?;
     let mut reader = Reader::new(memory);
     let (mut text, mut written) = (Vec::new(), 0_u32);
     for index in 0..count.min(WASI_VECTORS) {
@@ -190,7 +206,7 @@ fn fd_write(mut caller: Cx<'_>, descriptor: u32, vectors: u32, count: u32, writt
 }
 
 /// A terminal, with no rights.
-fn fd_fdstat_get(mut caller: Cx<'_>, descriptor: u32, at: u32) -> wasmtime::Result<u32> {
+fn fd_fdstat_get<S>(mut caller: Cx<'_, S>, descriptor: u32, at: u32) -> wasmtime::Result<u32> {
     if standard(descriptor) != errno::SUCCESS {
         return Ok(errno::BAD_DESCRIPTOR);
     }
@@ -202,7 +218,13 @@ fn fd_fdstat_get(mut caller: Cx<'_>, descriptor: u32, at: u32) -> wasmtime::Resu
 
 /// Every time that a guest waits for is over at once: a hook does not sleep, and one that waits all the same uses up its
 /// own time.
-fn poll_oneoff(mut caller: Cx<'_>, wanted: u32, happened: u32, count: u32, count_at: u32) -> wasmtime::Result<u32> {
+fn poll_oneoff<S>(
+    mut caller: Cx<'_, S>,
+    wanted: u32,
+    happened: u32,
+    count: u32,
+    count_at: u32,
+) -> wasmtime::Result<u32> {
     const SUBSCRIPTION: u32 = 48;
     const EVENT: u32 = 32;
     if count == 0 || count > WASI_VECTORS {
@@ -210,7 +232,7 @@ fn poll_oneoff(mut caller: Cx<'_>, wanted: u32, happened: u32, count: u32, count
     }
     for index in 0..count {
         let (memory, _) = enter(&mut caller)?;
-        let subscription = super::bytes(memory, field(wanted, index * SUBSCRIPTION)?, SUBSCRIPTION)?;
+        let subscription = bytes(memory, field(wanted, index * SUBSCRIPTION)?, SUBSCRIPTION)?;
         let mut event = [0; EVENT as usize];
         event[..8].copy_from_slice(&subscription[..8]);
         event[10] = subscription[8];
@@ -225,6 +247,7 @@ mod tests {
     use wasmtime::ValType;
 
     use super::*;
+    use crate::abi::foreign::state::Foreign;
 
     #[test]
     fn what_is_known_is_defined() {
@@ -232,11 +255,10 @@ mod tests {
         for name in PRESENT.iter().chain(&ABSENT) {
             let mut linker = Linker::new(&engine);
             let any = FuncType::new(&engine, [ValType::I32], [ValType::I32]);
-            assert!(define(&mut linker, "wasi_snapshot_preview1", name, any).is_ok(), "{name}");
-            assert_eq!(
-                linker.iter(&mut wasmtime::Store::new(&engine, crate::guest::tests::guest(Vec::new()))).count(),
-                1
-            );
+            assert!(define::<()>(&mut linker, "wasi_snapshot_preview1", name, any).is_ok(), "{name}");
+            let data = Data { guest: crate::guest::tests::guest(Vec::new()), state: Foreign::new() };
+            assert_eq!(linker.iter(&mut wasmtime::Store::new(&engine, data)).count(), 1, "{name}");
+            assert!(capability_of(name).is_some(), "{name}");
         }
     }
 }

@@ -4,15 +4,22 @@ use http::{HeaderMap, Version};
 use tidegate_engine::hook::Capability;
 use wasmtime::{FuncType, Linker};
 
-use super::MODULE;
+use super::state::State;
 use crate::abi::foreign::head::{self, Side, Write};
-use crate::abi::foreign::{Cx, bytes, enter, needs, put};
+use crate::abi::foreign::state::{self, ForeignData, bytes, enter, put};
 use crate::base::host_error::HostError;
 use crate::base::limits::TRANSFER_BYTES;
 use crate::base::log::LogLevel;
 use crate::functions::define::memory::Reader;
 use crate::guest::Guest;
 use crate::guest::fields;
+
+/// The module that handlers import from.
+const MODULE: &str = "http_handler";
+
+type Data = ForeignData<State>;
+
+type Cx<'a> = state::Cx<'a, State>;
 
 const BUFFER_REQUEST: u32 = 1;
 const BUFFER_RESPONSE: u32 = 2;
@@ -40,9 +47,14 @@ const NAMES: [&str; 19] = [
     "set_status_code",
 ];
 
-/// Whether the host has this function.
-pub(crate) fn knows(module: &str, name: &str) -> bool {
-    module == MODULE && NAMES.contains(&name)
+/// What a function needs before it is called; `None` if the host does not have it.
+pub(super) fn capability_of(module: &str, name: &str) -> Option<Option<Capability>> {
+    (module == MODULE && NAMES.contains(&name)).then_some(None)
+}
+
+/// Whether an import is of this ABI.
+pub(super) fn is_of_abi(module: &str) -> bool {
+    module == MODULE
 }
 
 /// A message of the exchange by its number: the request's head, the response's, and their trailers.
@@ -65,34 +77,36 @@ impl Kind {
 }
 
 /// Puts one function into a linker; nothing if there is none of this name.
-pub(super) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, _: FuncType) -> wasmtime::Result<()> {
+pub(super) fn define(linker: &mut Linker<Data>, module: &str, name: &str, _: FuncType) -> wasmtime::Result<()> {
     if module != MODULE {
         return Ok(());
     }
     match name {
         "enable_features" => linker.func_wrap(module, name, enable_features)?,
         "get_config" => linker.func_wrap(module, name, |caller: Cx<'_>, at: u32, most: u32| {
-            get(caller, at, most, |guest| Ok(guest.handler()?.config.to_vec()))
+            get(caller, at, most, |data| Ok(data.state.own()?.config.to_vec()))
         })?,
         "log" => linker.func_wrap(module, name, log)?,
-        "log_enabled" => linker.func_wrap(module, name, |caller: Cx<'_>, of: i32| log_enabled(caller.data(), of))?,
+        "log_enabled" => {
+            linker.func_wrap(module, name, |caller: Cx<'_>, of: i32| log_enabled(&caller.data().guest, of))?
+        }
         "get_method" => linker.func_wrap(module, name, |caller: Cx<'_>, at: u32, most: u32| {
-            get(caller, at, most, |guest| Ok(read(guest, "get_method")?.request.method.as_str().into()))
+            get(caller, at, most, |data| Ok(read(&data.guest, "get_method")?.request.method.as_str().into()))
         })?,
         "set_method" => linker.func_wrap(module, name, |caller: Cx<'_>, at: u32, length: u32| {
             set(caller, at, length, |guest, text| head::set_method(guest, "set_method", text))
         })?,
         "get_uri" => linker.func_wrap(module, name, |caller: Cx<'_>, at: u32, most: u32| {
-            get(caller, at, most, |guest| Ok(read(guest, "get_uri")?.request.target.as_str().into()))
+            get(caller, at, most, |data| Ok(read(&data.guest, "get_uri")?.request.target.as_str().into()))
         })?,
         "set_uri" => linker.func_wrap(module, name, |caller: Cx<'_>, at: u32, length: u32| {
             set(caller, at, length, |guest, text| head::set_target(guest, "set_uri", text))
         })?,
         "get_protocol_version" => linker.func_wrap(module, name, |caller: Cx<'_>, at: u32, most: u32| {
-            get(caller, at, most, |guest| Ok(version(read(guest, "get_protocol_version")?.request.version).into()))
+            get(caller, at, most, |data| Ok(version(read(&data.guest, "get_protocol_version")?.request.version).into()))
         })?,
         "get_source_addr" => linker.func_wrap(module, name, |caller: Cx<'_>, at: u32, most: u32| {
-            get(caller, at, most, |guest| Ok(head::source(read(guest, "get_source_addr")?).into()))
+            get(caller, at, most, |data| Ok(head::source(read(&data.guest, "get_source_addr")?).into()))
         })?,
         "get_header_names" => linker.func_wrap(module, name, header_names)?,
         "get_header_values" => linker.func_wrap(module, name, header_values)?,
@@ -109,7 +123,7 @@ pub(super) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, _: Fu
 }
 
 fn read<'g>(guest: &'g Guest, function: &str) -> Result<&'g tidegate_engine::exchange::Exchange, HostError> {
-    needs(guest, function, Capability::ReadRequest)?;
+    guest.needs(function, Capability::ReadRequest)?;
     guest.exchange(function)
 }
 
@@ -127,7 +141,7 @@ fn get(
     mut caller: Cx<'_>,
     at: u32,
     most: u32,
-    value: impl Fn(&mut Guest) -> Result<Vec<u8>, HostError>,
+    value: impl Fn(&mut Data) -> Result<Vec<u8>, HostError>,
 ) -> wasmtime::Result<u32> {
     let value = value(caller.data_mut())?;
     let length = u32::try_from(value.len())?;
@@ -143,8 +157,8 @@ fn set(
     length: u32,
     take: impl Fn(&mut Guest, &[u8]) -> Result<(), HostError>,
 ) -> wasmtime::Result<()> {
-    let (memory, guest) = enter(&mut caller)?;
-    take(guest, bytes(memory, at, length)?)?;
+    let (memory, data) = enter(&mut caller)?;
+    take(&mut data.guest, bytes(memory, at, length)?)?;
     Ok(())
 }
 
@@ -164,13 +178,13 @@ fn list(mut caller: Cx<'_>, at: u32, most: u32, texts: &[Vec<u8>]) -> wasmtime::
 
 /// What the guest may have of what it asks for. Bodies are buffered only if `allow` lists `body`.
 fn enable_features(mut caller: Cx<'_>, wanted: u32) -> wasmtime::Result<u32> {
-    let guest = caller.data_mut();
-    if guest.allows(Capability::Body) {
-        let handler = guest.handler()?;
+    let data = caller.data_mut();
+    if data.guest.allows(Capability::Body) {
+        let handler = data.state.own()?;
         handler.buffers_request |= wanted & BUFFER_REQUEST != 0;
         handler.buffers_response |= wanted & BUFFER_RESPONSE != 0;
     }
-    let handler = guest.handler()?;
+    let handler = data.state.own()?;
     Ok(if handler.buffers_request { BUFFER_REQUEST } else { 0 }
         | if handler.buffers_response { BUFFER_RESPONSE } else { 0 })
 }
@@ -186,10 +200,10 @@ const fn level(level: i32) -> LogLevel {
 
 /// A line for the gateway's log. Without `log` in `allow`, lines are dropped.
 fn log(mut caller: Cx<'_>, of: i32, at: u32, length: u32) -> wasmtime::Result<()> {
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let text = String::from_utf8_lossy(bytes(memory, at, length)?);
-    if guest.allows(Capability::Log) {
-        guest.log(level(of), &text);
+    if data.guest.allows(Capability::Log) {
+        data.guest.log(level(of), &text);
     }
     Ok(())
 }
@@ -199,11 +213,11 @@ fn log_enabled(guest: &Guest, of: i32) -> u32 {
 }
 
 /// The fields of a head, to read. The response's are the draft's until there is one.
-fn fields_of<'g>(guest: &'g mut Guest, side: Side, function: &str) -> Result<&'g HeaderMap, HostError> {
-    if side == Side::Response && guest.handler()?.call.drafts() {
-        return Ok(&guest.handler()?.call.draft.headers);
+fn fields_of<'g>(data: &'g mut Data, side: Side, function: &str) -> Result<&'g HeaderMap, HostError> {
+    if side == Side::Response && data.state.own()?.call.drafts() {
+        return Ok(&data.state.own()?.call.draft.headers);
     }
-    let fields = head::fields(guest, side, function)?;
+    let fields = head::fields(&data.guest, side, function)?;
     fields.ok_or_else(|| HostError::not_allowed(format!("`{function}` outside a request")))
 }
 
@@ -218,12 +232,12 @@ fn header_names(mut caller: Cx<'_>, kind: u32, at: u32, most: u32) -> wasmtime::
 
 fn header_values(mut caller: Cx<'_>, kind: u32, name: u32, length: u32, at: u32, most: u32) -> wasmtime::Result<u64> {
     let Kind::Head(side) = Kind::of(kind)? else { return Ok(0) };
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let name = String::from_utf8_lossy(bytes(memory, name, length)?).to_ascii_lowercase();
-    let fields = fields_of(guest, side, "get_header_values")?;
+    let fields = fields_of(data, side, "get_header_values")?;
     let mut values: Vec<Vec<u8>> = fields.get_all(&name).iter().map(|value| value.as_bytes().to_vec()).collect();
     if side == Side::Request && name == "host" {
-        values = vec![guest.exchange("get_header_values")?.request.authority.as_str().into()];
+        values = vec![data.guest.exchange("get_header_values")?.request.authority.as_str().into()];
     }
     list(caller, at, most, &values)
 }
@@ -232,25 +246,25 @@ fn field(how: Write) -> impl Fn(Cx<'_>, u32, u32, u32, u32, u32) -> wasmtime::Re
     move |mut caller, kind, name, name_length, value, value_length| {
         let function = if how == Write::Add { "add_header_value" } else { "set_header_value" };
         let Kind::Head(side) = Kind::of(kind)? else { return Err(no_trailers(function).into()) };
-        let (memory, guest) = enter(&mut caller)?;
+        let (memory, data) = enter(&mut caller)?;
         let mut reader = Reader::new(memory);
         let (name, value) = (reader.slice(name, name_length)?, reader.slice(value, value_length)?);
-        if side == Side::Response && guest.handler()?.call.drafts() {
-            return Ok(draft_field(guest, function, (name, value), how)?);
+        if side == Side::Response && data.state.own()?.call.drafts() {
+            return Ok(draft_field(data, function, (name, value), how)?);
         }
-        Ok(head::write(guest, side, function, (name, value), how)?)
+        Ok(head::write(&mut data.guest, side, function, (name, value), how)?)
     }
 }
 
 /// Writes a field of a response that is still to come: the guest's own, or one that it adds to.
-fn draft_field(guest: &mut Guest, function: &str, (name, value): (&[u8], &[u8]), how: Write) -> Result<(), HostError> {
-    if !guest.allows(Capability::Respond) {
-        needs(guest, function, Capability::WriteResponseHeaders)?;
+fn draft_field(data: &mut Data, function: &str, (name, value): (&[u8], &[u8]), how: Write) -> Result<(), HostError> {
+    if !data.guest.allows(Capability::Respond) {
+        data.guest.needs(function, Capability::WriteResponseHeaders)?;
     }
     let name = fields::name(head::text(name)?)?;
     let value = fields::value(&name, value)?;
-    guest.count_header(name.as_str().len() + value.len())?;
-    let headers = &mut guest.handler()?.call.draft.headers;
+    data.guest.count_header(name.as_str().len() + value.len())?;
+    let headers = &mut data.state.own()?.call.draft.headers;
     let written = match how {
         Write::Add => headers.try_append(name, value).map(drop),
         Write::Set => headers.try_insert(name, value).map(drop),
@@ -264,21 +278,21 @@ fn no_trailers(function: &str) -> HostError {
 
 fn remove_header(mut caller: Cx<'_>, kind: u32, name: u32, length: u32) -> wasmtime::Result<()> {
     let Kind::Head(side) = Kind::of(kind)? else { return Err(no_trailers("remove_header").into()) };
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let name = bytes(memory, name, length)?;
-    if side == Side::Response && guest.handler()?.call.drafts() {
+    if side == Side::Response && data.state.own()?.call.drafts() {
         let name = fields::name(head::text(name)?)?;
-        guest.handler()?.call.draft.headers.remove(name);
+        data.state.own()?.call.draft.headers.remove(name);
         return Ok(());
     }
-    Ok(head::remove(guest, side, "remove_header", name)?)
+    Ok(head::remove(&mut data.guest, side, "remove_header", name)?)
 }
 
 /// The next bytes of the body, as many as the buffer takes; above them, whether that was all.
 fn read_body(mut caller: Cx<'_>, kind: u32, at: u32, most: u32) -> wasmtime::Result<u64> {
-    let guest = caller.data_mut();
-    needs(guest, "read_body", Capability::Body)?;
-    let call = &mut guest.handler()?.call;
+    let data = caller.data_mut();
+    data.guest.needs("read_body", Capability::Body)?;
+    let call = &mut data.state.own()?.call;
     let Some(body) = call.body.as_ref().filter(|_| kind == u32::from(!call.drafts())) else {
         return Err(not_buffered("read_body", kind).into());
     };
@@ -299,46 +313,46 @@ fn not_buffered(function: &str, kind: u32) -> HostError {
 
 /// Writes a body: at first in place of what was there, then at its end.
 fn write_body(mut caller: Cx<'_>, kind: u32, at: u32, length: u32) -> wasmtime::Result<()> {
-    let (memory, guest) = enter(&mut caller)?;
-    let data = bytes(memory, at, length)?;
-    let drafts = guest.handler()?.call.drafts();
+    let (memory, data) = enter(&mut caller)?;
+    let new = bytes(memory, at, length)?;
+    let drafts = data.state.own()?.call.drafts();
     let written = if kind == 1 && drafts {
-        needs(guest, "write_body", Capability::Respond)?;
-        &mut guest.handler()?.call.draft.body
+        data.guest.needs("write_body", Capability::Respond)?;
+        &mut data.state.own()?.call.draft.body
     } else {
-        needs(guest, "write_body", Capability::Body)?;
-        let call = &mut guest.handler()?.call;
+        data.guest.needs("write_body", Capability::Body)?;
+        let call = &mut data.state.own()?.call;
         if call.body.is_none() || kind != u32::from(!drafts) {
             return Err(not_buffered("write_body", kind).into());
         }
         call.written.get_or_insert_default()
     };
-    if written.len().saturating_add(data.len()) > TRANSFER_BYTES {
+    if written.len().saturating_add(new.len()) > TRANSFER_BYTES {
         return Err(HostError::bad_value(format!("the guest made a body longer than {TRANSFER_BYTES} bytes")).into());
     }
-    written.extend_from_slice(data);
+    written.extend_from_slice(new);
     Ok(())
 }
 
 fn get_status_code(mut caller: Cx<'_>) -> wasmtime::Result<u32> {
-    let guest = caller.data_mut();
-    let call = &guest.handler()?.call;
+    let data = caller.data_mut();
+    let call = &data.state.own()?.call;
     if call.drafts() {
         return Ok(call.draft.status.unwrap_or(200).into());
     }
-    needs(guest, "get_status_code", Capability::ReadResponse)?;
-    Ok(guest.response("get_status_code")?.status.as_u16().into())
+    data.guest.needs("get_status_code", Capability::ReadResponse)?;
+    Ok(data.guest.response("get_status_code")?.status.as_u16().into())
 }
 
 fn set_status_code(mut caller: Cx<'_>, status: u32) -> wasmtime::Result<()> {
-    let guest = caller.data_mut();
+    let data = caller.data_mut();
     let status = u16::try_from(status).unwrap_or(0);
-    if guest.handler()?.call.drafts() {
-        needs(guest, "set_status_code", Capability::Respond)?;
-        guest.handler()?.call.draft.status = Some(status);
+    if data.state.own()?.call.drafts() {
+        data.guest.needs("set_status_code", Capability::Respond)?;
+        data.state.own()?.call.draft.status = Some(status);
         return Ok(());
     }
-    Ok(head::set_status(guest, "set_status_code", status)?)
+    Ok(head::set_status(&mut data.guest, "set_status_code", status)?)
 }
 
 #[cfg(test)]
@@ -354,9 +368,11 @@ mod tests {
             let mut linker = Linker::new(&engine);
             let any = FuncType::new(&engine, [ValType::I64], [ValType::I32]);
             assert!(define(&mut linker, MODULE, name, any).is_ok(), "{name}");
-            let mut store = wasmtime::Store::new(&engine, crate::guest::tests::guest(Vec::new()));
+            let data = Data { guest: crate::guest::tests::guest(Vec::new()), state: state::Foreign::new() };
+            let mut store = wasmtime::Store::new(&engine, data);
             assert_eq!(linker.iter(&mut store).count(), 1, "{name}");
+            assert_eq!(capability_of(MODULE, name), Some(None), "{name}");
         }
-        assert!(!knows(MODULE, "read_trailers") && !knows("env", "log"));
+        assert!(capability_of(MODULE, "read_trailers").is_none() && capability_of("env", "log").is_none());
     }
 }

@@ -2,11 +2,10 @@
 
 use tidegate_engine::hook::{Capability, Hook};
 
-use super::hostcalls::{Answer, Status, give};
-use crate::abi::foreign::{Cx, bytes, enter, needs, put};
+use super::status::{Answer, Cx, Data, Status, give};
+use crate::abi::foreign::state::{bytes, enter, put};
 use crate::base::host_error::HostError;
 use crate::base::limits::TRANSFER_BYTES;
-use crate::guest::Guest;
 
 /// A buffer by its number.
 #[derive(Clone, Copy)]
@@ -32,15 +31,15 @@ impl Buffer {
     }
 
     /// What it holds now.
-    fn read<'g>(self, guest: &'g mut Guest, function: &str) -> Result<Option<&'g [u8]>, HostError> {
+    fn read<'g>(self, data: &'g mut Data, function: &str) -> Result<Option<&'g [u8]>, HostError> {
         match self {
             Self::Body(of) => {
-                needs(guest, function, Capability::Body)?;
-                let body = guest.state()?.call.body.as_ref();
+                data.guest.needs(function, Capability::Body)?;
+                let body = data.state.own()?.call.body.as_ref();
                 Ok(body.filter(|(hook, _)| *hook == of).map(|(_, body)| &**body))
             }
-            Self::PluginConfiguration => Ok(Some(&guest.state()?.config)),
-            Self::Came => Ok(guest.state()?.call.came.as_ref().map(|came| &*came.body)),
+            Self::PluginConfiguration => Ok(Some(&data.state.own()?.config)),
+            Self::Came => Ok(data.state.own()?.call.came.as_ref().map(|came| &*came.body)),
             Self::Empty => Ok(None),
         }
     }
@@ -68,21 +67,21 @@ pub(super) fn status(mut caller: Cx<'_>, buffer: u32, length_at: u32, flags_at: 
 }
 
 /// Puts bytes in place of `length` bytes from `start` on; both are cut to what is there.
-pub(super) fn set(mut caller: Cx<'_>, buffer: u32, start: u32, length: u32, data: u32, data_length: u32) -> Answer {
+pub(super) fn set(mut caller: Cx<'_>, buffer: u32, start: u32, length: u32, at: u32, new_length: u32) -> Answer {
     let Some(Buffer::Body(of)) = Buffer::of(buffer) else { return Ok(Status::BadArgument.into()) };
-    let (memory, guest) = enter(&mut caller)?;
-    needs(guest, "proxy_set_buffer_bytes", Capability::Body)?;
-    let data = bytes(memory, data, data_length)?;
-    let call = &mut guest.state()?.call;
+    let (memory, data) = enter(&mut caller)?;
+    data.guest.needs("proxy_set_buffer_bytes", Capability::Body)?;
+    let new = bytes(memory, at, new_length)?;
+    let call = &mut data.state.own()?.call;
     let Some((_, body)) = call.body.as_mut().filter(|(hook, _)| *hook == of) else {
         return Ok(Status::NotFound.into());
     };
     let start = (start as usize).min(body.len());
     let end = start.saturating_add(length as usize).min(body.len());
-    if (body.len() - (end - start)).saturating_add(data.len()) > TRANSFER_BYTES {
+    if (body.len() - (end - start)).saturating_add(new.len()) > TRANSFER_BYTES {
         return Err(HostError::bad_value(format!("the guest made a body longer than {TRANSFER_BYTES} bytes")).into());
     }
-    body.splice(start..end, data.iter().copied());
+    body.splice(start..end, new.iter().copied());
     call.changed = true;
     Ok(Status::Ok.into())
 }

@@ -3,10 +3,12 @@
 use tidegate_engine::hook::Capability;
 use wasmtime::{FuncType, Linker, Val};
 
+use super::state::ROOT;
+use super::status::{Answer, Cx, Data, Status, give, keep_words};
 use super::{buffers, calls, maps, properties, shared};
-use crate::abi::foreign::head::Write;
+use crate::abi::foreign::head::{self, Write};
+use crate::abi::foreign::state::{bytes, enter, put};
 use crate::abi::foreign::wasi;
-use crate::abi::foreign::{Cx, bytes, enter, needs, put};
 use crate::base::host_error::HostError;
 use crate::base::limits::REPLY_BODY_BYTES;
 use crate::base::log::LogLevel;
@@ -16,26 +18,6 @@ use crate::wit;
 
 /// The module that filters import from.
 const MODULE: &str = "env";
-
-/// What a hostcall answers: a [`Status`].
-pub(super) type Answer = wasmtime::Result<u32>;
-
-/// What the ABI lets a hostcall answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    Ok = 0,
-    NotFound = 1,
-    BadArgument = 2,
-    CasMismatch = 8,
-    InternalFailure = 10,
-    Unimplemented = 12,
-}
-
-impl From<Status> for u32 {
-    fn from(status: Status) -> Self {
-        status as Self
-    }
-}
 
 /// What is carried.
 const CARRIED: [&str; 36] = [
@@ -95,13 +77,19 @@ const REFUSED: [(&str, Status); 13] = [
     ("proxy_redis_status", Status::Unimplemented),
 ];
 
-/// Whether the host has this function.
-pub(crate) fn knows(module: &str, name: &str) -> bool {
-    module == MODULE && (CARRIED.contains(&name) || REFUSED.iter().any(|(known, _)| *known == name))
+/// What a function needs before it is called; `None` if the host does not have it.
+pub(super) fn capability_of(module: &str, name: &str) -> Option<Option<Capability>> {
+    let known = CARRIED.contains(&name) || REFUSED.iter().any(|(known, _)| *known == name);
+    match name {
+        _ if module != MODULE || !known => None,
+        "proxy_get_current_time_nanoseconds" => Some(Some(Capability::Clock)),
+        "seed" => Some(Some(Capability::Random)),
+        _ => Some(None),
+    }
 }
 
 /// Puts one function into a linker; nothing if there is none of this name.
-pub(super) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, of: FuncType) -> wasmtime::Result<()> {
+pub(super) fn define(linker: &mut Linker<Data>, module: &str, name: &str, of: FuncType) -> wasmtime::Result<()> {
     if module != MODULE {
         return Ok(());
     }
@@ -141,7 +129,7 @@ pub(super) fn define(linker: &mut Linker<Guest>, module: &str, name: &str, of: F
         "proxy_http_call" => linker.func_wrap(module, name, calls::http_call)?,
         "proxy_get_status" => linker.func_wrap(module, name, get_status)?,
         "abort" => linker.func_wrap(module, name, abort)?,
-        "seed" => linker.func_wrap(module, name, |caller: Cx<'_>| seed(caller.data()))?,
+        "seed" => linker.func_wrap(module, name, |caller: Cx<'_>| seed(&caller.data().guest))?,
         "emscripten_notify_memory_growth" => linker.func_wrap(module, name, |_: u32| {})?,
         name => return define_refused(linker, module, name, of),
     };
@@ -155,7 +143,7 @@ fn field(how: Write) -> impl Fn(Cx<'_>, u32, u32, u32, u32, u32) -> Answer + Sen
 }
 
 /// Of whatever type the guest imports it as: it reads none of its arguments.
-fn define_refused(linker: &mut Linker<Guest>, module: &str, name: &str, of: FuncType) -> wasmtime::Result<()> {
+fn define_refused(linker: &mut Linker<Data>, module: &str, name: &str, of: FuncType) -> wasmtime::Result<()> {
     let Some((_, status)) = REFUSED.into_iter().find(|(known, _)| *known == name) else { return Ok(()) };
     if of.results().len() == 1 && of.result(0).is_some_and(|result| result.is_i32()) {
         let answer = Val::I32(u32::from(status).cast_signed());
@@ -167,24 +155,9 @@ fn define_refused(linker: &mut Linker<Guest>, module: &str, name: &str, of: Func
     Ok(())
 }
 
-/// Gives bytes in memory that the guest allocates, and their address and length to where it wants them. Nothing is at
-/// address zero.
-pub(super) fn give(caller: &mut Cx<'_>, bytes: &[u8], at: u32, length_at: u32) -> Answer {
-    let length = u32::try_from(bytes.len())?;
-    let mut start = 0;
-    if length > 0 {
-        let malloc = caller.data_mut().state()?.malloc.clone();
-        start = malloc.call(&mut *caller, length)?;
-        put(caller, start, bytes)?;
-    }
-    put(caller, at, &start.to_le_bytes())?;
-    put(caller, length_at, &length.to_le_bytes())?;
-    Ok(Status::Ok.into())
-}
-
 /// A line for the gateway's log. Without `log` in `allow`, lines are dropped.
 fn log(mut caller: Cx<'_>, level: u32, at: u32, length: u32) -> Answer {
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let text = String::from_utf8_lossy(bytes(memory, at, length)?);
     let of = match level {
         0 | 1 => LogLevel::Debug,
@@ -194,16 +167,16 @@ fn log(mut caller: Cx<'_>, level: u32, at: u32, length: u32) -> Answer {
         _ => return Ok(Status::BadArgument.into()),
     };
     if of >= LogLevel::Warn {
-        guest.keep_words(&text, level == 5);
+        keep_words(data, &text, level == 5);
     }
-    if guest.allows(Capability::Log) {
-        guest.log(of, &text);
+    if data.guest.allows(Capability::Log) {
+        data.guest.log(of, &text);
     }
     Ok(Status::Ok.into())
 }
 
 fn get_log_level(mut caller: Cx<'_>, at: u32) -> Answer {
-    let guest = caller.data();
+    let guest = &caller.data().guest;
     let level: u32 = match guest.settings.log_level {
         _ if !guest.allows(Capability::Log) => 5,
         LogLevel::Debug => 1,
@@ -216,25 +189,25 @@ fn get_log_level(mut caller: Cx<'_>, at: u32) -> Answer {
 }
 
 fn get_current_time(mut caller: Cx<'_>, at: u32) -> Answer {
-    needs(caller.data(), "proxy_get_current_time_nanoseconds", Capability::Clock)?;
+    caller.data().guest.needs("proxy_get_current_time_nanoseconds", Capability::Clock)?;
     put(&mut caller, at, &wasi::now(0).unwrap_or_default().to_le_bytes())?;
     Ok(Status::Ok.into())
 }
 
 /// What is asked for when the instance starts holds for all its life.
 fn set_tick_period(mut caller: Cx<'_>, ms: u32) -> Answer {
-    caller.data_mut().state()?.tick_ms = ms;
+    caller.data_mut().state.own()?.tick_ms = ms;
     Ok(Status::Ok.into())
 }
 
 fn resume(mut caller: Cx<'_>) -> Answer {
-    caller.data_mut().state()?.call.resumed = true;
+    caller.data_mut().state.own()?.call.resumed = true;
     Ok(Status::Ok.into())
 }
 
 fn close_stream(mut caller: Cx<'_>, _stream: u32) -> Answer {
-    needs(caller.data(), "proxy_close_stream", Capability::Respond)?;
-    caller.data_mut().state()?.call.closed = true;
+    caller.data().guest.needs("proxy_close_stream", Capability::Respond)?;
+    caller.data_mut().state.own()?.call.closed = true;
     Ok(Status::Ok.into())
 }
 
@@ -251,8 +224,8 @@ fn send_local_response(
     headers_length: u32,
     grpc_status: i32,
 ) -> Answer {
-    let (memory, guest) = enter(&mut caller)?;
-    needs(guest, "proxy_send_local_response", Capability::Respond)?;
+    let (memory, data) = enter(&mut caller)?;
+    data.guest.needs("proxy_send_local_response", Capability::Respond)?;
     let mut reader = Reader::new(memory);
     let (body, headers) = (reader.slice(body, body_length)?, reader.slice(headers, headers_length)?);
     if body.len() > REPLY_BODY_BYTES {
@@ -265,7 +238,7 @@ fn send_local_response(
     for (name, value) in maps::read(headers)? {
         let is_length = name.eq_ignore_ascii_case(b"content-length") && value == length.as_bytes();
         if !is_length && name != b":status" {
-            let name = crate::abi::foreign::head::text(name)?.to_owned();
+            let name = head::text(name)?.to_owned();
             fields.push(wit::Header { name, value: value.to_vec() });
         }
     }
@@ -273,7 +246,7 @@ fn send_local_response(
     if let Ok(code) = u32::try_from(grpc_status) {
         as_grpc(&mut reply, code);
     }
-    guest.state()?.call.reply = Some(reply);
+    data.state.own()?.call.reply = Some(reply);
     Ok(Status::Ok.into())
 }
 
@@ -304,8 +277,8 @@ fn percent_encode(text: &[u8]) -> Vec<u8> {
 
 /// A call sees its own request and nothing else.
 fn set_effective_context(mut caller: Cx<'_>, context: u32) -> Answer {
-    let current = caller.data_mut().state()?.call.context;
-    Ok(if context == current || context == super::ROOT { Status::Ok } else { Status::BadArgument }.into())
+    let current = caller.data_mut().state.own()?.call.context;
+    Ok(if context == current || context == ROOT { Status::Ok } else { Status::BadArgument }.into())
 }
 
 fn get_status(mut caller: Cx<'_>, code_at: u32, at: u32, length_at: u32) -> Answer {
@@ -326,7 +299,7 @@ fn abort(mut caller: Cx<'_>, message: u32, _file: u32, line: u32, column: u32) -
 
 /// The seed of AssemblyScript's random numbers.
 fn seed(guest: &Guest) -> wasmtime::Result<f64> {
-    needs(guest, "seed", Capability::Random)?;
+    guest.needs("seed", Capability::Random)?;
     let mut bytes = [0; 8];
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     Ok((u64::from_le_bytes(bytes) >> 11) as f64)
@@ -337,6 +310,7 @@ mod tests {
     use wasmtime::ValType;
 
     use super::*;
+    use crate::abi::foreign::state::Foreign;
 
     #[test]
     fn what_is_known_is_defined() {
@@ -345,10 +319,13 @@ mod tests {
             let mut linker = Linker::new(&engine);
             let any = FuncType::new(&engine, [ValType::I64], [ValType::I32]);
             assert!(define(&mut linker, MODULE, name, any).is_ok(), "{name}");
-            let mut store = wasmtime::Store::new(&engine, crate::guest::tests::guest(Vec::new()));
+            let data = Data { guest: crate::guest::tests::guest(Vec::new()), state: Foreign::new() };
+            let mut store = wasmtime::Store::new(&engine, data);
             assert_eq!(linker.iter(&mut store).count(), 1, "{name}");
-            assert!(knows(MODULE, name));
+            assert!(capability_of(MODULE, name).is_some(), "{name}");
         }
-        assert!(!knows(MODULE, "proxy_of_the_future") && !knows("other", "proxy_log"));
+        assert!(
+            capability_of(MODULE, "proxy_of_the_future").is_none() && capability_of("other", "proxy_log").is_none()
+        );
     }
 }

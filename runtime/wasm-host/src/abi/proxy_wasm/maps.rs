@@ -4,10 +4,10 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
 use tidegate_engine::exchange::{Exchange, Response};
 
-use super::calls::Came;
-use super::hostcalls::{Answer, Status, give};
+use super::state::Came;
+use super::status::{Answer, Cx, Data, Status, give};
 use crate::abi::foreign::head::{self, Side, Write};
-use crate::abi::foreign::{Cx, bytes, enter};
+use crate::abi::foreign::state::{bytes, enter, put};
 use crate::base::host_error::HostError;
 use crate::functions::define::memory::{Reader, field};
 use crate::guest::Guest;
@@ -111,10 +111,10 @@ fn cut() -> HostError {
     HostError::not_taken("a map whose lengths do not fit it")
 }
 
-fn fields(guest: &mut Guest, map: u32, function: &str) -> Result<Option<Vec<Field>>, HostError> {
+fn fields(data: &mut Data, map: u32, function: &str) -> Result<Option<Vec<Field>>, HostError> {
     Ok(match Map::of(map) {
-        Some(Map::Head(side)) => all(guest, side, function)?,
-        Some(Map::Came) => guest.state()?.call.came.as_ref().map(came),
+        Some(Map::Head(side)) => all(&data.guest, side, function)?,
+        Some(Map::Came) => data.state.own()?.call.came.as_ref().map(came),
         Some(Map::Empty) => Some(Vec::new()),
         None => None,
     })
@@ -136,18 +136,18 @@ pub(super) fn size(mut caller: Cx<'_>, map: u32, at: u32) -> Answer {
     let Some(fields) = fields(caller.data_mut(), map, "proxy_get_header_map_size")? else {
         return Ok(Status::BadArgument.into());
     };
-    crate::abi::foreign::put(&mut caller, at, &u32::try_from(lay_out(&fields).len()).unwrap_or(0).to_le_bytes())?;
+    put(&mut caller, at, &u32::try_from(lay_out(&fields).len()).unwrap_or(0).to_le_bytes())?;
     Ok(Status::Ok.into())
 }
 
 /// The value of a field; of several, all of them, with commas between (RFC 9110, 5.2).
 pub(super) fn value(mut caller: Cx<'_>, map: u32, name: u32, length: u32, at: u32, length_at: u32) -> Answer {
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let name = String::from_utf8_lossy(bytes(memory, name, length)?).to_ascii_lowercase();
     let side = match Map::of(map) {
         Some(Map::Head(side)) => side,
         Some(Map::Came) => {
-            let found = guest.state()?.call.came.as_ref().and_then(|came| match &*name {
+            let found = data.state.own()?.call.came.as_ref().and_then(|came| match &*name {
                 ":status" => Some(came.status.to_string().into_bytes()),
                 name => joined(&came.headers, name),
             });
@@ -156,10 +156,10 @@ pub(super) fn value(mut caller: Cx<'_>, map: u32, name: u32, length: u32, at: u3
         Some(Map::Empty) => return Ok(Status::NotFound.into()),
         None => return Ok(Status::BadArgument.into()),
     };
-    let Some(headers) = head::fields(guest, side, "proxy_get_header_map_value")? else {
+    let Some(headers) = head::fields(&data.guest, side, "proxy_get_header_map_value")? else {
         return Ok(Status::NotFound.into());
     };
-    let found = match pseudo(guest, side, &name) {
+    let found = match pseudo(&data.guest, side, &name) {
         Some(value) => Some(value.into_bytes()),
         None => joined(headers, &name),
     };
@@ -191,11 +191,11 @@ pub(super) fn write(
 ) -> Answer {
     let function = if how == Write::Add { "proxy_add_header_map_value" } else { "proxy_replace_header_map_value" };
     let Some(Map::Head(side)) = Map::of(map) else { return Ok(Status::BadArgument.into()) };
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let mut reader = Reader::new(memory);
     let (name, value) = (reader.slice(name, name_length)?, reader.slice(value, value_length)?);
-    if !write_pseudo(guest, side, function, name, value)? {
-        head::write(guest, side, function, (name, value), how)?;
+    if !write_pseudo(&mut data.guest, side, function, name, value)? {
+        head::write(&mut data.guest, side, function, (name, value), how)?;
     }
     Ok(Status::Ok.into())
 }
@@ -215,27 +215,27 @@ fn write_pseudo(guest: &mut Guest, side: Side, function: &str, name: &[u8], valu
 
 pub(super) fn remove(mut caller: Cx<'_>, map: u32, name: u32, length: u32) -> Answer {
     let Some(Map::Head(side)) = Map::of(map) else { return Ok(Status::BadArgument.into()) };
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let name = bytes(memory, name, length)?;
     if name.starts_with(b":") {
         let message = "the guest removed a pseudo field: a message cannot be without";
         return Err(HostError::not_allowed(message).into());
     }
-    head::remove(guest, side, "proxy_remove_header_map_value", name)?;
+    head::remove(&mut data.guest, side, "proxy_remove_header_map_value", name)?;
     Ok(Status::Ok.into())
 }
 
 pub(super) fn replace_all(mut caller: Cx<'_>, map: u32, at: u32, length: u32) -> Answer {
     let function = "proxy_set_header_map_pairs";
     let Some(Map::Head(side)) = Map::of(map) else { return Ok(Status::BadArgument.into()) };
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let mut plain = Vec::new();
     for (name, value) in read(bytes(memory, at, length)?)? {
-        if !write_pseudo(guest, side, function, name, value)? {
+        if !write_pseudo(&mut data.guest, side, function, name, value)? {
             plain.push((name, value));
         }
     }
-    head::replace(guest, side, function, &plain)?;
+    head::replace(&mut data.guest, side, function, &plain)?;
     Ok(Status::Ok.into())
 }
 

@@ -4,8 +4,9 @@ use http::Version;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::Capability;
 
-use super::hostcalls::{Answer, Status, give};
-use crate::abi::foreign::{Cx, bytes, enter, head, needs};
+use super::status::{Answer, Cx, Status, give};
+use crate::abi::foreign::head;
+use crate::abi::foreign::state::{bytes, enter};
 use crate::base::host_error::HostError;
 use crate::base::limits::PROPERTY_BYTES;
 use crate::functions::define::memory::Reader;
@@ -21,9 +22,9 @@ fn path(bytes: &[u8]) -> Result<String, HostError> {
 }
 
 pub(super) fn get(mut caller: Cx<'_>, at: u32, length: u32, value_at: u32, length_at: u32) -> Answer {
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let path = path(bytes(memory, at, length)?)?;
-    match value(guest, &path)? {
+    match value(&data.guest, &path)? {
         Some(value) => give(&mut caller, &value, value_at, length_at),
         None => Ok(Status::NotFound.into()),
     }
@@ -31,18 +32,18 @@ pub(super) fn get(mut caller: Cx<'_>, at: u32, length: u32, value_at: u32, lengt
 
 /// Sets a variable of the request, which rules, later hooks and the access log see.
 pub(super) fn set(mut caller: Cx<'_>, at: u32, length: u32, value: u32, value_length: u32) -> Answer {
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let mut reader = Reader::new(memory);
     let path = path(reader.slice(at, length)?)?;
     if path == "clear_route_cache" {
         // Rules are chosen before hooks run; there is no cache of the choice.
         return Ok(Status::Ok.into());
     }
-    needs(guest, "proxy_set_property", Capability::Vars)?;
+    data.guest.needs("proxy_set_property", Capability::Vars)?;
     let Ok(value) = std::str::from_utf8(reader.slice(value, value_length)?) else {
         return Ok(Status::BadArgument.into());
     };
-    let Ok(exchange) = guest.exchange_mut("proxy_set_property") else { return Ok(Status::NotFound.into()) };
+    let Ok(exchange) = data.guest.exchange_mut("proxy_set_property") else { return Ok(Status::NotFound.into()) };
     Ok(match exchange.vars.set(&path, value) {
         Ok(()) => Status::Ok,
         Err(_) => Status::BadArgument,
@@ -59,11 +60,11 @@ fn value(guest: &Guest, path: &str) -> Result<Option<Vec<u8>>, HostError> {
     }
     let Ok(exchange) = guest.exchange(path) else { return Ok(None) };
     if let Some(value) = of_request(exchange, path) {
-        needs(guest, "proxy_get_property", Capability::ReadRequest)?;
+        guest.needs("proxy_get_property", Capability::ReadRequest)?;
         return Ok(Some(value));
     }
     if path.starts_with("response.") {
-        needs(guest, "proxy_get_property", Capability::ReadResponse)?;
+        guest.needs("proxy_get_property", Capability::ReadResponse)?;
         return Ok(of_response(guest, path));
     }
     if guest.allows(Capability::Vars) { Ok(exchange.vars.get(path).map(|value| value.into())) } else { Ok(None) }

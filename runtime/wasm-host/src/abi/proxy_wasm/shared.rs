@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use tidegate_engine::hook::Capability;
 
-use super::hostcalls::{Answer, Status, give};
-use crate::abi::foreign::{Cx, bytes, enter, head, needs, put};
+use super::status::{Answer, Cx, Data, Status, give, keep_words};
+use crate::abi::foreign::head;
+use crate::abi::foreign::state::{bytes, enter, put};
 use crate::base::host_error::HostError;
 use crate::base::limits::{METRIC_NAME_BYTES, STORE_KEY_BYTES};
 use crate::functions::define::memory::Reader;
@@ -23,11 +24,11 @@ pub(super) fn get_data(
     length_at: u32,
     version_at: u32,
 ) -> Answer {
-    let (memory, guest) = enter(&mut caller)?;
-    let Some(key) = key_of(guest, "proxy_get_shared_data", bytes(memory, key, length)?)? else {
+    let (memory, data) = enter(&mut caller)?;
+    let Some(key) = key_of(&mut data.guest, "proxy_get_shared_data", bytes(memory, key, length)?)? else {
         return Ok(Status::BadArgument.into());
     };
-    let Some((value, version)) = guest.settings.shared.store.get_versioned(key, Instant::now()) else {
+    let Some((value, version)) = data.guest.settings.shared.store.get_versioned(key, Instant::now()) else {
         return Ok(Status::NotFound.into());
     };
     put(&mut caller, version_at, &version.to_le_bytes())?;
@@ -43,12 +44,14 @@ pub(super) fn set_data(
     value_length: u32,
     version: u32,
 ) -> Answer {
-    let (memory, guest) = enter(&mut caller)?;
+    let (memory, data) = enter(&mut caller)?;
     let mut reader = Reader::new(memory);
     let (key, value) = (reader.slice(key, length)?, reader.slice(value, value_length)?);
-    let Some(key) = key_of(guest, "proxy_set_shared_data", key)? else { return Ok(Status::BadArgument.into()) };
+    let Some(key) = key_of(&mut data.guest, "proxy_set_shared_data", key)? else {
+        return Ok(Status::BadArgument.into());
+    };
     let version = (version != 0).then_some(version);
-    Ok(match guest.settings.shared.store.set_versioned(key, value, version, Instant::now()) {
+    Ok(match data.guest.settings.shared.store.set_versioned(key, value, version, Instant::now()) {
         Ok(()) => Status::Ok,
         Err(NotSet::Changed) => Status::CasMismatch,
         Err(NotSet::Full) => Status::InternalFailure,
@@ -57,14 +60,14 @@ pub(super) fn set_data(
 }
 
 fn key_of<'k>(guest: &mut Guest, function: &str, key: &'k [u8]) -> Result<Option<&'k str>, HostError> {
-    needs(guest, function, Capability::Store)?;
+    guest.needs(function, Capability::Store)?;
     guest.count_store()?;
     Ok(std::str::from_utf8(key).ok().filter(|key| key.len() <= STORE_KEY_BYTES))
 }
 
 pub(super) fn define_metric(mut caller: Cx<'_>, kind: u32, name: u32, length: u32, number_at: u32) -> Answer {
-    let (memory, guest) = enter(&mut caller)?;
-    needs(guest, "proxy_define_metric", Capability::Metrics)?;
+    let (memory, data) = enter(&mut caller)?;
+    data.guest.needs("proxy_define_metric", Capability::Metrics)?;
     let kind = match kind {
         0 => MetricKind::Counter,
         1 => MetricKind::Gauge,
@@ -72,13 +75,13 @@ pub(super) fn define_metric(mut caller: Cx<'_>, kind: u32, name: u32, length: u3
         _ => return Ok(Status::BadArgument.into()),
     };
     let name = metric_name(head::text(bytes(memory, name, length)?)?);
-    match guest.settings.shared.metrics.define(&name, kind) {
+    match data.guest.settings.shared.metrics.define(&name, kind) {
         Ok(number) => {
             put(&mut caller, number_at, &number.to_le_bytes())?;
             Ok(Status::Ok.into())
         }
         Err(why) => {
-            guest.keep_words(&why.0.message, false);
+            keep_words(data, &why.0.message, false);
             Ok(Status::InternalFailure.into())
         }
     }
@@ -101,22 +104,22 @@ fn metric_name(given: &str) -> String {
 }
 
 pub(super) fn increment_metric(mut caller: Cx<'_>, metric: u32, by: i64) -> Answer {
-    needs(caller.data(), "proxy_increment_metric", Capability::Metrics)?;
-    let done = caller.data().settings.shared.metrics.add(metric, by as f64);
+    caller.data().guest.needs("proxy_increment_metric", Capability::Metrics)?;
+    let done = caller.data().guest.settings.shared.metrics.add(metric, by as f64);
     done_or_said(caller.data_mut(), done)
 }
 
 pub(super) fn record_metric(mut caller: Cx<'_>, metric: u32, value: u64) -> Answer {
-    needs(caller.data(), "proxy_record_metric", Capability::Metrics)?;
-    let done = caller.data().settings.shared.metrics.record(metric, value as f64);
+    caller.data().guest.needs("proxy_record_metric", Capability::Metrics)?;
+    let done = caller.data().guest.settings.shared.metrics.record(metric, value as f64);
     done_or_said(caller.data_mut(), done)
 }
 
-fn done_or_said(guest: &mut Guest, done: Result<(), HostError>) -> Answer {
+fn done_or_said(data: &mut Data, done: Result<(), HostError>) -> Answer {
     Ok(match done {
         Ok(()) => Status::Ok,
         Err(why) => {
-            guest.keep_words(&why.0.message, false);
+            keep_words(data, &why.0.message, false);
             Status::BadArgument
         }
     }
@@ -124,8 +127,10 @@ fn done_or_said(guest: &mut Guest, done: Result<(), HostError>) -> Answer {
 }
 
 pub(super) fn get_metric(mut caller: Cx<'_>, metric: u32, value_at: u32) -> Answer {
-    needs(caller.data(), "proxy_get_metric", Capability::Metrics)?;
-    let Some(value) = caller.data().settings.shared.metrics.value(metric) else { return Ok(Status::NotFound.into()) };
+    caller.data().guest.needs("proxy_get_metric", Capability::Metrics)?;
+    let Some(value) = caller.data().guest.settings.shared.metrics.value(metric) else {
+        return Ok(Status::NotFound.into());
+    };
     put(&mut caller, value_at, &(value as u64).to_le_bytes())?;
     Ok(Status::Ok.into())
 }

@@ -1,11 +1,13 @@
 //! What the host keeps of one instance.
 
+use http::HeaderMap;
 use tidegate_engine::hook::Hook;
 use wasmtime::TypedFunc;
 
-use super::Outcome;
-use super::calls::Came;
 use crate::wit;
+
+/// The number of the root context.
+pub(super) const ROOT: u32 = 1;
 
 /// An instance, and its current call.
 pub(crate) struct State {
@@ -46,14 +48,14 @@ pub(super) struct Call {
 impl State {
     pub(super) fn new(malloc: TypedFunc<u32, u32>, config: &str) -> Self {
         let config = config.as_bytes().into();
-        Self { malloc, config, tick_ms: 0, words: None, last: super::ROOT, last_token: 0, call: Call::default() }
+        Self { malloc, config, tick_ms: 0, words: None, last: ROOT, last_token: 0, call: Call::default() }
     }
 
     /// A number for a context; numbers come round again after some four thousand million requests.
     pub(super) const fn next_number(&mut self) -> u32 {
         self.last = match self.last.checked_add(1) {
             Some(next) => next,
-            None => super::ROOT + 1,
+            None => ROOT + 1,
         };
         self.last
     }
@@ -84,4 +86,19 @@ impl State {
     pub(super) fn take_body(&mut self) -> (Vec<u8>, bool) {
         (self.call.body.take().map(|(_, body)| body).unwrap_or_default(), self.call.changed)
     }
+}
+
+/// What came back, while the filter is called back.
+pub(super) struct Came {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// What a callback came to.
+pub(super) enum Outcome {
+    Continue,
+    Pause,
+    Reply(wit::Reply),
+    Close,
 }

@@ -1,7 +1,7 @@
 //! What the exports of a core module answer, as the canonical ABI lays it out: a variant's case stands before its payload, and
 //! every field at a multiple of its alignment.
 
-use crate::abi::Asked;
+use crate::abi::guest_abi::InitResult;
 use crate::base::host_error::HostError;
 use crate::functions::define::memory::{Reader, field};
 use crate::functions::define::unknown_case;
@@ -47,7 +47,7 @@ fn reply(memory: &mut Reader<'_>, at: u32) -> Result<wit::Reply, HostError> {
     })
 }
 
-pub(super) fn asked(memory: &mut Reader<'_>, at: u32) -> Result<Asked, HostError> {
+pub(super) fn init_result(memory: &mut Reader<'_>, at: u32) -> Result<InitResult, HostError> {
     aligned(at)?;
     let payload = field(at, 4)?;
     match memory.u8(at)? {

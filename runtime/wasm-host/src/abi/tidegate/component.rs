@@ -1,28 +1,32 @@
 //! Guests that are components.
 
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, LinkerInstance, Lower,
-    TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, LinkerInstance, Lower, TypedFunc,
 };
 use wasmtime::{Engine, Store, StoreContextMut};
 
-use crate::abi::Asked;
+use super::by_hook::ByHook;
+use crate::abi::guest_abi::{self, InitResult, Running, Waiting};
+use crate::abi::running;
 use crate::base::host_error::HostError;
 use crate::functions;
 use crate::functions::define::{Answer, Arguments, Define, Defined, Function, Scalar, Shared};
-use crate::guest::Guest;
 use crate::guest::callout::{OutboundFailure, at_once};
+use crate::guest::{Data, Guest};
 use crate::wit;
 use crate::wit::interfaces::{IMPORTS, LIFECYCLE, full_name};
-use tidegate_engine::hook::{Capability, Hook};
+use tidegate_engine::hook::{Capability, Hook, HookFault};
 
 type Run = TypedFunc<(), (wit::Verdict,)>;
 
 type RunBody = TypedFunc<(Vec<u8>, bool), (wit::BodyVerdict,)>;
 type Tell = TypedFunc<(), ()>;
 
+/// The data of a component's store: nothing but the guest.
+type ComponentData = Data<()>;
+
 /// A compiled component, and where its hooks are.
-pub(crate) struct Form {
+pub(super) struct Compiled {
     component: Component,
     exports: Exports,
     /// It imports what waits. Such a guest runs on a stack of its own, which costs a little in each call.
@@ -32,62 +36,46 @@ pub(crate) struct Form {
 #[derive(Clone, Copy)]
 struct Exports {
     init: ComponentExportIndex,
-    on_request: Option<ComponentExportIndex>,
-    on_response: Option<ComponentExportIndex>,
-    on_request_body: Option<ComponentExportIndex>,
-    on_response_body: Option<ComponentExportIndex>,
-    on_log: Option<ComponentExportIndex>,
-    on_tick: Option<ComponentExportIndex>,
+    hooks: ByHook<ComponentExportIndex>,
 }
 
 /// A linked component.
-pub(crate) struct Linked {
-    pre: InstancePre<Guest>,
+struct Linked {
+    pre: InstancePre<ComponentData>,
     exports: Exports,
     waits: bool,
 }
 
 /// The hooks of an instance.
-pub(crate) struct Hooks {
-    on_request: Option<Run>,
-    on_response: Option<Run>,
-    on_request_body: Option<RunBody>,
-    on_response_body: Option<RunBody>,
-    on_log: Option<Tell>,
-    on_tick: Option<Tell>,
+struct Hooks {
+    of: ByHook<Run, RunBody, Tell>,
     waits: bool,
 }
 
-impl Form {
+impl Compiled {
     /// Compiles; `None` if there is no `lifecycle`.
-    pub(crate) fn compile(engine: &Engine, component: &[u8], waits: bool) -> wasmtime::Result<Option<Self>> {
+    pub(super) fn compile(engine: &Engine, component: &[u8], waits: bool) -> wasmtime::Result<Option<Self>> {
         let component = Component::from_binary(engine, component)?;
         let export = |interface: &str, function: &str| {
             let instance = component.get_export_index(None, &*full_name(interface))?;
             component.get_export_index(Some(&instance), function)
         };
         let Some(init) = export(LIFECYCLE, "init") else { return Ok(None) };
-        let exports = Exports {
-            init,
-            on_request: export("on-request", "run"),
-            on_response: export("on-response", "run"),
-            on_request_body: export("on-request-body", "run"),
-            on_response_body: export("on-response-body", "run"),
-            on_log: export("on-log", "run"),
-            on_tick: export("on-tick", "run"),
-        };
+        let exports = Exports { init, hooks: ByHook::find(|interface| export(interface, "run")) };
         Ok(Some(Self { component, exports, waits }))
-    }
-
-    /// Links every import that needs nothing, or that `allow` covers.
-    pub(crate) fn link(&self, engine: &Engine, allow: &[Capability]) -> wasmtime::Result<Linked> {
-        let mut linker = Linker::new(engine);
-        link(&mut linker, allow)?;
-        Ok(Linked { pre: linker.instantiate_pre(&self.component)?, exports: self.exports, waits: self.waits })
     }
 }
 
-fn link(linker: &mut Linker<Guest>, allow: &[Capability]) -> wasmtime::Result<()> {
+impl guest_abi::Compiled for Compiled {
+    fn link(&self, engine: &Engine, allow: &[Capability]) -> wasmtime::Result<Box<dyn guest_abi::Linked>> {
+        let mut linker = Linker::new(engine);
+        link(&mut linker, allow)?;
+        let pre = linker.instantiate_pre(&self.component)?;
+        Ok(Box::new(Linked { pre, exports: self.exports, waits: self.waits }))
+    }
+}
+
+fn link(linker: &mut Linker<ComponentData>, allow: &[Capability]) -> wasmtime::Result<()> {
     for (interface, capability) in IMPORTS {
         if capability.is_none_or(|capability| allow.contains(&capability)) {
             let linker = linker.instance(&full_name(interface))?;
@@ -97,26 +85,30 @@ fn link(linker: &mut Linker<Guest>, allow: &[Capability]) -> wasmtime::Result<()
     Ok(())
 }
 
+impl guest_abi::Linked for Linked {
+    fn start(&self, engine: &Engine, guest: Guest, config: &str) -> Result<(Box<dyn Running>, InitResult), HookFault> {
+        running::start(engine, guest, (), |store| self.start(store, config))
+    }
+}
+
 impl Linked {
-    pub(crate) fn start(&self, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Hooks, Asked)> {
+    fn start(&self, store: &mut Store<ComponentData>, config: &str) -> wasmtime::Result<(Hooks, InitResult)> {
         let instance = if self.waits {
             without_waiting(self.pre.instantiate_async(&mut *store))?
         } else {
             self.pre.instantiate(&mut *store)?
         };
         let exports = &self.exports;
-        let hooks = Hooks {
-            on_request: function(&instance, store, exports.on_request.as_ref())?,
-            on_response: function(&instance, store, exports.on_response.as_ref())?,
-            on_request_body: function(&instance, store, exports.on_request_body.as_ref())?,
-            on_response_body: function(&instance, store, exports.on_response_body.as_ref())?,
-            on_log: function(&instance, store, exports.on_log.as_ref())?,
-            on_tick: function(&instance, store, exports.on_tick.as_ref())?,
-            waits: self.waits,
-        };
-        let init = instance.get_typed_func::<(String,), (Asked,)>(&mut *store, &exports.init)?;
-        let (asked,) = hooks.call(&init, store, (config.to_owned(),))?;
-        Ok((hooks, asked))
+        let of = exports.hooks.make(
+            store,
+            |store, export| instance.get_typed_func(store, export),
+            |store, export| instance.get_typed_func(store, export),
+            |store, export| instance.get_typed_func(store, export),
+        )?;
+        let hooks = Hooks { of, waits: self.waits };
+        let init = instance.get_typed_func::<(String,), (InitResult,)>(&mut *store, &exports.init)?;
+        let (result,) = hooks.call(&init, store, (config.to_owned(),))?;
+        Ok((hooks, result))
     }
 }
 
@@ -124,46 +116,14 @@ fn without_waiting<T>(future: impl Future<Output = wasmtime::Result<T>>) -> wasm
     at_once(future).unwrap_or_else(|| Err(wasmtime::Error::msg("the guest waits where nobody makes its calls")))
 }
 
-fn function<P, R>(
-    instance: &Instance,
-    store: &mut Store<Guest>,
-    export: Option<&ComponentExportIndex>,
-) -> wasmtime::Result<Option<TypedFunc<P, R>>>
-where
-    P: ComponentNamedList + Lower,
-    R: ComponentNamedList + Lift,
-{
-    export.map(|export| instance.get_typed_func(store, export)).transpose()
-}
-
 impl Hooks {
-    pub(crate) fn run(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<wit::Verdict> {
-        let run = match hook {
-            Hook::Request => &self.on_request,
-            Hook::Response => &self.on_response,
-            _ => &None,
-        };
-        match run {
-            Some(run) => self.call(run, store, ()).map(|(verdict,)| verdict),
-            None => Ok(wit::Verdict::Next),
-        }
-    }
-
-    /// As [`Hooks::run`], for a guest that waits.
-    pub(crate) async fn run_waiting(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<wit::Verdict> {
-        let run = match hook {
-            Hook::Request => &self.on_request,
-            Hook::Response => &self.on_response,
-            _ => &None,
-        };
-        match run {
-            Some(run) => run.call_async(store, ()).await.map(|(verdict,)| verdict),
-            None => Ok(wit::Verdict::Next),
-        }
-    }
-
     /// Calls a function; what waits fails at once where nobody makes calls, so that there is nothing to wait for.
-    fn call<P, R>(&self, function: &TypedFunc<P, R>, store: &mut Store<Guest>, parameters: P) -> wasmtime::Result<R>
+    fn call<P, R>(
+        &self,
+        function: &TypedFunc<P, R>,
+        store: &mut Store<ComponentData>,
+        parameters: P,
+    ) -> wasmtime::Result<R>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
@@ -174,43 +134,53 @@ impl Hooks {
             function.call(store, parameters)
         }
     }
+}
 
-    pub(crate) fn run_body(
+impl running::Hooks for Hooks {
+    type State = ();
+
+    fn run(&self, store: &mut Store<ComponentData>, hook: Hook) -> wasmtime::Result<wit::Verdict> {
+        match self.of.head(hook) {
+            Some(run) => self.call(run, store, ()).map(|(verdict,)| verdict),
+            None => Ok(wit::Verdict::Next),
+        }
+    }
+
+    fn run_waiting<'a>(&'a self, store: &'a mut Store<ComponentData>, hook: Hook) -> Waiting<'a> {
+        Box::pin(async move {
+            match self.of.head(hook) {
+                Some(run) => run.call_async(store, ()).await.map(|(verdict,)| verdict),
+                None => Ok(wit::Verdict::Next),
+            }
+        })
+    }
+
+    fn run_body(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<ComponentData>,
         hook: Hook,
         data: &[u8],
         last: bool,
     ) -> wasmtime::Result<wit::BodyVerdict> {
-        let run = match hook {
-            Hook::RequestBody => &self.on_request_body,
-            Hook::ResponseBody => &self.on_response_body,
-            _ => &None,
-        };
-        match run {
+        match self.of.body(hook) {
             Some(run) => self.call(run, store, (data.to_vec(), last)).map(|(verdict,)| verdict),
             None => Ok(wit::BodyVerdict::Next),
         }
     }
 
-    pub(crate) fn tell(&self, store: &mut Store<Guest>, hook: Hook) -> wasmtime::Result<()> {
-        let tell = match hook {
-            Hook::Log => &self.on_log,
-            Hook::Tick => &self.on_tick,
-            _ => &None,
-        };
-        tell.as_ref().map_or(Ok(()), |tell| self.call(tell, store, ()))
+    fn tell(&self, store: &mut Store<ComponentData>, hook: Hook) -> wasmtime::Result<()> {
+        self.of.tell(hook).map_or(Ok(()), |tell| self.call(tell, store, ()))
     }
 }
 
 /// The functions of one interface in a component's linker. Strings are copied before a function sees them: the linker
 /// lends either the memory or the guest's data.
 struct Functions<'l> {
-    linker: LinkerInstance<'l, Guest>,
+    linker: LinkerInstance<'l, ComponentData>,
     interface: &'static str,
 }
 
-type Cx<'a> = StoreContextMut<'a, Guest>;
+type Cx<'a> = StoreContextMut<'a, ComponentData>;
 
 impl Define for Functions<'_> {
     fn scalar<A: Arguments, R: Scalar>(
@@ -221,7 +191,7 @@ impl Define for Functions<'_> {
         let function = Function { interface: self.interface, name };
         self.linker.func_wrap(name, move |mut store: Cx<'_>, lifted: A::Lifted| {
             let owned = A::own(lifted, &store, function)?;
-            Ok(f(store.data_mut(), A::lend(&owned))?.component())
+            Ok(f(&mut store.data_mut().guest, A::lend(&owned))?.component())
         })
     }
 
@@ -233,19 +203,19 @@ impl Define for Functions<'_> {
         let function = Function { interface: self.interface, name };
         self.linker.func_wrap(name, move |mut store: Cx<'_>, lifted: A::Lifted| {
             let owned = A::own(lifted, &store, function)?;
-            Ok((f(store.data_mut(), A::lend(&owned))?.component(),))
+            Ok((f(&mut store.data_mut().guest, A::lend(&owned))?.component(),))
         })
     }
 
     fn fetch(&mut self, name: &'static str) -> Defined {
         self.linker.func_wrap_async(name, |mut store: Cx<'_>, (call,): (wit::Call,)| {
             Box::new(async move {
-                let (call, mailbox) = functions::outbound::begin(store.data_mut(), call)?;
+                let (call, mailbox) = functions::outbound::begin(&mut store.data_mut().guest, call)?;
                 let result = match mailbox {
                     Some(mailbox) => mailbox.ask(call).await,
                     None => Ok(Err(OutboundFailure::Offline)),
                 };
-                Ok((functions::outbound::end(store.data_mut(), result)?,))
+                Ok((functions::outbound::end(&mut store.data_mut().guest, result)?,))
             })
         })
     }

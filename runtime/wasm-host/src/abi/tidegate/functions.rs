@@ -2,40 +2,44 @@
 
 use wasmtime::{Caller, Linker};
 
-use super::module::misfit;
 use crate::base::host_error::HostError;
-use crate::functions::define::memory::{Out, Reader};
+use crate::functions::define::memory::{ModuleData, Out, Reader};
 use crate::functions::define::{Answer, Arguments, Define, Defined, Flat, Function, Scalar, Shared};
 use crate::guest::Guest;
 
 /// The functions of one interface in a module's linker.
 pub(super) struct Functions<'l> {
-    pub(super) linker: &'l mut Linker<Guest>,
+    pub(super) linker: &'l mut Linker<ModuleData>,
     /// The interface as the module names it, with its version.
     pub(super) module: &'l str,
     pub(super) interface: &'static str,
 }
 
-type Cx<'a> = Caller<'a, Guest>;
+type Cx<'a> = Caller<'a, ModuleData>;
+
+/// An export of another type than the ABI says.
+pub(super) fn misfit() -> wasmtime::Error {
+    wasmtime::Error::msg("an export of the module has another type than the ABI says")
+}
 
 /// A reader of all that the guest gives, and the guest's data, for a host function that was called.
 fn enter<'a>(caller: &'a mut Cx<'_>) -> Result<(Reader<'a>, &'a mut Guest), HostError> {
-    let Some(memory) = caller.data().handles.as_ref().map(|handles| handles.memory) else {
+    let Some(memory) = caller.data().state.as_ref().map(|handles| handles.memory) else {
         return Err(HostError::not_allowed("the guest called the host before it was started, or from its allocator"));
     };
-    let (memory, guest) = memory.data_and_store_mut(caller);
-    Ok((Reader::new(memory), guest))
+    let (memory, data) = memory.data_and_store_mut(caller);
+    Ok((Reader::new(memory), &mut data.guest))
 }
 
 /// Puts an answer where the guest wants it.
 fn give<R: Answer>(mut caller: Cx<'_>, answer: &R, at: u32) -> wasmtime::Result<()> {
-    let handles = caller.data_mut().handles.take().ok_or_else(misfit)?;
+    let handles = caller.data_mut().state.take().ok_or_else(misfit)?;
     let room = (at as usize).checked_add(R::SIZE as usize);
     if !at.is_multiple_of(R::ALIGN) || room.is_none_or(|end| end > handles.memory.data_size(&caller)) {
         return Err(HostError::outside().into());
     }
     answer.store(&mut Out::new(&mut caller, &handles), at)?;
-    caller.data_mut().handles = Some(handles);
+    caller.data_mut().state = Some(handles);
     Ok(())
 }
 

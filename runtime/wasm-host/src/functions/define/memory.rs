@@ -6,17 +6,20 @@ use wasmtime::{Caller, Memory, TypedFunc};
 
 use crate::base::host_error::HostError;
 use crate::base::limits::TRANSFER_BYTES;
-use crate::guest::Guest;
+use crate::guest::Data;
 
 /// `cabi_realloc`: old address, old size, alignment, new size.
 pub(crate) type Realloc = TypedFunc<(u32, u32, u32, u32), u32>;
 
-/// What the host needs of an instance to pass values: its memory, and its allocator. They are in the guest's data while it
-/// may call the host, and are out while its allocator runs, which may not.
+/// Memory and allocator of an instance, by which the host passes values.
 pub(crate) struct Handles {
     pub(crate) memory: Memory,
     pub(crate) realloc: Realloc,
 }
+
+/// The data of a core module's store. The handles are in it while the guest may call the host, and are out while its allocator
+/// runs, which may not.
+pub(crate) type ModuleData = Data<Option<Box<Handles>>>;
 
 /// Reads what the guest gives; all reads together may take [`TRANSFER_BYTES`].
 pub(crate) struct Reader<'m> {
@@ -87,12 +90,12 @@ pub(crate) fn field(at: u32, offset: u32) -> Result<u32, HostError> {
 
 /// Writes an answer, from within a host function.
 pub(crate) struct Out<'a, 'c> {
-    caller: &'a mut Caller<'c, Guest>,
+    caller: &'a mut Caller<'c, ModuleData>,
     handles: &'a Handles,
 }
 
 impl<'a, 'c> Out<'a, 'c> {
-    pub(crate) const fn new(caller: &'a mut Caller<'c, Guest>, handles: &'a Handles) -> Self {
+    pub(crate) const fn new(caller: &'a mut Caller<'c, ModuleData>, handles: &'a Handles) -> Self {
         Self { caller, handles }
     }
 

@@ -1,0 +1,104 @@
+//! The reasons why an extension is not loaded.
+
+use std::fmt;
+use std::time::Duration;
+
+use tidegate_engine::hook::{Capability, HookFault, HookFaultKind};
+
+use crate::base::log::one_line;
+use crate::module::census::Census;
+use crate::module::report::{ModuleError, ModuleReport, Need};
+use crate::wit::interfaces::{PACKAGE, VERSION};
+
+/// Why an extension cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadError {
+    /// The file is no extension.
+    Module(ModuleError),
+    /// It imports what the host does not have; the full names.
+    UnknownImports(Vec<String>),
+    /// It exports hooks that the host does not call; the full names.
+    UnknownExports(Vec<String>),
+    /// It imports what its policy does not allow.
+    NotAllowed(Vec<Need>),
+    /// The code does not compile or link; the reason.
+    Compile(String),
+    /// The code was not compiled in this time.
+    Late(Duration),
+    /// So many other modules that were late are still being compiled.
+    Crowded(usize),
+    /// Compiled code is kept where others may write by now, so that none is read or made; the reason.
+    CodeFolder(String),
+    /// `init` refused the configuration; what it said.
+    Init(String),
+    /// `init` failed.
+    InitFault(HookFault),
+    /// `init` answered an interest that cannot be met; the reason.
+    Interest(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module(error) => write!(f, "{error}"),
+            Self::UnknownImports(names) => {
+                write!(f, "the module imports {}, and the host has {PACKAGE}@{VERSION} alone", quoted(names))
+            }
+            Self::UnknownExports(names) => {
+                write!(f, "the module exports {}, which this version does not call", quoted(names))
+            }
+            Self::NotAllowed(needs) => {
+                let need = |need: &Need| format!("`{}` (allow it with `{}`)", need.import, need.capability.word());
+                let needs: Vec<String> = needs.iter().map(need).collect();
+                write!(f, "the module imports what it is not allowed: {}", needs.join(", "))
+            }
+            Self::Compile(reason) => write!(f, "the module does not compile: {reason}"),
+            Self::Late(limit) => write!(f, "the module was not compiled within {limit:?}"),
+            Self::Crowded(1) => write!(f, "the module is not compiled while another one that took too long still is"),
+            Self::Crowded(others) => {
+                write!(f, "the module is not compiled while {others} others that took too long still are")
+            }
+            Self::CodeFolder(reason) => write!(f, "compiled code is not safe where it is kept: {reason}"),
+            Self::Init(message) => write!(f, "the extension refuses its configuration: {message}"),
+            Self::InitFault(fault) => write!(f, "the extension failed in `init`: {}", fault.message),
+            Self::Interest(reason) => write!(f, "the extension cannot be run: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl LoadError {
+    /// The compiler's reason, cut to a line.
+    pub(crate) fn compile(error: &wasmtime::Error) -> Self {
+        Self::Compile(one_line(&format!("{error:#}"), 512))
+    }
+
+    /// Refuses a module whose memory begins larger than its limit, before it is compiled.
+    pub(crate) fn check_memory(census: &Census, limit: u64) -> Result<(), Self> {
+        if census.memory <= limit {
+            return Ok(());
+        }
+        let message = format!(
+            "the module begins with {} bytes of memory, which is more than its {limit} bytes of memory",
+            census.memory
+        );
+        Err(Self::InitFault(HookFault { kind: HookFaultKind::Memory, message }))
+    }
+
+    /// Refuses a module whose imports and exports are not all known and allowed.
+    pub(crate) fn check(report: &ModuleReport, allow: &[Capability]) -> Result<(), Self> {
+        if !report.unknown_imports.is_empty() {
+            return Err(Self::UnknownImports(report.unknown_imports.clone()));
+        }
+        if !report.unknown_exports.is_empty() {
+            return Err(Self::UnknownExports(report.unknown_exports.clone()));
+        }
+        let denied: Vec<Need> = report.needs.iter().filter(|need| !allow.contains(&need.capability)).cloned().collect();
+        if denied.is_empty() { Ok(()) } else { Err(Self::NotAllowed(denied)) }
+    }
+}

@@ -1,0 +1,57 @@
+//! A call that may wait for other servers.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tidegate_engine::exchange::Exchange;
+use tidegate_engine::hook::{Hook, HookFault, Verdict};
+
+use super::verdict::checked;
+use crate::extension::instance::Instance;
+use crate::guest::callout::{Mailbox, OutboundCall, OutboundResult, drive};
+
+/// A call of a guest that may wait for other servers, and the instance that it runs in. To drop it in the midst of a call ends
+/// the guest.
+pub struct SuspendedCall {
+    pub(super) instance: Instance,
+    pub(super) hook: Hook,
+    /// The client whose request it is.
+    pub(super) client: IpAddr,
+}
+
+impl SuspendedCall {
+    /// Calls a hook that decides about a head, and makes with `fetch` the calls that the guest asks for. The exchange is taken
+    /// back with [`SuspendedCall::exchange`], whatever comes of it.
+    ///
+    /// # Errors
+    ///
+    /// If the guest failed.
+    pub async fn call<C>(
+        &mut self,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        fetch: impl Fn(OutboundCall) -> C,
+    ) -> Result<Verdict, HookFault>
+    where
+        C: Future<Output = OutboundResult>,
+    {
+        self.hook = hook;
+        let mailbox = Arc::new(Mailbox::default());
+        let guest = self.instance.begin(Some((hook, exchange)));
+        guest.set_mailbox(Arc::clone(&mailbox));
+        let result = drive(self.instance.running.run_waiting(hook), &mailbox, fetch).await;
+        self.instance.checked(result, |verdict, guest| checked(verdict, guest, hook))
+    }
+
+    /// The exchange, changed by whatever the guest did; `None` if it was not given one, or was taken already.
+    pub fn exchange(&mut self) -> Option<Box<Exchange>> {
+        self.instance.running.guest_mut().end()
+    }
+}
+
+impl fmt::Debug for SuspendedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SuspendedCall").finish_non_exhaustive()
+    }
+}
