@@ -96,7 +96,7 @@ impl Reloader {
             NotStarted::Refused
         };
         let count = worker_count(snapshot.plan().gateway.workers);
-        stock(&snapshot, count).map_err(refuse)?;
+        prewarm(&snapshot, count).map_err(refuse)?;
         let mut sockets = Sockets::default();
         let opened = sockets.prepare(&snapshot, count).map_err(refuse)?;
         let log = LogWriter::start(snapshot.plan().access_log.to.clone())
@@ -248,7 +248,7 @@ impl Reloader {
             return;
         }
         let workers = self.workers.len();
-        if let Err(reason) = stock(&snapshot, workers) {
+        if let Err(reason) = prewarm(&snapshot, workers) {
             return self.refuse(&old, &reason);
         }
         match self.sockets.prepare(&snapshot, workers) {
@@ -332,11 +332,11 @@ fn doubt(snapshot: &Snapshot) {
 }
 
 /// Has each extension run `init` once for each worker.
-fn stock(snapshot: &Snapshot, workers: usize) -> Result<(), String> {
+fn prewarm(snapshot: &Snapshot, workers: usize) -> Result<(), String> {
     for extension in &snapshot.extensions {
         let name = &extension.spec().name;
         extension
-            .stock(workers)
+            .prewarm(workers)
             .map_err(|error| format!("extension `{name}` is not ready on every worker: {error}"))?;
     }
     Ok(())

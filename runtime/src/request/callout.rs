@@ -16,7 +16,7 @@ use tidegate_engine::passage;
 use tidegate_engine::servers::PickRequest;
 use tidegate_upstream::{Content, Outgoing, send};
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
-use tidegate_wasm_host::{OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Step, Turn};
+use tidegate_wasm_host::{Callout, CalloutFailure, CalloutOutcome, CalloutResponse, Step, SuspendedCall};
 
 use crate::request::body::{RequestBody, UpstreamBody};
 use crate::request::context::RequestContext;
@@ -35,15 +35,15 @@ pub(super) async fn run(
     if handler.view.is_foreign(id) {
         return run_in_steps(handler, context, id, hook).await;
     }
-    let turn = handler.view.begin(id, context.exchange.client_ip)?;
+    let suspended = handler.view.begin(id, context.exchange.client_ip)?;
     let exchange = std::mem::replace(&mut context.exchange, Box::new(Exchange::blank()));
-    let mut lent = Lent { turn: Some(turn), exchange: &mut context.exchange };
-    let verdict = match &mut lent.turn {
-        Some(turn) => turn.call(hook, exchange, |asked| fetch(handler, id, asked)).await,
+    let mut lent = Lent { suspended: Some(suspended), exchange: &mut context.exchange };
+    let verdict = match &mut lent.suspended {
+        Some(suspended) => suspended.call(hook, exchange, |asked| fetch(handler, id, asked)).await,
         None => Ok(Verdict::Next),
     };
-    if let Some(turn) = lent.give_back() {
-        handler.view.end(id, turn, &verdict);
+    if let Some(suspended) = lent.give_back() {
+        handler.view.end(id, suspended, &verdict);
     }
     verdict
 }
@@ -67,17 +67,17 @@ async fn run_in_steps(
 
 /// An exchange that a guest has while it waits. However the wait ends, the request has the exchange again.
 struct Lent<'c> {
-    turn: Option<Turn>,
+    suspended: Option<SuspendedCall>,
     exchange: &'c mut Box<Exchange>,
 }
 
 impl Lent<'_> {
-    fn give_back(&mut self) -> Option<Turn> {
-        let mut turn = self.turn.take()?;
-        if let Some(exchange) = turn.exchange() {
+    fn give_back(&mut self) -> Option<SuspendedCall> {
+        let mut suspended = self.suspended.take()?;
+        if let Some(exchange) = suspended.exchange() {
             *self.exchange = exchange;
         }
-        Some(turn)
+        Some(suspended)
     }
 }
 
@@ -88,7 +88,7 @@ impl Drop for Lent<'_> {
 }
 
 /// Makes a guest's handler.
-async fn fetch(handler: &RequestHandler<'_>, id: ExtensionId, asked: OutboundCall) -> OutboundResult {
+async fn fetch(handler: &RequestHandler<'_>, id: ExtensionId, asked: Callout) -> CalloutOutcome {
     let Some(group) = handler.view.group_named(&asked.group) else {
         return Err(HookFault {
             kind: HookFaultKind::UnknownGroup,
@@ -99,11 +99,11 @@ async fn fetch(handler: &RequestHandler<'_>, id: ExtensionId, asked: OutboundCal
     let share = handler.view.outbound(id).and_then(Permits::enter);
     let Some((_share, _place)) = share.zip(handler.state.worker().outbound.enter()) else {
         Bound::OutboundCalls.met();
-        return Ok(Err(OutboundFailure::Busy));
+        return Ok(Err(CalloutFailure::Busy));
     };
     let timeout = asked.timeout;
     let asking = Box::pin(ask(handler, group, asked));
-    let answer = within(timeout, asking).await.unwrap_or(Err(OutboundFailure::Timeout));
+    let answer = within(timeout, asking).await.unwrap_or(Err(CalloutFailure::Timeout));
     // However it went, the request has made progress.
     handler.state.note_upstream();
     Ok(answer)
@@ -112,9 +112,9 @@ async fn fetch(handler: &RequestHandler<'_>, id: ExtensionId, asked: OutboundCal
 async fn ask(
     handler: &RequestHandler<'_>,
     group: &Rc<Group>,
-    asked: OutboundCall,
-) -> Result<OutboundAnswer, OutboundFailure> {
-    let OutboundCall { method, authority, target, headers, body, .. } = asked;
+    asked: Callout,
+) -> Result<CalloutResponse, CalloutFailure> {
+    let Callout { method, authority, target, headers, body, .. } = asked;
     let mut request = Request::new(Content::of(RequestBody::whole(body.clone(), Rc::clone(handler.state))));
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
@@ -130,37 +130,37 @@ async fn ask(
     let answer = sent.map_err(|(failure, _)| of(failure))?;
     let (mut parts, mut body) = answer.response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS || !fields::is_framed_once(&parts.headers, answer.kinds) {
-        return Err(OutboundFailure::Broken);
+        return Err(CalloutFailure::Broken);
     }
     if answer.kinds.end_here {
         passage::remove_hop_by_hop(&mut parts.headers);
     }
     let body = whole(handler, &mut body).await?;
-    Ok(OutboundAnswer { status: parts.status, headers: parts.headers, body })
+    Ok(CalloutResponse { status: parts.status, headers: parts.headers, body })
 }
 
 /// The answer's body. One that is too large is given up as soon as that is known.
-async fn whole(handler: &RequestHandler<'_>, body: &mut UpstreamBody) -> Result<bytes::Bytes, OutboundFailure> {
+async fn whole(handler: &RequestHandler<'_>, body: &mut UpstreamBody) -> Result<bytes::Bytes, CalloutFailure> {
     if body.size_hint().lower() > OUTBOUND_BODY_BYTES as u64 {
-        return Err(OutboundFailure::TooLarge);
+        return Err(CalloutFailure::TooLarge);
     }
     match read(handler.state, body, OUTBOUND_BODY_BYTES).await {
         Ok((data, true)) => {
             body.finish(true, handler.state.worker().now_ms());
             Ok(data)
         }
-        Ok((_, false)) => Err(OutboundFailure::TooLarge),
-        Err(Unread::NoRoom) => Err(OutboundFailure::Busy),
-        Err(Unread::Broken) => Err(OutboundFailure::Broken),
+        Ok((_, false)) => Err(CalloutFailure::TooLarge),
+        Err(Unread::NoRoom) => Err(CalloutFailure::Busy),
+        Err(Unread::Broken) => Err(CalloutFailure::Broken),
     }
 }
 
-const fn of(failure: Failure) -> OutboundFailure {
+const fn of(failure: Failure) -> CalloutFailure {
     match failure {
         Failure::NoServer | Failure::ConnectFailed | Failure::ConnectTimeout | Failure::UpstreamTls => {
-            OutboundFailure::Unreachable
+            CalloutFailure::Unreachable
         }
-        Failure::UpstreamTimeout | Failure::ClientTimeout => OutboundFailure::Timeout,
-        _ => OutboundFailure::Broken,
+        Failure::UpstreamTimeout | Failure::ClientTimeout => CalloutFailure::Timeout,
+        _ => CalloutFailure::Broken,
     }
 }

@@ -13,7 +13,9 @@ use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Abi, BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_upstream::health::ServerHealth;
-use tidegate_wasm_host::{BodyMode, GroupSource, GroupState, Groups, OutboundAnswered, Pool as Instances, Step, Turn};
+use tidegate_wasm_host::{
+    BodyMode, CalloutResult, GroupSource, GroupState, Groups, Pool as Instances, Step, SuspendedCall,
+};
 
 use crate::policy::snapshot::Snapshot;
 use crate::request::body::RequestBody;
@@ -106,7 +108,7 @@ impl WorkerSnapshot {
     ///
     /// # Errors
     /// If the extension is paused, or there is no room for another call.
-    pub fn begin(&self, id: ExtensionId, client: IpAddr) -> Result<Turn, HookFault> {
+    pub fn begin(&self, id: ExtensionId, client: IpAddr) -> Result<SuspendedCall, HookFault> {
         let Some(instances) = self.instances.get(id.0) else {
             let message = "there is no such extension".to_owned();
             return Err(HookFault { kind: HookFaultKind::Instance, message });
@@ -115,9 +117,9 @@ impl WorkerSnapshot {
     }
 
     /// Ends a call that could wait.
-    pub fn end(&self, id: ExtensionId, turn: Turn, verdict: &Result<Verdict, HookFault>) {
+    pub fn end(&self, id: ExtensionId, suspended: SuspendedCall, verdict: &Result<Verdict, HookFault>) {
         if let Some(instances) = self.instances.get(id.0) {
-            instances.borrow_mut().end(turn, verdict);
+            instances.borrow_mut().end(suspended, verdict);
         }
     }
 
@@ -132,7 +134,7 @@ impl WorkerSnapshot {
         id: ExtensionId,
         hook: Hook,
         exchange: &mut Box<Exchange>,
-        answer: Option<(u32, OutboundAnswered)>,
+        answer: Option<(u32, CalloutResult)>,
     ) -> Result<Step, HookFault> {
         let Some(instances) = self.instances.get(id.0) else { return Ok(Step::Done(Verdict::Next)) };
         self.stand_in.lend(exchange, |exchange| instances.borrow_mut().step(hook, exchange, answer))

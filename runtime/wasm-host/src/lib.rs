@@ -24,7 +24,7 @@ pub use base::log::{LogLevel, LogRecord, LogSink};
 pub use extension::Extension;
 pub use extension::load_error::LoadError;
 pub use extension::spec::ExtensionSpec;
-pub use guest::callout::{OutboundAnswer, OutboundAnswered, OutboundCall, OutboundFailure, OutboundResult};
+pub use guest::callout::{Callout, CalloutFailure, CalloutOutcome, CalloutResponse, CalloutResult};
 pub use guest::interest::{BodyMode, Interest};
 pub use host::{Host, HostOptions, StartError};
 pub use module::census::Bound;

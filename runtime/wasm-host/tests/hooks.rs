@@ -147,13 +147,13 @@ fn init_refuses_and_its_words_come_through() {
 fn init_accepts_the_configuration_for_every_worker_before_any_request() {
     let host = rig().host;
     let extension = host.load(&spec("tidegate_hostile_guest", r#"{"init": "once"}"#)).unwrap();
-    extension.stock(1).unwrap();
+    extension.prewarm(1).unwrap();
     assert_eq!(
-        extension.stock(2).unwrap_err().to_string(),
+        extension.prewarm(2).unwrap_err().to_string(),
         "the extension refuses its configuration: one instance of me is enough"
     );
     let extension = host.load(&spec("tidegate_hostile_guest", "{}")).unwrap();
-    extension.stock(3).unwrap();
+    extension.prewarm(3).unwrap();
     // Each worker's first call finds an instance that nobody has called yet.
     for _ in 0..3 {
         let (exchange, verdict) = Pool::new(Arc::clone(&extension)).call(Hook::Request, exchange(&[]));

@@ -17,8 +17,7 @@ use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Hook, HookFault, HookFaultKind, Verdict};
 use tidegate_wasm_host::limits::{BREAKER_FAULTS, OUTBOUND_CALLS_PER_CALL, WAITING_PER_POOL};
 use tidegate_wasm_host::{
-    ExtensionSpec, Host, HostOptions, OutboundAnswer, OutboundCall, OutboundFailure, OutboundResult, Pool, Reach,
-    Reached,
+    Callout, CalloutFailure, CalloutOutcome, CalloutResponse, ExtensionSpec, Host, HostOptions, Pool, Reach, Reached,
 };
 
 /// The client whose request it is.
@@ -34,32 +33,32 @@ fn pool() -> (Host, Pool) {
     (host, pool)
 }
 
-fn answer(body: &'static str) -> OutboundResult {
+fn answer(body: &'static str) -> CalloutOutcome {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", http::HeaderValue::from_static("text/plain"));
-    Ok(Ok(OutboundAnswer { status: StatusCode::OK, headers, body: body.into() }))
+    Ok(Ok(CalloutResponse { status: StatusCode::OK, headers, body: body.into() }))
 }
 
 /// Drives a call whose answers come after one turn of the loop.
-fn drive<C: Future<Output = OutboundResult>>(
+fn drive<C: Future<Output = CalloutOutcome>>(
     pool: &mut Pool,
     exchange: Box<Exchange>,
-    fetch: impl Fn(OutboundCall) -> C,
+    fetch: impl Fn(Callout) -> C,
 ) -> (Box<Exchange>, Result<Verdict, HookFault>) {
-    let mut turn = pool.begin(CLIENT).unwrap();
-    let mut future = Box::pin(turn.call(Hook::Request, exchange, fetch));
+    let mut suspended = pool.begin(CLIENT).unwrap();
+    let mut future = Box::pin(suspended.call(Hook::Request, exchange, fetch));
     let verdict = loop {
         if let Poll::Ready(verdict) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             break verdict;
         }
     };
     drop(future);
-    let exchange = turn.exchange().unwrap();
-    pool.end(turn, &verdict);
+    let exchange = suspended.exchange().unwrap();
+    pool.end(suspended, &verdict);
     (exchange, verdict)
 }
 
-async fn later(result: OutboundResult) -> OutboundResult {
+async fn later(result: CalloutOutcome) -> CalloutOutcome {
     let mut turns = 0;
     poll_fn(|_| {
         turns += 1;
@@ -105,11 +104,11 @@ fn a_guest_asks_and_hears() {
 fn what_goes_wrong_on_the_way_is_for_the_guest_to_act_on() {
     let (host, mut pool) = pool();
     for failure in [
-        OutboundFailure::Unreachable,
-        OutboundFailure::Timeout,
-        OutboundFailure::Broken,
-        OutboundFailure::TooLarge,
-        OutboundFailure::Busy,
+        CalloutFailure::Unreachable,
+        CalloutFailure::Timeout,
+        CalloutFailure::Broken,
+        CalloutFailure::TooLarge,
+        CalloutFailure::Busy,
     ] {
         let (_, verdict) = drive(&mut pool, asks("web"), |_| later(Ok(Err(failure))));
         let Ok(Verdict::Respond(reply)) = verdict else { panic!("{verdict:?}") };
@@ -181,9 +180,9 @@ fn only_request_and_response_hooks_may_ask() {
 #[test]
 fn the_worker_goes_on_while_a_guest_waits() {
     let (_host, mut pool) = pool();
-    let mut turn = pool.begin(CLIENT).unwrap();
+    let mut suspended = pool.begin(CLIENT).unwrap();
     {
-        let mut waiting = pin!(turn.call(Hook::Request, asks("web"), |_| pending()));
+        let mut waiting = pin!(suspended.call(Hook::Request, asks("web"), |_| pending()));
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(waiting.as_mut().poll(cx).is_pending());
         for _ in 0..10 {
@@ -191,7 +190,7 @@ fn the_worker_goes_on_while_a_guest_waits() {
         }
         assert!(waiting.as_mut().poll(cx).is_pending());
     }
-    let exchange = turn.exchange().unwrap();
+    let exchange = suspended.exchange().unwrap();
     assert_eq!(
         (exchange.request.target.as_str(), &exchange.request.headers["x-group"]),
         ("/a?b", &"web".parse().unwrap()),
@@ -266,7 +265,7 @@ fn a_waiting_extension_that_gets_no_instances_is_paused() {
     assert!(extension.waits());
     let mut pool = Pool::new(extension);
     // The one instance that there is waits.
-    let turn = pool.begin(CLIENT).unwrap();
+    let suspended = pool.begin(CLIENT).unwrap();
     let mut begin = |client: u32| {
         let client = IpAddr::from([203, 0, client as u8, 9]);
         pool.begin(client).map(drop).map_err(|fault| (fault.kind, fault.message))
@@ -279,5 +278,5 @@ fn a_waiting_extension_that_gets_no_instances_is_paused() {
     assert_eq!(begin(BREAKER_FAULTS).unwrap_err().0, HookFaultKind::Paused, "it is not asked to start again");
     assert_eq!((count(&host, "host_pauses"), count(&host, "host_fault_paused")), (1.0, 1.0));
     assert_eq!(count(&host, "host_fault_instance"), f64::from(BREAKER_FAULTS));
-    drop(turn);
+    drop(suspended);
 }

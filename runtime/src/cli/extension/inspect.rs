@@ -7,7 +7,7 @@ use tidegate_engine::hook::{Abi, Hook};
 use tidegate_wasm_host::{BodyMode, Interest, LoadError, Need};
 
 use super::super::{AnswerFormat, Failed, answer};
-use super::{Looked, size, word};
+use super::{Looked, size};
 
 /// What there is to say about a module.
 #[derive(Serialize)]
@@ -68,7 +68,7 @@ pub(super) fn inspect(looked: &Looked, format: AnswerFormat) -> Result<(), Faile
     let report = Report {
         module: looked.file.display().to_string(),
         bytes: looked.bytes.len(),
-        abi: word(looked.abi),
+        abi: looked.abi.word(),
         form: form(&looked.bytes),
         hooks: looked.report.hooks.iter().map(|hook| hook.name()).collect(),
         imports: looked.report.needs.iter().map(import).collect(),
@@ -119,7 +119,7 @@ fn asks(interest: &Interest) -> Asks {
 // Writing into a string cannot fail.
 fn human(report: &Report) -> String {
     let mut out = String::new();
-    let what = match (report.abi == word(Abi::Tidegate), report.form) {
+    let what = match (report.abi == Abi::Tidegate.word(), report.form) {
         (true, "core") => "a core module with its component type",
         (true, _) => "a component",
         (false, _) => report.abi,

@@ -100,15 +100,6 @@ fn name(file: &Path) -> String {
     file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The word of `abi` in a policy.
-const fn word(abi: Abi) -> &'static str {
-    match abi {
-        Abi::Tidegate => "tidegate",
-        Abi::ProxyWasm => "proxy-wasm",
-        Abi::HttpWasm => "http-wasm",
-    }
-}
-
 /// Bytes in the unit that people read.
 fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]

@@ -11,7 +11,7 @@ use wasmtime::Engine;
 
 use super::requests::Requests;
 use crate::guest::Guest;
-use crate::guest::callout::OutboundAnswered;
+use crate::guest::callout::CalloutResult;
 use crate::guest::interest::BodyMode;
 use crate::module::report::{ModuleError, ModuleReport, Spoken};
 use crate::module::surface::Surface;
@@ -94,7 +94,7 @@ pub(crate) trait Running: Send {
     fn tell(&mut self, hook: Hook) -> wasmtime::Result<()>;
 
     /// Tells a guest what became of a call that it asked for; what its hook comes to then.
-    fn answer(&mut self, hook: Hook, token: u32, result: OutboundAnswered) -> wasmtime::Result<wit::Verdict>;
+    fn answer(&mut self, hook: Hook, token: u32, result: CalloutResult) -> wasmtime::Result<wit::Verdict>;
 }
 
 /// A hook that is under way. It has an allocation of its own, beside the stack on which such a guest runs.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use http::HeaderMap;
 use tidegate_engine::hook::Hook;
 
-use crate::guest::callout::OutboundCall;
+use crate::guest::callout::Callout;
 
 /// What the guest and the host remember of each request, by its id.
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub(crate) struct Context {
 pub(crate) struct Parked {
     /// The guest's number for it.
     pub(crate) token: u32,
-    pub(crate) call: OutboundCall,
+    pub(crate) call: Callout,
 }
 
 impl Context {

@@ -6,7 +6,7 @@ use wasmtime::{Engine, Store};
 use super::guest_abi::{InitResult, Running, Waiting};
 use super::requests::Requests;
 use crate::base::limits::TRANSFER_BYTES;
-use crate::guest::callout::OutboundAnswered;
+use crate::guest::callout::CalloutResult;
 use crate::guest::fault::classify;
 use crate::guest::{Data, Guest};
 use crate::wit;
@@ -49,7 +49,7 @@ pub(crate) trait Hooks: Send + 'static {
         _store: &mut Store<Data<Self::State>>,
         _hook: Hook,
         _token: u32,
-        _result: OutboundAnswered,
+        _result: CalloutResult,
     ) -> wasmtime::Result<wit::Verdict> {
         Ok(wit::Verdict::Next)
     }
@@ -131,7 +131,7 @@ impl<H: Hooks> Running for InStore<H> {
         hooks.tell(store, hook)
     }
 
-    fn answer(&mut self, hook: Hook, token: u32, result: OutboundAnswered) -> wasmtime::Result<wit::Verdict> {
+    fn answer(&mut self, hook: Hook, token: u32, result: CalloutResult) -> wasmtime::Result<wit::Verdict> {
         let (hooks, store) = self.enter();
         hooks.answer(store, hook, token, result)
     }

@@ -26,7 +26,7 @@ pub const INIT_TIME_MAX: Duration = Duration::from_secs(5);
 pub const INIT_WALL: Duration = Duration::from_secs(15);
 
 /// The time on the wall clock that the `init` of all workers may take together, before an extension is put in service.
-pub const STOCK_WALL: Duration = Duration::from_secs(60);
+pub const PREWARM_WALL: Duration = Duration::from_secs(60);
 
 /// Calls that an instance serves before it is replaced. A guest that leaks loses its memory here at the latest; a new
 /// instance costs some tens of microseconds, which is nothing over this many calls.

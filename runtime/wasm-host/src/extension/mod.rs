@@ -20,7 +20,7 @@ use self::load_error::LoadError;
 use self::spec::ExtensionSpec;
 use crate::abi;
 use crate::abi::guest_abi::{GuestAbi, Linked};
-use crate::base::limits::STOCK_WALL;
+use crate::base::limits::PREWARM_WALL;
 use crate::base::log::{LogLevel, LogRecord};
 use crate::guest::Settings;
 use crate::guest::interest::{BodyMode, Interest};
@@ -40,9 +40,9 @@ pub struct Extension {
     interest: Interest,
     waits: bool,
     /// Instances that nobody has called yet.
-    stock: Mutex<Vec<Instance>>,
+    ready: Mutex<Vec<Instance>>,
     /// How many instances have been made ready before it was put in service.
-    stocked: AtomicUsize,
+    prewarmed: AtomicUsize,
 }
 
 impl Extension {
@@ -69,8 +69,8 @@ impl Extension {
             settings,
             interest,
             waits,
-            stock: Mutex::new(vec![first]),
-            stocked: AtomicUsize::new(1),
+            ready: Mutex::new(vec![first]),
+            prewarmed: AtomicUsize::new(1),
         })
     }
 
@@ -79,7 +79,7 @@ impl Extension {
         &self.spec
     }
 
-    /// Whether its guests may wait for other servers: those calls go through [`Turn`](crate::Turn).
+    /// Whether its guests may wait for other servers: those calls go through [`SuspendedCall`](crate::SuspendedCall).
     pub const fn waits(&self) -> bool {
         self.waits
     }
@@ -139,26 +139,26 @@ impl Extension {
     /// # Errors
     ///
     /// What `init` said, or how it failed.
-    pub fn stock(&self, workers: usize) -> Result<(), LoadError> {
+    pub fn prewarm(&self, workers: usize) -> Result<(), LoadError> {
         let start = Instant::now();
-        while self.stocked.load(Ordering::Relaxed) < workers {
-            if start.elapsed() > STOCK_WALL {
-                let message = format!("`init` was not done for {workers} workers in {STOCK_WALL:?}");
+        while self.prewarmed.load(Ordering::Relaxed) < workers {
+            if start.elapsed() > PREWARM_WALL {
+                let message = format!("`init` was not done for {workers} workers in {PREWARM_WALL:?}");
                 return Err(LoadError::InitFault(HookFault { kind: HookFaultKind::Deadline, message }));
             }
             let made = Instance::new(&self.engine, &*self.linked, &self.settings, &self.spec);
             let (instance, result) = made.map_err(LoadError::InitFault)?;
             result.map_err(LoadError::Init)?;
-            self.stock.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
-            self.stocked.fetch_add(1, Ordering::Relaxed);
+            self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+            self.prewarmed.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// An instance that has run `init`: one in stock, while there is one, or else a new one.
+    /// An instance that has run `init`: one that is ready, while there is one, or else a new one.
     pub(crate) fn instantiate(&self) -> Result<Instance, HookFault> {
-        let in_stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        in_stock.map_or_else(|| self.make(), Ok)
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        ready.map_or_else(|| self.make(), Ok)
     }
 
     fn make(&self) -> Result<Instance, HookFault> {

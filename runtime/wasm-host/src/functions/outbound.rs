@@ -14,7 +14,7 @@ use crate::base::limits::{OUTBOUND_BODY_BYTES, OUTBOUND_TIME, OUTBOUND_TIME_MAX}
 use crate::base::log::shown;
 use crate::functions::define::{Define, Defined};
 use crate::guest::Guest;
-use crate::guest::callout::{Mailbox, OutboundCall, OutboundFailure, OutboundResult};
+use crate::guest::callout::{Callout, CalloutFailure, CalloutOutcome, Mailbox};
 use crate::guest::fields;
 use crate::wit;
 
@@ -25,7 +25,7 @@ pub(super) fn outbound(functions: &mut impl Define) -> Defined {
 }
 
 /// Begins a call: what is asked, and where; no place if there is nobody to make calls.
-pub(crate) fn begin(guest: &mut Guest, call: wit::Call) -> Result<(OutboundCall, Option<Arc<Mailbox>>), HostError> {
+pub(crate) fn begin(guest: &mut Guest, call: wit::Call) -> Result<(Callout, Option<Arc<Mailbox>>), HostError> {
     guest.may_fetch(FETCH)?;
     if !guest.settings.reach.outbound.covers(&call.group) {
         let group = shown(&call.group);
@@ -43,10 +43,10 @@ pub(crate) fn begin(guest: &mut Guest, call: wit::Call) -> Result<(OutboundCall,
 }
 
 /// Ends a call.
-pub(crate) fn end(guest: &mut Guest, result: OutboundResult) -> Result<Result<wit::Answer, wit::Failure>, HostError> {
+pub(crate) fn end(guest: &mut Guest, result: CalloutOutcome) -> Result<Result<wit::Answer, wit::Failure>, HostError> {
     guest.end_waiting()?;
     let result = result.map_err(HostError)?;
-    if result.as_ref().is_err_and(|failure| *failure != OutboundFailure::Offline) {
+    if result.as_ref().is_err_and(|failure| *failure != CalloutFailure::Offline) {
         guest.settings.shared.counts.outbound_failures.fetch_add(1, Ordering::Relaxed);
     }
     let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| wit::Header {
@@ -60,17 +60,17 @@ pub(crate) fn end(guest: &mut Guest, result: OutboundResult) -> Result<Result<wi
             body: answer.body.into(),
         }),
         Err(failure) => Err(match failure {
-            OutboundFailure::Unreachable => wit::Failure::Unreachable,
-            OutboundFailure::Timeout => wit::Failure::Timeout,
-            OutboundFailure::Broken => wit::Failure::Broken,
-            OutboundFailure::TooLarge => wit::Failure::TooLarge,
-            OutboundFailure::Busy => wit::Failure::Busy,
-            OutboundFailure::Offline => wit::Failure::Offline,
+            CalloutFailure::Unreachable => wit::Failure::Unreachable,
+            CalloutFailure::Timeout => wit::Failure::Timeout,
+            CalloutFailure::Broken => wit::Failure::Broken,
+            CalloutFailure::TooLarge => wit::Failure::TooLarge,
+            CalloutFailure::Busy => wit::Failure::Busy,
+            CalloutFailure::Offline => wit::Failure::Offline,
         }),
     })
 }
 
-fn checked(guest: &mut Guest, call: wit::Call) -> Result<OutboundCall, HostError> {
+fn checked(guest: &mut Guest, call: wit::Call) -> Result<Callout, HostError> {
     let method = Method::from_bytes(call.method.as_bytes()).ok().filter(method::is_carried).ok_or_else(|| {
         HostError::bad_value(format!("`{FETCH}`: the method `{}` cannot be sent", shown(&call.method)))
     })?;
@@ -98,5 +98,5 @@ fn checked(guest: &mut Guest, call: wit::Call) -> Result<OutboundCall, HostError
         0 => OUTBOUND_TIME,
         ms => Duration::from_millis(ms.into()).min(OUTBOUND_TIME_MAX),
     };
-    Ok(OutboundCall { group: call.group, method, authority, target, headers, body: Bytes::from(call.body), timeout })
+    Ok(Callout { group: call.group, method, authority, target, headers, body: Bytes::from(call.body), timeout })
 }

@@ -16,7 +16,7 @@ use tidegate_engine::hook::HookFault;
 
 /// What a guest asks of a server; checked, but for the group.
 #[derive(Debug)]
-pub struct OutboundCall {
+pub struct Callout {
     /// The server group's name.
     pub group: String,
     /// The method; neither `CONNECT` nor `TRACE`.
@@ -35,7 +35,7 @@ pub struct OutboundCall {
 
 /// What a server said.
 #[derive(Debug)]
-pub struct OutboundAnswer {
+pub struct CalloutResponse {
     /// The status.
     pub status: StatusCode,
     /// Header fields; none of the connection.
@@ -46,7 +46,7 @@ pub struct OutboundAnswer {
 
 /// Why there is no answer. The guest is told, and decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutboundFailure {
+pub enum CalloutFailure {
     /// No server of the group could be connected to.
     Unreachable,
     /// The time was up.
@@ -62,10 +62,10 @@ pub enum OutboundFailure {
 }
 
 /// What a server said, or why it said nothing.
-pub type OutboundAnswered = Result<OutboundAnswer, OutboundFailure>;
+pub type CalloutResult = Result<CalloutResponse, CalloutFailure>;
 
 /// What became of a call: an answer or a failure for the guest, or a fault that ends the guest's call.
-pub type OutboundResult = Result<OutboundAnswered, HookFault>;
+pub type CalloutOutcome = Result<CalloutResult, HookFault>;
 
 /// Where a guest that waits leaves its call, and finds what became of it. One call is under way at a time, and both
 /// sides are on one thread: the lock never waits, and is there because what a guest holds must be able to move between threads.
@@ -76,13 +76,13 @@ pub(crate) struct Mailbox(Mutex<Letter>);
 enum Letter {
     #[default]
     None,
-    Asked(OutboundCall),
-    Answered(OutboundResult),
+    Asked(Callout),
+    Answered(CalloutOutcome),
 }
 
 impl Mailbox {
     /// Leaves a call, and waits for what becomes of it.
-    pub(crate) async fn ask(&self, call: OutboundCall) -> OutboundResult {
+    pub(crate) async fn ask(&self, call: Callout) -> CalloutOutcome {
         self.put(Letter::Asked(call));
         // Nobody need be woken: who makes the call polls the guest again when it is done.
         poll_fn(|_| match self.take(|letter| matches!(letter, Letter::Answered(_))) {
@@ -92,7 +92,7 @@ impl Mailbox {
         .await
     }
 
-    fn asked(&self) -> Option<OutboundCall> {
+    fn asked(&self) -> Option<Callout> {
         match self.take(|letter| matches!(letter, Letter::Asked(_))) {
             Some(Letter::Asked(call)) => Some(call),
             _ => None,
@@ -110,10 +110,10 @@ impl Mailbox {
 }
 
 /// Drives a guest to its end, and makes the calls that it asks for on the way.
-pub(crate) async fn drive<G: Future, C: Future<Output = OutboundResult>>(
+pub(crate) async fn drive<G: Future, C: Future<Output = CalloutOutcome>>(
     guest: G,
     mailbox: &Mailbox,
-    fetch: impl Fn(OutboundCall) -> C,
+    fetch: impl Fn(Callout) -> C,
 ) -> G::Output {
     let mut guest = pin!(guest);
     let mut calling = pin!(None);

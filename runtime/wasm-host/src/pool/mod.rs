@@ -24,7 +24,7 @@ use crate::base::log::{LogLevel, one_line};
 use crate::extension::Extension;
 use crate::extension::instance::{About, Instance};
 use crate::guest::Guest;
-use crate::guest::callout::{OutboundAnswered, OutboundCall, OutboundFailure};
+use crate::guest::callout::{Callout, CalloutFailure, CalloutResult};
 use crate::guest::interest::BodyMode;
 use crate::shared::metrics::GroupSource;
 use crate::shared::room::Seat;
@@ -88,7 +88,7 @@ impl Pool {
             (exchange, step) = self.step(hook, exchange, answer.take());
             match step {
                 Ok(Step::Done(verdict)) => return (exchange, Ok(verdict)),
-                Ok(Step::Ask(token, _)) => answer = Some((token, Err(OutboundFailure::Offline))),
+                Ok(Step::Ask(token, _)) => answer = Some((token, Err(CalloutFailure::Offline))),
                 Err(fault) => return (exchange, Err(fault)),
             }
         }
@@ -100,7 +100,7 @@ impl Pool {
         &mut self,
         hook: Hook,
         exchange: Box<Exchange>,
-        answer: Option<(u32, OutboundAnswered)>,
+        answer: Option<(u32, CalloutResult)>,
     ) -> (Box<Exchange>, Result<Step, HookFault>) {
         let request = exchange.request_id;
         let about = About { hook, exchange: Some(exchange), streams: false };
@@ -318,5 +318,5 @@ pub enum Step {
     /// To its verdict.
     Done(Verdict),
     /// To a call, with the guest's number for it.
-    Ask(u32, Box<OutboundCall>),
+    Ask(u32, Box<Callout>),
 }

@@ -9,7 +9,7 @@ use tidegate_engine::hook::{Hook, HookFault, Verdict};
 
 use super::verdict::checked;
 use crate::extension::instance::Instance;
-use crate::guest::callout::{Mailbox, OutboundCall, OutboundResult, drive};
+use crate::guest::callout::{Callout, CalloutOutcome, Mailbox, drive};
 
 /// A call of a guest that may wait for other servers, and the instance that it runs in. To drop it in the midst of a call ends
 /// the guest.
@@ -31,10 +31,10 @@ impl SuspendedCall {
         &mut self,
         hook: Hook,
         exchange: Box<Exchange>,
-        fetch: impl Fn(OutboundCall) -> C,
+        fetch: impl Fn(Callout) -> C,
     ) -> Result<Verdict, HookFault>
     where
-        C: Future<Output = OutboundResult>,
+        C: Future<Output = CalloutOutcome>,
     {
         self.hook = hook;
         let mailbox = Arc::new(Mailbox::default());

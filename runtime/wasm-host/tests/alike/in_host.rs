@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tidegate_engine::exchange::{Exchange, Response};
 use tidegate_engine::hook::{BodyVerdict, Capability, Hook, HookFault, Reply, Verdict};
 use tidegate_wasm_host::{
-    BodyMode, Extension, ExtensionSpec, GroupState, Groups, LoadError, OutboundAnswer, OutboundFailure, OutboundResult,
+    BodyMode, CalloutFailure, CalloutOutcome, CalloutResponse, Extension, ExtensionSpec, GroupState, Groups, LoadError,
     Pool, Reach, Reached,
 };
 
@@ -244,16 +244,16 @@ impl Way<'_> {
         let exchange = std::mem::replace(&mut self.exchange, common::exchange(&[]));
         let verdict;
         if self.extension.waits() {
-            let mut turn = self.pool.begin(exchange.client_ip)?;
-            let mut future = Box::pin(turn.call(hook, exchange, |call| ready(self.answer(&call.group))));
+            let mut suspended = self.pool.begin(exchange.client_ip)?;
+            let mut future = Box::pin(suspended.call(hook, exchange, |call| ready(self.answer(&call.group))));
             verdict = loop {
                 if let Poll::Ready(verdict) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     break verdict;
                 }
             };
             drop(future);
-            self.exchange = turn.exchange().unwrap();
-            self.pool.end(turn, &verdict);
+            self.exchange = suspended.exchange().unwrap();
+            self.pool.end(suspended, &verdict);
         } else {
             (self.exchange, verdict) = self.pool.call(hook, exchange);
         }
@@ -261,23 +261,23 @@ impl Way<'_> {
     }
 
     /// The answer to the next call of a group: the last one stays.
-    fn answer(&self, group: &str) -> OutboundResult {
+    fn answer(&self, group: &str) -> CalloutOutcome {
         let mut answers = self.answers.borrow_mut();
         let of_group = answers.iter().filter(|(of, _)| of == group).count();
         let Some(first) = answers.iter().position(|(of, _)| of == group) else {
-            return Ok(Err(OutboundFailure::Offline));
+            return Ok(Err(CalloutFailure::Offline));
         };
         let (_, answer) = if of_group > 1 { answers.remove(first) } else { answers[first].clone() };
         Ok(match answer {
-            Ok((status, body)) => Ok(OutboundAnswer {
+            Ok((status, body)) => Ok(CalloutResponse {
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
                 body: body.into(),
             }),
             Err(why) => Err(match why.as_str() {
-                "unreachable" => OutboundFailure::Unreachable,
-                "timeout" => OutboundFailure::Timeout,
-                _ => OutboundFailure::Busy,
+                "unreachable" => CalloutFailure::Unreachable,
+                "timeout" => CalloutFailure::Timeout,
+                _ => CalloutFailure::Busy,
             }),
         })
     }

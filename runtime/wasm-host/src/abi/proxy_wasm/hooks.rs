@@ -17,7 +17,7 @@ use crate::abi::running;
 use crate::base::host_error::HostError;
 use crate::base::limits::{BODY_BYTES, BODY_PIECE_BYTES, REQUESTS_PER_INSTANCE};
 use crate::guest::Guest;
-use crate::guest::callout::{OutboundAnswered, OutboundFailure};
+use crate::guest::callout::{CalloutFailure, CalloutResult};
 use crate::wit;
 
 /// The hook that every filter of heads has.
@@ -189,12 +189,12 @@ impl running::Hooks for Hooks {
         store: &mut Store<Data>,
         hook: Hook,
         token: u32,
-        result: OutboundAnswered,
+        result: CalloutResult,
     ) -> wasmtime::Result<wit::Verdict> {
         let data = store.data_mut();
         let request = data.guest.exchange(hook.name())?.request_id;
         let counts = &data.guest.settings.shared.counts;
-        if result.as_ref().is_err_and(|failure| *failure != OutboundFailure::Offline) {
+        if result.as_ref().is_err_and(|failure| *failure != CalloutFailure::Offline) {
             counts.outbound_failures.fetch_add(1, Ordering::Relaxed);
         }
         let Some(Context { number, paused, .. }) = data.state.requests.get(request) else {

@@ -11,7 +11,7 @@ use crate::abi::running;
 use crate::base::host_error::HostError;
 use crate::functions;
 use crate::functions::define::{Answer, Arguments, Define, Defined, Function, Scalar, Shared};
-use crate::guest::callout::{OutboundFailure, at_once};
+use crate::guest::callout::{CalloutFailure, at_once};
 use crate::guest::{Data, Guest};
 use crate::wit;
 use crate::wit::interfaces::{IMPORTS, LIFECYCLE, full_name};
@@ -213,7 +213,7 @@ impl Define for Functions<'_> {
                 let (call, mailbox) = functions::outbound::begin(&mut store.data_mut().guest, call)?;
                 let result = match mailbox {
                     Some(mailbox) => mailbox.ask(call).await,
-                    None => Ok(Err(OutboundFailure::Offline)),
+                    None => Ok(Err(CalloutFailure::Offline)),
                 };
                 Ok((functions::outbound::end(&mut store.data_mut().guest, result)?,))
             })
