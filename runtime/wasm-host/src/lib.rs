@@ -17,6 +17,8 @@ mod host;
 mod module;
 mod pool;
 mod shared;
+#[cfg(test)]
+mod testing;
 mod wit;
 
 pub use base::limits;

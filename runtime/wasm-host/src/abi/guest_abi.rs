@@ -24,7 +24,7 @@ pub(crate) type InitResult = Result<wit::Interest, String>;
 pub(crate) trait GuestAbi: Sync {
     fn abi(&self) -> Abi;
 
-    /// What a module says that it was built for, if that is this ABI.
+    /// The ABI and version that a module says it was built for, if that is this one.
     fn spoken(&self, surface: &Surface) -> Option<Spoken>;
 
     /// Refuses a file that is half written, or no Wasm at all: the readers that follow expect valid input.
@@ -48,7 +48,7 @@ pub(crate) trait GuestAbi: Sync {
     /// back to the instance that knows it.
     fn keeps_requests(&self) -> bool;
 
-    /// How a guest gets a body of which it wants `mode`; `held` says that it holds the head back until then.
+    /// The mode in which a guest gets a body of which it wants `mode`; `held` says that it holds the head back until then.
     fn body_mode(&self, mode: BodyMode, hook: Hook, exchange: &Exchange, held: bool) -> Option<BodyMode>;
 }
 
@@ -93,7 +93,7 @@ pub(crate) trait Running: Send {
     /// Calls a hook that decides nothing.
     fn tell(&mut self, hook: Hook) -> wasmtime::Result<()>;
 
-    /// Tells a guest what became of a call that it asked for; what its hook comes to then.
+    /// Tells a guest what became of a callout that it asked for. The verdict is what its hook comes to then.
     fn answer(&mut self, hook: Hook, token: u32, result: CalloutResult) -> wasmtime::Result<wit::Verdict>;
 }
 

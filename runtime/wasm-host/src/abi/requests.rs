@@ -7,7 +7,7 @@ use tidegate_engine::hook::Hook;
 
 use crate::guest::callout::Callout;
 
-/// What the guest and the host remember of each request, by its id.
+/// The requests that an instance has under way, by their ids, with what guest and host remember of each.
 #[derive(Default)]
 pub(crate) struct Requests(HashMap<u128, Context>);
 
@@ -26,9 +26,9 @@ pub(crate) struct Context {
     pub(crate) ahead: Vec<u8>,
     /// Calls to other servers that the guest asked for, and that are yet to be made.
     pub(crate) parked: VecDeque<Parked>,
-    /// How many it asked for in this hook.
+    /// The number of callouts that the guest asked for in this hook.
     pub(crate) calls_made: u32,
-    /// Whether the guest paused the request while they are made.
+    /// Whether the guest paused the request while its callouts are made.
     pub(crate) paused: bool,
 }
 
@@ -79,5 +79,42 @@ impl Requests {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn callout(group: &str) -> Callout {
+        Callout {
+            group: group.to_owned(),
+            method: http::Method::GET,
+            authority: "a".parse().unwrap(),
+            target: "/".parse().unwrap(),
+            headers: HeaderMap::new(),
+            body: bytes::Bytes::new(),
+            timeout: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn callouts_of_a_request_are_made_in_their_order() {
+        let mut requests = Requests::default();
+        requests.insert(1, Context::new(10));
+        requests.insert(2, Context::new(20));
+        for (token, group) in [(1, "a"), (2, "b")] {
+            requests.get_mut(1).unwrap().parked.push_back(Parked { token, call: callout(group) });
+        }
+        assert_eq!((requests.len(), requests.get(2).unwrap().number), (2, 20));
+        assert!(requests.next_call(2).is_none() && requests.next_call(3).is_none());
+        let made: Vec<(u32, String)> =
+            std::iter::from_fn(|| requests.next_call(1)).map(|parked| (parked.token, parked.call.group)).collect();
+        assert_eq!(made, [(1, "a".to_owned()), (2, "b".to_owned())]);
+        assert_eq!(requests.remove(1).unwrap().number, 10);
+        assert!(requests.get(1).is_none() && requests.remove(1).is_none());
     }
 }

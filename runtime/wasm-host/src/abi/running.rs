@@ -11,7 +11,7 @@ use crate::guest::fault::classify;
 use crate::guest::{Data, Guest};
 use crate::wit;
 
-/// What an ABI keeps of an instance, where the host's functions find it.
+/// The state that an ABI keeps of an instance, where the host's functions find it.
 pub(crate) trait State: Send + 'static {
     fn requests(&self) -> Option<&Requests> {
         None

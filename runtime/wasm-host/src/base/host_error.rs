@@ -6,7 +6,7 @@ use tidegate_engine::hook::{HookFault, HookFaultKind};
 
 use super::limits::TRANSFER_BYTES;
 
-/// A host function returns it, and it comes out of the guest's call with the fault that the call then is.
+/// The error of a host function: it comes out of the guest's call, with the fault that the call then is.
 #[derive(Debug)]
 pub(crate) struct HostError(pub(crate) HookFault);
 
@@ -77,3 +77,26 @@ impl fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_maker_has_its_kind() {
+        let kinds = [
+            (HostError::not_allowed("m"), HookFaultKind::NotAllowed),
+            (HostError::bad_value("m"), HookFaultKind::BadValue),
+            (HostError::too_much("m"), HookFaultKind::TooMuch),
+            (HostError::deadline("m"), HookFaultKind::Deadline),
+            (HostError::trap("m"), HookFaultKind::Trap),
+        ];
+        for (error, kind) in kinds {
+            assert_eq!((error.0.kind, error.to_string()), (kind, "m".to_owned()));
+        }
+        assert_eq!(HostError::transfer().0.kind, HookFaultKind::TooMuch);
+        let outside = HostError::outside();
+        assert_eq!(outside.0.kind, HookFaultKind::BadValue);
+        assert_eq!(outside.to_string(), "the guest gave the host what it cannot take: an address outside its memory");
+    }
+}

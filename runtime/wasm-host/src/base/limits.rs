@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The bounds that the mock of the SDK holds extensions to, too.
 pub use tidegate_engine::bounds::guests::*;
 
-/// How often the clock of running guests is looked at. A guest overruns its time by at most two of these; shorter
+/// The time between two looks at the clock of running guests. A guest overruns its time by at most two of these; shorter
 /// ticks would wake the ticker's thread more often for no gain that anybody sees in a request.
 pub const TICK: Duration = Duration::from_millis(1);
 
@@ -42,10 +42,10 @@ pub const STACK_BYTES: usize = 512 * 1024;
 /// The stack that a guest runs on which may wait for other servers, in bytes: its own, and room for the host's functions.
 pub const FIBER_STACK_BYTES: usize = STACK_BYTES + 512 * 1024;
 
-/// How long an outbound call may take unless the guest says so.
+/// The time that a callout may take, unless the guest names one.
 pub const OUTBOUND_TIME: Duration = Duration::from_secs(5);
 
-/// How long an outbound call may take at most: a request waits for it, and an instance.
+/// The longest time that a callout may take: a request waits for it, and an instance.
 pub const OUTBOUND_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Calls of one extension that wait for other servers at once, on each worker, at most. Each holds an instance, and its memory;
@@ -80,7 +80,7 @@ pub const TABLES_PER_INSTANCE: u32 = TABLES_PER_COMPONENT / 4;
 /// fresh instance costs less than half; without the scan it costs more, so it is then off.
 pub const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 
-/// The same for its table: a page or two is cheaper to clear than to give back and fault in again.
+/// Table of a returned instance that stays mapped, in bytes: a page or two is cheaper to clear than to give back and fault in again.
 pub const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
 /// Pieces of one write, and waits of one poll, that a foreign guest may ask WASI for at once: runtimes use a few.

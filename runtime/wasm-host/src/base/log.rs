@@ -10,13 +10,13 @@ pub type LogSink = Arc<dyn Fn(LogRecord<'_>) + Send + Sync>;
 pub struct LogRecord<'a> {
     /// The extension's name in the policy.
     pub extension: &'a str,
-    /// How grave it is.
+    /// The level of the line.
     pub level: LogLevel,
     /// The line, without control characters.
     pub message: &'a str,
 }
 
-/// How grave a line is.
+/// The gravity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     /// For those who debug the extension.

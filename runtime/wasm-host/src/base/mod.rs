@@ -1,4 +1,4 @@
-//! What every other folder uses: bounds, and the log.
+//! Bounds, errors and the log, which every other folder uses.
 
 pub(crate) mod host_error;
 pub mod limits;

@@ -18,11 +18,11 @@ use crate::guest::fault::classify;
 use crate::guest::{Guest, Settings};
 use crate::shared::metrics::GroupSource;
 
-/// What a call is about.
+/// The subject of a call.
 pub(crate) struct About {
-    /// What is called.
+    /// The hook that is called.
     pub hook: Hook,
-    /// The request; `None` for a tick.
+    /// The exchange of the request; `None` for a tick.
     pub exchange: Option<Box<Exchange>>,
     /// The head has left already.
     pub streams: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Instance {
     memory: u64,
     /// Memory above this, in bytes, is a reason to replace the instance.
     memory_mark: u64,
-    /// Where the guest reads the server groups.
+    /// The source from which the guest reads the server groups.
     groups: Option<GroupSource>,
 }
 
@@ -94,7 +94,7 @@ impl Instance {
         guest
     }
 
-    /// What a call that came to `result` is, once `check` has looked at it.
+    /// The end of a call that came to `result`, once `check` has looked at it.
     pub(crate) fn checked<A, V>(
         &mut self,
         result: wasmtime::Result<A>,
@@ -105,7 +105,7 @@ impl Instance {
         checked(result, check, guest)
     }
 
-    /// Says where the guest learns of server groups.
+    /// Sets the source from which the guest reads the server groups.
     pub(crate) fn set_groups(&mut self, groups: &GroupSource) {
         if self.groups.as_ref().is_none_or(|known| !Arc::ptr_eq(known, groups)) {
             self.groups = Some(Arc::clone(groups));
@@ -116,6 +116,12 @@ impl Instance {
     /// Linear memory after the last call, in bytes.
     pub(crate) const fn memory(&self) -> u64 {
         self.memory
+    }
+
+    /// Makes the instance one that has served its calls.
+    #[cfg(test)]
+    pub(crate) const fn wear_out(&mut self) {
+        self.calls = CALLS_PER_INSTANCE;
     }
 
     /// Whether the instance should serve no more calls.
@@ -132,5 +138,67 @@ fn checked<A, V>(
     match result {
         Ok(answer) => check(answer, guest).map_err(|error| error.0),
         Err(error) => Err(classify(&error, guest)),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tidegate_engine::hook::{Abi, HookFaultKind};
+
+    use super::*;
+    use crate::testing::{exchange, instance, spec};
+
+    fn about(hook: Hook) -> About {
+        About { hook, exchange: Some(exchange(7)), streams: false }
+    }
+
+    #[test]
+    fn the_exchange_comes_back_whatever_becomes_of_a_call() {
+        let mut instance = instance(&spec(Abi::Tidegate, 1), &[]);
+        assert_eq!(
+            (about(Hook::Request).request(), About { exchange: None, ..about(Hook::Tick) }.request()),
+            (Some(7), None)
+        );
+        let (back, result) = instance.call(about(Hook::Request), |guest| guest.run(Hook::Request), |_, _| Ok(1));
+        assert_eq!((back.unwrap().request_id, result.ok()), (7, Some(1)));
+        let refused = |_, _: &mut Guest| Err::<(), _>(HostError::bad_value("no"));
+        let (back, result) = instance.call(about(Hook::Request), |guest| guest.run(Hook::Request), refused);
+        assert_eq!((back.unwrap().request_id, result.unwrap_err().kind), (7, HookFaultKind::BadValue));
+        let (back, result) = instance.call(about(Hook::Response), |guest| guest.run(Hook::Response), |_, _| Ok(()));
+        assert_eq!((back.unwrap().request_id, result.unwrap_err().kind), (7, HookFaultKind::Trap));
+        let (back, result) = instance.call(
+            About { exchange: None, ..about(Hook::Tick) },
+            |guest| guest.tell(Hook::Tick),
+            |(), _| Ok(()),
+        );
+        assert!(back.is_none() && result.is_ok());
+    }
+
+    #[test]
+    fn what_has_grown_past_its_mark_or_served_its_calls_is_worn() {
+        let mut instance = instance(&spec(Abi::Tidegate, 1), &[]);
+        let grow = |instance: &mut Instance| {
+            let body = about(Hook::RequestBody);
+            instance.call(body, |guest| guest.run_body(Hook::RequestBody, b"", true), |_, _| Ok(())).1.unwrap();
+        };
+        assert!(!instance.is_worn() && instance.memory() == 0);
+        grow(&mut instance);
+        assert!(!instance.is_worn() && instance.memory() == 600);
+        grow(&mut instance);
+        assert!(instance.is_worn() && instance.memory() == 1200);
+        (instance.memory, instance.calls) = (0, CALLS_PER_INSTANCE - 1);
+        assert!(!instance.is_worn());
+        instance.calls += 1;
+        assert!(instance.is_worn());
+    }
+
+    #[test]
+    fn what_init_says_is_cut() {
+        let guest = crate::testing::guest(Vec::new());
+        let spec = ExtensionSpec { config: "bad".to_owned(), ..spec(Abi::Tidegate, 1) };
+        let linked = crate::testing::linked(&[]);
+        let (_, result) = Instance::new(&Engine::default(), &linked, &guest.settings, &spec).unwrap();
+        assert_eq!(result.unwrap_err().chars().count(), FAULT_MESSAGE_BYTES + 1);
     }
 }

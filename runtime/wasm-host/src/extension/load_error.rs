@@ -10,22 +10,22 @@ use crate::module::census::Census;
 use crate::module::report::{ModuleError, ModuleReport, Need};
 use crate::wit::interfaces::{PACKAGE, VERSION};
 
-/// Why an extension cannot be loaded.
+/// The reason why an extension is not loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoadError {
     /// The file is no extension.
     Module(ModuleError),
-    /// It imports what the host does not have; the full names.
+    /// The module imports what the host does not have; the full names.
     UnknownImports(Vec<String>),
-    /// It exports hooks that the host does not call; the full names.
+    /// The module exports hooks that the host does not call; the full names.
     UnknownExports(Vec<String>),
-    /// It imports what its policy does not allow.
+    /// The module imports what its policy does not allow.
     NotAllowed(Vec<Need>),
     /// The code does not compile or link; the reason.
     Compile(String),
     /// The code was not compiled in this time.
     Late(Duration),
-    /// So many other modules that were late are still being compiled.
+    /// Other modules that were late are still being compiled; how many.
     Crowded(usize),
     /// Compiled code is kept where others may write by now, so that none is read or made; the reason.
     CodeFolder(String),

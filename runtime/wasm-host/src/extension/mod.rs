@@ -32,7 +32,7 @@ pub struct Extension {
     spec: ExtensionSpec,
     abi: &'static dyn GuestAbi,
     engine: Engine,
-    /// Kept, so that the host finds it for as long as it is in use.
+    /// The compiled code: kept, so that the host finds it for as long as the extension is in use.
     code: Arc<Code>,
     room: Arc<Room>,
     linked: Box<dyn Linked>,
@@ -41,7 +41,7 @@ pub struct Extension {
     waits: bool,
     /// Instances that nobody has called yet.
     ready: Mutex<Vec<Instance>>,
-    /// How many instances have been made ready before it was put in service.
+    /// The number of instances that were made ready before the extension was put in service.
     prewarmed: AtomicUsize,
 }
 
@@ -74,32 +74,32 @@ impl Extension {
         })
     }
 
-    /// What it was loaded from.
+    /// The spec that the extension was loaded from.
     pub const fn spec(&self) -> &ExtensionSpec {
         &self.spec
     }
 
-    /// Whether its guests may wait for other servers: those calls go through [`SuspendedCall`](crate::SuspendedCall).
+    /// Whether the guests may wait for other servers: those calls go through [`SuspendedCall`](crate::SuspendedCall).
     pub const fn waits(&self) -> bool {
         self.waits
     }
 
-    /// What it wants to be asked about.
+    /// The exchanges and hooks that the extension wants to be asked about.
     pub const fn interest(&self) -> &Interest {
         &self.interest
     }
 
-    /// Whether it wants to be asked about this exchange in this hook. If not, the call is left out.
+    /// Whether the extension wants to be asked about this exchange in this hook. If not, the call is left out.
     pub fn wants(&self, hook: Hook, exchange: &Exchange) -> bool {
         self.interest.covers(hook, exchange)
     }
 
-    /// What it wants of the body of this exchange, in a body hook.
+    /// The part of this exchange's body that the extension wants, in a body hook.
     pub fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
         self.interest.body(hook, exchange)
     }
 
-    /// The time between its ticks, if it wants any.
+    /// The time between ticks, if the extension wants any.
     pub const fn tick(&self) -> Option<Duration> {
         self.interest.tick()
     }
@@ -138,7 +138,7 @@ impl Extension {
     ///
     /// # Errors
     ///
-    /// What `init` said, or how it failed.
+    /// If `init` refuses the configuration, or fails.
     pub fn prewarm(&self, workers: usize) -> Result<(), LoadError> {
         let start = Instant::now();
         while self.prewarmed.load(Ordering::Relaxed) < workers {

@@ -1,18 +1,18 @@
-//! An extension as a policy describes it.
+//! Extensions as policies describe them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_engine::hook::{Abi, Capability, Reach};
 
-/// What a policy says about an extension.
+/// An extension as a policy describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ExtensionSpec {
-    /// Its name, for logs.
+    /// The extension's name, for logs.
     pub name: String,
     /// The module's file, read: a core module with its component type inside, or a component.
     pub module: Arc<[u8]>,
-    /// What it speaks.
+    /// The ABI that the module speaks.
     pub abi: Abi,
     /// The configuration, as JSON text, or as a foreign guest wants it.
     pub config: String,
@@ -24,8 +24,8 @@ pub struct ExtensionSpec {
     pub instances: u32,
     /// Whether each call gets an instance of its own.
     pub fresh: bool,
-    /// What it may do.
+    /// The capabilities of the extension.
     pub allow: Vec<Capability>,
-    /// The server groups that it may name.
+    /// The server groups that the extension may name.
     pub reach: Reach,
 }

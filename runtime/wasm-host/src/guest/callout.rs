@@ -14,14 +14,14 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, StatusCode};
 use tidegate_engine::hook::HookFault;
 
-/// What a guest asks of a server; checked, but for the group.
+/// A call that a guest asks for; checked, but for the group.
 #[derive(Debug)]
 pub struct Callout {
     /// The server group's name.
     pub group: String,
     /// The method; neither `CONNECT` nor `TRACE`.
     pub method: Method,
-    /// What the server gets as `Host`.
+    /// The authority that the server gets as `Host`.
     pub authority: Authority,
     /// Path, and perhaps a query.
     pub target: PathAndQuery,
@@ -29,11 +29,11 @@ pub struct Callout {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// How long it may take to the end of the answer.
+    /// The time that the call may take, to the end of the response.
     pub timeout: Duration,
 }
 
-/// What a server said.
+/// The response of a server.
 #[derive(Debug)]
 pub struct CalloutResponse {
     /// The status.
@@ -44,7 +44,7 @@ pub struct CalloutResponse {
     pub body: Bytes,
 }
 
-/// Why there is no answer. The guest is told, and decides.
+/// The reason why there is no response. The guest is told, and decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CalloutFailure {
     /// No server of the group could be connected to.
@@ -61,13 +61,13 @@ pub enum CalloutFailure {
     Offline,
 }
 
-/// What a server said, or why it said nothing.
+/// The response of a server, or the reason why there is none.
 pub type CalloutResult = Result<CalloutResponse, CalloutFailure>;
 
-/// What became of a call: an answer or a failure for the guest, or a fault that ends the guest's call.
+/// The outcome of a callout: a response or a failure for the guest, or a fault that ends the guest's call.
 pub type CalloutOutcome = Result<CalloutResult, HookFault>;
 
-/// Where a guest that waits leaves its call, and finds what became of it. One call is under way at a time, and both
+/// The mailbox where a guest that waits leaves its callout, and finds what became of it. One callout is under way at a time, and both
 /// sides are on one thread: the lock never waits, and is there because what a guest holds must be able to move between threads.
 #[derive(Default)]
 pub(crate) struct Mailbox(Mutex<Letter>);
@@ -144,5 +144,57 @@ pub(crate) fn at_once<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::cell::Cell;
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn callout(group: &str) -> Callout {
+        Callout {
+            group: group.to_owned(),
+            method: Method::GET,
+            authority: "a.example".parse().unwrap(),
+            target: "/".parse().unwrap(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn callouts_are_made_one_after_the_other_until_the_guest_ends() {
+        let mailbox = Mailbox::default();
+        let guest = async {
+            let mut failures = Vec::new();
+            for group in ["a", "b"] {
+                failures.push(mailbox.ask(callout(group)).await.unwrap().unwrap_err());
+            }
+            failures
+        };
+        let made = Cell::new(0);
+        let fetch = |callout: Callout| {
+            made.set(made.get() + 1);
+            let failure = if callout.group == "a" { CalloutFailure::Timeout } else { CalloutFailure::Busy };
+            ready(Ok(Err(failure)))
+        };
+        let failures = at_once(drive(guest, &mailbox, fetch));
+        assert_eq!(failures, Some(vec![CalloutFailure::Timeout, CalloutFailure::Busy]));
+        assert_eq!(made.get(), 2);
+    }
+
+    #[test]
+    fn who_waits_is_not_done() {
+        let mailbox = Mailbox::default();
+        let asks = drive(mailbox.ask(callout("a")), &mailbox, |_| pending());
+        assert!(at_once(asks).is_none(), "the server says nothing");
+        assert_eq!(at_once(drive(ready(7), &mailbox, |_| pending())), Some(7), "a guest need not ask");
+        assert!(at_once(drive(pending::<()>(), &Mailbox::default(), |_| pending())).is_none());
     }
 }

@@ -43,3 +43,68 @@ pub(crate) fn classify(error: &wasmtime::Error, guest: &mut Guest) -> HookFault 
     };
     HookFault { kind: HookFaultKind::Trap, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::guest;
+
+    fn of(error: impl Into<wasmtime::Error>, guest: &mut Guest) -> (HookFaultKind, String) {
+        let HookFault { kind, message } = classify(&error.into(), guest);
+        (kind, message)
+    }
+
+    #[test]
+    fn what_the_host_decided_comes_first_and_memory_next() {
+        let mut guest = guest(Vec::new());
+        guest.memory.refused = true;
+        guest.last_words = Some("out of memory".to_owned());
+        let (kind, message) = of(HostError::bad_value("no"), &mut guest);
+        assert_eq!((kind, &*message), (HookFaultKind::BadValue, "no"));
+        let (kind, message) = of(Trap::UnreachableCodeReached, &mut guest);
+        assert_eq!(
+            (kind, &*message),
+            (HookFaultKind::Memory, "the guest asked for more than its 1024 bytes of memory")
+        );
+        (guest.memory.refused, guest.memory.table_refused) = (false, true);
+        assert_eq!(of(Trap::UnreachableCodeReached, &mut guest).0, HookFaultKind::Memory);
+    }
+
+    #[test]
+    fn last_words_explain_a_trap_once() {
+        let mut guest = guest(Vec::new());
+        let cases: [(wasmtime::Error, &str, &str); 4] = [
+            (Trap::UnreachableCodeReached.into(), "the guest gave up without a message", "the guest gave up: why"),
+            (
+                Trap::StackOverflow.into(),
+                "the guest's calls went too deep for its stack",
+                "the guest's calls went too deep for its stack",
+            ),
+            (
+                Trap::IntegerDivisionByZero.into(),
+                "the guest failed: wasm trap: integer divide by zero",
+                "the guest gave up: why",
+            ),
+            (Exit(3).into(), "the guest ended itself with the code 3", "the guest ended itself with the code 3: why"),
+        ];
+        for (error, silent, words) in cases {
+            guest.last_words = Some("why".to_owned());
+            for message in [words, silent] {
+                let fault = classify(&error, &mut guest);
+                assert_eq!((fault.kind, &*fault.message), (HookFaultKind::Trap, message));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_engine_cannot_lift_is_the_guests_value() {
+        let mut guest = guest(Vec::new());
+        let (kind, message) = of(wasmtime::Error::msg("unknown case"), &mut guest);
+        assert_eq!(
+            (kind, &*message),
+            (HookFaultKind::BadValue, "the guest gave the host what it cannot take: unknown case")
+        );
+        let (kind, message) = of(wasmtime::Error::msg("fuel allocated for hostcalls is spent"), &mut guest);
+        assert_eq!((kind, message), (HookFaultKind::TooMuch, HostError::transfer().0.message));
+    }
+}

@@ -1,4 +1,4 @@
-//! What an extension wants to be asked about, tested without calling it.
+//! The interest of an extension: what it wants to be asked about, tested without calling it.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::base::limits::{BODY_BYTES, BODY_PIECE_BYTES, INTEREST_ENTRIES, TICK_M
 use crate::wit;
 use crate::wit::interfaces::HOOKS;
 
-/// What an extension wants to be asked about, checked.
+/// The interest of an extension, checked.
 #[derive(Debug)]
 pub struct Interest {
     hooks: wit::Hooks,
-    /// Empty: every method.
+    /// The methods; empty for every one.
     methods: Vec<Method>,
-    /// Without a slash at the end; empty: every path.
+    /// The path prefixes, without a slash at the end; empty for every path.
     path_prefixes: Vec<String>,
     request_body: Option<BodyMode>,
     response_body: Option<BodyMode>,
     tick: Option<Duration>,
 }
 
-/// How much of a body an extension wants to see.
+/// The part of a body that an extension wants to see at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyMode {
     /// Piece by piece, each of at most so many bytes.
@@ -68,22 +68,22 @@ impl Interest {
         })
     }
 
-    /// The hooks that it wants, in the order of a request's life.
+    /// The hooks that the extension wants, in the order of a request's life.
     pub fn hooks(&self) -> impl Iterator<Item = Hook> {
         HOOKS.iter().map(|(_, hook)| *hook).filter(|hook| has(self.hooks, *hook))
     }
 
-    /// The methods that it wants; none stands for all.
+    /// The methods that the extension wants; none stands for all.
     pub fn methods(&self) -> &[Method] {
         &self.methods
     }
 
-    /// The paths below which it wants requests, without a slash at the end; none stands for all.
+    /// The paths below which the extension wants requests, without a slash at the end; none stands for all.
     pub fn path_prefixes(&self) -> &[String] {
         &self.path_prefixes
     }
 
-    /// What it wants of a body, for each of the two hooks that see one.
+    /// The mode of a body that the extension wants, for each of the two hooks that see one.
     pub fn body_mode(&self, hook: Hook) -> Option<BodyMode> {
         match hook {
             Hook::RequestBody => self.request_body,
@@ -92,7 +92,7 @@ impl Interest {
         }
     }
 
-    /// What it wants of a body of this exchange.
+    /// The mode of this exchange's body that the extension wants.
     pub(crate) fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
         self.body_mode(hook).filter(|_| self.covers(hook, exchange))
     }

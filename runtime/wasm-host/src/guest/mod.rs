@@ -1,4 +1,4 @@
-//! What the host keeps for one instance: the exchange of the current call, its limits, and what it used of them.
+//! The guest of one instance: the exchange of its current call, its limits, and what it used of them.
 
 mod call_time;
 pub(crate) mod callout;
@@ -26,28 +26,28 @@ use crate::base::log::{LogLevel, LogRecord, LogSink, one_line};
 use crate::shared::metrics::{GroupSource, Shared};
 use crate::shared::ticker::Ticker;
 
-/// The data of one instance's store: what the host keeps of every guest, and what the guest's ABI keeps beside it.
+/// The data of one instance's store: the guest, and the state that its ABI keeps beside it.
 pub(crate) struct Data<S> {
     pub(crate) guest: Guest,
     pub(crate) state: S,
 }
 
-/// What the host keeps of one instance, whatever its ABI.
+/// A guest, whatever its ABI.
 pub(crate) struct Guest {
     pub(crate) settings: Arc<Settings>,
     pub(crate) memory: Memory,
-    /// Why the guest is about to trap, in its words.
+    /// The reason why the guest is about to trap, in its words.
     pub(crate) last_words: Option<String>,
     /// Header names that the guest wrote, as it spelt them, already checked: it writes the same few again and again.
     names: Vec<(Box<str>, HeaderName)>,
     /// Random bytes not yet handed out, for all calls.
     pub(crate) random: Vec<u8>,
-    /// Where it reads the server groups.
+    /// The source from which the guest reads the server groups.
     pub(crate) groups: Option<GroupSource>,
     call: Call,
 }
 
-/// What is the same for every instance of an extension.
+/// The settings that are the same for every instance of an extension.
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) allow: Vec<Capability>,
@@ -55,26 +55,26 @@ pub(crate) struct Settings {
     pub(crate) log: LogSink,
     pub(crate) log_level: LogLevel,
     pub(crate) ticker: Arc<Ticker>,
-    /// What all instances of the extensions of this name share.
+    /// The parts that all instances of the extensions of this name share.
     pub(crate) shared: Arc<Shared>,
 }
 
 /// Linear memory of one instance.
 pub(crate) struct Memory {
-    /// Bytes that it may have.
+    /// Bytes that the instance may have.
     pub(crate) limit: u64,
-    /// Bytes that it has.
+    /// Bytes that the instance has.
     pub(crate) size: u64,
-    /// Whether it asked for more.
+    /// Whether the guest asked for more.
     pub(crate) refused: bool,
-    /// Whether it asked for a larger table than it may have.
+    /// Whether the guest asked for a larger table than it may have.
     pub(crate) table_refused: bool,
 }
 
-/// What ends with the call.
+/// The state that ends with the call.
 #[derive(Default)]
 struct Call {
-    /// The exchange, and the hook that it is in; `None` in `init`.
+    /// The exchange, and the hook that is called; `None` in `init`.
     exchange: Option<(Hook, Box<Exchange>)>,
     /// Whether the exchange's body is passing through, and its head has left.
     streams: bool,
@@ -84,7 +84,7 @@ struct Call {
     log_lines: u32,
     store_calls: u32,
     outbound_calls: u32,
-    /// Where it leaves calls for others to make, if there is somebody.
+    /// The mailbox for callouts, if there is somebody to make them.
     mailbox: Option<Arc<Mailbox>>,
 }
 
@@ -101,7 +101,7 @@ impl Guest {
         }
     }
 
-    /// A name that it wrote before.
+    /// A name that the guest wrote before.
     pub(crate) fn known_name(&self, text: &str) -> Option<HeaderName> {
         self.names.iter().find(|(known, _)| **known == *text).map(|(_, name)| name.clone())
     }
@@ -234,7 +234,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Whether it may call another server here and now; counts it.
+    /// Counts a callout, or refuses it here and now.
     pub(crate) fn may_fetch(&mut self, function: &str) -> Result<(), HostError> {
         match &self.call.exchange {
             Some((Hook::Request | Hook::Response, _)) => {}
@@ -254,7 +254,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Says who makes the calls of this call.
+    /// Sets the mailbox of those who make the callouts of this call.
     pub(crate) fn set_mailbox(&mut self, mailbox: Arc<Mailbox>) {
         self.call.mailbox = Some(mailbox);
     }
@@ -328,21 +328,14 @@ impl ResourceLimiter for Guest {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
-pub(crate) mod tests {
-    use super::*;
+mod tests {
+    use tidegate_engine::hook::HookFaultKind;
 
-    /// A guest without a module, for tests of what the host decides alone.
-    pub(crate) fn guest(allow: Vec<Capability>) -> Guest {
-        let settings = Settings {
-            name: "test".to_owned(),
-            allow,
-            reach: Reach::default(),
-            log: Arc::new(|_| {}),
-            log_level: LogLevel::Info,
-            ticker: Arc::new(Ticker::start(wasmtime::Engine::default()).unwrap()),
-            shared: Arc::default(),
-        };
-        Guest::new(Arc::new(settings), 1024)
+    use super::*;
+    use crate::testing::{Lines, guest, guest_in, guest_with_log};
+
+    fn kind<T>(result: Result<T, HostError>) -> Option<HookFaultKind> {
+        result.err().map(|error| error.0.kind)
     }
 
     #[test]
@@ -363,5 +356,93 @@ pub(crate) mod tests {
         assert!(guest.memory_growing(256, 512, None).unwrap());
         assert!(!guest.memory_growing(512, 513, None).unwrap());
         assert_eq!(guest.memory.size, 1024);
+    }
+
+    #[test]
+    fn a_head_is_written_until_it_has_left() {
+        let not_allowed = Some(HookFaultKind::NotAllowed);
+        let table = [
+            (Hook::Request, None, not_allowed, not_allowed),
+            (Hook::RequestBody, None, not_allowed, not_allowed),
+            (Hook::Response, not_allowed, None, None),
+            (Hook::ResponseBody, not_allowed, None, None),
+            (Hook::Log, not_allowed, None, not_allowed),
+        ];
+        for (hook, request, reading, writing) in table {
+            let mut guest = guest_in(hook);
+            assert_eq!(guest.hook(), Some(hook));
+            assert_eq!(kind(guest.request_mut("f", "a")), request, "{hook:?}");
+            assert_eq!(kind(guest.response("f")), reading, "{hook:?}");
+            assert_eq!(kind(guest.response_mut("f")), writing, "{hook:?}");
+            guest.streams();
+            let left = matches!(hook, Hook::RequestBody | Hook::ResponseBody);
+            assert_eq!(kind(guest.request_mut("f", "a")), if left { not_allowed } else { request }, "{hook:?}");
+            assert_eq!(kind(guest.response_mut("f")), if left { not_allowed } else { writing }, "{hook:?}");
+        }
+    }
+
+    #[test]
+    fn init_and_ticks_have_no_request() {
+        let mut guest = guest(Vec::new());
+        guest.begin_init(Duration::from_millis(1));
+        assert_eq!((guest.hook(), kind(guest.exchange("f"))), (None, Some(HookFaultKind::NotAllowed)));
+        let message = guest.exchange_mut("vars.set").map(drop).unwrap_err().0.message;
+        assert_eq!(message, "`vars.set` in `init` or a tick: there is no request");
+        assert_eq!(kind(guest.request_mut("f", "a")), Some(HookFaultKind::NotAllowed));
+        assert_eq!(kind(guest.may_fetch("f")), Some(HookFaultKind::NotAllowed));
+        assert!(guest.end().is_none());
+    }
+
+    #[test]
+    fn a_call_uses_each_thing_so_often_and_no_more() {
+        let too_much = Some(HookFaultKind::TooMuch);
+        let mut guest = guest_in(Hook::Request);
+        assert!((0..STORE_CALLS_PER_CALL).all(|_| guest.count_store().is_ok()));
+        assert_eq!(kind(guest.count_store()), too_much);
+        assert!((0..OUTBOUND_CALLS_PER_CALL).all(|_| guest.may_fetch("f").is_ok()));
+        assert_eq!(kind(guest.may_fetch("f")), too_much);
+        assert!((0..HEADERS_PER_CALL).all(|_| guest.count_header(1).is_ok()));
+        assert_eq!(kind(guest.count_header(1)), too_much);
+        let mut guest = guest_in(Hook::Response);
+        assert_eq!(kind(guest.count_header(HEADER_BYTES_PER_CALL)), None);
+        assert_eq!(kind(guest.count_header(1)), too_much);
+        assert_eq!(kind(guest_in(Hook::RequestBody).may_fetch("f")), Some(HookFaultKind::NotAllowed));
+    }
+
+    #[test]
+    fn lines_over_the_bound_are_dropped_and_that_is_said_once() {
+        let lines = Lines::default();
+        let mut guest = guest_with_log(vec![Capability::Log], &lines);
+        guest.begin(None, Duration::from_millis(1));
+        guest.log(LogLevel::Debug, "below the level");
+        (0..LOG_LINES_PER_CALL + 3).for_each(|_| guest.log(LogLevel::Info, "a\nb"));
+        guest.end();
+        let lines = lines.lock().unwrap();
+        assert_eq!(lines.len(), LOG_LINES_PER_CALL as usize + 1);
+        assert_eq!(lines[0], (LogLevel::Info, "a b".to_owned()));
+        let last = format!("3 more lines of this call were dropped: a call may write {LOG_LINES_PER_CALL}");
+        assert_eq!(lines.last(), Some(&(LogLevel::Warn, last)));
+        assert_eq!(guest.settings.shared.counts.lines_dropped.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_function_that_is_linked_all_the_same_needs_its_word() {
+        let guest = guest(vec![Capability::Clock]);
+        assert!(guest.needs("now", Capability::Clock).is_ok());
+        let refused = guest.needs("proxy_log", Capability::Log).unwrap_err().0;
+        let message = "the guest called `proxy_log` for what `allow` does not list: add `log` to allow it";
+        assert_eq!((refused.kind, &*refused.message), (HookFaultKind::NotAllowed, message));
+    }
+
+    #[test]
+    fn so_many_names_are_remembered() {
+        let mut guest = guest(Vec::new());
+        let name = |n: usize| (format!("X-{n}"), HeaderName::from_bytes(format!("x-{n}").as_bytes()).unwrap());
+        for n in 0..=KNOWN_NAMES {
+            let (text, name) = name(n);
+            guest.remember_name(&text, &name);
+        }
+        assert_eq!(guest.known_name("X-0"), Some(name(0).1));
+        assert_eq!((guest.known_name("x-0"), guest.known_name(&name(KNOWN_NAMES).0)), (None, None));
     }
 }

@@ -33,24 +33,24 @@ pub struct Host {
     code_is_ours: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     log: LogSink,
     log_level: LogLevel,
-    /// What is loaded somewhere. The references are weak, so that a module that no policy uses is freed; they are
+    /// The code that is loaded somewhere. The references are weak, so that a module that no policy uses is freed; they are
     /// few, so that a scan is all that a lookup needs.
     codes: Mutex<Vec<Weak<Code>>>,
     extensions: Mutex<Vec<Weak<Extension>>>,
-    /// What extensions of one name share, for as long as there is one.
+    /// The parts that extensions of one name share, for as long as there is one.
     shared: Mutex<Vec<(String, Weak<Shared>)>>,
 }
 
 /// Settings of the host.
 #[derive(Clone)]
 pub struct HostOptions {
-    /// Takes the guests' log lines.
+    /// The sink of the guests' log lines.
     pub log: LogSink,
-    /// Lines below this level are not kept.
+    /// The level below which lines are not kept.
     pub log_level: LogLevel,
     /// Live instances that the pool makes room for: extensions, times workers, and again while a reload drains.
     pub instances: u32,
-    /// Where compiled code is kept for the next process. Whoever can write there can run code in this one, so it must be the
+    /// The folder where compiled code is kept for the next process. Whoever can write there can run code in this one, so it must be the
     /// process's own; `None` keeps nothing.
     pub code: Option<PathBuf>,
     /// Whether the folder of `code` still is the process's own, or why not. The host asks before it compiles a module, and
@@ -74,7 +74,7 @@ impl HostOptions {
     }
 }
 
-/// No host can be made on this machine.
+/// The reason why no host can be made on this machine.
 #[derive(Debug)]
 pub enum StartError {
     /// The engine does not start; the reason.
@@ -143,7 +143,7 @@ impl Host {
         Ok(extension)
     }
 
-    /// How many compiled modules are in memory.
+    /// The number of compiled modules in memory.
     pub fn modules(&self) -> usize {
         let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         codes.iter().filter(|code| code.strong_count() > 0).count()
@@ -173,7 +173,7 @@ impl Host {
         live.flat_map(|(name, shared)| shared.samples(name)).collect()
     }
 
-    /// What all instances of an extension share.
+    /// The settings that all instances of an extension share.
     fn settings(&self, spec: &ExtensionSpec) -> Settings {
         Settings {
             name: spec.name.clone(),
@@ -186,7 +186,7 @@ impl Host {
         }
     }
 
-    /// What the extensions of a name share: what is there already, or new.
+    /// The parts that the extensions of a name share: those that are there already, or new ones.
     fn shared(&self, name: &str) -> Arc<Shared> {
         let mut known = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|(_, shared)| shared.strong_count() > 0);

@@ -1,4 +1,4 @@
-//! What reading a module finds, and why a file is no extension.
+//! The findings of reading a module, and the reasons why a file is no extension.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use crate::base::limits::MODULE_BYTES;
 use crate::base::log::one_line;
 use crate::wit::interfaces::{PACKAGE, VERSION};
 
-/// What inspecting a module found.
+/// The findings of inspecting a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleReport {
-    /// The hooks that it exports.
+    /// The hooks that the module exports.
     pub hooks: Vec<Hook>,
     /// Imports that a policy must allow, in the order of the module; then exports, of which only body hooks need a word.
     pub needs: Vec<Need>,
@@ -27,16 +27,16 @@ pub struct ModuleReport {
 pub struct Need {
     /// The full name: `tidegate:extension/write-request-headers@0.1.0`.
     pub import: String,
-    /// What it needs.
+    /// The capability that covers the import.
     pub capability: Capability,
 }
 
-/// What a module says that it was built for.
+/// The ABI that a module says it was built for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spoken {
     /// The ABI.
     pub abi: Abi,
-    /// Its version, if the module names one.
+    /// The ABI's version, if the module names one.
     pub version: Option<String>,
 }
 
@@ -47,31 +47,31 @@ impl fmt::Display for Spoken {
     }
 }
 
-/// Why a file is no extension.
+/// The reason why a file is no extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModuleError {
-    /// Neither a core module nor a component; the reason.
+    /// The file is neither a core module nor a component; the reason.
     NotWasm(String),
-    /// Larger than the host takes; its bytes.
+    /// The file is larger than the host takes; its bytes.
     TooLarge(usize),
     /// The module holds more than the host compiles.
     Bound(Box<Bound>),
     /// The core module could not be made a component; the reason.
     NotAComponent(String),
-    /// It does not export `lifecycle`, or no hook; the interface.
+    /// The module exports no `lifecycle`, or no hook; the interface that is missing.
     NoExport(&'static str),
-    /// It speaks another ABI than the policy says.
+    /// The module speaks another ABI than the policy says.
     OtherAbi {
-        /// What the policy says.
+        /// The ABI of the policy.
         said: Abi,
-        /// What the module says.
+        /// The ABI of the module.
         spoken: Spoken,
     },
     /// A module of a foreign ABI without a hook.
     NoForeignExport {
         /// The ABI.
         abi: Abi,
-        /// A hook that it could export.
+        /// A hook that the module could export.
         export: &'static str,
     },
 }

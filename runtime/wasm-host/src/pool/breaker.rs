@@ -54,7 +54,7 @@ impl Clients {
 }
 
 impl Breaker {
-    /// How long the pause still takes; `None` if calls may be made. It looks at the clock only while open.
+    /// The rest of the pause; `None` if calls may be made. The clock is looked at only while open.
     pub(crate) fn left(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
         let left = self.open?.0.saturating_duration_since(now());
         (!left.is_zero()).then_some(left)

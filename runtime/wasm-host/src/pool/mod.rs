@@ -35,7 +35,7 @@ pub struct Pool {
     idle: Vec<Instance>,
     breaker: Breaker,
     groups: Option<GroupSource>,
-    /// When the next tick is due.
+    /// The time of the next tick.
     tick: Option<Instant>,
     /// The pool's share of the instances.
     seat: Seat,
@@ -61,7 +61,7 @@ impl Pool {
         self.idle.last().map(Instance::memory)
     }
 
-    /// Where its guests read the server groups from now on.
+    /// Sets the source from which the guests read the server groups from now on.
     pub fn set_groups(&mut self, groups: GroupSource) {
         self.groups = Some(groups);
     }
@@ -169,7 +169,7 @@ impl Pool {
         self.run(about, |guest| guest.tell(Hook::Tick), |(), _| Ok(())).1
     }
 
-    /// What the extension wants of a body of this exchange, in a body hook.
+    /// The part of this exchange's body that the extension wants, in a body hook.
     pub fn body(&self, hook: Hook, exchange: &Exchange) -> Option<BodyMode> {
         let mode = self.extension.body(hook, exchange)?;
         self.extension.abi().body_mode(mode, hook, exchange, self.holds(hook, exchange))
@@ -312,11 +312,11 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// How far a foreign guest came in a hook.
+/// The progress of a guest in a hook, where it may ask other servers.
 #[derive(Debug)]
 pub enum Step {
-    /// To its verdict.
+    /// The guest gave its verdict.
     Done(Verdict),
-    /// To a call, with the guest's number for it.
+    /// The guest asks for a call, with its number for it.
     Ask(u32, Box<Callout>),
 }

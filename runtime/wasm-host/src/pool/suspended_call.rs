@@ -55,3 +55,39 @@ impl fmt::Debug for SuspendedCall {
         f.debug_struct("SuspendedCall").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::future::pending;
+
+    use tidegate_engine::hook::{Abi, HookFaultKind, Reach, Reached};
+
+    use super::*;
+    use crate::extension::spec::ExtensionSpec;
+    use crate::guest::callout::at_once;
+    use crate::testing::{exchange, instance, spec};
+
+    fn call(spec: &ExtensionSpec) -> SuspendedCall {
+        SuspendedCall { instance: instance(spec, &[]), hook: Hook::Request, client: [203, 0, 113, 9].into() }
+    }
+
+    #[test]
+    fn a_call_is_checked_and_gives_its_exchange_back_once() {
+        let reach = Reach { route: Reached::These(vec!["api".to_owned()]), ..Reach::default() };
+        let mut call = call(&ExtensionSpec { reach, ..spec(Abi::Tidegate, 1) });
+        let verdict = at_once(call.call(Hook::Request, exchange(5), |_| pending())).unwrap();
+        assert_eq!(verdict.unwrap_err().kind, HookFaultKind::NotAllowed, "`web` is out of reach");
+        assert_eq!(call.exchange().map(|exchange| exchange.request_id), Some(5));
+        assert!(call.exchange().is_none());
+        let trapped = at_once(call.call(Hook::Response, exchange(6), |_| pending())).unwrap();
+        assert_eq!((trapped.unwrap_err().kind, call.hook), (HookFaultKind::Trap, Hook::Response));
+    }
+
+    #[test]
+    fn what_the_guest_may_reach_it_may_name() {
+        let mut call = call(&spec(Abi::Tidegate, 1));
+        let verdict = at_once(call.call(Hook::Request, exchange(5), |_| pending())).unwrap();
+        assert!(matches!(verdict, Ok(Verdict::Forward(group)) if group == "web"));
+    }
+}

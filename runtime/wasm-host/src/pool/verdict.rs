@@ -1,4 +1,4 @@
-//! What guests answer, held against what they may and what the host can take.
+//! The verdicts of guests, held against what they may and what the host can take.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -41,7 +41,7 @@ pub(crate) fn checked(verdict: wit::Verdict, guest: &mut Guest, hook: Hook) -> R
     }
 }
 
-/// The same for a body hook's verdict.
+/// The verdict about a body, if the guest may give it and the host can take it.
 pub(crate) fn checked_body(
     verdict: wit::BodyVerdict,
     guest: &mut Guest,
@@ -97,7 +97,7 @@ mod tests {
     use tidegate_engine::hook::HookFaultKind;
 
     use super::*;
-    use crate::guest::tests::guest;
+    use crate::testing::guest;
 
     fn kind_of(verdict: wit::Verdict, allow: &[Capability], hook: Hook) -> Result<(), HookFaultKind> {
         checked(verdict, &mut guest(allow.to_vec()), hook).map(drop).map_err(|error| error.0.kind)

@@ -9,7 +9,7 @@ use crate::base::host_error::HostError;
 use crate::base::limits::{METRIC_NAME_BYTES, METRICS_PER_EXTENSION};
 use crate::shared::store::SharedStore;
 
-/// What is shared by all instances of the extensions of one name, and outlives reloads.
+/// Store, metrics and counts of all instances of the extensions of one name; they outlive reloads.
 #[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) store: SharedStore,
@@ -17,7 +17,7 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
 }
 
-/// What the host counts of an extension.
+/// The counts that the host keeps of an extension.
 #[derive(Default)]
 pub(crate) struct Counts {
     faults: [AtomicU64; HookFaultKind::ALL.len()],
@@ -27,7 +27,7 @@ pub(crate) struct Counts {
     pub(crate) outbound_calls: AtomicU64,
     /// Calls to server groups without an answer.
     pub(crate) outbound_failures: AtomicU64,
-    /// How often it was paused after repeated failure.
+    /// Pauses of the extension after repeated failure.
     pub(crate) pauses: AtomicU64,
 }
 
@@ -55,14 +55,14 @@ struct Metric {
     buckets: Box<[AtomicU64]>,
 }
 
-/// What a metric is.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
-    /// It only grows.
+    /// A value that only grows.
     Counter,
-    /// It goes up and down.
+    /// A value that goes up and down.
     Gauge,
-    /// It keeps how often values of each size came.
+    /// Counts of how often values of each size came.
     Histogram,
 }
 
@@ -73,7 +73,7 @@ pub struct Sample {
     pub extension: String,
     /// The metric; what the host counts begins with `host_`.
     pub name: String,
-    /// What it is.
+    /// The kind of the metric.
     pub kind: MetricKind,
     /// The value; of a histogram, the sum of its values.
     pub value: f64,
@@ -142,7 +142,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// How a metric stands; of a histogram, the sum of its values.
+    /// The value of a metric; of a histogram, the sum of its values.
     pub(crate) fn value(&self, metric: u32) -> Option<f64> {
         let metric = self.of(metric).ok()?;
         Some(f64::from_bits(metric.value.load(Ordering::Relaxed)))
@@ -172,7 +172,7 @@ impl Metric {
 }
 
 impl Shared {
-    /// Everything that is not zero, and what the guest defined.
+    /// Every count of the host that is not zero, and every metric that the guest defined.
     pub(crate) fn samples(&self, extension: &str) -> Vec<Sample> {
         let guests = self.metrics.0.iter().filter_map(OnceLock::get).map(|metric| Sample {
             extension: extension.to_owned(),
@@ -214,7 +214,7 @@ pub trait Groups: Send + Sync {
 /// A server group, as guests see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupState {
-    /// Its name.
+    /// The group's name.
     pub name: String,
     /// Servers that requests may go to.
     pub healthy: u32,

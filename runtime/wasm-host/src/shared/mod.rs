@@ -1,4 +1,4 @@
-//! What many instances share: stores, metrics, the room for instances, and the clock that interrupts them.
+//! Stores, metrics, the room for instances, and the clock that interrupts them: many instances share each.
 
 pub(crate) mod metrics;
 pub(crate) mod room;

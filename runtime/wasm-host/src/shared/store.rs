@@ -1,4 +1,4 @@
-//! What the instances of an extension share: keys and values, on all workers.
+//! The store of an extension: keys and values that all its instances share, on all workers.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -34,7 +34,7 @@ enum Value {
     Bucket { tokens: f64, filled: Instant },
 }
 
-/// Why a versioned value was not set.
+/// The reason why a versioned value was not set.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotSet {
     /// There is no room.
@@ -140,7 +140,7 @@ impl SharedStore {
         Ok(Some(by))
     }
 
-    /// Whether there was a token. A bucket that would be full again is as good as none, so it goes.
+    /// Takes a token; true if there was one. A bucket that would be full again is as good as none, so it goes.
     pub(crate) fn take(&self, key: &str, burst: u32, per_second: f64, now: Instant) -> Result<bool, Full> {
         let burst = f64::from(burst);
         let rate = if per_second.is_finite() { per_second.max(0.0) } else { 0.0 };
@@ -170,7 +170,7 @@ impl SharedStore {
         Ok(true)
     }
 
-    /// How often something did not fit.
+    /// The number of writes for which there was no room.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }

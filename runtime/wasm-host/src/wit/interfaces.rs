@@ -46,7 +46,7 @@ pub(crate) const HOOKS: [(&str, Hook); 6] = [
     ("on-tick", Hook::Tick),
 ];
 
-/// What exporting a hook needs.
+/// The capability that exporting a hook needs.
 pub(crate) const fn capability_of_hook(hook: Hook) -> Option<Capability> {
     match hook {
         Hook::RequestBody | Hook::ResponseBody => Some(Capability::Body),
@@ -66,7 +66,7 @@ pub(crate) fn interface_of(full_name: &str) -> Option<&str> {
     (!patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit())).then_some(interface)
 }
 
-/// What an import needs; `None` if the host does not have it.
+/// The capability that an import needs, if any; `None` if the host does not have the import.
 pub(crate) fn capability_of(full_name: &str) -> Option<Option<Capability>> {
     let interface = interface_of(full_name)?;
     IMPORTS.iter().find(|(name, _)| *name == interface).map(|(_, capability)| *capability)

@@ -16,14 +16,14 @@ use crate::functions::{request, response};
 use crate::guest::Guest;
 use crate::guest::fields::{self, Head, too_many};
 
-/// Which head.
+/// The side that a head is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Request,
     Response,
 }
 
-/// How a field is written.
+/// The way in which a field is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
     /// Beside those of its name.
@@ -145,7 +145,7 @@ fn replaced(guest: &mut Guest, side: Side, old: &HeaderMap, given: &[(&[u8], &[u
     Ok(new)
 }
 
-/// What is there already may be written; `host` is the authority.
+/// Writes a field of the host's, if that changes nothing; `host` is the authority.
 fn belongs_to_host(
     guest: &mut Guest,
     side: Side,
@@ -174,7 +174,7 @@ fn token(name: &[u8]) -> Result<HeaderName, HostError> {
         .map_err(|_| HostError::bad_value(format!("`{}` is no header name", shown(&String::from_utf8_lossy(name)))))
 }
 
-/// Path and query of the request.
+/// Sets path and query of the request.
 pub(crate) fn set_target(guest: &mut Guest, function: &str, target: &[u8]) -> Result<(), HostError> {
     let text = text(target)?;
     if guest.exchange(function)?.request.target.as_str() == text {
@@ -190,7 +190,7 @@ pub(crate) fn set_target(guest: &mut Guest, function: &str, target: &[u8]) -> Re
     Ok(())
 }
 
-/// Host and port of the request.
+/// Sets host and port of the request.
 pub(crate) fn set_authority(guest: &mut Guest, function: &str, authority: &[u8]) -> Result<(), HostError> {
     if guest.exchange(function)?.request.authority.as_str().as_bytes() == authority {
         return Ok(());
@@ -201,7 +201,7 @@ pub(crate) fn set_authority(guest: &mut Guest, function: &str, authority: &[u8])
     Ok(())
 }
 
-/// The method. `HEAD` decides how an answer is framed, so nothing becomes it, and it becomes nothing else; nothing becomes a method
+/// Sets the method. `HEAD` decides how an answer is framed, so nothing becomes it, and it becomes nothing else; nothing becomes a method
 /// that is not carried.
 pub(crate) fn set_method(guest: &mut Guest, function: &str, method: &[u8]) -> Result<(), HostError> {
     let wanted = Method::from_bytes(method)
@@ -222,7 +222,7 @@ pub(crate) fn set_method(guest: &mut Guest, function: &str, method: &[u8]) -> Re
     Ok(())
 }
 
-/// The scheme is a fact of the connection: only what it is may be written.
+/// Takes the scheme that there is: the scheme is a fact of the connection, and no other may be written.
 pub(crate) fn set_scheme(guest: &Guest, function: &str, scheme: &[u8]) -> Result<(), HostError> {
     if guest.exchange(function)?.connection.scheme().as_bytes() == scheme {
         return Ok(());
@@ -230,7 +230,7 @@ pub(crate) fn set_scheme(guest: &Guest, function: &str, scheme: &[u8]) -> Result
     Err(HostError::not_allowed("the guest wrote another scheme: it is a fact of the connection"))
 }
 
-/// The status of the response.
+/// Sets the status of the response.
 pub(crate) fn set_status(guest: &mut Guest, function: &str, status: u16) -> Result<(), HostError> {
     if guest.response(function).is_ok_and(|response| response.status.as_u16() == status) {
         return Ok(());
@@ -253,11 +253,95 @@ pub(crate) fn source(exchange: &Exchange) -> String {
     std::net::SocketAddr::new(exchange.client_ip, port).to_string()
 }
 
-/// What `content-length` says.
+/// The length that `content-length` names.
 pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, HostError> {
     std::str::from_utf8(bytes).map_err(|_| HostError::not_text())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tidegate_engine::hook::{Hook, HookFaultKind};
+
+    use super::*;
+    use crate::testing::{exchange, guest_in};
+
+    fn kind<T>(result: Result<T, HostError>) -> Option<HookFaultKind> {
+        result.err().map(|error| error.0.kind)
+    }
+
+    fn request_fields(guest: &Guest) -> Vec<(String, String)> {
+        let headers = &guest.exchange("f").unwrap().request.headers;
+        let field = |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), value.to_str().unwrap().to_owned());
+        headers.iter().map(field).collect()
+    }
+
+    #[test]
+    fn fields_of_the_host_may_be_written_as_they_are() {
+        let mut guest = guest_in(Hook::Request);
+        let mut write_request =
+            |name: &[u8], value: &[u8], how| write(&mut guest, Side::Request, "f", (name, value), how);
+        assert_eq!(kind(write_request(b"Connection", b"close", Write::Set)), None);
+        assert_eq!(kind(write_request(b"connection", b"upgrade", Write::Set)), Some(HookFaultKind::NotAllowed));
+        assert_eq!(kind(write_request(b"host", b"shop.example", Write::Set)), None);
+        assert_eq!(kind(write_request(b"Host", b"other.example", Write::Set)), None, "it is the authority");
+        assert_eq!(kind(write_request(b"a b", b"1", Write::Add)), Some(HookFaultKind::BadValue));
+        assert_eq!(kind(write_request(b"X-A", b"2", Write::Add)), None);
+        let fields = request_fields(&guest);
+        let values: Vec<&str> = fields.iter().filter(|(name, _)| name == "x-a").map(|(_, value)| &**value).collect();
+        assert_eq!(values, ["1", "2"]);
+        assert_eq!(guest.exchange("f").unwrap().request.authority, "other.example");
+        assert_eq!(kind(remove(&mut guest, Side::Request, "f", b"connection")), None, "that changes nothing");
+        assert_eq!(kind(remove(&mut guest, Side::Request, "f", b"host")), Some(HookFaultKind::NotAllowed));
+        assert_eq!(kind(remove(&mut guest, Side::Request, "f", b"x-a")), None);
+        assert!(request_fields(&guest).iter().all(|(name, _)| name != "x-a"));
+    }
+
+    #[test]
+    fn what_is_replaced_keeps_the_hosts_fields_and_comes_back_whole_if_refused() {
+        let mut guest = guest_in(Hook::Request);
+        let before = request_fields(&guest);
+        let refused = replace(&mut guest, Side::Request, "f", &[(b"x-b", b"2"), (b"transfer-encoding", b"chunked")]);
+        assert_eq!((kind(refused), request_fields(&guest)), (Some(HookFaultKind::NotAllowed), before));
+        replace(&mut guest, Side::Request, "f", &[(b"host", b"shop.example"), (b"x-b", b"2"), (b"x-a", b"1")]).unwrap();
+        let fields = request_fields(&guest);
+        let names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["connection", "x-b", "x-a"]);
+    }
+
+    #[test]
+    fn facts_may_be_written_as_they_are() {
+        let mut guest = guest_in(Hook::Request);
+        assert_eq!(kind(set_scheme(&guest, "f", b"http")), None);
+        assert_eq!(kind(set_scheme(&guest, "f", b"https")), Some(HookFaultKind::NotAllowed));
+        for (method, refused) in [
+            (&b"GET"[..], None),
+            (b"POST", None),
+            (b"HEAD", Some(HookFaultKind::NotAllowed)),
+            (b"CONNECT", Some(HookFaultKind::NotAllowed)),
+            (b"G T", Some(HookFaultKind::BadValue)),
+        ] {
+            assert_eq!(kind(set_method(&mut guest, "f", method)), refused, "{}", method.escape_ascii());
+        }
+        set_target(&mut guest, "f", b"/x/../y?z").unwrap();
+        assert_eq!(guest.exchange("f").unwrap().request.target.as_str(), "/y?z");
+        assert_eq!(kind(set_target(&mut guest, "f", b"y")), Some(HookFaultKind::BadValue));
+        let mut guest = guest_in(Hook::Response);
+        assert_eq!(kind(set_status(&mut guest, "f", 200)), None);
+        assert_eq!(kind(set_status(&mut guest, "f", 204)), Some(HookFaultKind::BadValue), "it has no body");
+        assert_eq!(kind(set_target(&mut guest, "f", b"/other")), Some(HookFaultKind::NotAllowed));
+        assert_eq!((status(b"404").ok(), kind(status(b"4x4"))), (Some(404), Some(HookFaultKind::BadValue)));
+    }
+
+    #[test]
+    fn the_source_has_a_port_only_if_the_client_is_the_peer() {
+        let mut exchange = exchange(1);
+        assert_eq!(source(&exchange), "203.0.113.9:0");
+        exchange.client_ip = exchange.connection.peer.ip();
+        assert_eq!(source(&exchange), "192.0.2.1:50123");
+    }
 }

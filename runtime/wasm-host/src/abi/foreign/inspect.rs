@@ -56,3 +56,49 @@ fn exported(table: &[(&'static str, Hook)], exports: &[String]) -> Vec<Hook> {
     }
     hooks
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use wasm_encoder::{EntityType, ImportSection, Module, TypeSection};
+
+    use super::*;
+
+    #[test]
+    fn imports_are_unknown_or_need_a_word_or_nothing() {
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        let mut imports = ImportSection::new();
+        for (module, name) in [
+            ("env", "free"),
+            ("env", "costly"),
+            ("env", "costly"),
+            ("env", "no_such"),
+            ("wasi_snapshot_preview1", "random_get"),
+            ("wasi_snapshot_preview1", "fd_write"),
+            ("wasi_snapshot_preview1", "thread_spawn"),
+        ] {
+            imports.import(module, name, EntityType::Function(0));
+        }
+        let mut exports = wasm_encoder::ExportSection::new();
+        exports.export("on", wasm_encoder::ExportKind::Func, 0);
+        let mut module = Module::new();
+        module.section(&types).section(&imports).section(&exports);
+        let knows = |_: &str, name: &str| match name {
+            "free" => Some(None),
+            "costly" => Some(Some(Capability::Clock)),
+            _ => None,
+        };
+        let file = module.finish();
+        validate(&file).unwrap();
+        let report = inspect(&file, Abi::ProxyWasm, &[("on", Hook::Request)], knows).unwrap().report;
+        let needs: Vec<(&str, Capability)> = report.needs.iter().map(|it| (&*it.import, it.capability)).collect();
+        assert_eq!(
+            needs,
+            [("env.costly", Capability::Clock), ("wasi_snapshot_preview1.random_get", Capability::Random)]
+        );
+        assert_eq!(report.unknown_imports, ["env.no_such", "wasi_snapshot_preview1.thread_spawn"]);
+        let other = inspect(&file, Abi::ProxyWasm, &[("off", Hook::Request)], knows).map(drop);
+        assert_eq!(other, Err(ModuleError::NoForeignExport { abi: Abi::ProxyWasm, export: "off" }));
+    }
+}

@@ -1,4 +1,4 @@
-//! What the ABIs of other gateways have in common.
+//! The parts that the ABIs of other gateways have in common.
 //!
 //! Their guests keep a request's state in themselves, from one hook to the next. So the requests that an instance has under
 //! way are known to the host ([`Requests`](crate::abi::requests::Requests)), and a pool brings each back to its instance.

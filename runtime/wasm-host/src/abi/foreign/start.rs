@@ -16,7 +16,7 @@ use crate::guest::Guest;
 
 /// The hooks of a foreign ABI, and how an instance comes by them.
 pub(crate) trait ForeignHooks: Hooks<State = Foreign<Self::Own>> + Sized {
-    /// What the ABI itself keeps of an instance.
+    /// The state that is particular to the ABI.
     type Own: Send + 'static;
 
     /// Puts one function into a linker; nothing if the host has none of this name.
@@ -27,7 +27,7 @@ pub(crate) trait ForeignHooks: Hooks<State = Foreign<Self::Own>> + Sized {
         of: FuncType,
     ) -> wasmtime::Result<()>;
 
-    /// What is kept of an instance from before anything in it runs.
+    /// Makes the state of an instance, before anything in it runs.
     fn own(instance: &Instance, store: &mut Store<ForeignData<Self::Own>>, config: &str)
     -> wasmtime::Result<Self::Own>;
 

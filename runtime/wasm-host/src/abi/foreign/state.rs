@@ -1,4 +1,4 @@
-//! What the host keeps of a foreign guest, and its memory from within a host function.
+//! The state of a foreign guest, and its memory from within a host function.
 
 use wasmtime::{Caller, Extern, Memory};
 
@@ -8,13 +8,13 @@ use crate::base::host_error::HostError;
 use crate::functions::define::memory::{Reader, write};
 use crate::guest::Data;
 
-/// What is kept of an instance of a foreign ABI, of which `S` is particular to that ABI.
+/// The state of an instance of a foreign ABI, of which `S` is particular to that ABI.
 pub(crate) struct Foreign<S> {
     /// The memory, once the module has started.
     pub(super) memory: Option<Memory>,
     /// The requests that the guest has under way.
     pub(crate) requests: Requests,
-    /// What the ABI itself keeps, once the module is there to be started.
+    /// The state that is particular to the ABI, once the module is there to be started.
     pub(super) own: Option<S>,
 }
 
@@ -23,7 +23,7 @@ impl<S> Foreign<S> {
         Self { memory: None, requests: Requests::default(), own: None }
     }
 
-    /// What the ABI itself keeps.
+    /// The state that is particular to the ABI.
     pub(crate) fn own(&mut self) -> Result<&mut S, HostError> {
         let own = self.own.as_mut();
         own.ok_or_else(|| HostError::not_allowed("the guest called the host before it was started"))

@@ -23,7 +23,7 @@ mod errno {
     pub(super) const NOT_A_FILE: u32 = 70;
 }
 
-/// What exists, and answers that it is not supported: there are no files and no sockets.
+/// The functions that answer that they are not supported: there are no files and no sockets.
 const ABSENT: [&str; 30] = [
     "fd_advise",
     "fd_allocate",
@@ -57,7 +57,7 @@ const ABSENT: [&str; 30] = [
     "fd_read",
 ];
 
-/// What does something.
+/// The functions that do something.
 const PRESENT: [&str; 16] = [
     "args_get",
     "args_sizes_get",
@@ -81,7 +81,7 @@ pub(crate) fn is_wasi(module: &str) -> bool {
     matches!(module, "wasi_snapshot_preview1" | "wasi_unstable")
 }
 
-/// What a function needs; `None` if the host does not have it.
+/// The capability that a function needs, if any; `None` if the host does not have the function.
 pub(crate) fn capability_of(name: &str) -> Option<Option<Capability>> {
     match name {
         "clock_time_get" | "clock_res_get" => Some(Some(Capability::Clock)),
@@ -256,7 +256,7 @@ mod tests {
             let mut linker = Linker::new(&engine);
             let any = FuncType::new(&engine, [ValType::I32], [ValType::I32]);
             assert!(define::<()>(&mut linker, "wasi_snapshot_preview1", name, any).is_ok(), "{name}");
-            let data = Data { guest: crate::guest::tests::guest(Vec::new()), state: Foreign::new() };
+            let data = Data { guest: crate::testing::guest(Vec::new()), state: Foreign::new() };
             assert_eq!(linker.iter(&mut wasmtime::Store::new(&engine, data)).count(), 1, "{name}");
             assert!(capability_of(name).is_some(), "{name}");
         }

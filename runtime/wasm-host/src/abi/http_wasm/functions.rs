@@ -47,7 +47,7 @@ const NAMES: [&str; 19] = [
     "set_status_code",
 ];
 
-/// What a function needs before it is called; `None` if the host does not have it.
+/// The capability that a function needs before it is called, if any; `None` if the host does not have the function.
 pub(super) fn capability_of(module: &str, name: &str) -> Option<Option<Capability>> {
     (module == MODULE && NAMES.contains(&name)).then_some(None)
 }
@@ -162,7 +162,7 @@ fn set(
     Ok(())
 }
 
-/// Texts, each ended by a zero byte, if the buffer has room for all; how many, above their length.
+/// Writes texts, each ended by a zero byte, if the buffer has room for all. The answer is their number, above their length.
 fn list(mut caller: Cx<'_>, at: u32, most: u32, texts: &[Vec<u8>]) -> wasmtime::Result<u64> {
     let mut joined = Vec::new();
     for text in texts {
@@ -176,7 +176,7 @@ fn list(mut caller: Cx<'_>, at: u32, most: u32, texts: &[Vec<u8>]) -> wasmtime::
     Ok((texts.len() as u64) << 32 | u64::from(length))
 }
 
-/// What the guest may have of what it asks for. Bodies are buffered only if `allow` lists `body`.
+/// Enables the features that the guest asks for and may have. Bodies are buffered only if `allow` lists `body`.
 fn enable_features(mut caller: Cx<'_>, wanted: u32) -> wasmtime::Result<u32> {
     let data = caller.data_mut();
     if data.guest.allows(Capability::Body) {
@@ -288,7 +288,7 @@ fn remove_header(mut caller: Cx<'_>, kind: u32, name: u32, length: u32) -> wasmt
     Ok(head::remove(&mut data.guest, side, "remove_header", name)?)
 }
 
-/// The next bytes of the body, as many as the buffer takes; above them, whether that was all.
+/// Gives the next bytes of the body, as many as the buffer takes. The answer is their number, and above it whether that was all.
 fn read_body(mut caller: Cx<'_>, kind: u32, at: u32, most: u32) -> wasmtime::Result<u64> {
     let data = caller.data_mut();
     data.guest.needs("read_body", Capability::Body)?;
@@ -368,7 +368,7 @@ mod tests {
             let mut linker = Linker::new(&engine);
             let any = FuncType::new(&engine, [ValType::I64], [ValType::I32]);
             assert!(define(&mut linker, MODULE, name, any).is_ok(), "{name}");
-            let data = Data { guest: crate::guest::tests::guest(Vec::new()), state: state::Foreign::new() };
+            let data = Data { guest: crate::testing::guest(Vec::new()), state: state::Foreign::new() };
             let mut store = wasmtime::Store::new(&engine, data);
             assert_eq!(linker.iter(&mut store).count(), 1, "{name}");
             assert_eq!(capability_of(MODULE, name), Some(None), "{name}");

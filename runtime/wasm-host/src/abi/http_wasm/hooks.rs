@@ -28,9 +28,10 @@ type Data = ForeignData<State>;
 
 /// The functions of an instance.
 pub(super) struct Hooks {
-    /// Answers whether the request goes on, in the low half, and a number for the response, in the high half.
+    /// The function for requests. It answers whether the request goes on, in the low half, and a number for the response, in
+    /// the high half.
     request: TypedFunc<(), u64>,
-    /// The number, and whether the answer is an error of the host's.
+    /// The function for responses, of that number, and of whether the response is an error of the host's.
     response: Option<TypedFunc<(u32, u32), ()>>,
 }
 

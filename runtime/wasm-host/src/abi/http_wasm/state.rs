@@ -1,4 +1,4 @@
-//! What the host keeps of one instance.
+//! The state of one handler.
 
 use http::HeaderMap;
 use tidegate_engine::hook::Hook;
@@ -7,22 +7,22 @@ use crate::wit;
 
 /// An instance, and its current call.
 pub(crate) struct State {
-    /// What `get_config` gives.
+    /// The configuration, for `get_config`.
     pub(super) config: Box<[u8]>,
-    /// Requests wait for their bodies.
+    /// Whether requests wait for their bodies.
     pub(super) buffers_request: bool,
-    /// Responses wait for their bodies.
+    /// Whether responses wait for their bodies.
     pub(super) buffers_response: bool,
     pub(super) call: Call,
 }
 
-/// What ends with a call.
+/// The state that ends with a call.
 pub(super) struct Call {
     pub(super) hook: Hook,
-    /// The body that may be read, and how much of it was.
+    /// The body that may be read.
     pub(super) body: Option<Vec<u8>>,
     pub(super) read: usize,
-    /// What the guest wrote in its place.
+    /// The body that the guest wrote in place of that one.
     pub(super) written: Option<Vec<u8>>,
     /// The response of a request that goes no further; before that, what the response is to have beside its own.
     pub(super) draft: Draft,
@@ -77,5 +77,40 @@ impl State {
 
     pub(super) fn take_written(&mut self) -> Option<Vec<u8>> {
         self.call.written.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_draft_is_a_reply_of_200_unless_it_says_otherwise() {
+        let mut state = State::new("c");
+        state.begin(Hook::Request, None);
+        assert!(state.call.drafts());
+        state.call.draft.headers.append("a", HeaderValue::from_static("1"));
+        state.call.draft.headers.append("a", HeaderValue::from_static("2"));
+        let reply = state.take_draft().into_reply();
+        let values: Vec<&[u8]> = reply.headers.iter().map(|header| &*header.value).collect();
+        assert_eq!((reply.status, values), (200, vec![&b"1"[..], b"2"]));
+        state.call.draft.status = Some(404);
+        assert_eq!(state.take_draft().into_reply().status, 404);
+        assert!(state.take_draft().headers.is_empty());
+    }
+
+    #[test]
+    fn a_call_begins_with_nothing_written() {
+        let mut state = State::new("");
+        for (hook, drafts) in
+            [(Hook::RequestBody, true), (Hook::Response, false), (Hook::ResponseBody, false), (Hook::Log, false)]
+        {
+            state.begin(hook, Some(b"body".to_vec()));
+            assert_eq!((state.call.drafts(), state.call.read, state.take_written()), (drafts, 0, None));
+            state.call.written = Some(Vec::new());
+            assert_eq!((state.take_written(), state.take_written()), (Some(Vec::new()), None));
+        }
     }
 }

@@ -12,9 +12,9 @@ use crate::base::limits::TRANSFER_BYTES;
 enum Buffer {
     Body(Hook),
     PluginConfiguration,
-    /// What another server said.
+    /// The body of another server's response.
     Came,
-    /// Nothing is ever in it: the configuration of the machine, and what is not carried.
+    /// A buffer in which nothing ever is: the configuration of the machine, and what is not carried.
     Empty,
 }
 
@@ -30,7 +30,7 @@ impl Buffer {
         }
     }
 
-    /// What it holds now.
+    /// The bytes that the buffer holds now.
     fn read<'g>(self, data: &'g mut Data, function: &str) -> Result<Option<&'g [u8]>, HostError> {
         match self {
             Self::Body(of) => {

@@ -37,12 +37,12 @@ pub(super) struct Hooks {
     http_call_response: Option<OnCalled>,
 }
 
-/// The context, the call's number, fields, bytes of the body, trailers.
+/// The callback for callouts: the context, the call's number, fields, bytes of the body, trailers.
 type OnCalled = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 
 type OnBody = TypedFunc<(u32, u32, u32), u32>;
 
-/// The context, how many fields there are, and, since 0.2.0, whether that is all of the message.
+/// The callback for heads: the context, how many fields there are, and, since 0.2.0, whether that is all of the message.
 enum OnHeaders {
     Since020(TypedFunc<(u32, u32, u32), u32>),
     Since010(TypedFunc<(u32, u32), u32>),
@@ -236,7 +236,7 @@ impl Hooks {
         })
     }
 
-    /// What it is asked about: everything that it exports. Bodies only if `allow` lists them, because most filters export
+    /// The interest of a filter: everything that it exports. Bodies only if `allow` lists them, because most filters export
     /// a callback for them and do nothing in it.
     fn interest(&self, guest: &Guest, tick_ms: u32) -> wit::Interest {
         let body = guest.allows(Capability::Body);
@@ -262,7 +262,7 @@ impl Hooks {
         }
     }
 
-    /// What a hook comes to, for what a callback answered. While calls to other servers are to be made, nothing is decided.
+    /// The verdict of a hook, for what a callback answered. While calls to other servers are to be made, nothing is decided.
     fn conclude(
         &self,
         store: &mut Store<Data>,
@@ -292,7 +292,7 @@ impl Hooks {
         }
     }
 
-    /// The guest paused in a head: it waits for the body, or for what does not come.
+    /// Holds a head back in which the guest paused: it waits for the body, or for what does not come.
     fn hold(&self, data: &mut Data, request: u128, body: Hook) -> Result<(), HostError> {
         let callback = if body == Hook::RequestBody { &self.request_body } else { &self.response_body };
         if callback.is_none() || !data.guest.allows(Capability::Body) {

@@ -19,7 +19,7 @@ use crate::wit;
 /// The module that filters import from.
 const MODULE: &str = "env";
 
-/// What is carried.
+/// The functions that are carried.
 const CARRIED: [&str; 36] = [
     "proxy_log",
     "proxy_get_log_level",
@@ -60,7 +60,7 @@ const CARRIED: [&str; 36] = [
     "proxy_get_status",
 ];
 
-/// What is known, and answers that it is not there.
+/// The functions that answer that they are not there.
 const REFUSED: [(&str, Status); 13] = [
     ("proxy_register_shared_queue", Status::NotFound),
     ("proxy_resolve_shared_queue", Status::NotFound),
@@ -77,7 +77,7 @@ const REFUSED: [(&str, Status); 13] = [
     ("proxy_redis_status", Status::Unimplemented),
 ];
 
-/// What a function needs before it is called; `None` if the host does not have it.
+/// The capability that a function needs before it is called, if any; `None` if the host does not have the function.
 pub(super) fn capability_of(module: &str, name: &str) -> Option<Option<Capability>> {
     let known = CARRIED.contains(&name) || REFUSED.iter().any(|(known, _)| *known == name);
     match name {
@@ -142,7 +142,7 @@ fn field(how: Write) -> impl Fn(Cx<'_>, u32, u32, u32, u32, u32) -> Answer + Sen
     }
 }
 
-/// Of whatever type the guest imports it as: it reads none of its arguments.
+/// Puts in a function that is refused, of whatever type the guest imports it as: it reads none of its arguments.
 fn define_refused(linker: &mut Linker<Data>, module: &str, name: &str, of: FuncType) -> wasmtime::Result<()> {
     let Some((_, status)) = REFUSED.into_iter().find(|(known, _)| *known == name) else { return Ok(()) };
     if of.results().len() == 1 && of.result(0).is_some_and(|result| result.is_i32()) {
@@ -194,7 +194,7 @@ fn get_current_time(mut caller: Cx<'_>, at: u32) -> Answer {
     Ok(Status::Ok.into())
 }
 
-/// What is asked for when the instance starts holds for all its life.
+/// Sets the time between ticks. What an instance asks for when it starts holds for all its life.
 fn set_tick_period(mut caller: Cx<'_>, ms: u32) -> Answer {
     caller.data_mut().state.own()?.tick_ms = ms;
     Ok(Status::Ok.into())
@@ -319,7 +319,7 @@ mod tests {
             let mut linker = Linker::new(&engine);
             let any = FuncType::new(&engine, [ValType::I64], [ValType::I32]);
             assert!(define(&mut linker, MODULE, name, any).is_ok(), "{name}");
-            let data = Data { guest: crate::guest::tests::guest(Vec::new()), state: Foreign::new() };
+            let data = Data { guest: crate::testing::guest(Vec::new()), state: Foreign::new() };
             let mut store = wasmtime::Store::new(&engine, data);
             assert_eq!(linker.iter(&mut store).count(), 1, "{name}");
             assert!(capability_of(MODULE, name).is_some(), "{name}");

@@ -15,7 +15,7 @@ use crate::guest::Guest;
 /// A map by its number.
 enum Map {
     Head(Side),
-    /// What another server said.
+    /// The head of another server's response.
     Came,
     /// Trailers, which hooks do not see: an empty map.
     Empty,
@@ -200,7 +200,7 @@ pub(super) fn write(
     Ok(Status::Ok.into())
 }
 
-/// Whether the field is a pseudo field, which is written then.
+/// Writes a field, if it is a pseudo field; true if it is.
 fn write_pseudo(guest: &mut Guest, side: Side, function: &str, name: &[u8], value: &[u8]) -> Result<bool, HostError> {
     match (side, name) {
         (Side::Request, b":path") => head::set_target(guest, function, value)?,

@@ -1,4 +1,4 @@
-//! What goes beyond one request: shared data and metrics.
+//! Shared data and metrics, which go beyond one request.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::guest::Guest;
 use crate::shared::metrics::MetricKind;
 use crate::shared::store::NotSet;
 
-/// Shared data lie in the store, with a number that changes with each write.
+/// Reads shared data. They lie in the store, with a number that changes with each write.
 pub(super) fn get_data(
     mut caller: Cx<'_>,
     key: u32,
@@ -35,7 +35,7 @@ pub(super) fn get_data(
     give(&mut caller, &value, value_at, length_at)
 }
 
-/// Writes; with a version, only if nobody has written since.
+/// Writes shared data; with a version, only if nobody has written since.
 pub(super) fn set_data(
     mut caller: Cx<'_>,
     key: u32,

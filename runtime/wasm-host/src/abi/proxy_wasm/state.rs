@@ -1,4 +1,4 @@
-//! What the host keeps of one instance.
+//! The state of one filter.
 
 use http::HeaderMap;
 use tidegate_engine::hook::Hook;
@@ -13,11 +13,11 @@ pub(super) const ROOT: u32 = 1;
 pub(crate) struct State {
     /// Memory that the guest allocates for what the host gives.
     pub(super) malloc: TypedFunc<u32, u32>,
-    /// What `proxy_on_configure` may read.
+    /// The configuration, for `proxy_on_configure` to read.
     pub(super) config: Box<[u8]>,
     /// The time between ticks that the guest asked for; 0 for none.
     pub(super) tick_ms: u32,
-    /// Warnings of the guest: why it refuses what it refuses.
+    /// Warnings of the guest, which say why it refuses what it refuses.
     pub(super) words: Option<String>,
     /// The number of the last context.
     last: u32,
@@ -26,22 +26,22 @@ pub(crate) struct State {
     pub(super) call: Call,
 }
 
-/// What ends with a callback.
+/// The state that ends with a callback.
 #[derive(Default)]
 pub(super) struct Call {
     /// The context that is called.
     pub(super) context: u32,
-    /// The body that it may read and write, in a body hook.
+    /// The body that the guest may read and write, in a body hook.
     pub(super) body: Option<(Hook, Vec<u8>)>,
-    /// Whether it wrote the body.
+    /// Whether the guest wrote the body.
     pub(super) changed: bool,
-    /// What another server said, while the guest is called back for it.
+    /// The response of another server, while the guest is called back for it.
     pub(super) came: Option<Came>,
-    /// It answered.
+    /// The response that the guest gave itself.
     pub(super) reply: Option<wit::Reply>,
-    /// It closed the stream.
+    /// Whether the guest closed the stream.
     pub(super) closed: bool,
-    /// It resumed what it is about to pause.
+    /// Whether the guest resumed what it is about to pause.
     pub(super) resumed: bool,
 }
 
@@ -70,7 +70,7 @@ impl State {
         self.call = Call { context, body, ..Call::default() };
     }
 
-    /// What the callback that answered `action` came to.
+    /// The outcome of the callback that answered `action`.
     pub(super) fn outcome(&mut self, action: u32) -> Outcome {
         if let Some(reply) = self.call.reply.take() {
             return Outcome::Reply(reply);
@@ -88,14 +88,14 @@ impl State {
     }
 }
 
-/// What came back, while the filter is called back.
+/// The response to a callout, while the filter is called back.
 pub(super) struct Came {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
-/// What a callback came to.
+/// The outcome of a callback.
 pub(super) enum Outcome {
     Continue,
     Pause,

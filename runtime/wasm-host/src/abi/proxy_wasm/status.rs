@@ -1,4 +1,4 @@
-//! How a hostcall answers the guest.
+//! The answers of hostcalls.
 
 use super::state::State;
 use crate::abi::foreign::state::{self, ForeignData, put};
@@ -11,10 +11,10 @@ pub(super) type Data = ForeignData<State>;
 /// The caller of a hostcall.
 pub(super) type Cx<'a> = state::Cx<'a, State>;
 
-/// What a hostcall answers: a [`Status`].
+/// The answer of a hostcall: a [`Status`].
 pub(super) type Answer = wasmtime::Result<u32>;
 
-/// What the ABI lets a hostcall answer.
+/// The statuses that the ABI lets a hostcall answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Ok = 0,

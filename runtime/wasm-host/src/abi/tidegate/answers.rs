@@ -1,4 +1,4 @@
-//! What the exports of a core module answer, as the canonical ABI lays it out: a variant's case stands before its payload, and
+//! The answers of a core module's exports, as the canonical ABI lays them out: a variant's case stands before its payload, and
 //! every field at a multiple of its alignment.
 
 use crate::abi::guest_abi::InitResult;

@@ -1,4 +1,4 @@
-//! What a guest has of the ABI's hooks, none of which it must have.
+//! The hooks of a guest, none of which it must have.
 
 use tidegate_engine::hook::Hook;
 
@@ -16,7 +16,7 @@ pub(super) struct ByHook<Head, Body = Head, Tell = Head> {
 }
 
 impl<T: Copy> ByHook<T> {
-    /// What `export` finds in the interface of each hook.
+    /// The finds of `export` in the interface of each hook.
     pub(super) fn find(export: impl Fn(&str) -> Option<T>) -> Self {
         let find = |hook: Hook| HOOKS.iter().find(|(_, of)| *of == hook).and_then(|(interface, _)| export(interface));
         Self {
@@ -29,7 +29,7 @@ impl<T: Copy> ByHook<T> {
         }
     }
 
-    /// What each kind of hook makes of what was found; `with` is what all three need.
+    /// Makes something else of each find, by the kind of its hook; `with` is what all three need.
     pub(super) fn make<W, Head, Body, Tell, E>(
         &self,
         with: &mut W,

@@ -29,7 +29,7 @@ type ComponentData = Data<()>;
 pub(super) struct Compiled {
     component: Component,
     exports: Exports,
-    /// It imports what waits. Such a guest runs on a stack of its own, which costs a little in each call.
+    /// Whether the component imports what waits. Such a guest runs on a stack of its own, which costs a little in each call.
     waits: bool,
 }
 

@@ -1,5 +1,5 @@
 //! Guests that are core modules, called without a component around them: the host does what the canonical ABI asks of it.
-//! It is the same ABI, and about half the cost of a call.
+//! The ABI is the same, and a call costs about half.
 
 use wasmtime::{Engine, Instance, InstancePre, Linker, Memory, Module, ModuleExport, Store, TypedFunc};
 

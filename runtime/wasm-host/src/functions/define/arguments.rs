@@ -207,3 +207,58 @@ arguments!();
 arguments!(a: A);
 arguments!(a: A, b: B);
 arguments!(a: A, b: B, c: C);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::base::limits::TRANSFER_BYTES;
+
+    const FUNCTION: Function = Function { interface: "vars", name: "set" };
+
+    fn refused<T>(read: Result<T, HostError>) -> String {
+        read.map(drop).unwrap_err().0.message.replace("the guest gave the host what it cannot take: ", "")
+    }
+
+    #[test]
+    fn arguments_are_read_from_the_bounds_of_the_memory() {
+        let mut memory = Reader::new(b"name\xffvalue");
+        assert_eq!(
+            <(Text, ByteList, u32)>::read(((0, 4), (4, 6), (9,)), &mut memory, FUNCTION).unwrap(),
+            ("name", &b"\xffvalue"[..], 9)
+        );
+        assert_eq!(Option::<Text>::read((0, u32::MAX, 9), &mut memory, FUNCTION).unwrap(), None);
+        assert_eq!(Option::<Text>::read((1, 0, 4), &mut memory, FUNCTION).unwrap(), Some("name"));
+        assert_eq!(refused(Text::read((0, 5), &mut memory, FUNCTION)), "a string that is not UTF-8, to `vars.set`");
+        assert_eq!(refused(ByteList::read((4, 7), &mut memory, FUNCTION)), "an address outside its memory");
+        assert_eq!(
+            refused(Option::<Text>::read((1, u32::MAX, 1), &mut memory, FUNCTION)),
+            "an address outside its memory"
+        );
+    }
+
+    #[test]
+    fn all_arguments_of_a_call_share_one_bound() {
+        let bytes = vec![b'a'; TRANSFER_BYTES];
+        let half = u32::try_from(TRANSFER_BYTES / 2).unwrap();
+        let mut memory = Reader::new(&bytes);
+        assert!(<(Text, ByteList)>::read(((0, half), (0, half)), &mut memory, FUNCTION).is_ok());
+        let over = <(Text, ByteList)>::read(((0, half), (0, half + 1)), &mut Reader::new(&bytes), FUNCTION);
+        assert_eq!(refused(over), HostError::transfer().0.message);
+    }
+
+    #[test]
+    fn cases_and_small_numbers_are_what_the_canonical_abi_says() {
+        let memory = &mut Reader::new(b"");
+        assert_eq!(u16::read((0x1_0203,), memory, FUNCTION).unwrap(), 0x0203, "the low bits alone count");
+        let levels: Vec<wit::Level> = (0..4).map(|n| wit::Level::read((n,), memory, FUNCTION).unwrap()).collect();
+        assert!(levels.iter().enumerate().all(|(n, level)| *level as usize == n));
+        assert_eq!(refused(wit::Level::read((4,), memory, FUNCTION)), "case 4 of a level");
+        let kinds: Vec<wit::MetricKind> =
+            (0..3).map(|n| wit::MetricKind::read((n,), memory, FUNCTION).unwrap()).collect();
+        assert!(kinds.iter().enumerate().all(|(n, kind)| *kind as usize == n));
+        assert_eq!(refused(wit::MetricKind::read((3,), memory, FUNCTION)), "case 3 of a metric's kind");
+        assert_eq!(<(u32, f64)>::read(((7,), (0.5,)), memory, FUNCTION).unwrap(), (7, 0.5));
+        <()>::read((), memory, FUNCTION).unwrap();
+    }
+}

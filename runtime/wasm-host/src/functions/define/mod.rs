@@ -1,4 +1,4 @@
-//! How a host function is written: once, for components and for core modules.
+//! The way in which a host function is written: once, for components and for core modules.
 //!
 //! A function names its arguments ([`Arguments`]); its answer is a [`Scalar`], which fits a core value, or an [`Answer`],
 //! which is put into the guest's memory.
