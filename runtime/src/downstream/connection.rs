@@ -14,8 +14,8 @@ use crate::downstream::http2;
 use crate::downstream::io::ClientIo;
 use crate::downstream::io::ClientStream;
 use crate::request::admission::Admission;
+use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;
-use crate::request::state::ConnectionState;
 use crate::request::state::StreamState;
 use crate::request::worker::Worker;
 use crate::tls::early::EarlyBytes;
@@ -68,20 +68,13 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 /// The connection's first bytes, unless it ends, or has to, before they are there.
 async fn unless_over<T>(stream: &StreamState, first: impl Future<Output = std::io::Result<T>>) -> Option<T> {
     let mut first = pin!(first);
-    poll_fn(|cx| {
-        stream.connection.register(cx.waker());
-        stream.register(cx.waker());
-        if stream.connection.is_aborted() || stream.take_expired() {
-            return Poll::Ready(None);
-        }
-        match first.as_mut().poll(cx) {
-            Poll::Ready(first) => Poll::Ready(first.ok()),
-            // Only now, after a read: a request that had already arrived is served.
-            Poll::Pending if stream.connection.is_finishing() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+    let first = pin!(poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(first) => Poll::Ready(first.ok()),
+        // Only now, after a read: a request that had already arrived is served.
+        Poll::Pending if stream.connection.is_finishing() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    }));
+    stream.guard_connection(first).await.ok().flatten()
 }
 
 /// A connection among its worker's, with its own stream. Dropping it takes both out.

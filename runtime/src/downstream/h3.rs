@@ -27,8 +27,8 @@ use crate::quic::transport::Side;
 use crate::quic::transport::Transport;
 use crate::quic::transport::var_int;
 use crate::request::admission::Admission;
+use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;
-use crate::request::state::ConnectionState;
 use crate::request::state::Phase;
 use crate::request::state::StreamState;
 use crate::request::worker::Worker;
@@ -82,7 +82,7 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
     own.stand_by(Phase::Unused);
     let mut builder = server::builder();
     builder.max_field_section_size(bytes).send_grease(false).enable_extended_connect(true);
-    let Some(Ok(http)) = within_deadline(own, builder.build(transport)).await else { return };
+    let Ok(Ok(http)) = own.guard(pin!(builder.build(transport))).await else { return };
     let requests = Requests::new(connection);
     let mut client = ClientConnection { http, quic, own, requests, side, told: false, quiet: None };
     loop {
@@ -106,19 +106,6 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
             Event::Over => return,
         }
     }
-}
-
-/// Waits, but not beyond the stream's deadline, nor the connection's end.
-pub(super) async fn within_deadline<F: Future>(stream: &StreamState, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        stream.register(cx.waker());
-        if stream.connection.is_aborted() || stream.take_expired() {
-            return Poll::Ready(None);
-        }
-        future.as_mut().poll(cx).map(Some)
-    })
-    .await
 }
 
 /// Lets what was sent arrive: closing forgets it. Ends when the client closes, or acknowledges nothing any more, or time

@@ -17,7 +17,6 @@ use tidegate_base::flight::{Flight, Gathering};
 use tidegate_engine::field_names::{self, Class};
 
 use crate::downstream::h3::Resolver;
-use crate::downstream::h3::within_deadline;
 use crate::downstream::h3_body::Http3Body;
 use crate::downstream::h3_io::Http3Io;
 use crate::downstream::response_head::{self, Ready};
@@ -52,7 +51,7 @@ pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, a
     let Accepted { early, mut stopped, notes } = accepted;
     stream.note_read();
     // What is malformed was refused below (RFC 9114, 4.1.2), and cost the client as much as us.
-    let Some(Ok((mut request, both))) = within_deadline(stream, resolver.resolve_request()).await else {
+    let Ok(Ok((mut request, both))) = stream.guard(pin!(resolver.resolve_request())).await else {
         return Ended::GivenUp;
     };
     let (sender, receiver) = both.split();
@@ -204,17 +203,17 @@ async fn send_body(
 ) -> Result<Result<(), (Failure, Code)>, StreamError> {
     let mut body = pin!(body);
     while !body.is_end_stream() {
-        let frame = poll_fn(|cx| {
-            stream.register(cx.waker());
-            if stream.take_expired() {
-                stream.set_ending(Failure::UpstreamTimeout);
-                return Poll::Ready(Some(Err(())));
+        let frame = pin!(poll_fn(|cx| body.as_mut().poll_frame(cx)));
+        let frame = match stream.guard(frame).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) => {
+                return Ok(Err((stream.ending().unwrap_or(Failure::UpstreamBody), Code::H3_INTERNAL_ERROR)));
             }
-            body.as_mut().poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| ())))
-        });
-        let Some(frame) = frame.await else { break };
-        let Ok(frame) = frame else {
-            return Ok(Err((stream.ending().unwrap_or(Failure::UpstreamBody), Code::H3_INTERNAL_ERROR)));
+            Err(failure) => {
+                stream.set_ending(failure);
+                return Ok(Err((failure, Code::H3_INTERNAL_ERROR)));
+            }
         };
         // The body's end is not the answer's: some of it still waits for the client.
         if stream.phase() == Phase::Idle {
@@ -224,29 +223,27 @@ async fn send_body(
             Ok(data) => written(stream, sender.send_data(data)).await,
             Err(frame) => match frame.into_trailers() {
                 Ok(trailers) => written(stream, sender.send_trailers(trailers)).await,
-                Err(_) => Some(Ok(())),
+                Err(_) => Ok(Ok(())),
             },
         };
         match sent {
-            Some(sent) => sent?,
-            None => return Ok(Err((Failure::ClientTimeout, Code::H3_REQUEST_CANCELLED))),
+            Ok(sent) => sent?,
+            Err(failure) => return Ok(Err((failure, Code::H3_REQUEST_CANCELLED))),
         }
     }
     Ok(Ok(()))
 }
 
-/// Writes at the pace of the client, who may not be silent for longer than its time; nothing if it was.
-async fn written<T>(stream: &StreamState, writing: impl Future<Output = T>) -> Option<T> {
+/// Writes at the pace of the client, who may not be silent for longer than its time.
+///
+/// # Errors
+/// The reason why it is over before the client has taken it.
+async fn written<T>(stream: &StreamState, writing: impl Future<Output = T>) -> Result<T, Failure> {
     let mut writing = pin!(writing);
-    poll_fn(|cx| {
-        stream.register(cx.waker());
+    let noted = pin!(poll_fn(|cx| {
         let polled = writing.as_mut().poll(cx);
         stream.note_write(polled.is_pending());
-        if polled.is_pending() && stream.take_expired() {
-            stream.set_ending(Failure::ClientTimeout);
-            return Poll::Ready(None);
-        }
-        polled.map(Some)
-    })
-    .await
+        polled
+    }));
+    stream.guard(noted).await.inspect_err(|failure| stream.set_ending(*failure))
 }

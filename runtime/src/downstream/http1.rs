@@ -202,11 +202,7 @@ where
             Phase::Answering => {
                 let expired = stream.take_expired();
                 if expired {
-                    stream.set_ending(if stream.is_write_blocked() {
-                        Failure::ClientTimeout
-                    } else {
-                        Failure::UpstreamTimeout
-                    });
+                    stream.set_ending(stream.silence());
                 }
                 self.end_if(expired)
             }

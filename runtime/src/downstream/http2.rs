@@ -48,7 +48,8 @@ where
         return;
     };
     own.stand_by(Phase::Unused);
-    let Some(Ok(http)) = within_deadline(own, builder.handshake(io)).await else { return };
+    // The client's preface.
+    let Ok(Ok(http)) = own.guard_connection(pin!(builder.handshake(io))).await else { return };
     let requests = Requests::new(connection);
     ClientConnection { http, own, requests, ending: Ending::No }.await;
 }
@@ -66,20 +67,6 @@ fn builder(limits: &ListenerLimits) -> server::Builder {
         .max_local_error_reset_streams(Some(limits::RESET_MISTAKES))
         .enable_connect_protocol();
     builder
-}
-
-/// Waits for the client's preface, but not beyond the connection's deadline.
-async fn within_deadline<F: Future>(own: &StreamState, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        own.register(cx.waker());
-        own.connection.register(cx.waker());
-        if own.connection.is_aborted() || own.take_expired() {
-            return Poll::Ready(None);
-        }
-        future.as_mut().poll(cx).map(Some)
-    })
-    .await
 }
 
 /// How far the end of the connection has come.
@@ -263,34 +250,26 @@ async fn send(
     }
     let mut sending = Sending::new(sender);
     let mut body = pin!(Gathering::new(body));
-    let sent = poll_fn(|cx| {
-        stream.register(cx.waker());
-        if stream.take_expired() {
-            let blocked = stream.is_write_blocked();
-            stream.set_ending(if blocked { Failure::ClientTimeout } else { Failure::UpstreamTimeout });
-            return Poll::Ready(None);
+    let progress = |blocked| {
+        // The body's end is not the answer's: some of it still waits for the client.
+        if stream.phase() == Phase::Idle {
+            stream.begin_answer();
         }
-        let progress = |blocked| {
-            // The body's end is not the answer's: some of it still waits for the client.
-            if stream.phase() == Phase::Idle {
-                stream.begin_answer();
-            }
-            stream.note_write(blocked);
-        };
-        sending.poll(body.as_mut(), cx, progress).map(Some)
-    })
-    .await;
+        stream.note_write(blocked);
+    };
+    let sent = stream.guard(pin!(poll_fn(|cx| sending.poll(body.as_mut(), cx, progress)))).await;
     match sent {
-        Some(Ok(())) => true,
-        Some(Err(Broken::Peer(_))) => false,
-        Some(Err(Broken::Body)) => {
+        Ok(Ok(())) => true,
+        Ok(Err(Broken::Peer(_))) => false,
+        Ok(Err(Broken::Body)) => {
             let failure = stream.ending().unwrap_or(Failure::UpstreamBody);
             break_off(&mut sending, errors_in_trailers.then_some(failure), Reason::INTERNAL_ERROR);
             true
         }
-        None => {
-            let failure = stream.ending().filter(|failure| *failure != Failure::ClientTimeout);
-            break_off(&mut sending, failure.filter(|_| errors_in_trailers), Reason::CANCEL);
+        Err(failure) => {
+            stream.set_ending(failure);
+            let told = errors_in_trailers && failure != Failure::ClientTimeout;
+            break_off(&mut sending, told.then_some(failure), Reason::CANCEL);
             true
         }
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::downstream::resets::Resets;
-use crate::request::state::ConnectionState;
+use crate::request::connection_state::ConnectionState;
 use crate::request::state::StreamState;
 
 /// What the connection's task and those of its requests share.

@@ -34,8 +34,7 @@ impl Caller for StreamState {
     }
 
     fn take_expired(&self) -> Option<Failure> {
-        let late = if self.is_body_due() { Failure::ClientTimeout } else { Failure::UpstreamTimeout };
-        self.take_expired().then_some(late)
+        self.take_expired().then(|| self.silence())
     }
 
     fn may_log(&self, kind: &'static str) -> bool {

@@ -12,6 +12,7 @@ mod caller;
 pub mod callout;
 pub mod client_body;
 pub mod compression;
+pub mod connection_state;
 pub mod context;
 pub mod encoder;
 pub mod faults;

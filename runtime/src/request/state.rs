@@ -1,131 +1,21 @@
-//! What a client connection and its requests are doing, and until when they may.
-//!
-//! There is no timer for a connection or a request: the worker's tick compares every stream's deadline with its
-//! clock. Setting a deadline is one store, so progress can renew it on every read and write.
+//! What a stream of a client connection is doing, and until when it may.
 //!
 //! A [`StreamState`] is a place for one request at a time. An HTTP/1 connection has one, which also stands for the
-//! time between requests. An HTTP/2 connection has one for itself, like stream 0 (RFC 9113, 5.1.1), and one more for
+//! time between requests. An HTTP/2 or HTTP/3 connection has one for itself, like stream 0 (RFC 9113, 5.1.1), and one more for
 //! each request in flight.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tidegate_base::failure::Failure;
-use tidegate_base::limits;
-use tidegate_base::room::Room;
-use tidegate_engine::exchange::Connection;
+use tidegate_base::guard::guarded;
+use tidegate_base::timer::Timer;
 
-use crate::request::admission::Admission;
-use crate::request::head::KnownHost;
-use crate::request::listener_handle::ListenerHandle;
-use crate::request::worker::Worker;
-use crate::tls::early::EarlyBytes;
-
-/// What all requests of a client connection share.
-pub struct ConnectionState {
-    /// What rules and hooks see of it.
-    pub info: Arc<Connection>,
-    /// The reasons that let it in.
-    admission: Admission,
-    /// Its listener on this worker.
-    pub handle: Rc<ListenerHandle>,
-    /// Its worker.
-    pub worker: Rc<Worker>,
-    /// The host that it asked for last.
-    pub host: KnownHost,
-    /// Finish the requests in flight, then close.
-    finishing: Cell<bool>,
-    /// Close now.
-    aborted: Cell<bool>,
-    /// Requests so far.
-    requests: Cell<u32>,
-    /// Bodies of its requests that are held whole, once there was one.
-    gathered: OnceCell<Room>,
-    /// Whether what was read came in early data, if any may.
-    early: Option<Rc<EarlyBytes>>,
-    task: Task,
-}
-
-impl ConnectionState {
-    /// A connection that has just been accepted.
-    pub fn new(info: Arc<Connection>, admission: Admission, handle: Rc<ListenerHandle>, worker: Rc<Worker>) -> Self {
-        let finishing = Cell::new(handle.is_closed());
-        Self {
-            info,
-            admission,
-            handle,
-            worker,
-            host: KnownHost::default(),
-            finishing,
-            aborted: Cell::new(false),
-            requests: Cell::new(0),
-            gathered: OnceCell::new(),
-            early: None,
-            task: Task::default(),
-        }
-    }
-
-    /// The connection, with what tells whether bytes came in early data.
-    #[must_use]
-    pub fn reading(self, early: Option<Rc<EarlyBytes>>) -> Self {
-        Self { early, ..self }
-    }
-
-    /// Whether all that was read so far came in early data: a request in it may be a replay.
-    pub fn is_early(&self) -> bool {
-        self.early.as_ref().is_some_and(|early| early.is_all())
-    }
-
-    /// Room for bodies of its requests that are held whole.
-    pub fn gathered(&self) -> &Room {
-        self.gathered.get_or_init(|| Room::new(limits::GATHERED_BYTES_CONNECTION))
-    }
-
-    /// Whether the policy in service would let the connection in.
-    pub fn is_admitted(&self) -> bool {
-        self.admission.holds(&self.info, &self.handle, &self.worker)
-    }
-
-    /// Counts a request; returns its number on this connection, from 1.
-    pub fn count_request(&self) -> u32 {
-        self.requests.set(self.requests.get().saturating_add(1));
-        self.requests.get()
-    }
-
-    /// Finish the requests in flight, then close.
-    pub fn finish(&self) {
-        self.finishing.set(true);
-        self.task.wake();
-    }
-
-    /// Whether it should close after the requests in flight.
-    pub fn is_finishing(&self) -> bool {
-        self.finishing.get()
-    }
-
-    /// Close now.
-    pub fn abort(&self) {
-        self.aborted.set(true);
-        self.task.wake();
-    }
-
-    /// Whether it should close now.
-    pub fn is_aborted(&self) -> bool {
-        self.aborted.get()
-    }
-
-    /// The task to wake when it is to finish or to close; it stays the same for the connection's life. The task says so
-    /// whenever it begins anew.
-    pub fn register(&self, waker: &Waker) {
-        if let Some(early) = &self.early {
-            early.settle();
-        }
-        self.task.register(waker);
-    }
-}
+use crate::request::connection_state::ConnectionState;
+use crate::request::worker::{Timed, Worker};
 
 /// What a stream is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,16 +45,10 @@ pub struct StreamState {
     /// The connection.
     pub connection: Rc<ConnectionState>,
     phase: Cell<Phase>,
-    /// In [`Worker::now_ms`] time; `u64::MAX` is never.
-    deadline_ms: Cell<u64>,
-    /// How long silence may last in the current phase.
-    patience_ms: Cell<u64>,
-    /// The end that no progress puts off; `u64::MAX` is never.
-    end_ms: Cell<u64>,
-    idle_timeout_ms: Cell<u64>,
-    request_timeout_ms: Cell<u64>,
-    /// The deadline has passed and nobody has acted on it yet.
-    expired: Cell<bool>,
+    /// The deadline of the current phase.
+    timer: Timer,
+    idle_timeout: Cell<Duration>,
+    request_timeout: Cell<Duration>,
     /// A backend waits for a part of the body that the client has not sent.
     body_due: Cell<bool>,
     /// The client waits to be told to send its body, and somebody wants it.
@@ -177,8 +61,7 @@ pub struct StreamState {
     bytes_in: Cell<u64>,
     /// Tries of the request in flight beyond the first.
     retries: Cell<u32>,
-    task: Task,
-    /// Its place among the worker's streams.
+    /// The stream's place among the timers of the worker.
     key: Cell<usize>,
 }
 
@@ -188,38 +71,34 @@ impl StreamState {
         let stream = Rc::new(Self {
             connection: Rc::clone(connection),
             phase: Cell::new(Phase::Idle),
-            deadline_ms: Cell::new(u64::MAX),
-            patience_ms: Cell::new(0),
-            end_ms: Cell::new(u64::MAX),
-            idle_timeout_ms: Cell::new(0),
-            request_timeout_ms: Cell::new(0),
-            expired: Cell::new(false),
+            timer: Timer::default(),
+            idle_timeout: Cell::default(),
+            request_timeout: Cell::default(),
             body_due: Cell::new(false),
             continue_due: Cell::new(false),
             write_blocked: Cell::new(false),
             ending: Cell::new(None),
             bytes_in: Cell::new(0),
             retries: Cell::new(0),
-            task: Task::default(),
             key: Cell::new(usize::MAX),
         });
         stream.set_timeouts();
         stream.set_phase(Phase::Idle);
-        stream.key.set(connection.worker.enter_stream(Rc::clone(&stream)));
+        stream.key.set(connection.worker.watch(Rc::clone(&stream) as Rc<dyn Timed>));
         stream
     }
 
     /// Nobody watches its deadline any more.
     pub fn leave(&self) {
-        self.connection.worker.leave_stream(self.key.replace(usize::MAX));
+        self.connection.worker.unwatch(self.key.replace(usize::MAX));
     }
 
     /// Takes the timeouts of the policy in service.
     fn set_timeouts(&self) {
         let connection = &self.connection;
         connection.handle.with_listener(&connection.worker, |listener, _| {
-            self.idle_timeout_ms.set(millis(listener.idle_timeout));
-            self.request_timeout_ms.set(millis(listener.request_timeout));
+            self.idle_timeout.set(listener.idle_timeout);
+            self.request_timeout.set(listener.request_timeout);
         });
     }
 
@@ -240,43 +119,41 @@ impl StreamState {
 
     fn set_phase(&self, phase: Phase) {
         self.phase.set(phase);
-        self.patience_ms.set(match phase {
-            Phase::Idle | Phase::Unused => self.idle_timeout_ms.get(),
+        let patience = match phase {
+            Phase::Idle | Phase::Unused => Some(self.idle_timeout.get()),
             Phase::Head | Phase::Waiting | Phase::Answering | Phase::Flushing | Phase::Tunnel => {
-                self.request_timeout_ms.get()
+                Some(self.request_timeout.get())
             }
-            Phase::Serving => u64::MAX,
-        });
-        self.renew();
+            Phase::Serving => None,
+        };
+        self.timer.set_patience(patience, self.worker().now_ms());
     }
 
     fn renew(&self) {
-        let deadline = self.worker().now_ms().saturating_add(self.patience_ms.get()).saturating_add(TICK_MS);
-        self.deadline_ms.set(deadline.min(self.end_ms.get()));
+        self.timer.renew(self.worker().now_ms());
     }
 
     /// A request begins; returns its number on this connection, from 1.
     pub fn begin_request(&self, timeout: Duration) -> u32 {
-        self.request_timeout_ms.set(millis(timeout));
+        self.request_timeout.set(timeout);
         self.body_due.set(false);
         self.ending.set(None);
         self.bytes_in.set(0);
         self.retries.set(0);
-        self.end_ms.set(u64::MAX);
+        self.timer.clear_end();
         self.set_phase(Phase::Waiting);
         self.connection.count_request()
     }
 
     /// The rule has a `timeout` of its own for this request.
     pub fn set_request_timeout(&self, timeout: Duration) {
-        self.request_timeout_ms.set(millis(timeout));
+        self.request_timeout.set(timeout);
         self.set_phase(self.phase.get());
     }
 
     /// The request has to be over by then, however much progress it makes.
     pub fn set_end(&self, within: Duration) {
-        self.end_ms.set(self.worker().now_ms().saturating_add(millis(within)).saturating_add(TICK_MS));
-        self.renew();
+        self.timer.set_end(within, self.worker().now_ms());
     }
 
     /// The answer begins.
@@ -286,15 +163,14 @@ impl StreamState {
 
     /// The connection carries bytes now.
     pub fn begin_tunnel(&self, timeout: Duration) {
-        self.end_ms.set(u64::MAX);
+        self.timer.clear_end();
         self.phase.set(Phase::Tunnel);
-        self.patience_ms.set(millis(timeout));
-        self.renew();
+        self.timer.set_patience(Some(timeout), self.worker().now_ms());
     }
 
     /// How long silence may last.
     pub fn patience(&self) -> Duration {
-        Duration::from_millis(self.patience_ms.get())
+        self.timer.patience()
     }
 
     /// What the own stream of a connection does whose requests are on others.
@@ -306,13 +182,13 @@ impl StreamState {
     /// Stands by, but not beyond this time of the worker's clock.
     pub fn stand_by_until(&self, phase: Phase, end_ms: u64) {
         self.stand_by(phase);
-        self.deadline_ms.set(end_ms.saturating_add(TICK_MS));
+        self.timer.set_deadline(end_ms);
     }
 
     /// The answer is complete.
     pub fn end_request(&self) {
         self.set_timeouts();
-        self.end_ms.set(u64::MAX);
+        self.timer.clear_end();
         self.set_phase(Phase::Idle);
     }
 
@@ -329,7 +205,7 @@ impl StreamState {
     /// Somebody wants the body of a client that waits to be told so (RFC 9110, 10.1.1).
     pub fn want_continue(&self) {
         self.continue_due.set(true);
-        self.task.wake();
+        self.timer.wake();
     }
 
     /// Whether the client is to be told to send its body; says so once.
@@ -394,53 +270,60 @@ impl StreamState {
         self.write_blocked.get()
     }
 
-    /// Whether the deadline has passed.
-    pub fn is_due(&self, now_ms: u64) -> bool {
-        self.deadline_ms.get() <= now_ms
-    }
-
-    /// Called by the worker's tick: wakes the stream's task if its time is up.
-    pub fn expire(&self, now_ms: u64) {
-        if self.is_due(now_ms) {
-            self.deadline_ms.set(u64::MAX);
-            self.expired.set(true);
-            self.task.wake();
-        }
-    }
-
     /// Whether the deadline has passed; says so once.
     pub fn take_expired(&self) -> bool {
-        self.expired.replace(false)
+        self.timer.take_expired()
     }
 
-    /// The task to wake when the deadline has passed.
+    /// Registers the task to wake when the deadline has passed.
     pub fn register(&self, waker: &Waker) {
-        self.task.register(waker);
+        self.timer.register(waker);
+    }
+
+    /// The failure of whoever was silent for too long in this phase.
+    pub fn silence(&self) -> Failure {
+        let client_is_due = match self.phase.get() {
+            Phase::Tunnel => return Failure::TunnelTimeout,
+            Phase::Waiting => self.body_due.get(),
+            Phase::Answering => self.write_blocked.get(),
+            Phase::Idle | Phase::Head | Phase::Serving | Phase::Flushing | Phase::Unused => true,
+        };
+        if client_is_due { Failure::ClientTimeout } else { Failure::UpstreamTimeout }
+    }
+
+    /// The reason why the stream is over, if it is: its deadline has passed, or the gateway goes down. The task is woken when
+    /// that comes to be so.
+    pub fn over(&self, cx: &Context<'_>) -> Option<Failure> {
+        self.register(cx.waker());
+        if self.connection.is_aborted() {
+            return Some(Failure::Drained);
+        }
+        self.take_expired().then(|| self.silence())
+    }
+
+    /// Waits for a future, unless the stream is [over](Self::over) before.
+    ///
+    /// # Errors
+    /// The reason why it is over.
+    pub async fn guard<F: Future>(&self, future: Pin<&mut F>) -> Result<F::Output, Failure> {
+        guarded(|cx| self.over(cx), future).await
+    }
+
+    /// Waits for a future on the connection's own task, unless the stream is [over](Self::over) before.
+    ///
+    /// # Errors
+    /// The reason why it is over.
+    pub async fn guard_connection<F: Future>(&self, future: Pin<&mut F>) -> Result<F::Output, Failure> {
+        let over = |cx: &mut Context<'_>| {
+            self.connection.register(cx.waker());
+            self.over(cx)
+        };
+        guarded(over, future).await
     }
 }
 
-/// A task to wake.
-#[derive(Default)]
-struct Task(RefCell<Option<Waker>>);
-
-impl Task {
-    fn register(&self, waker: &Waker) {
-        let mut known = self.0.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
+impl Timed for StreamState {
+    fn timer(&self) -> &Timer {
+        &self.timer
     }
-
-    fn wake(&self) {
-        if let Some(waker) = &*self.0.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-}
-
-/// The clock may be a tick behind: what is added to every deadline, so that no timeout comes early.
-const TICK_MS: u64 = limits::TICK.subsec_millis() as u64;
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -44,11 +44,11 @@ impl Tunnel {
         let Self { mut upstream, mut context, timeout, .. } = self;
         stream.begin_tunnel(timeout);
         let mut sent = 0;
-        let failure = match guarded(stream, upstream.bare()).await {
+        let failure = match stream.guard(pin!(upstream.bare())).await {
             Ok(Some((backend, first))) => {
                 let (up, down) = (Way::new(early), Way::new(first));
                 let mut pair = Pair { client, backend, up, down, timeout };
-                let moved = guarded(stream, poll_fn(|cx| pair.poll(stream, cx))).await;
+                let moved = stream.guard(pin!(poll_fn(|cx| pair.poll(stream, cx)))).await;
                 sent = pair.down.moved;
                 moved.and_then(|moved| moved).err()
             }
@@ -60,22 +60,6 @@ impl Tunnel {
             context.end(sent, failure);
         }
     }
-}
-
-/// Waits, but not beyond the stream's deadline or the end of the gateway.
-async fn guarded<F: Future>(stream: &StreamState, future: F) -> Result<F::Output, Failure> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        stream.register(cx.waker());
-        if stream.connection.is_aborted() {
-            return Poll::Ready(Err(Failure::Drained));
-        }
-        if stream.take_expired() {
-            return Poll::Ready(Err(Failure::TunnelTimeout));
-        }
-        future.as_mut().poll(cx).map(Ok)
-    })
-    .await
 }
 
 /// Two sockets, and what is under way between them.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
+use crate::request::listener_handle::ListenerHandle;
 use crate::request::worker_snapshot::{Pools, WorkerSnapshot};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -18,11 +19,10 @@ use tidegate_base::limits;
 use tidegate_base::log_throttle::LogThrottle;
 use tidegate_base::permits::Permits;
 use tidegate_base::room::Room;
+use tidegate_base::timer::Timer;
 use tidegate_engine::hook::HookFault;
 
 use crate::policy::snapshot::Snapshot;
-use crate::request::state::ConnectionState;
-use crate::request::state::StreamState;
 use crate::telemetry::access_log::{AccessLog, LogSender};
 
 /// What all workers share.
@@ -60,6 +60,30 @@ impl Shared {
     }
 }
 
+/// An owner of a deadline that a worker watches.
+pub trait Timed {
+    /// The deadline.
+    fn timer(&self) -> &Timer;
+}
+
+/// A client connection, as whoever closes it sees it.
+pub trait OpenConnection {
+    /// The listener that it came to, on this worker.
+    fn handle(&self) -> &Rc<ListenerHandle>;
+
+    /// Whether the policy in service would let the connection in.
+    fn is_admitted(&self) -> bool;
+
+    /// Whether it closes after the requests in flight.
+    fn is_finishing(&self) -> bool;
+
+    /// Finishes the requests in flight, then closes.
+    fn finish(&self);
+
+    /// Closes at once.
+    fn abort(&self);
+}
+
 /// The state of one worker; lives on its thread.
 pub struct Worker {
     /// Its number, from 0.
@@ -69,9 +93,9 @@ pub struct Worker {
     /// The current policy with what this worker holds for it.
     view: RefCell<Rc<WorkerSnapshot>>,
     /// The open client connections.
-    connections: RefCell<Slab<Rc<ConnectionState>>>,
-    /// The places for requests on them, whose deadlines the tick compares.
-    streams: RefCell<Slab<Rc<StreamState>>>,
+    connections: RefCell<Slab<Rc<dyn OpenConnection>>>,
+    /// The timers that the tick compares with the clock.
+    timers: RefCell<Slab<Rc<dyn Timed>>>,
     /// Wakes a worker that waits for its last connection.
     pub emptied: tokio::sync::Notify,
     /// Connections to backends.
@@ -109,7 +133,7 @@ impl Worker {
             access_log: AccessLog::new(shared.log.clone()),
             view,
             connections: RefCell::default(),
-            streams: RefCell::default(),
+            timers: RefCell::default(),
             tunnel_buffer: RefCell::default(),
             http_date: RefCell::new((u64::MAX, HeaderValue::from_static(""))),
             emptied: tokio::sync::Notify::new(),
@@ -150,8 +174,8 @@ impl Worker {
     }
 
     /// Enters a connection; the key takes it out again.
-    pub fn enter(&self, state: Rc<ConnectionState>) -> usize {
-        self.connections.borrow_mut().insert(state)
+    pub fn enter(&self, connection: Rc<dyn OpenConnection>) -> usize {
+        self.connections.borrow_mut().insert(connection)
     }
 
     /// Takes a connection out.
@@ -163,14 +187,14 @@ impl Worker {
         }
     }
 
-    /// Watches a stream's deadline; the key ends that.
-    pub fn enter_stream(&self, stream: Rc<StreamState>) -> usize {
-        self.streams.borrow_mut().insert(stream)
+    /// Watches a deadline; the key ends that.
+    pub fn watch(&self, timed: Rc<dyn Timed>) -> usize {
+        self.timers.borrow_mut().insert(timed)
     }
 
-    /// Watches a stream's deadline no more.
-    pub fn leave_stream(&self, key: usize) {
-        self.streams.borrow_mut().try_remove(key);
+    /// Watches a deadline no more.
+    pub fn unwatch(&self, key: usize) {
+        self.timers.borrow_mut().try_remove(key);
     }
 
     /// The buffer of all tunnels: whoever moves bytes holds it while it does, and no longer.
@@ -198,14 +222,14 @@ impl Worker {
     }
 
     /// Every open connection.
-    pub fn open_connections(&self) -> Vec<Rc<ConnectionState>> {
+    pub fn open_connections(&self) -> Vec<Rc<dyn OpenConnection>> {
         self.connections.borrow().iter().map(|(_, connection)| Rc::clone(connection)).collect()
     }
 
     /// Does something to every open connection.
-    pub fn each_connection(&self, act: impl Fn(&ConnectionState)) {
+    pub fn each_connection(&self, act: impl Fn(&dyn OpenConnection)) {
         for (_, connection) in self.connections.borrow().iter() {
-            act(connection);
+            act(&**connection);
         }
     }
 
@@ -213,15 +237,15 @@ impl Worker {
     pub async fn tick(&self) {
         let now = self.clock.turn(clock::millis(self.shared.started.elapsed()));
         self.now_ms.set(now);
-        if self.streams.borrow().iter().any(|(_, stream)| stream.is_due(now)) {
+        if self.timers.borrow().iter().any(|(_, timed)| timed.timer().is_due(now)) {
             // What lies in a socket wins over a deadline: each turn of the loop looks at the sockets, and lets the tasks work
             // that wait for them.
             for _ in 0..limits::LAST_LOOKS {
                 tokio::task::yield_now().await;
             }
         }
-        for (_, stream) in self.streams.borrow().iter() {
-            stream.expire(now);
+        for (_, timed) in self.timers.borrow().iter() {
+            timed.timer().expire(now);
         }
         self.pools.prune(now);
         self.access_log.flush();

@@ -177,13 +177,13 @@ fn listen(
 async fn drain_listener(handle: Rc<ListenerHandle>, worker: Rc<Worker>, drain: Duration) {
     tokio::task::yield_now().await;
     worker.each_connection(|connection| {
-        if Rc::ptr_eq(&connection.handle, &handle) {
+        if Rc::ptr_eq(connection.handle(), &handle) {
             connection.finish();
         }
     });
     tokio::time::sleep(drain).await;
     worker.each_connection(|connection| {
-        if Rc::ptr_eq(&connection.handle, &handle) {
+        if Rc::ptr_eq(connection.handle(), &handle) {
             connection.abort();
         }
     });

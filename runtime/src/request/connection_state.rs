@@ -1,0 +1,132 @@
+//! What all requests of a client connection share.
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+use tidegate_base::limits;
+use tidegate_base::local_waker::LocalWaker;
+use tidegate_base::room::Room;
+use tidegate_engine::exchange::Connection;
+
+use crate::request::admission::Admission;
+use crate::request::head::KnownHost;
+use crate::request::listener_handle::ListenerHandle;
+use crate::request::worker::{OpenConnection, Worker};
+use crate::tls::early::EarlyBytes;
+
+/// What all requests of a client connection share.
+pub struct ConnectionState {
+    /// What rules and hooks see of it.
+    pub info: Arc<Connection>,
+    /// The reasons that let it in.
+    admission: Admission,
+    /// Its listener on this worker.
+    pub handle: Rc<ListenerHandle>,
+    /// Its worker.
+    pub worker: Rc<Worker>,
+    /// The host that it asked for last.
+    pub host: KnownHost,
+    /// Finish the requests in flight, then close.
+    finishing: Cell<bool>,
+    /// Close now.
+    aborted: Cell<bool>,
+    /// Requests so far.
+    requests: Cell<u32>,
+    /// Bodies of its requests that are held whole, once there was one.
+    gathered: OnceCell<Room>,
+    /// Whether what was read came in early data, if any may.
+    early: Option<Rc<EarlyBytes>>,
+    task: LocalWaker,
+}
+
+impl ConnectionState {
+    /// A connection that has just been accepted.
+    pub fn new(info: Arc<Connection>, admission: Admission, handle: Rc<ListenerHandle>, worker: Rc<Worker>) -> Self {
+        let finishing = Cell::new(handle.is_closed());
+        Self {
+            info,
+            admission,
+            handle,
+            worker,
+            host: KnownHost::default(),
+            finishing,
+            aborted: Cell::new(false),
+            requests: Cell::new(0),
+            gathered: OnceCell::new(),
+            early: None,
+            task: LocalWaker::default(),
+        }
+    }
+
+    /// The connection, with what tells whether bytes came in early data.
+    #[must_use]
+    pub fn reading(self, early: Option<Rc<EarlyBytes>>) -> Self {
+        Self { early, ..self }
+    }
+
+    /// Whether all that was read so far came in early data: a request in it may be a replay.
+    pub fn is_early(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| early.is_all())
+    }
+
+    /// Room for bodies of its requests that are held whole.
+    pub fn gathered(&self) -> &Room {
+        self.gathered.get_or_init(|| Room::new(limits::GATHERED_BYTES_CONNECTION))
+    }
+
+    /// Counts a request; returns its number on this connection, from 1.
+    pub fn count_request(&self) -> u32 {
+        self.requests.set(self.requests.get().saturating_add(1));
+        self.requests.get()
+    }
+
+    /// Finish the requests in flight, then close.
+    pub fn finish(&self) {
+        self.finishing.set(true);
+        self.task.wake();
+    }
+
+    /// Whether it should close after the requests in flight.
+    pub fn is_finishing(&self) -> bool {
+        self.finishing.get()
+    }
+
+    /// Whether it should close now.
+    pub fn is_aborted(&self) -> bool {
+        self.aborted.get()
+    }
+
+    /// The task to wake when it is to finish or to close; it stays the same for the connection's life. The task says so
+    /// whenever it begins anew.
+    pub fn register(&self, waker: &Waker) {
+        if let Some(early) = &self.early {
+            early.settle();
+        }
+        self.task.register(waker);
+    }
+}
+
+impl OpenConnection for ConnectionState {
+    fn handle(&self) -> &Rc<ListenerHandle> {
+        &self.handle
+    }
+
+    fn is_admitted(&self) -> bool {
+        self.admission.holds(&self.info, &self.handle, &self.worker)
+    }
+
+    fn is_finishing(&self) -> bool {
+        self.finishing.get()
+    }
+
+    fn finish(&self) {
+        self.finish();
+    }
+
+    fn abort(&self) {
+        self.aborted.set(true);
+        self.task.wake();
+    }
+}
