@@ -5,7 +5,6 @@
 //! [`policy`] turns files into what is served; [`tls`] reads certificates; [`telemetry`] says what happened.
 
 pub mod cli;
-pub mod demo;
 pub mod downstream;
 pub mod gateway;
 pub mod lsp;

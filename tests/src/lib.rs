@@ -11,6 +11,7 @@
     reason = "a harness that cannot go on fails its test, and says where"
 )]
 
+pub mod arrows;
 mod backend;
 mod binary;
 mod client;

@@ -6,6 +6,7 @@
 mod certificates;
 mod check;
 mod completion;
+mod demo;
 mod explain;
 mod extension;
 mod fmt;
@@ -266,7 +267,7 @@ pub fn main() -> ExitCode {
         Command::Demo { what: Some(Demo::Certificates { folder, names }), .. } => {
             certificates::certificates(&folder, &names)
         }
-        Command::Demo { what: None, port } => crate::demo::run(port),
+        Command::Demo { what: None, port } => demo::run(port),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

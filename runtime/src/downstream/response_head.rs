@@ -6,8 +6,8 @@ use http::{HeaderValue, Response};
 use http_body::Body;
 use tidegate_engine::status::is_bodiless;
 
-use crate::request::body::ResponseBody;
 use crate::request::grpc;
+use crate::request::response_body::ResponseBody;
 use crate::request::state::StreamState;
 
 /// A response whose head is ready to leave.

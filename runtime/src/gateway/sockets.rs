@@ -12,8 +12,9 @@ use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protoc
 
 use super::WORKER_PATIENCE;
 use crate::policy::snapshot::Snapshot;
+use crate::quic::config::crypto;
 use crate::quic::port::Port;
-use crate::request::listener_handle::ListenerLoad;
+use crate::request::listener_load::ListenerLoad;
 use crate::worker::control::Command;
 use crate::worker::control::ListenerSocket;
 use crate::worker::control::WorkerHandle;
@@ -81,8 +82,11 @@ impl Sockets {
         if kind != Type::DGRAM {
             return Ok((sockets.into_iter().map(|socket| ListenerSocket::Tcp(socket.into())).collect(), None));
         }
-        let crypto =
-            crate::quic::config::crypto(snapshot, id).ok_or_else(|| std::io::Error::other("it has no certificate"))?;
+        let crypto = snapshot
+            .tls
+            .endpoint(id)
+            .and_then(|endpoint| crypto(endpoint))
+            .ok_or_else(|| std::io::Error::other("it has no certificate"))?;
         let previous = self.draining.get(&key).cloned().unwrap_or_default();
         let (port, inboxes) = Port::new(workers, crypto, previous);
         let seat = |(socket, inbox): (Socket, _)| {

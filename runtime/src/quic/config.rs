@@ -5,9 +5,9 @@ use std::sync::Arc;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 use tidegate_base::limits;
-use tidegate_dsl::plan::{Listener, ListenerId};
+use tidegate_dsl::plan::Listener;
 
-use crate::policy::snapshot::Snapshot;
+use crate::tls::endpoint::Endpoint;
 
 /// The transport's bounds for this listener.
 pub fn transport(listener: &Listener) -> TransportConfig {
@@ -32,9 +32,8 @@ fn silence(listener: &Listener) -> Option<IdleTimeout> {
     IdleTimeout::try_from(longest + limits::QUIC_SILENCE_MARGIN).ok()
 }
 
-/// The TLS of a QUIC listener, with the certificates of this policy.
-pub fn crypto(snapshot: &Snapshot, id: ListenerId) -> Option<Arc<QuicServerConfig>> {
-    let tls = Arc::clone(&snapshot.tls.endpoint(id)?.config);
+/// The TLS of a QUIC listener with this endpoint.
+pub fn crypto(endpoint: &Endpoint) -> Option<Arc<QuicServerConfig>> {
     // Fails only without the suite that first packets are protected with, and QUIC listeners have all of TLS 1.3.
-    QuicServerConfig::try_from(tls).ok().map(Arc::new)
+    QuicServerConfig::try_from(Arc::clone(&endpoint.config)).ok().map(Arc::new)
 }

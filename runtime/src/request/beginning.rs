@@ -15,10 +15,11 @@ use tidegate_base::limits;
 use tidegate_engine::exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 
-use crate::request::body::{ResponseBody, UpstreamBody};
 use crate::request::fields;
 use crate::request::handler::RequestHandler;
 use crate::request::handler::Source;
+use crate::request::request_body::UpstreamBody;
+use crate::request::response_body::ResponseBody;
 use crate::request::state::StreamState;
 
 /// The part of a body that was read before its head left.

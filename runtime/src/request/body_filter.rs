@@ -1,9 +1,11 @@
 //! Bodies that somebody looks at on their way, piece by piece.
 
+use std::task::{Poll, ready};
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
-use tidegate_base::failure::Failure;
+use tidegate_base::failure::{BodyError, Failure};
 
 /// Looks at a body's pieces, and may change them.
 pub trait BodyFilter {
@@ -23,8 +25,17 @@ pub struct BodyFilters {
     trailers: Option<HeaderMap>,
 }
 
+/// The reason why a body with filters ends before its time.
+#[derive(Debug)]
+pub enum Refused {
+    /// The body itself failed.
+    Body(BodyError),
+    /// One of the filters lets it end.
+    Filter(Failure),
+}
+
 /// What goes on for what came.
-pub enum Passed {
+enum Passed {
     /// This.
     Frame(Frame<Bytes>),
     /// Nothing yet: more must come.
@@ -53,16 +64,32 @@ impl BodyFilters {
         Ok(data)
     }
 
-    /// Whether no frame may be asked for any more; what is left comes with [`BodyFilters::pass`] of nothing.
-    pub const fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Passes a frame on; `None` is the end.
+    /// The next frame that goes on, of those that `next` polls. After the last piece nothing more is polled; what is left comes
+    /// then.
     ///
     /// # Errors
     /// Why the body ends here.
-    pub fn pass(&mut self, frame: Option<Frame<Bytes>>) -> Result<Passed, Failure> {
+    pub fn poll(
+        &mut self,
+        mut next: impl FnMut() -> Poll<Option<Result<Frame<Bytes>, BodyError>>>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
+        loop {
+            let frame = if self.ended { None } else { ready!(next()) };
+            let frame = match frame.transpose() {
+                Ok(frame) => frame,
+                Err(error) => return Poll::Ready(Some(Err(Refused::Body(error)))),
+            };
+            match self.pass(frame) {
+                Ok(Passed::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Passed::More) => {}
+                Ok(Passed::End) => return Poll::Ready(None),
+                Err(failure) => return Poll::Ready(Some(Err(Refused::Filter(failure)))),
+            }
+        }
+    }
+
+    /// Passes a frame on; `None` is the end.
+    fn pass(&mut self, frame: Option<Frame<Bytes>>) -> Result<Passed, Failure> {
         match frame.map(Frame::into_data) {
             Some(Ok(data)) => {
                 let data = self.piece(data, false)?;

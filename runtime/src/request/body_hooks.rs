@@ -3,8 +3,6 @@
 //! Those that want the whole come first, in the order they were started; then each piece passes the others in that order.
 //! In the response phase it is the other way round, as it is for heads.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
@@ -14,7 +12,6 @@ use tidegate_dsl::plan::ExtensionId;
 use tidegate_engine::hook::{BodyVerdict, Hook, Reply};
 use tidegate_wasm_host::BodyMode;
 
-use crate::request::body::{RequestBody, ResponseBody};
 use crate::request::body_filter::BodyFilter;
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
@@ -23,6 +20,8 @@ use crate::request::gathered::{self, NoRoom, Unread, read};
 use crate::request::handler::{RequestHandler, Source};
 use crate::request::hook_filter::HookFilter;
 use crate::request::reply;
+use crate::request::request_body::RequestBody;
+use crate::request::response_body::ResponseBody;
 
 /// How an extension ended a request, or what reading its body met.
 pub(super) enum Ended {
@@ -78,7 +77,7 @@ pub(super) async fn request(
 ) -> Result<RequestBody, Ended> {
     let has_body = !incoming.is_end_stream();
     let state = handler.state;
-    let mut body = RequestBody::new(incoming, Rc::clone(state), handler.listener.limits.body_bytes);
+    let mut body = RequestBody::new(incoming, state.clone(), handler.listener.limits.body_bytes);
     let wanting = wanting(handler, context, Hook::RequestBody, has_body);
     if let Some(most) = most(&wanting) {
         let broken = || state.ending().unwrap_or(Failure::ClientBody);
@@ -86,7 +85,7 @@ pub(super) async fn request(
         let data = show(handler, context, Hook::RequestBody, &wanting, data, whole)?;
         if whole && (has_body || !data.is_empty()) {
             context.exchange.request.headers.insert(CONTENT_LENGTH, HeaderValue::from(data.len()));
-            body = RequestBody::whole(data, Rc::clone(state));
+            body = RequestBody::whole(data, state.clone());
         } else {
             body.put_back(data);
         }
@@ -196,7 +195,7 @@ fn show(
             Ok(BodyVerdict::Close) => return Err(Ended::Close),
             Err(fault) => {
                 let denied = handler.view.snapshot.engine.fault_beside(&mut context.walk, *id, fault);
-                report(handler, context, false);
+                report(handler.view, handler.state.worker(), context, false);
                 if let Some(reply) = denied {
                     return Err(Ended::Reply(Box::new(reply)));
                 }

@@ -3,7 +3,7 @@
 use tidegate_base::failure::Failure;
 use tidegate_upstream::Caller;
 
-use crate::request::body::RequestBody;
+use crate::request::request_body::RequestBody;
 use crate::request::state::StreamState;
 
 impl Caller for StreamState {

@@ -18,11 +18,12 @@ use tidegate_upstream::{Content, Outgoing, send};
 use tidegate_wasm_host::limits::OUTBOUND_BODY_BYTES;
 use tidegate_wasm_host::{Callout, CalloutFailure, CalloutOutcome, CalloutResponse, Step, SuspendedCall};
 
-use crate::request::body::{RequestBody, UpstreamBody};
 use crate::request::context::RequestContext;
 use crate::request::fields;
 use crate::request::gathered::{Unread, read};
 use crate::request::handler::RequestHandler;
+use crate::request::request_body::RequestBody;
+use crate::request::request_body::UpstreamBody;
 use crate::request::worker_snapshot::Group;
 
 /// Calls a hook of an extension that may ask other servers.
@@ -115,7 +116,7 @@ async fn ask(
     asked: Callout,
 ) -> Result<CalloutResponse, CalloutFailure> {
     let Callout { method, authority, target, headers, body, .. } = asked;
-    let mut request = Request::new(Content::of(RequestBody::whole(body.clone(), Rc::clone(handler.state))));
+    let mut request = Request::new(Content::of(RequestBody::whole(body.clone(), handler.state.clone())));
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = headers;

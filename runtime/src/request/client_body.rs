@@ -10,7 +10,24 @@ use tidegate_base::http2;
 
 use crate::downstream::h3_body::Http3Body;
 use crate::request::rest::Http1Body;
-use crate::request::state::StreamState;
+
+/// Whoever follows how a client's body moves.
+pub trait Progress {
+    /// So many bytes of the body came.
+    fn count_body(&self, bytes: u64);
+
+    /// Whether a server waits for a part of the body that the client has not sent.
+    fn set_body_due(&self, due: bool);
+
+    /// Somebody wants the body of a client that waits to be told so (RFC 9110, 10.1.1).
+    fn want_continue(&self);
+
+    /// Something moved: the time for silence begins anew.
+    fn note_upstream(&self);
+
+    /// The request is about to fail, and this is why.
+    fn set_ending(&self, failure: Failure);
+}
 
 /// What a client sends after a request's head.
 pub enum ClientBody {
@@ -48,8 +65,12 @@ impl ClientBody {
         }
     }
 
-    /// The next part. `state` is told when a client that waits is to go on.
-    pub fn poll(&mut self, state: &StreamState, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    /// The next part. `progress` is told when a client that waits is to go on.
+    pub fn poll(
+        &mut self,
+        progress: &dyn Progress,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         match self {
             Self::Empty => Poll::Ready(None),
             Self::Http1(body) => {
@@ -58,14 +79,14 @@ impl ClientBody {
             Self::Http2 { stream, waits } => {
                 let polled = http2::poll_frame(stream, cx);
                 if polled.is_pending() && std::mem::take(waits) {
-                    state.want_continue();
+                    progress.want_continue();
                 }
                 polled.map(|frame| frame.map(|frame| frame.map_err(|error| client_failure(&error))))
             }
             Self::Http3(body) => {
                 let polled = body.poll_frame(cx);
                 if polled.is_pending() && body.take_waits() {
-                    state.want_continue();
+                    progress.want_continue();
                 }
                 polled
             }

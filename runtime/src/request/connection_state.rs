@@ -13,6 +13,7 @@ use tidegate_engine::exchange::Connection;
 use crate::request::admission::Admission;
 use crate::request::head::KnownHost;
 use crate::request::listener_handle::ListenerHandle;
+use crate::request::listener_load::ListenerLoad;
 use crate::request::worker::{OpenConnection, Worker};
 use crate::tls::early::EarlyBytes;
 
@@ -109,8 +110,8 @@ impl ConnectionState {
 }
 
 impl OpenConnection for ConnectionState {
-    fn handle(&self) -> &Rc<ListenerHandle> {
-        &self.handle
+    fn load(&self) -> &Arc<ListenerLoad> {
+        &self.handle.load
     }
 
     fn is_admitted(&self) -> bool {

@@ -1,9 +1,11 @@
 //! Header fields that frame a message.
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request};
-use http_body::Body;
-use tidegate_engine::passage::FieldKinds;
+use http_body::{Body, Frame};
+use tidegate_engine::exchange::Changed;
+use tidegate_engine::passage::{self, FieldKinds};
 
 /// Joins the `Cookie` fields into which HTTP/2 may split one (RFC 9113, 8.2.3).
 pub(crate) fn join_cookies(headers: &mut HeaderMap) {
@@ -54,6 +56,13 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
 pub(crate) fn has_clear_length(headers: &HeaderMap) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     lengths.next().is_none() || lengths.next().is_none() && content_length(headers).is_some()
+}
+
+/// The frame of trailers as it goes on: those that may; nothing if none are left.
+pub(super) fn screened_trailers(frame: Frame<Bytes>, decided: &Changed) -> Option<Frame<Bytes>> {
+    let mut trailers = frame.into_trailers().ok()?;
+    passage::screen_trailers(&mut trailers, decided);
+    (!trailers.is_empty()).then(|| Frame::trailers(trailers))
 }
 
 #[cfg(test)]

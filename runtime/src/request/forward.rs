@@ -10,13 +10,13 @@ use tidegate_engine::passage::{self, FieldKinds};
 use tidegate_engine::servers::PickRequest;
 use tidegate_upstream::{Content, Outgoing, send};
 
-use crate::request::body::RequestBody;
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
 use crate::request::fields;
 use crate::request::handler::RequestHandler;
 use crate::request::handler::Source;
 use crate::request::log_record::Upstream;
+use crate::request::request_body::RequestBody;
 use crate::request::upgrade::Upgrade;
 
 impl RequestHandler<'_> {

@@ -10,10 +10,12 @@ use tidegate_dsl::plan::{Listener, ListenerId};
 use tidegate_engine::Moment;
 use tidegate_engine::passage::FieldKinds;
 
-use crate::request::body::{ResponseBody, Switched, UpstreamBody};
 use crate::request::client_body::ClientBody;
 use crate::request::compression::Accepted;
 use crate::request::context::RequestContext;
+use crate::request::request_body::Switched;
+use crate::request::request_body::UpstreamBody;
+use crate::request::response_body::ResponseBody;
 use crate::request::state::StreamState;
 use crate::request::tunnel::Tunnel;
 use crate::request::upgrade::Upgrade;

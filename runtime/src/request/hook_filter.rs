@@ -13,7 +13,6 @@ use tidegate_engine::vars::Vars;
 
 use crate::request::body_filter::BodyFilter;
 use crate::request::context::RequestContext;
-use crate::request::faults::warn_of;
 use crate::request::handler::RequestHandler;
 use crate::request::state::StreamState;
 use crate::request::worker_snapshot::WorkerSnapshot;
@@ -69,7 +68,7 @@ impl HookFilter {
     /// Says what went wrong, and whether the request is to end for it.
     fn denies(&self, fault: &HookFault) -> bool {
         let extension = self.view.snapshot.plan().extensions.get(self.id.0);
-        warn_of(self.state.worker(), extension, fault, self.exchange.request_id);
+        self.state.worker().warn_of_fault(extension, fault, Some(self.exchange.request_id));
         self.view.snapshot.engine.denies(self.id, fault.kind)
     }
 }

@@ -39,7 +39,7 @@ impl RequestHandler<'_> {
                     let verdict = self.view.call(extension, Hook::Request, &mut context.exchange);
                     let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
                     engine.resume(&mut context.walk, &mut context.exchange, verdict);
-                    report(self, context, forwards);
+                    report(self.view, self.state.worker(), context, forwards);
                 }
                 Progress::Done(decision) => return Reached::End(decision),
             }
@@ -52,7 +52,7 @@ impl RequestHandler<'_> {
             let verdict = callout::run(self, context, extension, Hook::Request).await;
             let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
             self.view.snapshot.engine.resume(&mut context.walk, &mut context.exchange, verdict);
-            report(self, context, forwards);
+            report(self.view, self.state.worker(), context, forwards);
             match self.advance(context) {
                 Reached::End(decision) => return decision,
                 Reached::Waits(next) => extension = next,
@@ -79,7 +79,7 @@ impl RequestHandler<'_> {
                 Progress::Run(extension) => {
                     let verdict = self.view.call(extension, Hook::Response, &mut context.exchange);
                     engine.resume_response(&mut context.walk, &mut context.exchange, verdict);
-                    report(self, context, false);
+                    report(self.view, self.state.worker(), context, false);
                 }
                 Progress::Done(decision) => return Reached::End(decision),
             }
@@ -95,7 +95,7 @@ impl RequestHandler<'_> {
         loop {
             let verdict = callout::run(self, context, extension, Hook::Response).await;
             self.view.snapshot.engine.resume_response(&mut context.walk, &mut context.exchange, verdict);
-            report(self, context, false);
+            report(self.view, self.state.worker(), context, false);
             match self.advance_response(context) {
                 Reached::End(decision) => return decision,
                 Reached::Waits(next) => extension = next,

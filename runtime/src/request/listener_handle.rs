@@ -4,57 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tidegate_base::address::ListenerKey;
 use tidegate_base::bounds::Bound;
 use tidegate_dsl::plan::{Listener, ListenerId};
 use tokio::sync::Notify;
 
+use crate::request::listener_load::ListenerLoad;
 use crate::request::worker::Worker;
 use crate::request::worker_snapshot::WorkerSnapshot;
-use crate::tls::handshake::RefusedKind;
-
-/// What a listener holds over all workers.
-#[derive(Debug, Default)]
-pub struct ListenerLoad {
-    connections: AtomicU32,
-    refused: [AtomicU64; RefusedKind::ALL.len()],
-}
-
-impl ListenerLoad {
-    /// Counts a connection in, unless there are `limit` of them.
-    pub fn admit(&self, limit: u32) -> bool {
-        let admit = |count: u32| (count < limit).then_some(count + 1);
-        let admitted = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit).is_ok();
-        if !admitted {
-            Bound::Connections.met();
-        }
-        admitted
-    }
-
-    /// The number of connections.
-    pub fn connections(&self) -> u32 {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Counts a handshake that failed.
-    pub fn count_refused(&self, kind: RefusedKind) {
-        if let Some(count) = self.refused.get(kind as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// How many handshakes failed in this way since the listener began.
-    pub fn refused(&self, kind: RefusedKind) -> u64 {
-        self.refused.get(kind as usize).map_or(0, |count| count.load(Ordering::Relaxed))
-    }
-
-    /// Counts a connection out.
-    pub fn release(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// One socket of a listener, with the policy that its connections see.
 pub struct ListenerHandle {

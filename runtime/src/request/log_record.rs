@@ -17,7 +17,6 @@ use tidegate_engine::trace::{self, TRACEPARENT, TraceContext};
 use tidegate_engine::vars::Vars;
 
 use crate::policy::snapshot::Snapshot;
-use crate::request::faults::warn_of;
 use crate::request::state::StreamState;
 use crate::request::worker_snapshot::WorkerSnapshot;
 use crate::telemetry::access_log::{Labels, Line, VarsOf, protocol};
@@ -114,7 +113,7 @@ impl LogRecord {
         self.take_streamed(exchange);
         if let Some((id, fault)) = self.view.log(walk, exchange) {
             let extension = self.view.snapshot.plan().extensions.get(id.0);
-            warn_of(state.worker(), extension, &fault, exchange.request_id);
+            state.worker().warn_of_fault(extension, &fault, Some(exchange.request_id));
         }
     }
 

@@ -5,7 +5,6 @@
 
 pub mod admission;
 pub mod beginning;
-pub mod body;
 pub mod body_filter;
 pub mod body_hooks;
 mod caller;
@@ -26,8 +25,11 @@ pub mod hook_filter;
 pub mod hooks;
 mod lend;
 pub mod listener_handle;
+pub mod listener_load;
 pub mod log_record;
 pub mod reply;
+pub mod request_body;
+pub mod response_body;
 pub mod response_phase;
 pub mod rest;
 pub mod serve;

@@ -12,12 +12,12 @@ use tidegate_engine::status::is_bodiless;
 use tidegate_engine::{ResponseDecision, Walk};
 
 use crate::request::beginning::{self, Beginning};
-use crate::request::body::ResponseBody;
 use crate::request::body_filter::BodyFilter;
 use crate::request::body_hooks::{self, Shown};
 use crate::request::context::RequestContext;
 use crate::request::faults::write_log_lines;
 use crate::request::handler::{Closed, OwnAltSvc, RequestHandler, Served, Source, close};
+use crate::request::response_body::ResponseBody;
 use crate::request::tunnel::Tunnel;
 use crate::request::{fields, grpc, reply};
 

@@ -14,7 +14,6 @@ use tidegate_engine::exchange::{Changed, Exchange};
 use tidegate_engine::hook::Hook;
 use tidegate_engine::passage::FieldKinds;
 
-use crate::request::body::{RequestBody, ResponseBody};
 use crate::request::client_body::ClientBody;
 use crate::request::compression::Accepted;
 use crate::request::context::RequestContext;
@@ -22,6 +21,8 @@ use crate::request::handler::Facts;
 use crate::request::handler::{Closed, OwnAltSvc, RequestHandler, Served, Source, close};
 use crate::request::head;
 use crate::request::log_record::LogRecord;
+use crate::request::request_body::RequestBody;
+use crate::request::response_body::ResponseBody;
 use crate::request::rest::Rest;
 use crate::request::state::StreamState;
 use crate::request::{body_hooks, grpc, reply, upgrade};
@@ -178,7 +179,7 @@ impl RequestHandler<'_> {
                 Err(ended) => return body_hooks::ended(context, ended).ok_or(Failure::Closed),
             }
         } else {
-            RequestBody::new(body, Rc::clone(self.state), self.listener.limits.body_bytes)
+            RequestBody::new(body, self.state.clone(), self.listener.limits.body_bytes)
         };
         self.forward(group, context, body, after).await
     }

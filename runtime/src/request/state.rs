@@ -14,6 +14,7 @@ use tidegate_base::failure::Failure;
 use tidegate_base::guard::guarded;
 use tidegate_base::timer::Timer;
 
+use crate::request::client_body::Progress;
 use crate::request::connection_state::ConnectionState;
 use crate::request::worker::{Timed, Worker};
 
@@ -325,5 +326,27 @@ impl StreamState {
 impl Timed for StreamState {
     fn timer(&self) -> &Timer {
         &self.timer
+    }
+}
+
+impl Progress for StreamState {
+    fn count_body(&self, bytes: u64) {
+        self.count_body(bytes);
+    }
+
+    fn set_body_due(&self, due: bool) {
+        self.set_body_due(due);
+    }
+
+    fn want_continue(&self) {
+        self.want_continue();
+    }
+
+    fn note_upstream(&self) {
+        self.note_upstream();
+    }
+
+    fn set_ending(&self, failure: Failure) {
+        self.set_ending(failure);
     }
 }

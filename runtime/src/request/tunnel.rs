@@ -12,9 +12,9 @@ use tidegate_base::failure::Failure;
 use tidegate_base::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::request::body::Switched;
 use crate::request::client_body::ClientBody;
 use crate::request::context::RequestContext;
+use crate::request::request_body::Switched;
 use crate::request::state::StreamState;
 
 /// What a connection becomes when the answer that agrees to it has been written.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use crate::request::listener_handle::ListenerHandle;
+use crate::request::listener_load::ListenerLoad;
 use crate::request::worker_snapshot::{Pools, WorkerSnapshot};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -20,6 +20,7 @@ use tidegate_base::log_throttle::LogThrottle;
 use tidegate_base::permits::Permits;
 use tidegate_base::room::Room;
 use tidegate_base::timer::Timer;
+use tidegate_dsl::plan::Extension;
 use tidegate_engine::hook::HookFault;
 
 use crate::policy::snapshot::Snapshot;
@@ -68,8 +69,8 @@ pub trait Timed {
 
 /// A client connection, as whoever closes it sees it.
 pub trait OpenConnection {
-    /// The listener that it came to, on this worker.
-    fn handle(&self) -> &Rc<ListenerHandle>;
+    /// The load of the listener that it came to, which tells listeners apart.
+    fn load(&self) -> &Arc<ListenerLoad>;
 
     /// Whether the policy in service would let the connection in.
     fn is_admitted(&self) -> bool;
@@ -255,11 +256,18 @@ impl Worker {
 
     fn tick_extensions(&self) {
         let view = Rc::clone(&self.view.borrow());
-        for (id, HookFault { kind, message }) in view.tick(Instant::now()) {
-            if self.log_throttle.may_write(kind.name()) {
-                let name = view.snapshot.plan().extensions.get(id.0).map_or("?", |extension| extension.name.as_str());
-                tracing::warn!(extension = name, fault = kind.name(), "{message}");
-            }
+        for (id, fault) in view.tick(Instant::now()) {
+            self.warn_of_fault(view.snapshot.plan().extensions.get(id.0), &fault, None);
+        }
+    }
+
+    /// Writes a fault of an extension to the gateway's log, unless it is flooded with them.
+    pub fn warn_of_fault(&self, extension: Option<&Extension>, fault: &HookFault, request_id: Option<u128>) {
+        let HookFault { kind, message } = fault;
+        if self.log_throttle.may_write(kind.name()) {
+            let name = extension.map_or("?", |extension| extension.name.as_str());
+            let request_id = request_id.map(|id| format!("{id:032x}"));
+            tracing::warn!(extension = name, fault = kind.name(), request_id, "{message}");
         }
     }
 }

@@ -18,8 +18,8 @@ use tidegate_wasm_host::{
 };
 
 use crate::policy::snapshot::Snapshot;
-use crate::request::body::RequestBody;
 use crate::request::lend::StandIn;
+use crate::request::request_body::RequestBody;
 
 /// A server group on one worker.
 pub type Group = tidegate_upstream::Group<RequestBody>;

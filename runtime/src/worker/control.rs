@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::error;
 
 use crate::request::listener_handle::ListenerHandle;
-use crate::request::listener_handle::ListenerLoad;
+use crate::request::listener_load::ListenerLoad;
 use crate::request::worker::Shared;
 use crate::request::worker::Worker;
 use crate::worker::accept;
@@ -177,13 +177,13 @@ fn listen(
 async fn drain_listener(handle: Rc<ListenerHandle>, worker: Rc<Worker>, drain: Duration) {
     tokio::task::yield_now().await;
     worker.each_connection(|connection| {
-        if Rc::ptr_eq(connection.handle(), &handle) {
+        if Arc::ptr_eq(connection.load(), &handle.load) {
             connection.finish();
         }
     });
     tokio::time::sleep(drain).await;
     worker.each_connection(|connection| {
-        if Rc::ptr_eq(connection.handle(), &handle) {
+        if Arc::ptr_eq(connection.load(), &handle.load) {
             connection.abort();
         }
     });

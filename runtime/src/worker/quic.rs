@@ -78,7 +78,7 @@ impl QuicListener {
         if self.generation.replace(generation) == generation || handle.is_closed() {
             return;
         }
-        let crypto = config::crypto(&view.snapshot, id);
+        let crypto = view.snapshot.tls.endpoint(id).and_then(|endpoint| config::crypto(endpoint));
         if let (Some(listener), Some(crypto)) = (view.snapshot.plan().listeners.get(id.0), crypto) {
             let config = self.port.server_config(listener, crypto, &view.snapshot.tls.material.secrets);
             self.endpoint.set_server_config(Some(config.clone()));

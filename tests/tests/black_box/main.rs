@@ -10,6 +10,7 @@
 mod access_log;
 mod alt_svc;
 mod architecture;
+mod arrows;
 mod attacks;
 mod authors;
 mod balance;

@@ -21,7 +21,7 @@ use crate::cli::{Failed, answer, host};
 use crate::gateway::{Gateway, NotStarted};
 use crate::request::client_body::Incoming;
 
-const POLICY: &str = include_str!("../../policies/quickstart.gate");
+const POLICY: &str = include_str!("../../../policies/quickstart.gate");
 const GUEST: &[u8] = include_bytes!(env!("TIDEGATE_CLIENT_HEADERS"));
 
 /// The ports that the shipped policy names.
