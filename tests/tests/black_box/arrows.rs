@@ -29,7 +29,7 @@ const CRATES: &[(&str, usize)] = &[
     ("runtime/base", LARGEST_CIRCLE),
     ("runtime/engine", 4),
     ("runtime/upstream", 8),
-    ("runtime/wasm-host", 31),
+    ("runtime/wasm-host", LARGEST_CIRCLE),
 ];
 
 fn arrows(name: &str) -> Arrows {
