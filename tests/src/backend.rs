@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::message::{Framing, Request, read_body, read_head};
 use crate::{PATIENCE, listen, listen_on};
 
-/// What a backend does with a request.
+/// The way in which a backend treats a request.
 #[derive(Debug, Clone)]
 pub enum Behaviour {
     /// Answers with the request as JSON; [`crate::Response::echo`] reads it.
@@ -121,12 +121,12 @@ impl Backend {
         Self::start(Behaviour::Text(text))
     }
 
-    /// Its port.
+    /// The port of the server.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address, as a policy names it.
+    /// The address of the server, as a policy names it.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -141,12 +141,12 @@ impl Backend {
         self.shared.change(|state| state.passes += 1);
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
         self.shared.lock().open.len()
     }
 
-    /// How many connections there have been.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.shared.lock().connections
     }
@@ -176,7 +176,7 @@ impl Backend {
     /// Waits until something holds of this server, while the clients of the same thread go on.
     ///
     /// # Panics
-    /// It does not come to hold.
+    /// The condition does not come to hold.
     pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let held = async {
             loop {
@@ -294,7 +294,7 @@ struct Conversation<'s> {
     number: usize,
 }
 
-/// What happens to the connection after an answer.
+/// The fate of a connection after an answer.
 #[derive(PartialEq, Eq)]
 enum Then {
     Keep,

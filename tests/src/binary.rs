@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The gateway's binary: `TIDEGATE_BIN`, or else what `cargo build -p tidegate` makes, built once a process.
 ///
 /// # Panics
-/// It does not build.
+/// The gateway does not build.
 pub fn tidegate() -> &'static Path {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let binary = BINARY.get_or_init(|| std::env::var_os("TIDEGATE_BIN").map_or_else(build, |path| Ok(path.into())));
@@ -62,7 +62,7 @@ pub fn target_folder() -> &'static Path {
 /// `tidegate_asking_guest`, `tidegate_scripted_guest`.
 ///
 /// # Panics
-/// It is not there.
+/// The module is not there.
 pub fn guest(name: &str) -> PathBuf {
     tidegate();
     let path = target_folder().join("guests/wasm32-unknown-unknown/release").join(format!("{name}.wasm"));
@@ -73,7 +73,7 @@ pub fn guest(name: &str) -> PathBuf {
 /// The module of `examples/NAME`. All of them are built when the first is asked for.
 ///
 /// # Panics
-/// They do not build.
+/// The examples do not build.
 pub fn example(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {

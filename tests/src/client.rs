@@ -13,7 +13,7 @@ pub struct Client {
     socket: TcpStream,
 }
 
-/// What a client's bytes go through.
+/// A connection that a client's bytes go through.
 pub trait Wire: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Wire for T {}
@@ -85,7 +85,7 @@ impl Client {
     /// Reads the answer to a request that is not HEAD.
     ///
     /// # Panics
-    /// It does not come, or is malformed.
+    /// The answer does not come, or is malformed.
     pub fn receive(&mut self) -> Response {
         self.try_receive().unwrap_or_else(|error| panic!("no whole answer: {error}"))
     }
@@ -93,7 +93,7 @@ impl Client {
     /// Reads the answer to a request that is not HEAD.
     ///
     /// # Errors
-    /// It does not come, breaks off, or is malformed.
+    /// The answer does not come, breaks off, or is malformed.
     pub fn try_receive(&mut self) -> io::Result<Response> {
         let mut response = self.receive_head()?;
         let mut body = Vec::new();
@@ -105,7 +105,7 @@ impl Client {
     /// Reads a head, past interim ones. The body is left unread.
     ///
     /// # Errors
-    /// It does not come, breaks off, or is malformed.
+    /// The head does not come, breaks off, or is malformed.
     pub fn receive_head(&mut self) -> io::Result<Response> {
         let mut interim = Vec::new();
         loop {
@@ -125,7 +125,7 @@ impl Client {
     /// Reads the body that belongs to a head, and returns its trailers.
     ///
     /// # Errors
-    /// It breaks off, or is malformed.
+    /// The body breaks off, or is malformed.
     pub fn receive_body(&mut self, head: &Response, take: impl FnMut(&[u8])) -> io::Result<crate::message::Fields> {
         let framing = if matches!(head.status, 204 | 304) { Framing::Length(0) } else { Framing::Close };
         let framing = match framing {
@@ -198,7 +198,7 @@ impl Client {
         silent
     }
 
-    /// What its bytes go through, after an answer was read whole.
+    /// The connection below this client, after an answer was read whole.
     pub fn into_wire(self) -> Box<dyn Wire> {
         self.stream.into_inner()
     }

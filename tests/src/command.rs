@@ -14,10 +14,10 @@ pub struct Tool {
     folder: TempDir,
 }
 
-/// What a command said.
+/// The end of a command: its status, and what it wrote.
 #[derive(Debug)]
 pub struct Output {
-    /// Its exit status; `None` if a signal ended it.
+    /// The exit status; `None` if a signal ended it.
     pub status: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -40,7 +40,7 @@ impl Tool {
     /// Puts a file into the folder.
     ///
     /// # Panics
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn file(self, name: &str, text: &str) -> Self {
         std::fs::write(self.path(name), text).expect("a file");
         self
@@ -54,7 +54,7 @@ impl Tool {
     /// The text of a file of the folder.
     ///
     /// # Panics
-    /// It cannot be read.
+    /// The file cannot be read.
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect("a file")
     }
@@ -67,7 +67,7 @@ impl Tool {
     /// Runs `tidegate` with something on its standard input.
     ///
     /// # Panics
-    /// It does not start, or does not end.
+    /// The command does not start, or does not end.
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Output {
         let mut child = Command::new(tidegate())
             .args(arguments)

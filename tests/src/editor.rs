@@ -26,7 +26,7 @@ impl Editor {
     /// Starts the server in a folder, and greets it.
     ///
     /// # Panics
-    /// It does not start, or does not answer.
+    /// The server does not start, or does not answer.
     pub fn start(folder: &Path) -> Self {
         Self::start_with(folder, &Value::Null)
     }
@@ -34,7 +34,7 @@ impl Editor {
     /// Starts the server in a folder, and greets it with options of its own.
     ///
     /// # Panics
-    /// It does not start, or does not answer.
+    /// The server does not start, or does not answer.
     pub fn start_with(folder: &Path, options: &Value) -> Self {
         let mut editor = Self::start_rudely(folder);
         let hello = json!({ "processId": null, "rootUri": null, "capabilities": {}, "initializationOptions": options });
@@ -47,7 +47,7 @@ impl Editor {
     /// Starts the server, and says nothing.
     ///
     /// # Panics
-    /// It does not start.
+    /// The server does not start.
     pub fn start_rudely(folder: &Path) -> Self {
         let mut child = Command::new(tidegate())
             .arg("lsp")
@@ -119,7 +119,7 @@ impl Editor {
         said["params"]["diagnostics"].as_array().cloned().unwrap_or_default()
     }
 
-    /// What was underlined in a document next, if that has come already.
+    /// The diagnostics of a document that come next, if they have come already.
     pub fn said(&mut self, uri: &str) -> Option<Vec<Value>> {
         let told =
             |message: &Value| message["method"] == "textDocument/publishDiagnostics" && message["params"]["uri"] == uri;
@@ -158,7 +158,7 @@ impl Editor {
     /// Says no more, and waits for the server's end: its exit status, and what it said on standard error.
     ///
     /// # Panics
-    /// It does not end.
+    /// The server does not end.
     pub fn end(mut self) -> (Option<i32>, String) {
         self.input = None;
         let said = self.errors.whole();

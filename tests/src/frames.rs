@@ -33,7 +33,7 @@ pub const ACK: u8 = 1;
 /// The flag of HEADERS and CONTINUATION.
 pub const END_HEADERS: u8 = 4;
 
-/// How a client begins (RFC 9113, 3.4).
+/// The bytes with which a client begins (RFC 9113, 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection.
@@ -46,13 +46,13 @@ pub struct Frames {
 /// A frame as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// Its type.
+    /// The type.
     pub kind: u8,
-    /// Its flags.
+    /// The flags.
     pub flags: u8,
-    /// Its stream; 0 is the connection.
+    /// The stream; 0 is the connection.
     pub stream: u32,
-    /// What it holds.
+    /// The bytes behind the head of nine.
     pub payload: Vec<u8>,
 }
 
@@ -162,7 +162,7 @@ impl Frames {
         Some(Frame { kind, flags, stream, payload })
     }
 
-    /// What becomes of a stream.
+    /// Waits for the end of a stream: its answer, or why there is none.
     pub fn outcome(&mut self, stream: u32) -> Outcome {
         while let Some(frame) = self.receive() {
             match frame.kind {

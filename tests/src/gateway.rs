@@ -24,7 +24,7 @@ impl Gateway {
     /// Starts, and waits until it is ready.
     ///
     /// # Panics
-    /// It does not become ready.
+    /// The gateway does not become ready.
     pub fn start(policy: &Policy) -> Self {
         Self::start_with(policy, |_| ())
     }
@@ -32,7 +32,7 @@ impl Gateway {
     /// Starts after `prepare` has put more files into the folder.
     ///
     /// # Panics
-    /// It does not become ready.
+    /// The gateway does not become ready.
     pub fn start_with(policy: &Policy, prepare: impl FnOnce(&Path)) -> Self {
         let (folder, path, port) = put(policy, prepare);
         Self::serve(folder, &path, port)
@@ -41,7 +41,7 @@ impl Gateway {
     /// Serves a file of a folder.
     ///
     /// # Panics
-    /// It does not become ready.
+    /// The gateway does not become ready.
     pub fn serve(folder: TempDir, path: &Path, port: u16) -> Self {
         let gateway = Self::spawn(folder, Command::new(tidegate()).arg("run").arg(path), port);
         gateway.wait_for(0, " ready generation=");
@@ -86,7 +86,7 @@ impl Gateway {
         self.port
     }
 
-    /// Its folder.
+    /// The folder of the policy, in which the gateway runs.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -111,17 +111,17 @@ impl Gateway {
         self.child.id()
     }
 
-    /// What it holds.
+    /// The resources that the process holds.
     pub fn usage(&self) -> Usage {
         Usage::of(self.pid())
     }
 
-    /// What it writes to standard error.
+    /// The log, which the gateway writes to standard error.
     pub const fn log(&self) -> &Lines {
         &self.stderr
     }
 
-    /// What it writes to standard output: the access log.
+    /// The access log, which the gateway writes to standard output.
     pub const fn access_log(&self) -> &Lines {
         &self.stdout
     }
@@ -129,7 +129,7 @@ impl Gateway {
     /// Waits for a line of the log, from a mark on, that contains some words.
     ///
     /// # Panics
-    /// It does not come.
+    /// No such line comes.
     pub fn wait_for(&self, mark: usize, words: &str) -> String {
         let found = self.stderr.wait(mark, |line| line.contains(words).then(|| line.to_owned()));
         found.unwrap_or_else(|seen| panic!("no line with `{words}` in the log:\n{seen}"))
@@ -138,7 +138,7 @@ impl Gateway {
     /// The access-log line of the request with this target.
     ///
     /// # Panics
-    /// It does not come, or is not JSON.
+    /// No such line comes, or a line is not JSON.
     pub fn access(&self, uri: &str) -> Value {
         self.access_where(uri, |_| true)
     }
@@ -146,7 +146,7 @@ impl Gateway {
     /// The access-log line of a request with this target for which something more holds.
     ///
     /// # Panics
-    /// It does not come, or is not JSON.
+    /// No such line comes, or a line is not JSON.
     pub fn access_where(&self, uri: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let parse = |line: &str| -> Value {
             serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON: {error}: {line}"))
@@ -168,7 +168,7 @@ impl Gateway {
     /// Replaces a file of the folder, by rename.
     ///
     /// # Panics
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn write_file(&self, name: &str, bytes: &[u8]) {
         let new = self.folder.path().join(format!("{name}.new"));
         fs::write(&new, bytes).and_then(|()| fs::rename(&new, self.folder.path().join(name))).expect("a file");
@@ -200,10 +200,10 @@ impl Gateway {
         assert!(sent.expect("`kill` starts").success(), "cannot send {name}");
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     ///
     /// # Panics
-    /// It does not end.
+    /// The gateway does not end.
     pub fn wait_end(&mut self) -> ExitStatus {
         end_of(&mut self.child, || self.stderr.text())
     }

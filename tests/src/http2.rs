@@ -36,7 +36,7 @@ impl Http2 {
         Self::connect_as(port, &settings()).await
     }
 
-    /// The same, with settings of the client's own.
+    /// Connects in clear text, with settings of the client's own.
     ///
     /// # Panics
     /// Nobody listens there.
@@ -69,7 +69,7 @@ impl Http2 {
     /// A request for this connection's scheme and the host `test`.
     ///
     /// # Panics
-    /// It is no request.
+    /// The parts make no request.
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
         let mut request = Request::builder().method(method).uri(format!("{}://test{path}", self.scheme));
         for (name, value) in headers {
@@ -102,7 +102,7 @@ impl Http2 {
         self.requests.is_extended_connect_protocol_enabled()
     }
 
-    /// How many requests the gateway takes at once, as far as is known.
+    /// The number of requests that the gateway takes at once, as far as is known.
     pub fn streams(&self) -> usize {
         self.requests.current_max_send_streams()
     }
@@ -135,7 +135,7 @@ impl Http2 {
     }
 }
 
-/// What a client of these tests asks for: no push, and windows that are no bottleneck. Until it knows better it takes a
+/// The settings of a client of these tests: no push, and windows that are no bottleneck. Until it knows better it takes a
 /// hundred requests at once for allowed, as browsers do.
 pub fn settings() -> Builder {
     let mut settings = Builder::new();

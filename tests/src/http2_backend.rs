@@ -29,14 +29,14 @@ pub struct Http2Backend {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// What it has seen.
+/// The traffic that a server has seen.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// The requests: method, target with scheme and host, fields.
     pub requests: Vec<(String, String, Fields)>,
-    /// How many connections there have been.
+    /// The number of connections so far.
     pub connections: usize,
-    /// How many requests the gateway has given up.
+    /// The number of requests that the gateway has given up.
     pub cancelled: usize,
     refused: bool,
 }
@@ -62,12 +62,12 @@ impl Http2Backend {
         Self { port, seen, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Its address, as a policy names it.
+    /// The address of the server, as a policy names it.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// What it has seen.
+    /// The traffic that the server has seen so far.
     pub fn seen(&self) -> Seen {
         self.seen.borrow().clone()
     }
@@ -75,7 +75,7 @@ impl Http2Backend {
     /// Waits until something holds of what this server has seen, while the clients of the same thread go on.
     ///
     /// # Panics
-    /// It does not come to hold.
+    /// The condition does not come to hold.
     pub async fn until(&self, what: &str, holds: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.subscribe();
         let held = tokio::time::timeout(PATIENCE, seen.wait_for(holds)).await;

@@ -40,7 +40,7 @@ pub fn quic_client(tls: rustls::ClientConfig) -> Endpoint {
     quic_client_with(tls, |_| ())
 }
 
-/// The same, with other settings.
+/// An endpoint like that of [`quic_client`], with other settings.
 ///
 /// # Panics
 /// There is no socket to be had. It has to be called within a tokio runtime.
@@ -90,7 +90,7 @@ impl Http3 {
     /// Speaks HTTP/3 on a connection.
     ///
     /// # Panics
-    /// It is closed.
+    /// The connection is closed.
     pub async fn over(quic: Connection) -> Self {
         let transport = h3_quinn::Connection::new(quic.clone());
         let (mut driver, requests) = h3::client::new(transport).await.expect("HTTP/3");

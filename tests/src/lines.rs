@@ -1,4 +1,4 @@
-//! What a process writes, line by line, to wait for.
+//! Lines that a process writes, to wait for.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex};
@@ -35,7 +35,7 @@ impl Lines {
         self.0.1.notify_all();
     }
 
-    /// How many lines there are: a mark to wait from.
+    /// The number of lines so far: a mark to wait from.
     pub fn mark(&self) -> usize {
         self.0.0.lock().unwrap().lines.len()
     }
@@ -53,7 +53,7 @@ impl Lines {
     /// The first line from a mark on that is wanted, as soon as it is written.
     ///
     /// # Errors
-    /// What was written instead, if it does not come, or the output ends before.
+    /// The lines that came instead: the wanted one does not come, or the output ends before.
     pub fn wait<T>(&self, mark: usize, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T, String> {
         let end = Instant::now() + PATIENCE;
         let mut state = self.0.0.lock().unwrap();

@@ -84,10 +84,10 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// What an echoing backend says it received.
+    /// The request that an echoing backend says it received.
     ///
     /// # Panics
-    /// This is no such answer.
+    /// The answer is not one of an echoing backend.
     pub fn echo(&self) -> Request {
         let echoed: Value = serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("not an echo: {} {:?}", self.status, self.text()));
@@ -126,7 +126,7 @@ fn only<'f>(fields: &'f Fields, name: &str) -> Option<&'f str> {
     values.first().copied()
 }
 
-/// How long a message's body is.
+/// The way in which a message says where its body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
     Length(u64),

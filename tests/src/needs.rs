@@ -46,7 +46,7 @@ const fn other(name: &'static str, install: &'static str) -> Need {
 /// The need of a test, by its name here, if it can be had; otherwise the test leaves out what needs it, which has been said.
 ///
 /// # Panics
-/// It is missing, `CI` is set, and `TIDEGATE_WITHOUT` does not name it. That variable has a name that nothing here has.
+/// What is needed is missing, `CI` is set, and `TIDEGATE_WITHOUT` does not name it; or that variable has a name that no need has.
 pub fn needed<T>(name: &str, look: impl FnOnce() -> Result<T, String>) -> Option<T> {
     let without = std::env::var(WITHOUT).unwrap_or_default();
     let strict = std::env::var_os("CI").is_some_and(|value| !value.is_empty());

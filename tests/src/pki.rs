@@ -24,7 +24,7 @@ pub struct Authority {
 pub struct Identity {
     /// The certificate, PEM.
     pub chain: String,
-    /// Its key, PEM.
+    /// The private key, PEM.
     pub key: String,
     /// The certificate, DER.
     pub der: CertificateDer<'static>,
@@ -45,7 +45,7 @@ pub fn trusting(pem: &[u8]) -> Arc<RootCertStore> {
     Arc::new(roots)
 }
 
-/// What is to stand in a certificate.
+/// The contents of a certificate to be signed.
 pub struct Order<'a> {
     authority: &'a Authority,
     params: CertificateParams,
@@ -72,7 +72,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// Its certificate, PEM.
+    /// The certificate of the authority, PEM.
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
@@ -89,7 +89,7 @@ impl Authority {
         }
     }
 
-    /// Its key, PEM.
+    /// The private key of the authority, PEM.
     pub fn key(&self) -> String {
         self.issuer.key().serialize_pem()
     }
@@ -127,21 +127,21 @@ fn named(name: &str) -> CertificateParams {
 }
 
 impl Order<'_> {
-    /// With an RSA key.
+    /// Asks for an RSA key.
     #[must_use]
     pub fn rsa(mut self) -> Self {
         self.key = &rcgen::PKCS_RSA_SHA256;
         self
     }
 
-    /// With this serial number.
+    /// Asks for this serial number.
     #[must_use]
     pub fn serial(mut self, number: u64) -> Self {
         self.params.serial_number = Some(SerialNumber::from(number));
         self
     }
 
-    /// That has expired long ago.
+    /// Asks for an end that is long ago.
     #[must_use]
     pub fn expired(mut self) -> Self {
         self.params.not_before = date_time_ymd(2001, 1, 1);
@@ -149,14 +149,14 @@ impl Order<'_> {
         self
     }
 
-    /// That expires so soon.
+    /// Asks for an end that is so soon.
     #[must_use]
     pub fn lasting(mut self, time: std::time::Duration) -> Self {
         self.params.not_after = (std::time::SystemTime::now() + time).into();
         self
     }
 
-    /// Orders a certificate that is not valid yet for long.
+    /// Asks for a beginning that is far off.
     #[must_use]
     pub fn early(mut self) -> Self {
         self.params.not_before = date_time_ymd(2100, 1, 1);
@@ -164,14 +164,14 @@ impl Order<'_> {
         self
     }
 
-    /// Of an authority.
+    /// Asks for a certificate of an authority.
     #[must_use]
     pub fn authority(mut self) -> Self {
         self.params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         self
     }
 
-    /// With an extension that nobody knows and everybody has to.
+    /// Asks for an extension that nobody knows and everybody has to.
     #[must_use]
     pub fn critical(mut self) -> Self {
         let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
@@ -195,7 +195,7 @@ impl Order<'_> {
 }
 
 impl Identity {
-    /// With another certificate in place of its own.
+    /// Puts another certificate in place of the identity's own.
     #[must_use]
     pub fn changed(mut self, change: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut der = self.der.to_vec();
@@ -210,7 +210,7 @@ impl Identity {
         std::fs::write(folder.join(format!("{name}.key")), &self.key).expect("a file");
     }
 
-    /// For rustls, which shows it whatever is wrong with it.
+    /// The identity for rustls, which shows it whatever is wrong with it.
     ///
     /// # Panics
     /// The key cannot be used.
@@ -219,7 +219,7 @@ impl Identity {
         Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![self.der.clone()], key)))
     }
 
-    /// The settings of a TLS server that shows it and asks for no certificate.
+    /// The settings of a TLS server that shows this identity and asks for no certificate.
     ///
     /// # Panics
     /// The key cannot be used.
@@ -232,7 +232,7 @@ impl Identity {
         Arc::new(config)
     }
 
-    /// Its key, for rustls.
+    /// The private key, for rustls.
     pub fn key_der(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::try_from(self.key_der.clone()).expect("a key")
     }

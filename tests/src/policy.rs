@@ -78,7 +78,7 @@ impl Policy {
         self
     }
 
-    /// What the last rule does; `forward web` if it is left out.
+    /// The body of the last rule; `forward web` if it is left out.
     #[must_use]
     pub fn otherwise(mut self, body: &str) -> Self {
         self.otherwise = Some(body.to_owned());

@@ -1,4 +1,4 @@
-//! What the kernel says of a process.
+//! Processes, as the kernel sees them: what they hold, and their end.
 
 use std::fs;
 use std::process::{Child, ExitStatus};
@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::PATIENCE;
 use crate::waiting::look_until;
 
-/// What a process holds.
+/// The resources that a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Open descriptors.
@@ -73,7 +73,7 @@ pub fn ticks_of(pid: u32, thread: &str) -> u64 {
 /// Waits for the end of a child.
 ///
 /// # Panics
-/// It does not end, and is killed; the message has what it said.
+/// The child does not end, and is killed; the message has what it said.
 pub(crate) fn end_of(child: &mut Child, said: impl FnOnce() -> String) -> ExitStatus {
     let ended = look_until(Instant::now() + PATIENCE, || child.try_wait().expect("a child").ok_or(()));
     ended.unwrap_or_else(|()| {

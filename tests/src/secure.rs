@@ -15,7 +15,7 @@ use rustls::{
 use crate::pki::{Authority, Identity};
 use crate::{Client, PATIENCE};
 
-/// What a client is willing to do.
+/// A client of TLS, by what it offers and trusts.
 pub struct Secure {
     roots: Arc<RootCertStore>,
     versions: Vec<&'static SupportedProtocolVersion>,
@@ -25,7 +25,7 @@ pub struct Secure {
     alpn: Vec<Vec<u8>>,
 }
 
-/// What a handshake came to.
+/// The outcome of a handshake.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// The gateway's certificate; `None` if the session was resumed.
@@ -34,9 +34,9 @@ pub struct Session {
     pub version: ProtocolVersion,
     /// The suite.
     pub suite: CipherSuite,
-    /// What was agreed on.
+    /// The protocol that was agreed on.
     pub alpn: Option<Vec<u8>>,
-    /// Whether it was resumed.
+    /// Whether the session was resumed.
     pub resumed: bool,
 }
 
@@ -58,21 +58,21 @@ impl Secure {
         }
     }
 
-    /// Of this version alone.
+    /// Offers this version alone.
     #[must_use]
     pub fn version(mut self, version: &'static SupportedProtocolVersion) -> Self {
         self.versions = vec![version];
         self
     }
 
-    /// With these suites alone, in this order.
+    /// Offers these suites alone, in this order.
     #[must_use]
     pub fn suites(mut self, suites: &[CipherSuite]) -> Self {
         self.suites = Some(suites.to_vec());
         self
     }
 
-    /// With these groups alone, in this order.
+    /// Offers these groups alone, in this order.
     #[must_use]
     pub fn groups(mut self, groups: &[NamedGroup]) -> Self {
         self.groups = Some(groups.to_vec());

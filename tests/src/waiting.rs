@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for an event that must come. Far longer than any takes, so that a slow machine fails nothing.
+/// The time that a test waits for an event that must come: far longer than any takes, so that a slow machine fails nothing.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The pause between two looks: short beside what a test takes, and long enough that waiting costs next to nothing.

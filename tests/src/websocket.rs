@@ -22,7 +22,7 @@ use crate::message::{Fields, read_head};
 use crate::pki::Authority;
 use crate::{PATIENCE, Wire, http3, listen};
 
-/// What a backend does with a connection after the handshake.
+/// The part of a backend in a connection, after the handshake.
 pub type Serve = fn(TcpStream);
 
 /// A WebSocket server on a port of its own.
@@ -57,12 +57,12 @@ impl WebSocketBackend {
         backend
     }
 
-    /// Its port.
+    /// The port of the backend.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address, as a policy names it.
+    /// The address of the backend, as a policy names it.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -99,7 +99,7 @@ fn agree(mut stream: TcpStream, heads: &std::sync::Mutex<Vec<(String, Fields)>>)
     Ok(stream)
 }
 
-/// What a server makes of a key (RFC 6455, 4.2.2).
+/// The answer of a server to a key (RFC 6455, 4.2.2).
 fn accept(key: &str) -> String {
     let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     let sum = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
@@ -145,7 +145,7 @@ enum Handle {
     Local(UnixStream),
 }
 
-/// What a client and a server said to each other after the handshake.
+/// A connection of a client after the handshake.
 pub struct Talk {
     wire: Box<dyn Wire>,
     /// A second handle of the socket, where there is one.
@@ -173,7 +173,7 @@ impl Talk {
     /// A handshake in clear text on this port, which has to succeed.
     ///
     /// # Panics
-    /// It does not.
+    /// The handshake does not succeed.
     pub fn on(port: u16) -> Self {
         let socket = socket(port);
         let handle = socket.try_clone().expect("a second handle of a socket");
@@ -193,7 +193,7 @@ impl Talk {
     /// Sends a text, and reads a frame.
     ///
     /// # Panics
-    /// It does not come back.
+    /// The text does not come back.
     pub fn echoes(&mut self, text: &str) {
         assert!(self.send(&frame(0x81, text.as_bytes())));
         assert_eq!(self.receive(), Some((0x81, text.as_bytes().to_vec())));
@@ -247,7 +247,7 @@ impl Talk {
     /// Reads so many bytes.
     ///
     /// # Panics
-    /// They do not come.
+    /// The bytes do not come.
     pub fn read(&mut self, bytes: &mut [u8]) {
         self.wire.read_exact(bytes).expect("as many bytes");
     }

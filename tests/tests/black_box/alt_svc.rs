@@ -1,4 +1,4 @@
-//! How clients come to HTTP/3: `Alt-Svc`, and a browser that follows it (RFC 7838).
+//! The way of clients to HTTP/3: `Alt-Svc`, and a browser that follows it (RFC 7838).
 
 use tidegate_tests::http3::{Http3, run};
 use tidegate_tests::pki::{Authority, Identity};
@@ -22,7 +22,7 @@ fn start(policy: &Policy) -> (Gateway, Authority, Identity) {
     (gateway, authority, site)
 }
 
-/// What an HTTP/1.1 client is told.
+/// The `Alt-Svc` that an HTTP/1.1 client gets.
 fn told(gateway: &Gateway, authority: &Authority) -> Option<String> {
     let (mut client, _) = Secure::trusting(authority).connect(gateway.port(), "localhost").unwrap();
     client.get("/").header("alt-svc").map(str::to_owned)

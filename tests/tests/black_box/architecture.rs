@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use tidegate_tests::workspace;
 
-/// What a crate may use.
+/// A crate, and the crates that it may use.
 struct Row {
     name: &'static str,
     /// Crates of ours.

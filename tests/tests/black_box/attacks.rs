@@ -12,10 +12,10 @@ use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, needed};
 const MIB: u64 = 1024 * 1024;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// How much more memory the gateway may hold at its worst.
+/// The memory that the gateway may hold at its worst, beyond what it held at first.
 const GROWTH: u64 = 64 * MIB;
 
-/// What a gateway held at first, and whether others are served.
+/// A gateway that is attacked, and the memory that it held at first.
 struct Watch<'g> {
     gateway: &'g Gateway,
     before: u64,
@@ -332,7 +332,7 @@ fn ten_thousand_idle_connections_cost_little() {
     });
 }
 
-/// How many descriptors a process may have, this one and the gateway.
+/// The number of descriptors that a process may have, this one and the gateway.
 fn rlimit() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit of open files");

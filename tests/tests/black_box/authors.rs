@@ -1,4 +1,4 @@
-//! What an author of extensions gets: a crate to begin with, a look at a module, and what it costs.
+//! The tools of an author of extensions: a crate to begin with, a look at a module, and what it costs.
 
 use std::fs;
 use std::path::Path;

@@ -7,10 +7,10 @@ use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, Usage};
 
 const GIB: u64 = 1 << 30;
 
-/// What a gateway may take more than it had before.
+/// The memory that a gateway may take beyond what it had before.
 const MORE: u64 = 64 << 20;
 
-/// What a gateway holds after it has served a little.
+/// The resources that a gateway holds after it has served a little.
 fn warm(gateway: &Gateway, backend: &Backend, behaviour: Behaviour) -> Usage {
     gateway.get("/warm");
     backend.behave(behaviour);

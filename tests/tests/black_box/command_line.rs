@@ -221,7 +221,7 @@ fn what_print_prints_is_the_policy_with_its_defaults() {
     assert!(plan.status == Some(0) && plan.stdout.contains("listener main"), "{}", plan.stdout);
 }
 
-/// What `explain` says and what serving does, for one request.
+/// One request, explained and served.
 struct Both {
     explained: Value,
     served: tidegate_tests::Response,

@@ -32,7 +32,7 @@ impl Demo {
         demo
     }
 
-    /// Where it says that its policy is.
+    /// The path of the policy, as the demo tells it.
     fn policy(&self) -> PathBuf {
         let text = self.stdout.text();
         text.lines().find_map(|line| line.strip_prefix("The policy is ")).unwrap_or_default().into()

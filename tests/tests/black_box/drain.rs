@@ -1,4 +1,4 @@
-//! How the gateway starts and ends.
+//! The start and the end of the gateway.
 
 use std::time::{Duration, Instant};
 

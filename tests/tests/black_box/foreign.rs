@@ -49,7 +49,7 @@ fn guest(name: &str) -> PathBuf {
     guests().join(format!("{name}.wasm"))
 }
 
-/// What an extension of these guests may do when a test does not say.
+/// The capabilities of these guests when a test does not say.
 const ALLOW: &str = "allow [read-request, write-request-headers, rewrite, read-response, write-response-headers, respond, \
                      vars, log, clock, random, metrics, store, outbound]";
 
@@ -574,7 +574,7 @@ fn the_filter_set_header_pre_route_names_the_route() {
     assert_eq!(gateway.client().get("/other").echo().header("x-route"), None);
 }
 
-/// What a service with OpenAI's interface answers.
+/// An answer of a service with OpenAI's interface.
 const COMPLETION: &str = r#"{"id":"x","object":"chat.completion","model":"m1","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}"#;
 
 fn completions() -> Backend {

@@ -91,7 +91,7 @@ async fn call(client: &mut Http2, path: &str, headers: &[(&str, &str)], message:
     client.send("POST", path, &headers, message.as_bytes()).await
 }
 
-/// What a call came to: `grpc-status` of the trailers, or of a head that is all there is.
+/// The status of a call: `grpc-status` of the trailers, or of a head that is all there is.
 fn status(answer: &Response) -> Option<&str> {
     let all = answer.trailers.iter().chain(&answer.headers);
     all.filter(|(name, _)| name == "grpc-status").map(|(_, value)| value.as_str()).next()

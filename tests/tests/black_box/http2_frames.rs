@@ -9,10 +9,10 @@ const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
 const COMPRESSION_ERROR: u32 = 9;
 
-/// What the gateway's library says where RFC 9113 has a code that is more exact. Either way the connection ends.
+/// The code that the gateway's library sends where RFC 9113 has a code that is more exact. Either way the connection ends.
 const GENERIC: u32 = PROTOCOL_ERROR;
 
-/// What has to become of a case.
+/// The end that a case has to come to.
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
     /// The answer has this status.

@@ -8,7 +8,7 @@ use tidegate_tests::http3::{Http3, answer, quic_client, run, tls};
 use tidegate_tests::pki::Authority;
 use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually};
 
-/// The gateway's QUIC listener, with these lines in it, on the same port as the HTTP listener.
+/// A policy with a QUIC listener of these lines, and a gateway with more than one worker.
 fn with_quic(policy: Policy, lines: &str) -> Policy {
     policy.top("gateway { workers 2; drain 5s }").top("certificate site { chain \"site.pem\"; key \"site.key\" }").top(
         &format!(

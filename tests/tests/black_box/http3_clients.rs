@@ -8,7 +8,7 @@ fn start(policy: Policy) -> (Gateway, Authority) {
     start_with(policy, "")
 }
 
-/// With these lines in the QUIC listener.
+/// A gateway with a QUIC listener of these lines.
 fn start_with(policy: Policy, lines: &str) -> (Gateway, Authority) {
     let policy = policy
         .top("gateway { workers 2 }")

@@ -17,7 +17,7 @@ fn module(language: &str, file: &str) -> Option<PathBuf> {
     Some(shipped("target/guests/languages").join(file))
 }
 
-/// What the server and the client get.
+/// A status, and the fields that the server and the client get.
 type Seen = (u16, Vec<Option<String>>, Vec<Option<String>>);
 
 fn answers(module: &Path) -> Vec<Seen> {
@@ -66,7 +66,7 @@ fn answers(module: &Path) -> Vec<Seen> {
     seen
 }
 
-/// What `init` says to a configuration.
+/// The answer of `init` to a configuration.
 fn refusal(module: &Path, config: &str) -> String {
     let output =
         Tool::new().run(&["extension", "inspect", module.to_str().unwrap(), "--config", config, "--format", "json"]);

@@ -5,7 +5,7 @@ use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, gu
 /// Places for connections at the listener. A connection whose task lives on keeps its place.
 const PLACES: usize = 300;
 
-/// What clients do to a gateway.
+/// The ways in which clients are rude.
 #[derive(Clone, Copy)]
 enum Rude {
     /// Leaves before its head is complete.

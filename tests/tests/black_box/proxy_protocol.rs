@@ -10,7 +10,7 @@ use tidegate_tests::{Backend, Client, Gateway, Policy};
 const LINE: &str = "PROXY TCP4 203.0.113.9 10.0.0.1 50000 443\r\n";
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 
-/// The same as [`LINE`], in version 2, with an extension behind it.
+/// The header of [`LINE`] in version 2, with an extension behind it.
 fn block() -> Vec<u8> {
     let mut block = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10".to_vec();
     block.extend([203, 0, 113, 9, 10, 0, 0, 1, 0xc3, 0x50, 1, 0xbb, 4, 0, 1, 0]);

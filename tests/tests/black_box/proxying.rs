@@ -1,4 +1,4 @@
-//! What goes through: methods, bodies, connections, header fields.
+//! The traffic that goes through: methods, bodies, connections, header fields.
 
 use std::net::{Ipv6Addr, TcpStream};
 

@@ -13,7 +13,7 @@ fn start(backend: &Backend) -> (Gateway, Authority) {
     start_as(backend, &["localhost"])
 }
 
-/// With a certificate of these names.
+/// A gateway with a QUIC listener, and a certificate of these names.
 fn start_as(backend: &Backend, names: &[&str]) -> (Gateway, Authority) {
     let authority = Authority::new("tests");
     let policy = Policy::to(backend)
@@ -28,7 +28,7 @@ fn socket(port: u16) -> UdpSocket {
     socket_at([127, 0, 0, 1], port)
 }
 
-/// With this address, which the loopback device has like all its neighbours.
+/// A socket with this address, which the loopback device has like all its neighbours.
 fn socket_at(address_of_client: [u8; 4], port: u16) -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::from(address_of_client), 0)).unwrap();
     socket.connect(address(port)).unwrap();

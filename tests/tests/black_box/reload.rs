@@ -276,7 +276,7 @@ fn a_module_is_watched_too() {
     assert_eq!(client.get("/").header("x-was"), None);
 }
 
-/// What the load finds out.
+/// Clients that ask all the time, and how often they have.
 #[derive(Default)]
 struct Load {
     stop: AtomicBool,
@@ -293,7 +293,7 @@ impl Load {
         Ok(())
     }
 
-    /// The same on a new connection for each request.
+    /// Asks on a new connection for each request until it is stopped.
     fn keep_coming(&self, port: u16) -> Result<(), String> {
         while !self.stop.load(Ordering::Relaxed) {
             self.ask(&mut Client::try_connect(port).map_err(|error| format!("no connection: {error}"))?)?;
@@ -314,7 +314,7 @@ impl Load {
     }
 }
 
-/// How many reloads the test below does: 100, or what `TIDEGATE_RELOADS` says. From 1000 on, it looks at memory closely.
+/// The number of reloads of the test below: 100, or what `TIDEGATE_RELOADS` says. From 1000 on, it looks at memory closely.
 fn reloads() -> usize {
     std::env::var("TIDEGATE_RELOADS").ok().and_then(|number| number.parse().ok()).unwrap_or(100)
 }

@@ -1,4 +1,4 @@
-//! What rules do to requests and responses.
+//! Rules, and their effect on requests and responses.
 
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy};
 

@@ -1,4 +1,4 @@
-//! What TLS holds in memory.
+//! The memory that TLS holds.
 
 use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::Secure;

@@ -1,4 +1,4 @@
-//! What helps those who write policies: `help`, `test`, `completion`, and a command line that is wrong.
+//! Help for those who write policies: `help`, `test`, `completion`, and a command line that is wrong.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};

@@ -2,7 +2,7 @@
 
 use tidegate_tests::websocket::{Talk, close, frame};
 
-/// What a client does.
+/// A step of a client.
 enum Step {
     /// Sends these bytes, so many at a time.
     Send(Vec<u8>, usize),
