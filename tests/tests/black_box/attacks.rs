@@ -295,7 +295,10 @@ fn slow_heads_and_bodies_have_their_end() {
 #[test]
 fn ten_thousand_idle_connections_cost_little() {
     const COUNT: usize = 10_000;
-    let enough = |room| if room < COUNT as u64 + 500 { Err(format!("{room} a process are too few")) } else { Ok(()) };
+    // What tests of the same process may hold meanwhile.
+    const OTHERS: u64 = 4000;
+    let enough =
+        |room| if room < COUNT as u64 + OTHERS { Err(format!("{room} a process are too few")) } else { Ok(()) };
     let Some(()) = needed("descriptors", || enough(rlimit())) else { return };
     let gateway = Gateway::start(
         &Policy::new()
