@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::PATIENCE;
 use crate::message::{Framing, Response, read_body, read_head};
+use crate::waiting::patient;
 
 /// One connection to the gateway.
 pub struct Client {
@@ -40,11 +41,7 @@ impl Client {
     /// # Panics
     /// The system refuses a timeout.
     pub fn over(stream: TcpStream) -> Self {
-        let prepared = stream
-            .set_nodelay(true)
-            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
-        prepared.expect("a socket with timeouts");
+        patient(&stream).expect("a socket with timeouts");
         let control = stream.try_clone().expect("a second handle of a socket");
         Self::through(Box::new(stream), control)
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-use crate::PATIENCE;
+use crate::websocket::socket;
 
 /// RFC 9113, 6.1.
 pub const DATA: u8 = 0;
@@ -56,7 +56,22 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// What became of a request, or of the connection.
+impl Frame {
+    /// The next frame of a connection.
+    ///
+    /// # Errors
+    /// The connection ends, or is broken.
+    pub fn read(from: &mut impl Read) -> io::Result<Self> {
+        let mut head = [0; 9];
+        from.read_exact(&mut head)?;
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)];
+        from.read_exact(&mut payload)?;
+        Ok(Self { kind, flags, stream: u32::from_be_bytes(stream) & 0x7fff_ffff, payload })
+    }
+}
+
+/// The end of a request, or of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// An answer with this status.
@@ -82,13 +97,7 @@ impl Frames {
     /// # Panics
     /// Nobody listens there.
     pub fn bare(port: u16) -> Self {
-        let socket = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
-        let prepared = socket
-            .set_nodelay(true)
-            .and_then(|()| socket.set_read_timeout(Some(PATIENCE)))
-            .and_then(|()| socket.set_write_timeout(Some(PATIENCE)));
-        prepared.expect("a socket with timeouts");
-        Self { socket, seen: Vec::new() }
+        Self { socket: socket(port), seen: Vec::new() }
     }
 
     /// The socket.
@@ -143,23 +152,14 @@ impl Frames {
     /// # Panics
     /// Nothing comes in time.
     pub fn receive_any(&mut self) -> Option<Frame> {
-        let mut head = [0; 9];
-        let mut read = |buffer: &mut [u8]| match self.socket.read_exact(buffer) {
-            Ok(()) => true,
+        match Frame::read(&mut self.socket) {
+            Ok(frame) => {
+                self.seen.push((frame.kind, frame.flags, frame.stream));
+                Some(frame)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("nothing comes; so far {:?}", self.seen),
-            Err(_) => false,
-        };
-        if !read(&mut head) {
-            return None;
+            Err(_) => None,
         }
-        let [a, b, c, kind, flags, stream @ ..] = head;
-        let mut payload = vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)];
-        if !read(&mut payload) {
-            return None;
-        }
-        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
-        self.seen.push((kind, flags, stream));
-        Some(Frame { kind, flags, stream, payload })
     }
 
     /// Waits for the end of a stream: its answer, or why there is none.
@@ -185,6 +185,11 @@ impl Frames {
         }
         last
     }
+}
+
+/// The bytes with which a server begins: empty settings, and that it has the client's.
+pub fn greeting() -> Vec<u8> {
+    [frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat()
 }
 
 /// A frame's bytes.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::pki::Authority;
 use crate::process::end_of;
 use crate::{Client, Lines, Policy, Response, Usage, free_port, tidegate};
 
@@ -36,6 +37,33 @@ impl Gateway {
     pub fn start_with(policy: &Policy, prepare: impl FnOnce(&Path)) -> Self {
         let (folder, path, port) = put(policy, prepare);
         Self::serve(folder, &path, port)
+    }
+
+    /// Starts with a certificate for `shop.test`, as [`Policy::https`] wants it; the authority signed it, and its own is in
+    /// `root.pem`.
+    ///
+    /// # Panics
+    /// The gateway does not become ready.
+    pub fn start_https(policy: &Policy) -> (Self, Authority) {
+        Self::start_certified(policy, "shop.test", "main")
+    }
+
+    /// Starts with a certificate for `localhost`, as [`Policy::quic`] wants it; the authority signed it, and its own is in
+    /// `root.pem`.
+    ///
+    /// # Panics
+    /// The gateway does not become ready.
+    pub fn start_quic(policy: &Policy) -> (Self, Authority) {
+        Self::start_certified(policy, "localhost", "site")
+    }
+
+    fn start_certified(policy: &Policy, host: &str, file: &str) -> (Self, Authority) {
+        let authority = Authority::new("Root");
+        let gateway = Self::start_with(policy, |folder| {
+            authority.server(&[host]).sign().write(folder, file);
+            fs::write(folder.join("root.pem"), authority.pem()).expect("a file");
+        });
+        (gateway, authority)
     }
 
     /// Serves a file of a folder.

@@ -25,6 +25,11 @@ impl Policy {
         Self::default()
     }
 
+    /// A policy whose every answer is this text.
+    pub fn saying(text: &str) -> Self {
+        Self::new().otherwise(&format!("respond 200 \"{text}\""))
+    }
+
     /// Declares something.
     #[must_use]
     pub fn top(mut self, text: &str) -> Self {
@@ -69,6 +74,15 @@ impl Policy {
     pub fn https_listener(mut self) -> Self {
         self.secure = true;
         self.listener("certificate main")
+    }
+
+    /// A QUIC listener, `fast`, on the port of the other one, with these lines and the certificate `site` from `site.pem` and
+    /// `site.key`.
+    #[must_use]
+    pub fn quic(self, lines: &str) -> Self {
+        self.top("certificate site { chain \"site.pem\"; key \"site.key\" }").top(&format!(
+            "listener quic fast {{\n    address 127.0.0.1:@port\n    certificate site\n    rules main\n    {lines}\n}}"
+        ))
     }
 
     /// A rule, before `otherwise`.

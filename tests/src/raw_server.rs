@@ -4,7 +4,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::{PATIENCE, listen};
+use crate::listen;
+use crate::waiting::patient;
 
 /// A server on a port of its own. It takes no more connections when it is dropped.
 pub struct RawServer {
@@ -33,9 +34,7 @@ impl RawServer {
                 let serve = Arc::clone(&serve);
                 std::thread::spawn(move || {
                     // A socket that is gone already fails where it is used.
-                    let _ = socket.set_nodelay(true);
-                    let _ = socket.set_read_timeout(Some(PATIENCE));
-                    let _ = socket.set_write_timeout(Some(PATIENCE));
+                    let _ = patient(&socket);
                     serve(socket, number);
                 });
             }

@@ -12,8 +12,9 @@ use rustls::{
     StreamOwned, SupportedProtocolVersion,
 };
 
+use crate::Client;
 use crate::pki::{Authority, Identity};
-use crate::{Client, PATIENCE};
+use crate::waiting::patient;
 
 /// A client of TLS, by what it offers and trusts.
 pub struct Secure {
@@ -150,9 +151,7 @@ pub fn connect(config: &Arc<ClientConfig>, port: u16, name: &str) -> io::Result<
 /// # Errors
 /// There is no connection.
 pub fn over(config: &Arc<ClientConfig>, mut socket: TcpStream, name: &str) -> io::Result<(Client, Session)> {
-    socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    patient(&socket)?;
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
     while connection.is_handshaking() {

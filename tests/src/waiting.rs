@@ -1,6 +1,7 @@
 //! Waiting for what comes: the one place that looks again and again at what tells nobody when it changes.
 
 use std::fmt::Debug;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// The time that a test waits for an event that must come: far longer than any takes, so that a slow machine fails nothing.
@@ -31,6 +32,13 @@ pub(crate) fn look_until<T, S>(end: Instant, mut look: impl FnMut() -> Result<T,
             seen => return seen,
         }
     }
+}
+
+/// Has a socket wait no longer than [`PATIENCE`], and keep nothing back.
+pub(crate) fn patient(socket: &TcpStream) -> std::io::Result<()> {
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))
 }
 
 /// Waits until a number has not grown by more than `step` for a while; for the end of what nobody announces, such as a peer that

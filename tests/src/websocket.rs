@@ -20,6 +20,7 @@ use tungstenite::{Error, Message};
 use crate::http2::{Http2, send_all};
 use crate::message::{Fields, read_head};
 use crate::pki::Authority;
+use crate::waiting::patient;
 use crate::{PATIENCE, Wire, http3, listen};
 
 /// The part of a backend in a connection, after the handshake.
@@ -267,11 +268,7 @@ impl Talk {
 /// Nobody listens there.
 pub fn socket(port: u16) -> TcpStream {
     let socket = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
-    let prepared = socket
-        .set_nodelay(true)
-        .and_then(|()| socket.set_read_timeout(Some(PATIENCE)))
-        .and_then(|()| socket.set_write_timeout(Some(PATIENCE)));
-    prepared.expect("a socket with timeouts");
+    patient(&socket).expect("a socket with timeouts");
     socket
 }
 

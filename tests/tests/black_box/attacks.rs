@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use tidegate_tests::frames::*;
-use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::Secure;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, needed};
 
@@ -247,9 +246,8 @@ fn a_head_that_drips_is_not_waited_for() {
 #[test]
 fn slow_heads_and_bodies_have_their_end() {
     let backend = Backend::echo();
-    let authority = Authority::new("Root");
     let policy = Policy::to(&backend).https().listener("request-timeout 2s").listener("idle-timeout 2s");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["shop.test"]).sign().write(folder, "main"));
+    let (gateway, authority) = Gateway::start_https(&policy);
     let secure = Secure::trusting(&authority);
     let began = Instant::now();
     // A head, a byte at a time; a body that stops; an HTTP/2 preface that stops; a handshake that stops.

@@ -160,6 +160,18 @@ fn the_end_of_a_request_is_told_before_its_line_is_written() {
     assert_eq!(gateway.access("/told")["vars"]["logged"], "GET 200");
 }
 
+const MIB: u64 = 1024 * 1024;
+
+/// A gateway whose guest gathers bodies, when it has served one, and the bytes that it holds.
+fn gathering() -> (Backend, Gateway, u64) {
+    let backend = Backend::echo();
+    let gateway = gateway(&backend, "buffer 1048576", "on-error deny");
+    assert_eq!(gateway.client().post("/", "warm").status, 200);
+    reset_peak(gateway.pid());
+    let before = gateway.usage().resident;
+    (backend, gateway, before)
+}
+
 /// Half of what an extension may gather.
 const HALF: usize = 512 * 1024;
 
@@ -185,12 +197,7 @@ async fn refusals(answers: &mut Answers, least: usize) -> usize {
 
 #[test]
 fn bodies_that_never_end_are_held_within_bounds() {
-    const MIB: u64 = 1024 * 1024;
-    let backend = Backend::echo();
-    let gateway = gateway(&backend, "buffer 1048576", "on-error deny");
-    assert_eq!(gateway.client().post("/", "warm").status, 200);
-    let before = gateway.usage().resident;
-    reset_peak(gateway.pid());
+    let (_backend, gateway, before) = gathering();
     run(async {
         let mut client = Http2::connect(gateway.port()).await;
         let (mut answers, mut open) = (JoinSet::new(), Vec::new());
@@ -211,12 +218,7 @@ fn bodies_that_never_end_are_held_within_bounds() {
 
 #[test]
 fn bodies_of_all_connections_are_held_within_bounds() {
-    const MIB: u64 = 1024 * 1024;
-    let backend = Backend::echo();
-    let gateway = gateway(&backend, "buffer 1048576", "on-error deny");
-    assert_eq!(gateway.client().post("/", "warm").status, 200);
-    let before = gateway.usage().resident;
-    reset_peak(gateway.pid());
+    let (_backend, gateway, before) = gathering();
     run(async {
         let (mut clients, mut answers, mut open) = (Vec::new(), JoinSet::new(), Vec::new());
         // 7.5 MiB each, which a connection may hold, and 75 MiB together, which the worker may not.

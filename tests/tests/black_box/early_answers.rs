@@ -173,18 +173,10 @@ fn the_answer_of_a_server_that_closes_at_once_is_passed_on() {
 fn hasty(resets: Sender<u32>) -> RawServer {
     RawServer::start(move |socket, _| {
         let mut stream = BufReader::new(socket);
-        let hello = [frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat();
-        if stream.read_exact(&mut [0; PREFACE.len()]).is_err() || stream.get_mut().write_all(&hello).is_err() {
+        if stream.read_exact(&mut [0; PREFACE.len()]).is_err() || stream.get_mut().write_all(&greeting()).is_err() {
             return;
         }
-        let mut head = [0; 9];
-        while stream.read_exact(&mut head).is_ok() {
-            let [a, b, c, kind, _, id @ ..] = head;
-            let mut payload = vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)];
-            if stream.read_exact(&mut payload).is_err() {
-                return;
-            }
-            let id = u32::from_be_bytes(id);
+        while let Ok(Frame { kind, stream: id, .. }) = Frame::read(&mut stream) {
             match kind {
                 // :status 200
                 HEADERS => {

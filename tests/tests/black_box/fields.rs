@@ -61,11 +61,7 @@ fn forgeries() -> (Vec<String>, Vec<String>) {
 }
 
 fn quic(policy: Policy) -> (Gateway, Authority) {
-    let policy = policy.top("gateway { workers 1 }").top("certificate site { chain \"site.pem\"; key \"site.key\" }");
-    let policy = policy.top("listener quic fast { address 127.0.0.1:@port; certificate site; rules main }");
-    let authority = Authority::new("tests");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
-    (gateway, authority)
+    Gateway::start_quic(&policy.top("gateway { workers 1 }").quic(""))
 }
 
 /// The names of the fields that came through with the value that the client gave.

@@ -111,9 +111,8 @@ fn idle_frames() -> Vec<(&'static str, Vec<u8>)> {
 /// when a connection is ended.
 fn talking(bytes: Vec<u8>, answers: bool, ended: Sender<usize>) -> RawServer {
     RawServer::start(move |mut socket, number| {
-        let hello = [frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat();
         let mut asked = [0; 4096];
-        if socket.write_all(&hello).is_err() || socket.read(&mut asked).is_err() {
+        if socket.write_all(&greeting()).is_err() || socket.read(&mut asked).is_err() {
             return;
         }
         let mut reader = socket.try_clone().unwrap();
@@ -178,18 +177,10 @@ fn pattern() -> Vec<u8> {
 /// A gRPC server that answers each call with a window full of frames of one byte, and now and then a larger one. It says when the gateway has read them.
 fn crumbling(read: Sender<()>) -> RawServer {
     RawServer::start(move |mut socket, _| {
-        let hello = [frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat();
-        if socket.read_exact(&mut [0; PREFACE.len()]).is_err() || socket.write_all(&hello).is_err() {
+        if socket.read_exact(&mut [0; PREFACE.len()]).is_err() || socket.write_all(&greeting()).is_err() {
             return;
         }
-        let mut head = [0; 9];
-        while socket.read_exact(&mut head).is_ok() {
-            let [a, b, c, kind, flags, id @ ..] = head;
-            let mut payload = vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)];
-            if socket.read_exact(&mut payload).is_err() {
-                return;
-            }
-            let id = u32::from_be_bytes(id);
+        while let Ok(Frame { kind, flags, stream: id, .. }) = Frame::read(&mut socket) {
             match kind {
                 HEADERS => {
                     let mut answer = frame(HEADERS, END_HEADERS, id, &[0x88]);

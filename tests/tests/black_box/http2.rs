@@ -7,24 +7,14 @@ use h2::Reason;
 use tidegate_tests::frames::{DATA, END_STREAM, Frames, GOAWAY, HEADERS, Outcome, RST_STREAM, request};
 use tidegate_tests::http2::{Http2, count, read, send_all, settings};
 use tidegate_tests::http3::run;
-use tidegate_tests::pki::Authority;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, program, python};
 
 const MIB: u64 = 1024 * 1024;
 
-fn secured(policy: &Policy) -> (Gateway, Authority) {
-    let authority = Authority::new("Root");
-    let gateway = Gateway::start_with(policy, |folder| {
-        authority.server(&["shop.test"]).sign().write(folder, "main");
-        std::fs::write(folder.join("root.pem"), authority.pem()).unwrap();
-    });
-    (gateway, authority)
-}
-
 #[test]
 fn many_requests_share_a_connection_in_clear_text_and_over_tls() {
     let backend = Backend::echo();
-    let (gateway, authority) = secured(&Policy::to(&backend).https());
+    let (gateway, authority) = Gateway::start_https(&Policy::to(&backend).https());
     let clear = Gateway::start(&Policy::to(&backend));
     run(async {
         for (mut client, scheme) in [
@@ -58,7 +48,8 @@ fn many_requests_share_a_connection_in_clear_text_and_over_tls() {
 fn large_bodies_go_both_ways_at_the_line_rate() {
     const SIZE: u64 = 100 * MIB;
     let backend = Backend::start(Behaviour::Stream(SIZE));
-    let (gateway, authority) = secured(&Policy::to(&backend).https().listener("limits { body-bytes 1GiB }"));
+    let (gateway, authority) =
+        Gateway::start_https(&Policy::to(&backend).https().listener("limits { body-bytes 1GiB }"));
     run(async {
         let mut client = Http2::connect_secure(gateway.port(), &authority).await;
         let began = Instant::now();
@@ -390,7 +381,7 @@ fn a_cookie_in_crumbs_is_one_cookie() {
 #[test]
 fn curl_and_nghttp_are_served() {
     let backend = Backend::echo();
-    let (gateway, _authority) = secured(&Policy::to(&backend).https());
+    let (gateway, _authority) = Gateway::start_https(&Policy::to(&backend).https());
     let clear = Gateway::start(&Policy::to(&backend));
     std::fs::write(gateway.folder().join("body"), vec![b'x'; 300_000]).unwrap();
     let run = |name: &str, arguments: &[&str]| {
@@ -421,7 +412,7 @@ fn curl_and_nghttp_are_served() {
 #[test]
 fn python_clients_are_served() {
     let backend = Backend::echo();
-    let (gateway, _authority) = secured(&Policy::to(&backend).https());
+    let (gateway, _authority) = Gateway::start_https(&Policy::to(&backend).https());
     let Some(mut command) = python("http2_requests.py") else { return };
     let output = command.arg(gateway.port().to_string()).arg(gateway.folder().join("root.pem")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -5,28 +5,17 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use tidegate_tests::http3::{Http3, answer, quic_client, run, tls};
-use tidegate_tests::pki::Authority;
 use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually};
 
 /// A policy with a QUIC listener of these lines, and a gateway with more than one worker.
 fn with_quic(policy: Policy, lines: &str) -> Policy {
-    policy.top("gateway { workers 2; drain 5s }").top("certificate site { chain \"site.pem\"; key \"site.key\" }").top(
-        &format!(
-            "listener quic fast {{\n    address 127.0.0.1:@port\n    certificate site\n    {lines}\n    rules main\n}}"
-        ),
-    )
-}
-
-fn start(policy: &Policy) -> (Gateway, Authority) {
-    let authority = Authority::new("tests");
-    let gateway = Gateway::start_with(policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
-    (gateway, authority)
+    policy.top("gateway { workers 2; drain 5s }").quic(lines)
 }
 
 #[test]
 fn a_request_goes_through_and_says_where_it_came_from() {
     let backend = Backend::start(Behaviour::Echo);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), "forwarded [for, proto, port]"));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), "forwarded [for, proto, port]"));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let response = client.send("GET", "/a?b=c", &[("x-one", "1")], b"").await.unwrap();
@@ -52,7 +41,7 @@ fn a_request_goes_through_and_says_where_it_came_from() {
 fn rules_see_the_protocol() {
     let backend = Backend::start(Behaviour::Echo);
     let policy = with_quic(Policy::to(&backend), "").rule("new", "when protocol is h3\nrespond 299 \"three\"");
-    let (gateway, authority) = start(&policy);
+    let (gateway, authority) = Gateway::start_quic(&policy);
     assert_eq!(gateway.get("/").status, 200);
     let response = run(async { Http3::connect(gateway.port(), &authority).await.get("/").await });
     assert_eq!((response.status, response.text().as_str()), (299, "three"));
@@ -62,7 +51,7 @@ fn rules_see_the_protocol() {
 #[test]
 fn bodies_stream_both_ways() {
     let backend = Backend::start(Behaviour::Swallow);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let upload = client.send("POST", "/up", &[], &vec![7; 10_000_000]).await.unwrap();
@@ -81,7 +70,7 @@ fn bodies_stream_both_ways() {
 #[test]
 fn an_answer_begins_before_the_request_has_ended() {
     let backend = Backend::start(Behaviour::AnswerBeforeUpload);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let mut stream = client.begin("POST", "/", &[]).await.unwrap();
@@ -95,7 +84,7 @@ fn trailers_come_through() {
     let raw =
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n4\r\nbody\r\n0\r\nx-sum: 42\r\n\r\n";
     let backend = Backend::start(Behaviour::Raw(raw.to_owned()));
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     let response = run(async { Http3::connect(gateway.port(), &authority).await.get("/").await });
     assert_eq!(response.text(), "body");
     assert_eq!(response.trailers, [("x-sum".to_owned(), "42".to_owned())]);
@@ -104,7 +93,7 @@ fn trailers_come_through() {
 #[test]
 fn a_client_that_expects_continue_is_told_to_go_on() {
     let backend = Backend::start(Behaviour::Swallow);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let mut stream = client.begin("POST", "/", &[("expect", "100-continue")]).await.unwrap();
@@ -119,7 +108,7 @@ fn a_client_that_expects_continue_is_told_to_go_on() {
 #[test]
 fn a_broken_answer_is_not_taken_for_a_whole_one() {
     let backend = Backend::start(Behaviour::CloseInChunk);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let error = client.send("GET", "/", &[], b"").await.unwrap_err();
@@ -133,7 +122,7 @@ fn a_broken_answer_is_not_taken_for_a_whole_one() {
 #[test]
 fn a_request_that_the_client_gives_up_ends_at_the_backend() {
     let backend = Backend::start(Behaviour::StallBeforeHead);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let mut stream = client.begin("GET", "/given-up", &[]).await.unwrap();
@@ -149,7 +138,7 @@ fn a_request_that_the_client_gives_up_ends_at_the_backend() {
 #[test]
 fn what_is_malformed_is_a_stream_error_and_nothing_more() {
     let backend = Backend::start(Behaviour::Echo);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         for header in [("connection", "close"), ("transfer-encoding", "chunked"), ("upgrade", "h2c"), ("te", "gzip")] {
@@ -170,7 +159,7 @@ fn what_is_malformed_is_a_stream_error_and_nothing_more() {
 #[test]
 fn connect_and_trace_are_not_carried() {
     let backend = Backend::start(Behaviour::Echo);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         assert_eq!(client.send("CONNECT", "/", &[], b"").await.unwrap().status, 405);
@@ -182,7 +171,8 @@ fn connect_and_trace_are_not_carried() {
 #[test]
 fn heads_have_limits() {
     let backend = Backend::start(Behaviour::Echo);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), "limits { header-bytes 8KiB; headers 20 }"));
+    let (gateway, authority) =
+        Gateway::start_quic(&with_quic(Policy::to(&backend), "limits { header-bytes 8KiB; headers 20 }"));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         // The client's library heeds the announced limit itself, so that the test goes around it with many small fields.
@@ -199,7 +189,8 @@ fn heads_have_limits() {
 #[test]
 fn streams_and_connections_have_limits() {
     let backend = Backend::start(Behaviour::StallBeforeHead);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), "limits { streams 3; connections 2 }"));
+    let (gateway, authority) =
+        Gateway::start_quic(&with_quic(Policy::to(&backend), "limits { streams 3; connections 2 }"));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let mut open = Vec::new();
@@ -220,7 +211,7 @@ fn streams_and_connections_have_limits() {
 #[test]
 fn frames_have_limits_and_end_where_they_say() {
     let backend = Backend::start(Behaviour::Echo);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     for (bytes, code) in [
         // HEADERS that announces 16 MiB: it would have to be gathered.
         (&[0x01, 0x81, 0x00, 0x00, 0x00, 0, 0][..], 0x107),
@@ -247,7 +238,7 @@ fn frames_have_limits_and_end_where_they_say() {
 fn a_client_goes_on_after_its_port_has_changed() {
     const LENGTH: u64 = 50_000_000;
     let backend = Backend::start(Behaviour::Stream(LENGTH));
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let endpoint = quic_client(tls(&authority));
         let mut client = Http3::connect_from(&endpoint, gateway.port()).await;
@@ -275,7 +266,7 @@ fn a_client_goes_on_after_its_port_has_changed() {
 fn a_thousand_connections_live_on_over_a_reload() {
     let backend = Backend::start(Behaviour::Echo);
     let policy = with_quic(Policy::to(&backend), "idle-timeout 120s");
-    let (gateway, authority) = start(&policy);
+    let (gateway, authority) = Gateway::start_quic(&policy);
     run(async {
         let (mut clients, mut endpoints) = (Vec::new(), Vec::new());
         let before = gateway.usage().resident;
@@ -314,7 +305,7 @@ fn a_thousand_connections_live_on_over_a_reload() {
 fn a_removed_listener_finishes_its_requests() {
     let backend = Backend::start(Behaviour::StallInBody);
     let policy = with_quic(Policy::to(&backend), "");
-    let (gateway, authority) = start(&policy);
+    let (gateway, authority) = Gateway::start_quic(&policy);
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let mut stream = client.begin("GET", "/", &[]).await.unwrap();
@@ -341,7 +332,7 @@ fn a_removed_listener_finishes_its_requests() {
 fn a_listener_that_comes_back_while_it_drains_serves_old_and_new() {
     let backend = Backend::start(Behaviour::StallInBody);
     let policy = with_quic(Policy::to(&backend), "");
-    let (gateway, authority) = start(&policy);
+    let (gateway, authority) = Gateway::start_quic(&policy);
     run(async {
         let mut old = Http3::connect(gateway.port(), &authority).await;
         let mut stream = old.begin("GET", "/", &[]).await.unwrap();
@@ -365,7 +356,7 @@ fn a_listener_that_comes_back_while_it_drains_serves_old_and_new() {
 #[test]
 fn sigterm_lets_requests_finish() {
     let backend = Backend::start(Behaviour::StallBeforeHead);
-    let (mut gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (mut gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         let mut idle = Http3::connect(gateway.port(), &authority).await;
@@ -384,7 +375,8 @@ fn sigterm_lets_requests_finish() {
 #[test]
 fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
     let backend = Backend::start(Behaviour::StallBeforeHead);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), "idle-timeout 1s\nrequest-timeout 20s"));
+    let (gateway, authority) =
+        Gateway::start_quic(&with_quic(Policy::to(&backend), "idle-timeout 1s\nrequest-timeout 20s"));
     run(async {
         let begun = Instant::now();
         let mut idle = Http3::connect(gateway.port(), &authority).await;
@@ -424,8 +416,9 @@ fn after_its_last_answer_a_connection_has_its_idle_timeout_once() {
     const ELSEWHERE: Duration = Duration::from_millis(500);
     let backend = Backend::start(Behaviour::Stream(3_000_000));
     let cases = [("", 15), ("idle-timeout 5s", 5), ("idle-timeout 2s", 2)];
-    let started =
-        cases.map(|(line, _)| start(&with_quic(Policy::to(&backend), &format!("{line}\nrequest-timeout 20s"))));
+    let started = cases.map(|(line, _)| {
+        Gateway::start_quic(&with_quic(Policy::to(&backend), &format!("{line}\nrequest-timeout 20s")))
+    });
     let stop = AtomicBool::new(false);
     let (waited, late) = std::thread::scope(|scope| {
         let late = scope.spawn(|| lateness(&stop));
@@ -470,7 +463,7 @@ fn early_data_is_for_safe_requests() {
     let policy = with_quic(Policy::to(&backend), "early-data on");
     let policy =
         policy.rule("early", "when header \"early-data\" is \"1\"\nset-header \"x-rule\" \"saw it\"\nforward web");
-    let (gateway, authority) = start(&policy);
+    let (gateway, authority) = Gateway::start_quic(&policy);
     run(async {
         let mut tls = tls(&authority);
         tls.enable_early_data = true;
@@ -502,7 +495,7 @@ fn early_data_is_for_safe_requests() {
 #[test]
 fn early_data_is_off_unless_the_policy_says_so() {
     let backend = Backend::start(Behaviour::Echo);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         let mut tls = tls(&authority);
         tls.enable_early_data = true;
@@ -516,7 +509,7 @@ fn early_data_is_off_unless_the_policy_says_so() {
 #[test]
 fn connections_leave_nothing_behind() {
     let backend = Backend::start(Behaviour::Echo);
-    let (gateway, authority) = start(&with_quic(Policy::to(&backend), ""));
+    let (gateway, authority) = Gateway::start_quic(&with_quic(Policy::to(&backend), ""));
     run(async {
         Http3::connect(gateway.port(), &authority).await.get("/").await;
         let sockets = gateway.usage().descriptors;

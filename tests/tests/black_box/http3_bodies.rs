@@ -11,10 +11,7 @@ use tidegate_tests::{Backend, Behaviour, Gateway, Http2Backend, PATIENCE, Policy
 const MIB: u64 = 1024 * 1024;
 
 fn start(policy: Policy, lines: &str) -> (Gateway, Authority) {
-    let policy = policy
-        .top("gateway { workers 2 }")
-        .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
-        .top(&format!("listener quic fast {{\naddress 127.0.0.1:@port\ncertificate site\n{lines}\nrules main\n}}"));
+    let policy = policy.top("gateway { workers 2 }").quic(lines);
     let authority = Authority::new("tests");
     let gateway = Gateway::start_with(&policy, |folder| {
         authority.server(&["localhost"]).sign().write(folder, "site");

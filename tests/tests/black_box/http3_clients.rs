@@ -10,20 +10,13 @@ fn start(policy: Policy) -> (Gateway, Authority) {
 
 /// A gateway with a QUIC listener of these lines.
 fn start_with(policy: Policy, lines: &str) -> (Gateway, Authority) {
-    let policy = policy
-        .top("gateway { workers 2 }")
-        .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
-        .top(&format!("listener quic fast {{ address 127.0.0.1:@port; certificate site; {lines}\nrules main }}"));
-    let authority = Authority::new("tests");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
-    gateway.write_file("ca.pem", authority.pem().as_bytes());
-    (gateway, authority)
+    Gateway::start_quic(&policy.top("gateway { workers 2 }").quic(lines))
 }
 
 /// The report of a script of `tests/clients`; nothing where it may be left out.
 fn report(gateway: &Gateway, script: &str, arguments: &[&str]) -> Option<Value> {
     let mut command = python(script)?;
-    command.arg(gateway.port().to_string()).arg(gateway.folder().join("ca.pem")).args(arguments);
+    command.arg(gateway.port().to_string()).arg(gateway.folder().join("root.pem")).args(arguments);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())

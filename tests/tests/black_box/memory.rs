@@ -6,7 +6,6 @@ use std::time::Duration;
 use tidegate_tests::frames::{Frames, PREFACE, SETTINGS, WINDOW_UPDATE, request};
 use tidegate_tests::http2::{Http2, settings};
 use tidegate_tests::http3::{Http3, run};
-use tidegate_tests::pki::Authority;
 use tidegate_tests::websocket::WebSocketBackend;
 use tidegate_tests::{Backend, Behaviour, Gateway, PATIENCE, Policy, eventually, reset_peak, settled};
 
@@ -182,10 +181,7 @@ fn small_messages_over_http2_that_nobody_reads() {
 fn small_pieces_over_http3_that_nobody_acknowledges() {
     const STREAMS: usize = 50;
     let backend = Backend::start(Behaviour::Text("warm"));
-    let authority = Authority::new("tests");
-    let lines = "listener quic fast { address 127.0.0.1:@port; certificate site; rules main }";
-    let policy = Policy::to(&backend).top("certificate site { chain \"site.pem\"; key \"site.key\" }").top(lines);
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
+    let (gateway, authority) = Gateway::start_quic(&Policy::to(&backend).quic(""));
     run(async {
         let mut client = Http3::connect(gateway.port(), &authority).await;
         assert_eq!(client.get("/").await.status, 200);

@@ -9,13 +9,10 @@ use tidegate_tests::{Backend, Gateway, Policy, Response, Tool};
 fn guarded(backend: &Backend, paths: &str) -> (Gateway, Authority) {
     let policy = Policy::to(backend)
         .listener(paths)
-        .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
-        .top(&format!("listener quic fast {{ address 127.0.0.1:@port; certificate site; {paths}; rules main }}"))
+        .quic(paths)
         .rule("admin", "when path under \"/admin\"\nrespond 403")
         .rule("moved", "when path under \"/moved\"\nrewrite path \"/to${path}\"\nforward web");
-    let authority = Authority::new("tests");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
-    (gateway, authority)
+    Gateway::start_quic(&policy)
 }
 
 /// The target that the backend got, or the status.

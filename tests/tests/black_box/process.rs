@@ -6,17 +6,12 @@ use std::time::Duration;
 
 use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, guest};
 
-/// A policy whose every answer says which version it is.
-fn version(name: &str) -> Policy {
-    Policy::new().otherwise(&format!("respond 200 \"{name}\""))
-}
-
 /// A policy with an extension whose `init` never returns, and may take very long.
 fn endless() -> Policy {
     let module = "extension slow { module \"slow.wasm\"; limits { time 60s }; config { init \"loop\" }; allow [clock, log, \
                   store, random, metrics, vars, body, respond, route, rewrite, read-request, write-request-headers, read-response, \
                   write-response-headers] }";
-    version("never").top(module).listener("run slow")
+    Policy::saying("never").top(module).listener("run slow")
 }
 
 fn put_slow(folder: &Path) {
@@ -84,7 +79,8 @@ fn wait_compiler(gateway: &Gateway) {
 
 #[test]
 fn a_signal_ends_a_gateway_that_compiles() {
-    let compiling = version("never").top("extension slow { module \"slow.wasm\"; abi http-wasm }").listener("run slow");
+    let compiling =
+        Policy::saying("never").top("extension slow { module \"slow.wasm\"; abi http-wasm }").listener("run slow");
     let put = |folder: &Path| fs::write(folder.join("slow.wasm"), laborious()).unwrap();
     // At the start.
     let mut gateway = Gateway::begin_after("true", &compiling, put);
@@ -93,7 +89,7 @@ fn a_signal_ends_a_gateway_that_compiles() {
     assert!(gateway.wait_end().success());
     assert_eq!(refusals(&gateway), 0);
     // At a reload; requests are served meanwhile.
-    let mut gateway = Gateway::start_with(&version("old"), put);
+    let mut gateway = Gateway::start_with(&Policy::saying("old"), put);
     gateway.write(&compiling);
     wait_compiler(&gateway);
     assert_eq!(gateway.get("/").text(), "old");
@@ -126,7 +122,7 @@ fn hung(policy: &Policy) -> Gateway {
 
 #[test]
 fn a_signal_drains_during_a_reload_that_never_ends() {
-    let mut gateway = hung(&version("one"));
+    let mut gateway = hung(&Policy::saying("one"));
     assert_eq!(gateway.get("/").text(), "one");
     gateway.signal("TERM");
     assert!(gateway.wait_end().success());
@@ -191,7 +187,7 @@ fn wait_line(gateway: &Gateway, name: &str, uri: &str) {
 
 #[test]
 fn an_access_log_on_a_full_disk_goes_on_when_there_is_room() {
-    let policy = version("ok").top("access-log { to file \"access.log\" }");
+    let policy = Policy::saying("ok").top("access-log { to file \"access.log\" }");
     let gateway = Gateway::start_after("trap '' XFSZ", &policy);
     let mut client = gateway.client();
     client.get("/first");
@@ -214,7 +210,7 @@ fn an_access_log_on_a_full_disk_goes_on_when_there_is_room() {
 
 #[test]
 fn sighup_opens_the_access_log_anew_whatever_the_policy_says() {
-    let policy = version("ok").top("access-log { to file \"logs/access.log\" }");
+    let policy = Policy::saying("ok").top("access-log { to file \"logs/access.log\" }");
     let gateway = Gateway::start(&policy);
     let mut client = gateway.client();
     client.get("/first");
@@ -240,11 +236,11 @@ fn sighup_opens_the_access_log_anew_whatever_the_policy_says() {
 
 #[test]
 fn a_reload_that_the_system_refused_is_tried_again() {
-    let gateway = Gateway::start(&version("one"));
+    let gateway = Gateway::start(&Policy::saying("one"));
     let mut client = gateway.client();
     assert_eq!(client.get("/").text(), "one");
     gateway.limit("nofile=4:");
-    gateway.write(&version("two"));
+    gateway.write(&Policy::saying("two"));
     gateway.wait_for(0, "the reload is tried again by itself");
     assert_eq!(client.get("/").text(), "one");
     gateway.limit("nofile=512:");

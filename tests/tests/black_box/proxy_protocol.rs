@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::{self, Secure};
 use tidegate_tests::{Backend, Client, Gateway, Policy};
 
@@ -75,9 +74,8 @@ fn a_header_from_anybody_else_is_refused() {
 #[test]
 fn it_comes_before_the_handshake() {
     let backend = Backend::echo();
-    let authority = Authority::new("Root");
     let policy = trusting("127.0.0.0/8", &backend).https().listener("http2 off");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["shop.test"]).sign().write(folder, "main"));
+    let (gateway, authority) = Gateway::start_https(&policy);
     let config = Secure::trusting(&authority).config();
     for header in [LINE.as_bytes().to_vec(), block()] {
         let mut socket = TcpStream::connect(("127.0.0.1", gateway.port())).unwrap();

@@ -16,10 +16,7 @@ fn start(backend: &Backend) -> (Gateway, Authority) {
 /// A gateway with a QUIC listener, and a certificate of these names.
 fn start_as(backend: &Backend, names: &[&str]) -> (Gateway, Authority) {
     let authority = Authority::new("tests");
-    let policy = Policy::to(backend)
-        .top("gateway { workers 2 }")
-        .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
-        .top("listener quic fast { address 127.0.0.1:@port; certificate site; rules main }");
+    let policy = Policy::to(backend).top("gateway { workers 2 }").quic("");
     let gateway = Gateway::start_with(&policy, |folder| authority.server(names).sign().write(folder, "site"));
     (gateway, authority)
 }
@@ -317,12 +314,8 @@ fn early_flight(gateway: &Gateway, authority: &Authority, path: &str) -> Vec<Vec
 #[test]
 fn early_data_from_an_address_that_never_answered_is_not_served() {
     let backend = Backend::start(Behaviour::Echo);
-    let authority = Authority::new("tests");
-    let policy = Policy::to(&backend)
-        .top("gateway { workers 1 }")
-        .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
-        .top("listener quic fast { address 127.0.0.1:@port; certificate site; early-data on; rules main }");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
+    let policy = Policy::to(&backend).top("gateway { workers 1 }").quic("early-data on");
+    let (gateway, authority) = Gateway::start_quic(&policy);
     let packets = early_flight(&gateway, &authority, "/forged");
     let forged = socket_at([127, 0, 0, 99], gateway.port());
     for packet in &packets {

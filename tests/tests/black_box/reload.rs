@@ -6,11 +6,6 @@ use std::time::{Duration, Instant};
 
 use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, free_port, guest, listen};
 
-/// A policy whose every answer says which version it is.
-fn version(name: &str) -> Policy {
-    Policy::new().otherwise(&format!("respond 200 \"{name}\""))
-}
-
 #[test]
 fn a_connection_lives_on_and_sees_the_new_rules() {
     let backend = Backend::echo();
@@ -45,16 +40,16 @@ fn a_request_keeps_the_policy_that_it_began_with() {
 
 #[test]
 fn a_file_may_be_renamed_rewritten_or_linked_into_place() {
-    let gateway = Gateway::start(&version("one"));
+    let gateway = Gateway::start(&Policy::saying("one"));
     let mut client = gateway.client();
     let mut seen = |mark: usize, answer: &str| {
         gateway.wait_for(mark, "reloaded generation=");
         assert_eq!(client.get("/").text(), answer);
     };
-    let text = |name: &str| gateway.fill(&version(name).text());
+    let text = |name: &str| gateway.fill(&Policy::saying(name).text());
 
     let mark = gateway.log().mark();
-    gateway.write(&version("renamed"));
+    gateway.write(&Policy::saying("renamed"));
     seen(mark, "renamed");
 
     let mark = gateway.log().mark();
@@ -78,7 +73,7 @@ fn a_folder_may_be_swapped_by_its_link() {
     let put = |name: &str| {
         let at = folder.path().join(name);
         fs::create_dir(&at).unwrap();
-        fs::write(at.join("policy.gate"), version(name).text().replace("@port", &port.to_string())).unwrap();
+        fs::write(at.join("policy.gate"), Policy::saying(name).text().replace("@port", &port.to_string())).unwrap();
     };
     let swap = |name: &str| {
         symlink(name, folder.path().join("..new")).unwrap();
@@ -104,15 +99,15 @@ fn a_folder_may_be_swapped_by_its_link() {
 
 #[test]
 fn sighup_reads_the_files_anew() {
-    let gateway = Gateway::start(&version("one"));
+    let gateway = Gateway::start(&Policy::saying("one"));
     let mark = gateway.log().mark();
     gateway.signal("HUP");
     gateway.wait_for(mark, "nothing has changed");
     let mark = gateway.log().mark();
-    fs::write(gateway.file(), format!("# More words.\n{}", gateway.fill(&version("one").text()))).unwrap();
+    fs::write(gateway.file(), format!("# More words.\n{}", gateway.fill(&Policy::saying("one").text()))).unwrap();
     gateway.wait_for(mark, "its meaning did not");
     let mark = gateway.log().mark();
-    gateway.write(&version("two"));
+    gateway.write(&Policy::saying("two"));
     gateway.signal("HUP");
     gateway.wait_for(mark, "reloaded generation=2");
     assert_eq!(gateway.get("/").text(), "two");
@@ -120,13 +115,13 @@ fn sighup_reads_the_files_anew() {
 
 #[test]
 fn a_broken_file_is_reported_and_the_old_policy_serves_on() {
-    let gateway = Gateway::start(&version("good"));
+    let gateway = Gateway::start(&Policy::saying("good"));
     let mut client = gateway.client();
     for broken in [
         "tidegate 1\nlistner http main { }\n".to_owned(),
         String::new(),
-        version("x").text().replace("respond 200", "respond"),
-        version("x").text().replace("rules main {", "rules main {{"),
+        Policy::saying("x").text().replace("respond 200", "respond"),
+        Policy::saying("x").text().replace("rules main {", "rules main {{"),
         "\u{0}\u{1}".to_owned(),
     ] {
         let mark = gateway.log().mark();
@@ -136,17 +131,18 @@ fn a_broken_file_is_reported_and_the_old_policy_serves_on() {
         assert!(log.contains("error[E") && log.contains("policy.gate:"), "which mistake, and where:\n{log}");
         assert_eq!(client.get("/").text(), "good");
     }
-    gateway.reload(&version("mended"));
+    gateway.reload(&Policy::saying("mended"));
     assert_eq!(client.get("/").text(), "mended");
 }
 
 #[test]
 fn a_port_that_is_taken_refuses_the_policy() {
-    let gateway = Gateway::start(&version("one"));
+    let gateway = Gateway::start(&Policy::saying("one"));
     let taken = listen();
     let port = taken.local_addr().unwrap().port();
     let mark = gateway.log().mark();
-    gateway.write(&version("two").top(&format!("listener http more {{ address 127.0.0.1:{port}; rules main }}")));
+    gateway
+        .write(&Policy::saying("two").top(&format!("listener http more {{ address 127.0.0.1:{port}; rules main }}")));
     let line = gateway.wait_for(mark, "the policy was not reloaded");
     assert!(line.contains("`more`") && line.contains(&port.to_string()), "{line}");
     assert_eq!(gateway.get("/").text(), "one", "all of it, or nothing");
@@ -154,7 +150,7 @@ fn a_port_that_is_taken_refuses_the_policy() {
 
 #[test]
 fn listeners_come_and_go_and_the_others_do_not_notice() {
-    let gateway = Gateway::start(&version("main"));
+    let gateway = Gateway::start(&Policy::saying("main"));
     let mut client = gateway.client();
     client.get("/");
     let port = free_port();
@@ -162,18 +158,18 @@ fn listeners_come_and_go_and_the_others_do_not_notice() {
     let more = format!(
         "listener http more {{ address 127.0.0.1:{port}; rules more }}\nrules more {{ otherwise {{ respond 200 \"more\" }} }}"
     );
-    gateway.reload(&version("main").top(&more));
+    gateway.reload(&Policy::saying("main").top(&more));
     let mut other = Client::connect(port);
     assert_eq!(other.get("/").text(), "more");
 
-    gateway.reload(&version("main"));
+    gateway.reload(&Policy::saying("main"));
     refused(port);
     assert!(other.is_closed(), "an idle connection of a listener that is gone ends");
     assert_eq!(client.get("/").text(), "main", "the other listener's connection lives");
 
-    gateway.reload(&version("main").top(&more));
+    gateway.reload(&Policy::saying("main").top(&more));
     assert_eq!(Client::connect(port).get("/").text(), "more", "the port can be had again");
-    gateway.reload(&version("main").top(&more.replace("rules more }", "rules more; state stopped }")));
+    gateway.reload(&Policy::saying("main").top(&more.replace("rules more }", "rules more; state stopped }")));
     // A stopped listener holds no socket.
     refused(port);
 }
@@ -220,9 +216,9 @@ fn a_limit_survives_a_reload_that_keeps_it() {
 
 #[test]
 fn a_file_whose_meaning_stays_changes_nothing() {
-    let gateway = Gateway::start(&version("one"));
+    let gateway = Gateway::start(&Policy::saying("one"));
     let mark = gateway.log().mark();
-    gateway.write(&version("one").top("# a comment, and a blank line\n"));
+    gateway.write(&Policy::saying("one").top("# a comment, and a blank line\n"));
     gateway.wait_for(mark, "its meaning did not");
     gateway.get("/same");
     assert_eq!(gateway.access("/same")["generation"].as_u64(), Some(1));

@@ -1,6 +1,5 @@
 //! The memory that TLS holds.
 
-use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::Secure;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy};
 
@@ -10,9 +9,8 @@ const MIB: u64 = 1024 * 1024;
 fn a_large_download_grows_nothing_however_slowly_it_is_read() {
     const SIZE: u64 = 1024 * MIB;
     let backend = Backend::start(Behaviour::Stream(SIZE));
-    let authority = Authority::new("Root");
     let policy = Policy::to(&backend).https().listener("http2 off");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["shop.test"]).sign().write(folder, "main"));
+    let (gateway, authority) = Gateway::start_https(&policy);
     let secure = Secure::trusting(&authority);
     let before = gateway.usage().resident;
     // Readers that stop in the middle: what the gateway holds for each is all that it ever holds.
@@ -39,9 +37,8 @@ fn a_large_download_grows_nothing_however_slowly_it_is_read() {
 #[test]
 fn connections_that_say_nothing_cost_little() {
     const COUNT: u64 = 500;
-    let authority = Authority::new("Root");
     let policy = Policy::new().https().otherwise("respond 200 \"ok\"").listener("idle-timeout 60s");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["shop.test"]).sign().write(folder, "main"));
+    let (gateway, authority) = Gateway::start_https(&policy);
     let secure = Secure::trusting(&authority);
     assert_eq!(secure.connect(gateway.port(), "shop.test").unwrap().0.get("/").status, 200);
     let before = gateway.usage().resident;

@@ -2,18 +2,13 @@
 
 use tidegate_tests::http2::Http2;
 use tidegate_tests::http3::{Http3, run};
-use tidegate_tests::pki::Authority;
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, free_port};
 
 #[test]
 fn messages_say_that_they_passed_in_the_version_they_came_in() {
     let backend = Backend::echo();
-    let policy = Policy::to(&backend)
-        .top("gateway { via \"edge-1\" }")
-        .top("certificate site { chain \"site.pem\"; key \"site.key\" }")
-        .top("listener quic fast { address 127.0.0.1:@port; certificate site; rules main }");
-    let authority = Authority::new("tests");
-    let gateway = Gateway::start_with(&policy, |folder| authority.server(&["localhost"]).sign().write(folder, "site"));
+    let policy = Policy::to(&backend).top("gateway { via \"edge-1\" }").quic("");
+    let (gateway, authority) = Gateway::start_quic(&policy);
     let response = gateway.client().get_with("/", "via: 1.0 fred\r\n");
     assert_eq!(response.all("via"), ["1.1 edge-1"]);
     assert_eq!(response.echo().all("via"), ["1.0 fred", "1.1 edge-1"]);

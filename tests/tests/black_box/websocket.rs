@@ -6,22 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate_tests::pki::Authority;
 use tidegate_tests::secure::Secure;
 use tidegate_tests::websocket::{Http2Tunnels, Talk, WebSocketBackend, close, frame, socket};
 use tidegate_tests::{Backend, Behaviour, Gateway, Policy, eventually, python, settled};
 
 fn policy(backend: &WebSocketBackend) -> Policy {
     Policy::new().group("web", &format!("server {}", backend.address()))
-}
-
-fn secured(policy: Policy) -> (Gateway, Authority) {
-    let authority = Authority::new("Root");
-    let gateway = Gateway::start_with(&policy.https(), |folder| {
-        authority.server(&["shop.test"]).sign().write(folder, "main");
-        std::fs::write(folder.join("root.pem"), authority.pem()).unwrap();
-    });
-    (gateway, authority)
 }
 
 #[test]
@@ -291,7 +281,7 @@ fn a_large_message_flows_and_is_not_gathered() {
     let backend = WebSocketBackend::start(|mut stream| {
         let _ = std::io::copy(&mut stream.try_clone().unwrap(), &mut stream);
     });
-    let (gateway, authority) = secured(policy(&backend));
+    let (gateway, authority) = Gateway::start_https(&policy(&backend).https());
     let before = gateway.usage().resident;
     let tunnels = Http2Tunnels::connect(gateway.port(), Some(authority));
     let message = frame(0x82, &vec![7; 64 << 20]);
@@ -320,7 +310,7 @@ fn a_large_message_flows_and_is_not_gathered() {
 #[test]
 fn python_clients_talk_over_wss() {
     let backend = WebSocketBackend::echo();
-    let (gateway, _authority) = secured(policy(&backend));
+    let (gateway, _authority) = Gateway::start_https(&policy(&backend).https());
     let Some(mut command) = python("websocket_echo.py") else { return };
     let output = command.arg(gateway.port().to_string()).arg(gateway.folder().join("root.pem")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -331,7 +321,7 @@ fn python_clients_talk_over_wss() {
 fn other_backends_may_be_reached_over_tls() {
     // The gateway itself is the backend that speaks TLS.
     let backend = WebSocketBackend::echo();
-    let (inner, authority) = secured(policy(&backend));
+    let (inner, authority) = Gateway::start_https(&policy(&backend).https());
     let group = format!("protocol https; server 127.0.0.1:{}; verify ca root; server-name \"shop.test\"", inner.port());
     let outer = Policy::new().top("ca root { bundle \"root.pem\" }").group("web", &group);
     let outer = Gateway::start_with(&outer, |folder| std::fs::write(folder.join("root.pem"), authority.pem()).unwrap());
@@ -350,7 +340,7 @@ struct Ways {
 
 impl Ways {
     fn to(backend: &WebSocketBackend) -> Self {
-        let (secure, authority) = secured(policy(backend));
+        let (secure, authority) = Gateway::start_https(&policy(backend).https());
         let clear = Gateway::start(&policy(backend));
         let config = Secure::trusting(&authority).config();
         let tunnels = Http2Tunnels::connect(secure.port(), Some(authority));
