@@ -62,96 +62,70 @@ macro_rules! export {
             }
             $crate::bindings::extension::__export_extension!(Export with_types_in $crate::bindings::extension);
 
-            $( $crate::__export_hook!($hook, Export, $filter, FILTER); )+
+            $( $crate::__export_hook!($hook, Export, FILTER); )+
         };
     };
 }
 
-/// Exports one hook; [`export!`] alone uses it.
+/// Exports one hook; [`export!`] alone uses it. Each hook says where its bindings are, and what it does with the filter.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_hook {
-    (request, $export:ident, $filter:ty, $cell:ident) => {
-        impl $crate::bindings::request_hook::exports::tidegate::extension::on_request::Guest for $export {
-            fn run() -> $crate::bindings::extension::tidegate::extension::types::Verdict {
+    (request, $($to:tt)+) => {
+        $crate::__export_hook!(request_hook, on_request, __export_request, [$($to)+], |filter| () -> Verdict {
+            $crate::__private::into_verdict($crate::Filter::on_request(filter, &mut $crate::Request::current()))
+        });
+    };
+    (response, $($to:tt)+) => {
+        $crate::__export_hook!(response_hook, on_response, __export_response, [$($to)+], |filter| () -> Verdict {
+            let (request, mut response) = ($crate::Request::current(), $crate::Response::current());
+            $crate::__private::into_verdict($crate::Filter::on_response(filter, &request, &mut response))
+        });
+    };
+    (request_body, $($to:tt)+) => {
+        $crate::__export_hook!(
+            request_body_hook, on_request_body, __export_request_body, [$($to)+],
+            |filter| (data: ::std::vec::Vec<u8>, last: bool) -> BodyVerdict {
+                let piece = $crate::Piece { data: &data, last };
+                let verdict = $crate::Filter::on_request_body(filter, &mut $crate::Request::current(), piece);
+                $crate::__private::into_body_verdict(verdict)
+            }
+        );
+    };
+    (response_body, $($to:tt)+) => {
+        $crate::__export_hook!(
+            response_body_hook, on_response_body, __export_response_body, [$($to)+],
+            |filter| (data: ::std::vec::Vec<u8>, last: bool) -> BodyVerdict {
+                let piece = $crate::Piece { data: &data, last };
+                let (request, mut response) = ($crate::Request::current(), $crate::Response::current());
+                let verdict = $crate::Filter::on_response_body(filter, &request, &mut response, piece);
+                $crate::__private::into_body_verdict(verdict)
+            }
+        );
+    };
+    (log, $($to:tt)+) => {
+        $crate::__export_hook!(log_hook, on_log, __export_log, [$($to)+], |filter| () {
+            $crate::Filter::on_log(filter, &$crate::Request::current(), &$crate::Response::current());
+        });
+    };
+    (tick, $($to:tt)+) => {
+        $crate::__export_hook!(tick_hook, on_tick, __export_tick, [$($to)+], |filter| () {
+            $crate::Filter::on_tick(filter);
+        });
+    };
+    (
+        $bindings:ident, $interface:ident, $export_bindings:ident, [$export:ident, $cell:ident],
+        |$filter:ident| ($($argument:ident: $type:ty),*) $(-> $verdict:ident)? $body:block
+    ) => {
+        impl $crate::bindings::$bindings::exports::tidegate::extension::$interface::Guest for $export {
+            fn run($($argument: $type),*) $(-> $crate::bindings::extension::tidegate::extension::types::$verdict)? {
                 $cell.with(|cell| {
-                    let filter = cell.get().expect("the host calls `init` before any hook");
-                    let verdict = $crate::Filter::on_request(filter, &mut $crate::Request::current());
-                    $crate::__private::into_verdict(verdict)
+                    let $filter = cell.get().expect("the host calls `init` before any hook");
+                    $body
                 })
             }
         }
-        $crate::bindings::request_hook::__export_request!($export with_types_in $crate::bindings::request_hook);
-    };
-    (response, $export:ident, $filter:ty, $cell:ident) => {
-        impl $crate::bindings::response_hook::exports::tidegate::extension::on_response::Guest for $export {
-            fn run() -> $crate::bindings::extension::tidegate::extension::types::Verdict {
-                $cell.with(|cell| {
-                    let filter = cell.get().expect("the host calls `init` before any hook");
-                    let verdict = $crate::Filter::on_response(
-                        filter,
-                        &$crate::Request::current(),
-                        &mut $crate::Response::current(),
-                    );
-                    $crate::__private::into_verdict(verdict)
-                })
-            }
-        }
-        $crate::bindings::response_hook::__export_response!($export with_types_in $crate::bindings::response_hook);
-    };
-    (request_body, $export:ident, $filter:ty, $cell:ident) => {
-        impl $crate::bindings::request_body_hook::exports::tidegate::extension::on_request_body::Guest for $export {
-            fn run(
-                data: ::std::vec::Vec<u8>,
-                last: bool,
-            ) -> $crate::bindings::extension::tidegate::extension::types::BodyVerdict {
-                $cell.with(|cell| {
-                    let filter = cell.get().expect("the host calls `init` before any hook");
-                    let piece = $crate::Piece { data: &data, last };
-                    let verdict = $crate::Filter::on_request_body(filter, &mut $crate::Request::current(), piece);
-                    $crate::__private::into_body_verdict(verdict)
-                })
-            }
-        }
-        $crate::bindings::request_body_hook::__export_request_body!($export with_types_in $crate::bindings::request_body_hook);
-    };
-    (response_body, $export:ident, $filter:ty, $cell:ident) => {
-        impl $crate::bindings::response_body_hook::exports::tidegate::extension::on_response_body::Guest for $export {
-            fn run(
-                data: ::std::vec::Vec<u8>,
-                last: bool,
-            ) -> $crate::bindings::extension::tidegate::extension::types::BodyVerdict {
-                $cell.with(|cell| {
-                    let filter = cell.get().expect("the host calls `init` before any hook");
-                    let piece = $crate::Piece { data: &data, last };
-                    let verdict = $crate::Filter::on_response_body(filter, &$crate::Request::current(), &mut $crate::Response::current(), piece);
-                    $crate::__private::into_body_verdict(verdict)
-                })
-            }
-        }
-        $crate::bindings::response_body_hook::__export_response_body!($export with_types_in $crate::bindings::response_body_hook);
-    };
-    (log, $export:ident, $filter:ty, $cell:ident) => {
-        impl $crate::bindings::log_hook::exports::tidegate::extension::on_log::Guest for $export {
-            fn run() {
-                $cell.with(|cell| {
-                    let filter = cell.get().expect("the host calls `init` before any hook");
-                    $crate::Filter::on_log(filter, &$crate::Request::current(), &$crate::Response::current());
-                });
-            }
-        }
-        $crate::bindings::log_hook::__export_log!($export with_types_in $crate::bindings::log_hook);
-    };
-    (tick, $export:ident, $filter:ty, $cell:ident) => {
-        impl $crate::bindings::tick_hook::exports::tidegate::extension::on_tick::Guest for $export {
-            fn run() {
-                $cell.with(|cell| {
-                    let filter = cell.get().expect("the host calls `init` before any hook");
-                    $crate::Filter::on_tick(filter);
-                });
-            }
-        }
-        $crate::bindings::tick_hook::__export_tick!($export with_types_in $crate::bindings::tick_hook);
+        $crate::bindings::$bindings::$export_bindings!($export with_types_in $crate::bindings::$bindings);
     };
 }
 
