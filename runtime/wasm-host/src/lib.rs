@@ -6,6 +6,23 @@
 //! - [`Pool`] is one worker's instances of it: [`Pool::call`] runs a hook.
 //!
 //! A guest that traps, loops or asks for too much costs its own call and its instance, and nothing else.
+//!
+//! # Layers
+//!
+//! Each folder uses those below it in this table, and none above it. No two files need each other.
+//!
+//! | folder | what it holds |
+//! | --- | --- |
+//! | `host` | the host of a process: all that is loaded, the engine's settings, compiling with a deadline |
+//! | `pool` | one worker's instances: calls, verdicts held against what a guest may, the breaker |
+//! | `extension` | a loaded extension: its spec, its code, its instances, and why it is not loaded |
+//! | `abi` | the ABIs that guests speak, behind [`GuestAbi`](abi::guest_abi::GuestAbi): a folder and a line in the table for each |
+//! | `functions` | the host's functions, each written once; `define` puts them into linkers |
+//! | `guest` | one instance's guest: its exchange, its limits, its interest, its callouts, its faults |
+//! | `module` | a file before it is compiled: counted, and read |
+//! | `shared` | what many instances share: stores, metrics, room, the ticker |
+//! | `wit` | types and interfaces of the gateway's own ABI, in which the host speaks of every ABI |
+//! | `base` | bounds, the error of host functions, the log |
 #![forbid(unsafe_code)]
 
 mod abi;

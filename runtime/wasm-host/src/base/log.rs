@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Takes log lines of guests. It runs within a hook, so it must not block.
 pub type LogSink = Arc<dyn Fn(LogRecord<'_>) + Send + Sync>;
 
-/// One line.
+/// A line of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct LogRecord<'a> {
     /// The extension's name in the policy.

@@ -102,3 +102,56 @@ impl LoadError {
         if denied.is_empty() { Ok(()) } else { Err(Self::NotAllowed(denied)) }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use wasm_encoder::{MemorySection, MemoryType, Module};
+
+    use super::*;
+
+    fn report(unknown_imports: &[&str], unknown_exports: &[&str], needs: &[(&str, Capability)]) -> ModuleReport {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        ModuleReport {
+            hooks: Vec::new(),
+            needs: needs.iter().map(|(name, word)| Need { import: (*name).to_owned(), capability: *word }).collect(),
+            unknown_imports: names(unknown_imports),
+            unknown_exports: names(unknown_exports),
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_comes_before_what_is_not_allowed() {
+        let needs = [("a/log", Capability::Log), ("a/clock", Capability::Clock)];
+        let refused =
+            |report, allow: &[Capability]| LoadError::check(&report, allow).map_err(|error| error.to_string());
+        let all = refused(report(&["env.x"], &["a/on-dream"], &needs), &[]);
+        assert_eq!(all, Err(format!("the module imports `env.x`, and the host has {PACKAGE}@{VERSION} alone")));
+        let exports = refused(report(&[], &["a/on-dream", "a/on-nap"], &needs), &[]);
+        let message = "the module exports `a/on-dream`, `a/on-nap`, which this version does not call";
+        assert_eq!(exports, Err(message.to_owned()));
+        let denied = refused(report(&[], &[], &needs), &[Capability::Log]);
+        let message = "the module imports what it is not allowed: `a/clock` (allow it with `clock`)";
+        assert_eq!(denied, Err(message.to_owned()));
+        assert_eq!(refused(report(&[], &[], &needs), &[Capability::Clock, Capability::Log]), Ok(()));
+    }
+
+    #[test]
+    fn memory_that_a_module_begins_with_is_held_against_its_limit() {
+        let mut memories = MemorySection::new();
+        let page_size_log2 = None;
+        memories.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2 });
+        let mut module = Module::new();
+        module.section(&memories);
+        let census = Census::of(&module.finish()).map_err(drop).unwrap();
+        assert_eq!(LoadError::check_memory(&census, 65_536), Ok(()));
+        let refused = LoadError::check_memory(&census, 65_535);
+        assert!(matches!(refused, Err(LoadError::InitFault(HookFault { kind: HookFaultKind::Memory, .. }))));
+    }
+
+    #[test]
+    fn the_compilers_reason_is_a_line() {
+        let error = wasmtime::Error::msg("one\ntwo").context("why");
+        assert_eq!(LoadError::compile(&error), LoadError::Compile("why: one two".to_owned()));
+    }
+}

@@ -34,21 +34,21 @@ pub enum BodyMode {
 
 impl Interest {
     /// Checks what `init` answered, against the hooks that the module exports. The error is for the policy's author.
-    pub(crate) fn new(asked: &wit::Interest, exported: &[Hook]) -> Result<Self, String> {
+    pub(crate) fn new(wanted: &wit::Interest, exported: &[Hook]) -> Result<Self, String> {
         for (name, hook) in HOOKS {
-            if has(asked.hooks, hook) && !exported.contains(&hook) {
+            if has(wanted.hooks, hook) && !exported.contains(&hook) {
                 return Err(format!("its interest asks for the hook `{name}`, which it does not export"));
             }
         }
-        let request_body = body_mode(asked, Hook::RequestBody, asked.request_body)?;
-        let response_body = body_mode(asked, Hook::ResponseBody, asked.response_body)?;
-        let tick = has(asked.hooks, Hook::Tick);
-        if tick != (asked.tick_ms > 0) {
+        let request_body = body_mode(wanted, Hook::RequestBody, wanted.request_body)?;
+        let response_body = body_mode(wanted, Hook::ResponseBody, wanted.response_body)?;
+        let tick = has(wanted.hooks, Hook::Tick);
+        if tick != (wanted.tick_ms > 0) {
             return Err(
                 "its interest must ask for the hook `on-tick` and for a `tick-ms` above 0, or for neither".to_owned()
             );
         }
-        if asked.methods.len() > INTEREST_ENTRIES || asked.path_prefixes.len() > INTEREST_ENTRIES {
+        if wanted.methods.len() > INTEREST_ENTRIES || wanted.path_prefixes.len() > INTEREST_ENTRIES {
             return Err(format!("its interest lists more than {INTEREST_ENTRIES} methods or path prefixes"));
         }
         let method = |text: &String| {
@@ -59,12 +59,12 @@ impl Interest {
             None => Err(format!("its interest lists the path `{text}`, which does not begin with `/`")),
         };
         Ok(Self {
-            hooks: asked.hooks,
-            methods: asked.methods.iter().map(method).collect::<Result<_, _>>()?,
-            path_prefixes: asked.path_prefixes.iter().map(prefix).collect::<Result<_, _>>()?,
+            hooks: wanted.hooks,
+            methods: wanted.methods.iter().map(method).collect::<Result<_, _>>()?,
+            path_prefixes: wanted.path_prefixes.iter().map(prefix).collect::<Result<_, _>>()?,
             request_body,
             response_body,
-            tick: tick.then(|| Duration::from_millis(asked.tick_ms.max(TICK_MS).into())),
+            tick: tick.then(|| Duration::from_millis(wanted.tick_ms.max(TICK_MS).into())),
         })
     }
 
@@ -124,7 +124,7 @@ fn has(hooks: wit::Hooks, hook: Hook) -> bool {
     (hooks & flag) == flag
 }
 
-fn body_mode(asked: &wit::Interest, hook: Hook, mode: wit::BodyMode) -> Result<Option<BodyMode>, String> {
+fn body_mode(wanted: &wit::Interest, hook: Hook, mode: wit::BodyMode) -> Result<Option<BodyMode>, String> {
     let name = hook.name();
     let size = |bytes: u32, least: u32| {
         if (least..=BODY_BYTES).contains(&bytes) {
@@ -138,7 +138,7 @@ fn body_mode(asked: &wit::Interest, hook: Hook, mode: wit::BodyMode) -> Result<O
         wit::BodyMode::Stream(bytes) => Some(BodyMode::Stream(size(bytes, BODY_PIECE_BYTES)?)),
         wit::BodyMode::Buffer(bytes) => Some(BodyMode::Buffer(size(bytes, 1)?)),
     };
-    if has(asked.hooks, hook) != mode.is_some() {
+    if has(wanted.hooks, hook) != mode.is_some() {
         return Err(format!(
             "its interest must ask for the hook `on-{name}` and for a mode of `{name}`, or for neither"
         ));
@@ -155,7 +155,7 @@ fn is_under(path: &str, prefix: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn asked() -> wit::Interest {
+    fn wanted() -> wit::Interest {
         wit::Interest {
             hooks: wit::Hooks::REQUEST,
             methods: vec!["GET".to_owned()],
@@ -169,17 +169,17 @@ mod tests {
     #[test]
     fn what_cannot_be_met_is_refused() {
         let both = [Hook::Request, Hook::Response];
-        assert!(Interest::new(&asked(), &both).is_ok());
-        assert!(Interest::new(&asked(), &[Hook::Response]).is_err_and(|why| why.contains("`on-request`")));
-        let tick = wit::Interest { tick_ms: 5, ..asked() };
+        assert!(Interest::new(&wanted(), &both).is_ok());
+        assert!(Interest::new(&wanted(), &[Hook::Response]).is_err_and(|why| why.contains("`on-request`")));
+        let tick = wit::Interest { tick_ms: 5, ..wanted() };
         assert!(Interest::new(&tick, &both).is_err_and(|why| why.contains("`on-tick`")));
-        let body = wit::Interest { hooks: wit::Hooks::REQUEST_BODY, ..asked() };
+        let body = wit::Interest { hooks: wit::Hooks::REQUEST_BODY, ..wanted() };
         assert!(Interest::new(&body, &[Hook::RequestBody]).is_err_and(|why| why.contains("or for neither")));
         let large = wit::Interest { request_body: wit::BodyMode::Buffer(u32::MAX), ..body };
         assert!(Interest::new(&large, &[Hook::RequestBody]).is_err_and(|why| why.contains("4294967295 bytes")));
-        let method = wit::Interest { methods: vec!["G T".to_owned()], ..asked() };
+        let method = wit::Interest { methods: vec!["G T".to_owned()], ..wanted() };
         assert!(Interest::new(&method, &both).is_err_and(|why| why.contains("`G T`")));
-        let path = wit::Interest { path_prefixes: vec!["api".to_owned()], ..asked() };
+        let path = wit::Interest { path_prefixes: vec!["api".to_owned()], ..wanted() };
         assert!(Interest::new(&path, &both).is_err_and(|why| why.contains("`api`")));
     }
 

@@ -222,7 +222,7 @@ pub struct GroupState {
     pub total: u32,
 }
 
-/// Where guests read the groups.
+/// The source from which guests read the groups.
 pub type GroupSource = Arc<dyn Groups>;
 
 #[cfg(test)]

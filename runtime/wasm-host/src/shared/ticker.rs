@@ -8,7 +8,7 @@ use wasmtime::Engine;
 
 use crate::base::limits::{IDLE_TICKS, TICK};
 
-/// Owns the thread; it ends when this is dropped.
+/// The owner of the thread, which ends when the owner is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     state: Arc<State>,

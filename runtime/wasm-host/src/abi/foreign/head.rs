@@ -26,9 +26,9 @@ pub(crate) enum Side {
 /// The way in which a field is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
-    /// Beside those of its name.
+    /// The field stands beside those of its name.
     Add,
-    /// In place of those of its name.
+    /// The field stands in place of those of its name.
     Set,
 }
 

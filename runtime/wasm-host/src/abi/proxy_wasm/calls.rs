@@ -110,3 +110,58 @@ fn call(group: String, fields: &[(&[u8], &[u8])], body: &[u8], timeout_ms: u32) 
     }
     Ok(call)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::shared::metrics::{GroupState, Groups};
+    use crate::testing::guest;
+
+    struct Known;
+
+    impl Groups for Known {
+        fn list(&self) -> Vec<GroupState> {
+            ["users", "web.static"].map(|name| GroupState { name: name.to_owned(), healthy: 1, total: 1 }).into()
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_the_group_that_its_name_means() {
+        let mut guest = guest(Vec::new());
+        assert_eq!(group(&guest, "outbound|80||users.dns").as_deref(), Some("users"), "nobody knows the groups");
+        guest.groups = Some(Arc::new(Known));
+        for (cluster, means) in [
+            ("users", Some("users")),
+            ("outbound|80||users.dns", Some("users")),
+            ("web.static", Some("web.static")),
+            ("inbound|8080||web.static", Some("web.static")),
+            ("users.static", Some("users")),
+            ("orders", None),
+            ("", None),
+        ] {
+            assert_eq!(group(&guest, cluster).as_deref(), means, "{cluster}");
+        }
+    }
+
+    #[test]
+    fn a_call_is_made_of_pseudo_fields_and_the_hosts_are_left_out() {
+        let fields: [(&[u8], &[u8]); 6] = [
+            (b":method", b"POST"),
+            (b":path", b"/a?b"),
+            (b":scheme", b"https"),
+            (b"x-a", b"\xff"),
+            (b"connection", b"close"),
+            (b"content-length", b"9"),
+        ];
+        let made = call("web".to_owned(), &fields, b"body", 0).unwrap();
+        assert_eq!((&*made.method, &*made.target, &*made.authority), ("POST", "/a?b", "web"));
+        assert_eq!((&*made.body, made.timeout_ms), (&b"body"[..], 1));
+        assert_eq!(made.headers.iter().map(|header| &*header.name).collect::<Vec<_>>(), ["x-a"]);
+        let made = call("web".to_owned(), &[(b"host", b"a.example")], b"", 5).unwrap();
+        assert_eq!((&*made.method, &*made.target, &*made.authority, made.timeout_ms), ("GET", "/", "a.example", 5));
+        assert!(call("web".to_owned(), &[(b"\xff", b"")], b"", 5).is_err());
+    }
+}

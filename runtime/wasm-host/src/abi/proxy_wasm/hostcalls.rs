@@ -328,4 +328,14 @@ mod tests {
             capability_of(MODULE, "proxy_of_the_future").is_none() && capability_of("other", "proxy_log").is_none()
         );
     }
+
+    #[test]
+    fn a_grpc_answer_is_a_head_that_says_why() {
+        let mut reply = wit::Reply { status: 403, headers: Vec::new(), body: "n\u{f6} 100%\n".as_bytes().to_vec() };
+        as_grpc(&mut reply, 7);
+        let fields: Vec<(&str, &[u8])> = reply.headers.iter().map(|header| (&*header.name, &*header.value)).collect();
+        let said: &[u8] = b"n%C3%B6 100%25%0A";
+        assert_eq!((reply.status, reply.body.len()), (200, 0));
+        assert_eq!(fields, [("content-type", &b"application/grpc"[..]), ("grpc-status", b"7"), ("grpc-message", said)]);
+    }
 }

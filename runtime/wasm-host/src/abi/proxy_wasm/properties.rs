@@ -126,3 +126,58 @@ const fn protocol(version: Version) -> &'static str {
         _ => "HTTP/1.1",
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tidegate_engine::hook::{Hook, HookFaultKind};
+
+    use super::*;
+    use crate::testing::{guest, guest_in};
+
+    #[test]
+    fn properties_are_what_is_known_of_the_exchange() {
+        let mut guest = guest_in(Hook::Response);
+        guest.exchange_mut("f").unwrap().vars.set("tenant", "a").unwrap();
+        for (path, expected) in [
+            ("plugin_name", Some(&b"test"[..])),
+            ("source.address", Some(b"203.0.113.9:0")),
+            ("source.port", Some(&50123_i64.to_le_bytes())),
+            ("request.path", Some(b"/a?b")),
+            ("request.url_path", Some(b"/a")),
+            ("request.query", Some(b"b")),
+            ("request.host", Some(b"shop.example")),
+            ("request.protocol", Some(b"HTTP/1.1")),
+            ("request.headers.x-a", Some(b"1")),
+            ("request.headers.x-b", None),
+            ("request.id", Some(b"00000000000000000000000000000007")),
+            ("connection.mtls", Some(&[0])),
+            ("connection.tls_version", None),
+            ("listener_name", Some(b"plain")),
+            ("response.code", Some(&200_i64.to_le_bytes())),
+            ("response.headers.server", Some(b"backend")),
+            ("tenant", Some(b"a")),
+            ("of.the.future", None),
+        ] {
+            assert_eq!(value(&guest, path).unwrap().as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_property_needs_the_word_of_what_it_tells() {
+        let mut guest = guest(Vec::new());
+        assert_eq!(value(&guest, "request.path").unwrap(), None, "there is no request");
+        guest.begin(Some((Hook::Response, crate::testing::exchange(1))), std::time::Duration::from_secs(1));
+        for path in ["request.path", "response.code"] {
+            assert_eq!(value(&guest, path).unwrap_err().0.kind, HookFaultKind::NotAllowed, "{path}");
+        }
+        assert_eq!(value(&guest, "tenant").unwrap(), None);
+    }
+
+    #[test]
+    fn a_path_is_its_parts_and_bounded() {
+        assert_eq!(path(b"source\0address\0").unwrap(), "source.address");
+        assert!(path(&[b'a'; PROPERTY_BYTES]).is_ok() && path(&[b'a'; PROPERTY_BYTES + 1]).is_err());
+        assert!(path(b"\xff").is_err());
+    }
+}
