@@ -239,7 +239,7 @@ impl Reloader {
         self.log.set_target(snapshot.plan().access_log.to.clone());
         if *snapshot.plan() == *old.plan()
             && same_extensions(&snapshot, &old)
-            && snapshot.tls.material.serves_the_same(&old.tls.material)
+            && snapshot.tls.certificates.serves_the_same(&old.tls.certificates)
         {
             self.again = Again::default();
             let files =

@@ -15,7 +15,7 @@ use super::alt_svc::Alternatives;
 use super::files::{Files, Loaded, Look};
 use super::mask::Mask;
 use super::snapshot::{Names, Snapshot};
-use crate::tls::{Material, Service};
+use crate::tls::{Certificates, Service};
 
 /// What reading a policy led to.
 pub struct Prepared {
@@ -60,9 +60,9 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
             return Err("a certificate was not loaded".to_owned());
         };
         let secrets = plan.gateway.secrets.iter().filter_map(|secret| secrets.get(secret)).map(Vec::as_slice);
-        let material = Material { certificates, authorities, secrets: Secrets::new(secrets) };
-        let cookies = CookieKeys::new(material.secrets.keys_or_own(Purpose::Cookies));
-        let tls = Service::build(&plan, material, previous.map(|previous| (previous.plan(), &previous.tls)))?;
+        let certificates = Certificates { chains: certificates, authorities, secrets: Secrets::new(secrets) };
+        let cookies = CookieKeys::new(certificates.secrets.keys_or_own(Purpose::Cookies));
+        let tls = Service::build(&plan, certificates, previous.map(|previous| (previous.plan(), &previous.tls)))?;
         let names = Names::of(&plan);
         let health = Health::of(&plan, tls.checks(), previous.map(|previous| &previous.health));
         let before = previous.map(|previous| (previous.plan(), &previous.alternatives));

@@ -14,7 +14,7 @@ use tidegate_upstream::health::Health;
 use super::alt_svc::Alternatives;
 use super::snapshot::{Names, Snapshot};
 use crate::tls::files::{read_authorities, read_certificate};
-use crate::tls::{Material, Service};
+use crate::tls::{Certificates, Service};
 
 /// What reading the files of certificates anew led to.
 pub struct Renewed {
@@ -42,12 +42,12 @@ pub fn renew(old: &Snapshot) -> Renewed {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let mut renewed = Renewed { snapshot: None, names: Vec::new(), kept: Vec::new(), troubled: false };
     let disk = Disk::default();
-    let mut material = Material { secrets: old.tls.material.secrets.clone(), ..Material::default() };
-    for (certificate, known) in plan.certificates.iter().zip(&old.tls.material.certificates) {
+    let mut certificates = Certificates { secrets: old.tls.certificates.secrets.clone(), ..Certificates::default() };
+    for (certificate, known) in plan.certificates.iter().zip(&old.tls.certificates.chains) {
         let staple = certificate.staple.as_deref().map(Path::new);
         let read =
             read_certificate(Path::new(&certificate.chain), Path::new(&certificate.key), staple, &provider, &disk);
-        material.certificates.push(match read {
+        certificates.chains.push(match read {
             Ok(new) if new.key.cert == known.key.cert && new.key.ocsp == known.key.ocsp => Arc::clone(known),
             Ok(new) => {
                 renewed.names.push(certificate.name.clone());
@@ -59,8 +59,8 @@ pub fn renew(old: &Snapshot) -> Renewed {
             }
         });
     }
-    for (authority, known) in plan.authorities.iter().zip(&old.tls.material.authorities) {
-        material.authorities.push(match read_authorities(Path::new(&authority.bundle), &disk) {
+    for (authority, known) in plan.authorities.iter().zip(&old.tls.certificates.authorities) {
+        certificates.authorities.push(match read_authorities(Path::new(&authority.bundle), &disk) {
             Ok(new) if new.roots.roots == known.roots.roots => Arc::clone(known),
             Ok(new) => {
                 renewed.names.push(authority.name.clone());
@@ -75,7 +75,7 @@ pub fn renew(old: &Snapshot) -> Renewed {
         });
     }
     if !renewed.names.is_empty() {
-        match with(old, material) {
+        match with(old, certificates) {
             Ok(snapshot) => renewed.snapshot = Some(snapshot),
             Err(why) => renewed.kept.push(why),
         }
@@ -85,9 +85,9 @@ pub fn renew(old: &Snapshot) -> Renewed {
 }
 
 /// The same policy with other certificates.
-fn with(old: &Snapshot, material: Material) -> Result<Snapshot, String> {
+fn with(old: &Snapshot, certificates: Certificates) -> Result<Snapshot, String> {
     let plan = old.plan().clone();
-    let tls = Service::build(&plan, material, Some((old.plan(), &old.tls)))?;
+    let tls = Service::build(&plan, certificates, Some((old.plan(), &old.tls)))?;
     let names = Names::of(&plan);
     let alternatives = Alternatives::of(&plan, Some((old.plan(), &old.alternatives)), Instant::now());
     let engine = Engine::build_keyed(Arc::new(plan), Some(&old.engine), old.engine.cookie_keys().clone())

@@ -12,7 +12,7 @@ use tidegate_base::limits;
 use tidegate_base::secret::Purpose;
 use tidegate_dsl::plan::{CipherSuite, KeyExchangeGroup, Listener, ListenerTls, Plan, Protocol, TlsPolicy, TlsVersion};
 
-use super::Material;
+use super::Certificates;
 use super::resolver::Resolver;
 use super::tickets::Tickets;
 
@@ -41,20 +41,19 @@ impl Endpoint {
         plan: &Plan,
         listener: &Listener,
         tls: &ListenerTls,
-        material: &Material,
+        certificates: &Certificates,
         previous: Option<&Self>,
     ) -> Result<Self, String> {
         let say = |why: &dyn std::fmt::Display| format!("listener `{}` cannot serve TLS: {why}", listener.name);
         let policy = tls.policy.and_then(|id| plan.tls_policies.get(id.0));
         let (provider, versions) = cryptography(policy, listener.protocol);
         let provider = Arc::new(provider);
-        let certificates: Option<Vec<_>> =
-            tls.certificates.iter().map(|id| material.certificates.get(id.0).cloned()).collect();
-        let certificates = certificates.ok_or_else(|| say(&"a certificate was not read"))?;
-        let resolver = Arc::new(Resolver::new(&certificates));
+        let chains: Option<Vec<_>> = tls.certificates.iter().map(|id| certificates.chains.get(id.0).cloned()).collect();
+        let chains = chains.ok_or_else(|| say(&"a certificate was not read"))?;
+        let resolver = Arc::new(Resolver::new(&chains));
         let trust = match tls.client_ca {
             Some(ca) => {
-                let authorities = material.authorities.get(ca.ca.0).ok_or_else(|| say(&"a `ca` was not read"))?;
+                let authorities = certificates.authorities.get(ca.ca.0).ok_or_else(|| say(&"a `ca` was not read"))?;
                 Some((Arc::clone(&authorities.roots), ca.required))
             }
             None => None,
@@ -99,15 +98,15 @@ impl Endpoint {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             let own = |previous: &&Self| previous.own_keys && previous.config.ticketer.enabled();
             config.ticketer = match previous.filter(own) {
-                _ if !material.secrets.is_empty() => Tickets::new(
-                    material.secrets.keys(Purpose::Tickets),
+                _ if !certificates.secrets.is_empty() => Tickets::new(
+                    certificates.secrets.keys(Purpose::Tickets),
                     scope(listener.protocol, &listener.name, trust.as_ref()),
                 ),
                 Some(previous) => Arc::clone(&previous.config.ticketer),
                 None => new_ticketer().map_err(|error| say(&error))?,
             };
         }
-        let own_keys = material.secrets.is_empty();
+        let own_keys = certificates.secrets.is_empty();
         Ok(Self { config: Arc::new(config), resolver, clients, trust, own_keys })
     }
 

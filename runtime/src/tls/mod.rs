@@ -19,23 +19,23 @@ use tidegate_upstream::tls::GroupTls;
 use self::endpoint::Endpoint;
 use self::files::{Authorities, ServerCertificate};
 
-/// What was read from files, in the order of the plan.
+/// The certificates, authorities and secrets of a policy, as they were read from files; in the order of the plan.
 #[derive(Debug, Clone, Default)]
-pub struct Material {
-    /// Of each `certificate`.
-    pub certificates: Vec<Arc<ServerCertificate>>,
-    /// Of each `ca`.
+pub struct Certificates {
+    /// The chain of each `certificate`, with its key.
+    pub chains: Vec<Arc<ServerCertificate>>,
+    /// The authorities of each `ca`.
     pub authorities: Vec<Arc<Authorities>>,
     /// The secrets that keys are derived from.
     pub secrets: Secrets,
 }
 
-impl Material {
+impl Certificates {
     /// Whether both come to the same in every handshake.
     pub fn serves_the_same(&self, other: &Self) -> bool {
         let certificate = |one: &Arc<ServerCertificate>| (one.key.cert.clone(), one.key.ocsp.clone());
         let roots = |one: &Arc<Authorities>| one.roots.roots.clone();
-        self.certificates.iter().map(certificate).eq(other.certificates.iter().map(certificate))
+        self.chains.iter().map(certificate).eq(other.chains.iter().map(certificate))
             && self.authorities.iter().map(roots).eq(other.authorities.iter().map(roots))
             && self.secrets == other.secrets
     }
@@ -44,8 +44,8 @@ impl Material {
 /// All TLS of a policy, ready to serve; both sides.
 #[derive(Debug, Default)]
 pub struct Service {
-    /// What it was made from.
-    pub material: Material,
+    /// What the service was made from.
+    pub certificates: Certificates,
     endpoints: Vec<Option<Arc<Endpoint>>>,
     upstream: Vec<Option<GroupTls>>,
     /// For health checks.
@@ -53,12 +53,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Builds it, and takes over from the one before what has to outlive a reload: the keys of session tickets, and the
+    /// Builds the service, and takes over from the one before what has to outlive a reload: the keys of session tickets, and the
     /// settings towards backends, which name the pools.
     ///
     /// # Errors
     /// A sentence for the user.
-    pub fn build(plan: &Plan, material: Material, previous: Option<(&Plan, &Self)>) -> Result<Self, String> {
+    pub fn build(plan: &Plan, certificates: Certificates, previous: Option<(&Plan, &Self)>) -> Result<Self, String> {
         let endpoints: Result<Vec<_>, String> = plan
             .listeners
             .iter()
@@ -68,11 +68,11 @@ impl Service {
                     let same = |other: &_| ListenerKey::of(other) == ListenerKey::of(listener);
                     service.endpoints.get(old.listeners.iter().position(same)?)?.as_deref()
                 });
-                Endpoint::build(plan, listener, tls, &material, old).map(|endpoint| Some(Arc::new(endpoint)))
+                Endpoint::build(plan, listener, tls, &certificates, old).map(|endpoint| Some(Arc::new(endpoint)))
             })
             .collect();
         let mut service = Self { endpoints: endpoints?, ..Self::default() };
-        let roots = |ca: CaId| material.authorities.get(ca.0).map(|authorities| Arc::clone(&authorities.roots));
+        let roots = |ca: CaId| certificates.authorities.get(ca.0).map(|authorities| Arc::clone(&authorities.roots));
         for group in &plan.groups {
             let before = previous.map(|(_, old)| old.upstream.iter().chain(&old.checks)).into_iter().flatten();
             let known: Vec<_> = before.chain(&service.upstream).chain(&service.checks).flatten().cloned().collect();
@@ -82,7 +82,7 @@ impl Service {
             service.upstream.push(build(group.protocol == GroupProtocol::Https)?);
             service.checks.push(build(check)?);
         }
-        service.material = material;
+        service.certificates = certificates;
         Ok(service)
     }
 

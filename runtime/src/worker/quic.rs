@@ -80,7 +80,7 @@ impl QuicListener {
         }
         let crypto = view.snapshot.tls.endpoint(id).and_then(|endpoint| config::crypto(endpoint));
         if let (Some(listener), Some(crypto)) = (view.snapshot.plan().listeners.get(id.0), crypto) {
-            let config = self.port.server_config(listener, crypto, &view.snapshot.tls.material.secrets);
+            let config = self.port.server_config(listener, crypto, &view.snapshot.tls.certificates.secrets);
             self.endpoint.set_server_config(Some(config.clone()));
             *self.config.borrow_mut() = Some(Arc::new(config));
         }

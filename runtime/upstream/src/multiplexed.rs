@@ -39,13 +39,13 @@ pub(crate) struct Multiplexed {
 /// An HTTP/2 connection, with what this worker has on it.
 struct Connection {
     sender: SendRequest<Bytes>,
-    /// The bound on what the backend says beside answers, and the requests under way.
+    /// The bound on what the server says beside responses, and the requests under way.
     talk: Rc<Talk>,
-    /// The answers under way.
+    /// The responses under way.
     inbounds: Rc<Inbounds>,
     /// When the last request on it ended.
     idle_since_ms: Cell<u64>,
-    /// The backend said that it goes away, or the connection broke.
+    /// Whether the server said that it goes away, or the connection broke.
     closed: Cell<bool>,
 }
 
@@ -62,7 +62,7 @@ impl Connection {
 /// A request's stream on a connection. Dropping it ends what is not complete.
 pub(crate) struct StreamLease {
     connection: Rc<Connection>,
-    /// Sends the request's body, while the answer comes already.
+    /// The task that sends the content of the request, while the response comes already.
     body: Option<JoinHandle<()>>,
     now_ms: u64,
 }
@@ -83,7 +83,7 @@ impl StreamLease {
         Self { connection: Rc::clone(connection), body: None, now_ms }
     }
 
-    /// The body of the answer, whose head has come.
+    /// The body of the response, whose head has come.
     pub(crate) fn body(&self, stream: RecvStream) -> Inbound {
         Inbound::new(stream, &self.connection.inbounds)
     }
@@ -197,7 +197,7 @@ async fn drive(mut connection: client::Connection<ServerIo, Bytes>, opened: std:
     }
 }
 
-/// Why a request got no answer.
+/// Why a request got no response.
 pub(crate) struct Unanswered {
     /// Whether the server has certainly not looked at the request (RFC 9113, 8.7), so it may be sent again.
     pub(crate) unseen: bool,
@@ -274,7 +274,7 @@ where
     let mut body = pin!(Gathering::new(body));
     let sent = poll_fn(|cx| stream.poll(body.as_mut(), cx, |_| talk.moved())).await;
     if let Err(Broken::Body) = sent {
-        // The request's state has the reason; the backend learns that the rest will not come.
+        // The request's state has the reason; the server learns that the rest will not come.
         stream.reset(Reason::CANCEL);
     }
 }

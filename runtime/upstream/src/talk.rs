@@ -128,7 +128,7 @@ impl Talk {
     }
 }
 
-/// Finds the frames in what a backend sends (RFC 9113, 4.1).
+/// Finds the frames in what a server sends (RFC 9113, 4.1).
 #[derive(Debug)]
 pub(crate) struct Frames {
     talk: Rc<Talk>,
