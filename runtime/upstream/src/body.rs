@@ -8,11 +8,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tidegate_base::failure::BodyError;
 
-use crate::connect::Switched;
 use crate::group::InFlight;
 use crate::inbound::Inbound;
+use crate::lease::{Lease, Switched};
 use crate::multiplexed::StreamLease;
-use crate::pool::Lease;
 
 /// The body of a server's response. Dropping it before its end gives up the rest; until then its request is in flight.
 pub struct UpstreamBody<B>(Carried<B>);

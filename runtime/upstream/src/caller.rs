@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::Body;
 use tidegate_base::failure::{BodyError, Failure};
 
-use crate::connect::{Address, Refused, dial};
+use crate::dial::{Address, Refused, dial};
 use crate::io::ServerIo;
 
 /// Whoever sends a request and waits for its response: a client's stream, with the worker that it is on.

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::caller::Caller;
 use crate::cause::Cause;
-use crate::connect::{Address, Refused};
+use crate::dial::{Address, Refused};
 use crate::inbound::{Inbound, Inbounds};
 use crate::io::ServerIo;
 use crate::talk::Talk;

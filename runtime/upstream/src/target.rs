@@ -15,11 +15,13 @@ use crate::again::Again;
 use crate::body::UpstreamBody;
 use crate::caller::{Caller, within_deadline};
 use crate::cause::Cause;
-use crate::connect::{Address, Refused, connect, connect_for_upgrade};
 use crate::content::Content;
+use crate::dial::{Address, Refused};
 use crate::group::Group;
+use crate::http1::{connect, connect_for_upgrade};
+use crate::lease::Lease;
 use crate::multiplexed::{self, Unanswered};
-use crate::pool::{Lease, ServerPool};
+use crate::pool::ServerPool;
 use crate::send::Outgoing;
 
 /// How one server did not answer.

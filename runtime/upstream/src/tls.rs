@@ -226,7 +226,7 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::connect::{Refused, handshake};
+    use crate::dial::{Refused, handshake};
     use crate::tests::world::{policy, run};
 
     /// A certificate that signs itself, for the name `server.test`: who trusts it, and how it is served.

@@ -28,7 +28,7 @@ const CRATES: &[(&str, usize)] = &[
     ("runtime", LARGEST_CIRCLE),
     ("runtime/base", LARGEST_CIRCLE),
     ("runtime/engine", 4),
-    ("runtime/upstream", 8),
+    ("runtime/upstream", LARGEST_CIRCLE),
     ("runtime/wasm-host", LARGEST_CIRCLE),
 ];
 

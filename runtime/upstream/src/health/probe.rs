@@ -13,7 +13,7 @@ use tidegate_dsl::plan::{HttpProbe, Probe};
 use tokio::task::spawn_local;
 
 use super::ServerHealth;
-use crate::connect::{Address, dial};
+use crate::dial::{Address, dial};
 use crate::io::ServerIo;
 use crate::talk::Talk;
 use crate::wire::Wire;
