@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use super::again::Again;
 use super::sockets::{self, Sockets};
 use super::{NotStarted, Serving};
-use crate::policy::files::Look;
+use crate::policy::file_stamps::FileStamps;
 use crate::policy::prepare::Prepared;
 use crate::policy::prepare::prepare;
 use crate::policy::renew;
@@ -69,7 +69,7 @@ pub struct Reloader {
     signs: Arc<Signs>,
     inputs: Vec<PathBuf>,
     /// What the files looked like when they were last read.
-    seen: Look,
+    seen: FileStamps,
     /// What the files say now is not what serves: they had a mistake when they were last read.
     refused: bool,
     again: Again,
@@ -174,7 +174,7 @@ impl Reloader {
     fn renew(&mut self) {
         let old = self.shared.snapshot();
         let files = renew::files(old.plan());
-        self.seen.look_again(&files);
+        self.seen.take_again(&files);
         let renewed = renew::renew(&old);
         if renewed.troubled {
             self.again.wait();

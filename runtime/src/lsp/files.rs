@@ -12,7 +12,7 @@ use tidegate_dsl::{
 };
 use tidegate_wasm_host::Host;
 
-use crate::policy::files::Files;
+use crate::policy::loader::PolicyLoader;
 
 /// Texts of open documents, by path.
 pub(super) type Documents = HashMap<PathBuf, Arc<str>>;
@@ -25,7 +25,7 @@ const INSPECTED_MAX: usize = 256;
 
 /// Reads documents first.
 pub(super) struct Overlay<'s> {
-    files: Files<'s>,
+    files: PolicyLoader<'s>,
     documents: &'s Documents,
     inspected: &'s RefCell<Inspected>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Overlay<'s> {
 impl<'s> Overlay<'s> {
     /// Reads these documents before files. Modules run in the host; without one they are inspected.
     pub(super) fn new(host: Option<&'s Host>, documents: &'s Documents, inspected: &'s RefCell<Inspected>) -> Self {
-        Self { files: host.map_or_else(Files::inspecting, Files::new), documents, inspected }
+        Self { files: host.map_or_else(PolicyLoader::inspecting, PolicyLoader::new), documents, inspected }
     }
 }
 

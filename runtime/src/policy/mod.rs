@@ -2,7 +2,8 @@
 
 pub mod alt_svc;
 pub mod code_cache;
-pub mod files;
+pub mod file_stamps;
+pub mod loader;
 pub mod mask;
 pub mod prepare;
 pub mod renew;

@@ -2,20 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use tidegate_base::secret::{Purpose, Secrets};
 use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
 use tidegate_engine::affinity::CookieKeys;
-use tidegate_upstream::health::Health;
 use tidegate_wasm_host::Host;
 
-use super::alt_svc::Alternatives;
-use super::files::{Files, Loaded, Look};
+use super::file_stamps::FileStamps;
+use super::loader::{Loaded, PolicyLoader};
 use super::mask::Mask;
-use super::snapshot::{Names, Snapshot};
-use crate::tls::{Certificates, Service};
+use super::snapshot::Snapshot;
+use crate::tls::Certificates;
 
 /// What reading a policy led to.
 pub struct Prepared {
@@ -32,7 +30,7 @@ pub struct Prepared {
     /// Every file that was read, or that was to be read.
     pub inputs: Vec<PathBuf>,
     /// What these files looked like before they were read.
-    pub seen: Look,
+    pub seen: FileStamps,
     /// The values that came from the environment: they are not to be shown unasked, and no diagnostic shows them.
     pub mask: Mask,
     /// Something could not be read for a reason that may pass: it is worth another try.
@@ -41,8 +39,8 @@ pub struct Prepared {
 
 /// Compiles a policy and builds what serves it. Nothing in service is touched.
 pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inputs: &[PathBuf]) -> Prepared {
-    let before = Look::at(known_inputs);
-    let files = Files::new(host);
+    let before = FileStamps::at(known_inputs);
+    let files = PolicyLoader::new(host);
     let Compilation { plan, tests, mut diagnostics, sources, inputs } = compile(root, &files);
     // Files that this reading found for the first time are taken as they are now.
     let seen = before.extend_to(&inputs);
@@ -52,25 +50,19 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         let loaded: Option<Vec<_>> =
             plan.extensions.iter().map(|extension| extensions.remove(&extension.name)).collect();
         let loaded = loaded.ok_or_else(|| "an extension was not loaded".to_owned())?;
-        let certificates: Option<Vec<_>> =
+        let chains: Option<Vec<_>> =
             plan.certificates.iter().map(|certificate| certificates.get(&certificate.name).cloned()).collect();
         let authorities: Option<Vec<_>> =
             plan.authorities.iter().map(|ca| authorities.get(&ca.name).cloned()).collect();
-        let (Some(certificates), Some(authorities)) = (certificates, authorities) else {
+        let (Some(chains), Some(authorities)) = (chains, authorities) else {
             return Err("a certificate was not loaded".to_owned());
         };
         let secrets = plan.gateway.secrets.iter().filter_map(|secret| secrets.get(secret)).map(Vec::as_slice);
-        let certificates = Certificates { chains: certificates, authorities, secrets: Secrets::new(secrets) };
+        let certificates = Certificates { chains, authorities, secrets: Secrets::new(secrets) };
         let cookies = CookieKeys::new(certificates.secrets.keys_or_own(Purpose::Cookies));
-        let tls = Service::build(&plan, certificates, previous.map(|previous| (previous.plan(), &previous.tls)))?;
-        let names = Names::of(&plan);
-        let health = Health::of(&plan, tls.checks(), previous.map(|previous| &previous.health));
-        let before = previous.map(|previous| (previous.plan(), &previous.alternatives));
-        let alternatives = Alternatives::of(&plan, before, Instant::now());
-        let engine = Engine::build_keyed(Arc::new(plan), previous.map(|previous| &previous.engine), cookies)
+        let engine = Engine::build_keyed(Arc::new(plan), previous.map(|previous| &*previous.engine), cookies)
             .map_err(|error| error.to_string())?;
-        let generation = previous.map_or(1, |previous| previous.generation + 1);
-        Ok::<_, String>(Snapshot { generation, engine, extensions: loaded, names, tls, health, alternatives })
+        Snapshot::build(Arc::new(engine), loaded, certificates, previous)
     });
     let (snapshot, refusal) = match built {
         Some(Ok(snapshot)) => (Some(snapshot), None),

@@ -3,18 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use tidegate_base::disk::Disk;
 use tidegate_dsl::plan::Plan;
 use tidegate_dsl::{CertificateFile, CertificateProblem};
-use tidegate_engine::Engine;
-use tidegate_upstream::health::Health;
 
-use super::alt_svc::Alternatives;
-use super::snapshot::{Names, Snapshot};
+use super::snapshot::Snapshot;
+use crate::tls::Certificates;
 use crate::tls::files::{read_authorities, read_certificate};
-use crate::tls::{Certificates, Service};
 
 /// What reading the files of certificates anew led to.
 pub struct Renewed {
@@ -75,26 +71,13 @@ pub fn renew(old: &Snapshot) -> Renewed {
         });
     }
     if !renewed.names.is_empty() {
-        match with(old, certificates) {
+        match Snapshot::build(Arc::clone(&old.engine), old.extensions.clone(), certificates, Some(old)) {
             Ok(snapshot) => renewed.snapshot = Some(snapshot),
             Err(why) => renewed.kept.push(why),
         }
     }
     renewed.troubled = disk.is_troubled();
     renewed
-}
-
-/// The same policy with other certificates.
-fn with(old: &Snapshot, certificates: Certificates) -> Result<Snapshot, String> {
-    let plan = old.plan().clone();
-    let tls = Service::build(&plan, certificates, Some((old.plan(), &old.tls)))?;
-    let names = Names::of(&plan);
-    let alternatives = Alternatives::of(&plan, Some((old.plan(), &old.alternatives)), Instant::now());
-    let engine = Engine::build_keyed(Arc::new(plan), Some(&old.engine), old.engine.cookie_keys().clone())
-        .map_err(|error| error.to_string())?;
-    let extensions = old.extensions.clone();
-    let health = Health::of(engine.plan(), tls.checks(), Some(&old.health));
-    Ok(Snapshot { generation: old.generation + 1, engine, extensions, names, tls, health, alternatives })
 }
 
 fn words(problem: &CertificateProblem, certificate: &tidegate_dsl::plan::Certificate) -> String {

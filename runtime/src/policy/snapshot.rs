@@ -1,6 +1,7 @@
 //! A policy in service: the engine and the loaded extensions of one generation. It never changes once built.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_base::address::{ListenerKey, address};
 use tidegate_dsl::plan::{Listener, ListenerId, ListenerState, Plan};
@@ -10,14 +11,14 @@ use tidegate_wasm_host::Extension;
 
 use super::alt_svc::Alternatives;
 use super::via::Via;
-use crate::tls::Service;
+use crate::tls::{Certificates, Service};
 
 /// What a request is served by, from its first byte to its last.
 pub struct Snapshot {
     /// Counts the policies that this process has put in service; the first is 1.
     pub generation: u64,
-    /// Decides.
-    pub engine: Engine,
+    /// The rules, ready to decide. A renewal of certificates keeps them.
+    pub engine: Arc<Engine>,
     /// The loaded extensions, in the order of the plan.
     pub extensions: Vec<Arc<Extension>>,
     /// Names that requests carry about, made once.
@@ -43,6 +44,30 @@ pub struct Names {
 }
 
 impl Snapshot {
+    /// The snapshot after `previous`, from which everything is taken over that has to outlive a reload.
+    ///
+    /// # Errors
+    /// A sentence for the user: the certificates do not fit the policy.
+    pub fn build(
+        engine: Arc<Engine>,
+        extensions: Vec<Arc<Extension>>,
+        certificates: Certificates,
+        previous: Option<&Self>,
+    ) -> Result<Self, String> {
+        let plan = engine.plan();
+        let tls = Service::build(plan, certificates, previous.map(|previous| (previous.plan(), &previous.tls)))?;
+        let known = previous.map(|previous| (previous.plan(), &previous.alternatives));
+        Ok(Self {
+            generation: previous.map_or(1, |previous| previous.generation + 1),
+            names: Names::of(plan),
+            health: Health::of(plan, tls.checks(), previous.map(|previous| &previous.health)),
+            alternatives: Alternatives::of(plan, known, Instant::now()),
+            tls,
+            extensions,
+            engine,
+        })
+    }
+
     /// The plan.
     pub fn plan(&self) -> &Plan {
         self.engine.plan()

@@ -34,9 +34,8 @@ impl RequestHandler<'_> {
         let group = self.view.group(id).ok_or(Failure::NoServer)?;
         exchange.group = snapshot.names.groups.get(id.0).cloned();
         let limit = self.listener.limits.body_bytes;
-        if fields::content_length(&exchange.request.headers)
-            .is_some_and(|length| limit.is_some_and(|most| length > most))
-        {
+        let is_longer = |most| fields::content_length(&exchange.request.headers).is_some_and(|length| length > most);
+        if limit.is_some_and(is_longer) {
             return Err(Failure::BodyTooLarge);
         }
         if self.facts.upgrade.is_some() && group.plan.protocol == GroupProtocol::Grpc {

@@ -1,7 +1,7 @@
 //! The compiler's way to the outside: files, the environment, and the inside of Wasm modules.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,7 +22,7 @@ use super::mask::Mask;
 use crate::tls::files::{Authorities, ServerCertificate, read_authorities, read_certificate};
 
 /// Reads for one compilation, and keeps what it read: what was checked is what will run.
-pub struct Files<'h> {
+pub struct PolicyLoader<'h> {
     /// Runs modules; without one, they are inspected.
     host: Option<&'h Host>,
     modules: RefCell<HashMap<String, Arc<[u8]>>>,
@@ -51,7 +51,7 @@ pub struct Loaded {
     pub troubled: bool,
 }
 
-impl<'h> Files<'h> {
+impl<'h> PolicyLoader<'h> {
     /// Compiles modules for this host, and runs `init` of each.
     pub fn new(host: &'h Host) -> Self {
         Self { host: Some(host), ..Self::inspecting() }
@@ -93,7 +93,7 @@ impl<'h> Files<'h> {
     }
 }
 
-impl Loader for Files<'_> {
+impl Loader for PolicyLoader<'_> {
     fn text(&self, path: &Path) -> Result<String, String> {
         let bytes = self.disk.read(path, limits::POLICY_BYTES)?;
         String::from_utf8(bytes).map_err(|error| {
@@ -225,46 +225,4 @@ fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
         allow: extension.allow.clone(),
         reach: extension.reach.clone(),
     }
-}
-
-/// What files looked like: it changes if one of them is changed, replaced, removed or comes back.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Look(BTreeMap<PathBuf, u64>);
-
-impl Look {
-    /// Looks at files.
-    pub fn at(paths: &[PathBuf]) -> Self {
-        Self(paths.iter().map(|path| (path.clone(), look(path))).collect())
-    }
-
-    /// Looks at those of these files that were not looked at yet, and forgets all others.
-    pub fn extend_to(&self, paths: &[PathBuf]) -> Self {
-        let known = |path: &PathBuf| self.0.get(path).copied().unwrap_or_else(|| look(path));
-        Self(paths.iter().map(|path| (path.clone(), known(path))).collect())
-    }
-
-    /// Looks again at those of these files that were looked at before.
-    pub fn look_again(&mut self, paths: &[PathBuf]) {
-        for path in paths {
-            if let Some(seen) = self.0.get_mut(path) {
-                *seen = look(path);
-            }
-        }
-    }
-
-    /// The files that look otherwise now.
-    pub fn changed(&self) -> Vec<PathBuf> {
-        self.0.iter().filter(|(path, seen)| look(path) != **seen).map(|(path, _)| path.clone()).collect()
-    }
-}
-
-fn look(path: &Path) -> u64 {
-    use std::hash::{Hash, Hasher};
-    use std::os::unix::fs::MetadataExt;
-    let mut hasher = std::hash::DefaultHasher::new();
-    if let Ok(meta) = std::fs::metadata(path) {
-        (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
-            .hash(&mut hasher);
-    }
-    hasher.finish()
 }
