@@ -245,7 +245,7 @@ mod tests {
     }
 
     /// The tree and its comments are the same before and after: checked on every shipped policy and every case, and
-    /// on each of them with a stretch cut out.
+    /// on each of them with a stretch cut out, in a hundred places at most.
     #[test]
     fn changes_neither_tree_nor_comments() {
         let mut checked = 0;
@@ -254,7 +254,8 @@ mod tests {
             let files = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
             for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "gate")) {
                 let text = std::fs::read_to_string(path).expect("a policy");
-                let cuts = (0..text.len()).step_by(7).map(|at| {
+                let step = text.len().div_ceil(100).max(7);
+                let cuts = (0..text.len()).step_by(step).map(|at| {
                     let keep = |(byte, _): &(usize, char)| *byte < at || *byte > at + at % 23;
                     text.char_indices().filter(keep).map(|(_, c)| c).collect::<String>()
                 });
