@@ -16,7 +16,7 @@ use crate::abi::requests::{Context, Requests};
 use crate::base::log::LogLevel;
 use crate::extension::instance::Instance;
 use crate::extension::spec::ExtensionSpec;
-use crate::guest::callout::CalloutResult;
+use crate::guest::callout::{Callout, CalloutResult};
 use crate::guest::{Guest, Settings};
 use crate::shared::ticker::Ticker;
 use crate::wit;
@@ -78,6 +78,19 @@ pub(crate) fn exchange(request_id: u128) -> Box<Exchange> {
     let mut exchange = Exchange::new(Arc::new(connection), request, client_ip, request_id);
     exchange.response = Some(Response::new(StatusCode::OK, fields(&[("server", "backend")])));
     Box::new(exchange)
+}
+
+/// A callout to a server of this group.
+pub(crate) fn callout(group: &str) -> Callout {
+    Callout {
+        group: group.to_owned(),
+        method: Method::GET,
+        authority: "shop.example".parse().unwrap(),
+        target: "/".parse().unwrap(),
+        headers: HeaderMap::new(),
+        body: bytes::Bytes::new(),
+        timeout: Duration::from_secs(1),
+    }
 }
 
 /// An extension that may do everything, and keeps so many instances.

@@ -85,21 +85,8 @@ impl Requests {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    fn callout(group: &str) -> Callout {
-        Callout {
-            group: group.to_owned(),
-            method: http::Method::GET,
-            authority: "a".parse().unwrap(),
-            target: "/".parse().unwrap(),
-            headers: HeaderMap::new(),
-            body: bytes::Bytes::new(),
-            timeout: Duration::ZERO,
-        }
-    }
+    use crate::testing::callout;
 
     #[test]
     fn callouts_of_a_request_are_made_in_their_order() {

@@ -69,7 +69,7 @@ pub(crate) fn start<H: Hooks>(
     start: impl FnOnce(&mut Store<Data<H::State>>) -> wasmtime::Result<(H, InitResult)>,
 ) -> Result<(Box<dyn Running>, InitResult), HookFault> {
     let mut store = Store::new(engine, Data { guest, state });
-    store.limiter(|data| &mut data.guest);
+    store.limiter(|data| &mut data.guest.memory);
     store.epoch_deadline_callback(|mut store| Ok(store.data_mut().guest.tick()?));
     store.set_hostcall_fuel(TRANSFER_BYTES);
     store.set_epoch_deadline(1);

@@ -39,6 +39,7 @@ pub struct Extension {
     settings: Arc<Settings>,
     interest: Interest,
     waits: bool,
+    keeps_requests: bool,
     /// Instances that nobody has called yet.
     ready: Mutex<Vec<Instance>>,
     /// The number of instances that were made ready before the extension was put in service.
@@ -69,6 +70,7 @@ impl Extension {
             settings,
             interest,
             waits,
+            keeps_requests: abi.keeps_requests(),
             ready: Mutex::new(vec![first]),
             prewarmed: AtomicUsize::new(1),
         })
@@ -122,6 +124,11 @@ impl Extension {
     /// The ABI that the guests speak.
     pub(crate) const fn abi(&self) -> &'static dyn GuestAbi {
         self.abi
+    }
+
+    /// Whether a pool brings each request back to the instance that knows it, as [`GuestAbi::keeps_requests`] says.
+    pub(crate) const fn keeps_requests(&self) -> bool {
+        self.keeps_requests
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -150,23 +150,10 @@ pub(crate) fn at_once<F: Future>(future: F) -> Option<F::Output> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use super::*;
+    use crate::testing::callout;
     use std::cell::Cell;
     use std::future::{pending, ready};
-    use std::time::Duration;
-
-    use super::*;
-
-    fn callout(group: &str) -> Callout {
-        Callout {
-            group: group.to_owned(),
-            method: Method::GET,
-            authority: "a.example".parse().unwrap(),
-            target: "/".parse().unwrap(),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            timeout: Duration::from_secs(1),
-        }
-    }
 
     #[test]
     fn callouts_are_made_one_after_the_other_until_the_guest_ends() {

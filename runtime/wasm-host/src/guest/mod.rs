@@ -5,6 +5,7 @@ pub(crate) mod callout;
 pub(crate) mod fault;
 pub(crate) mod fields;
 pub(crate) mod interest;
+mod memory;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,14 +14,15 @@ use std::time::Duration;
 use http::HeaderName;
 use tidegate_engine::exchange::{Exchange, Request, Response};
 use tidegate_engine::hook::{Capability, Hook, Reach};
-use wasmtime::{ResourceLimiter, UpdateDeadline};
+use wasmtime::UpdateDeadline;
 
 use self::call_time::CallTime;
 use self::callout::Mailbox;
+use self::memory::Memory;
 use crate::base::host_error::HostError;
 use crate::base::limits::{
     HEADER_BYTES_PER_CALL, HEADERS_PER_CALL, KNOWN_NAMES, LOG_LINE_BYTES, LOG_LINES_PER_CALL, OUTBOUND_CALLS_PER_CALL,
-    STORE_CALLS_PER_CALL, TABLE_ELEMENTS,
+    STORE_CALLS_PER_CALL,
 };
 use crate::base::log::{LogLevel, LogRecord, LogSink, one_line};
 use crate::shared::metrics::{GroupSource, Shared};
@@ -59,18 +61,6 @@ pub(crate) struct Settings {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// Linear memory of one instance.
-pub(crate) struct Memory {
-    /// Bytes that the instance may have.
-    pub(crate) limit: u64,
-    /// Bytes that the instance has.
-    pub(crate) size: u64,
-    /// Whether the guest asked for more.
-    pub(crate) refused: bool,
-    /// Whether the guest asked for a larger table than it may have.
-    pub(crate) table_refused: bool,
-}
-
 /// The state that ends with the call.
 #[derive(Default)]
 struct Call {
@@ -92,7 +82,7 @@ impl Guest {
     pub(crate) fn new(settings: Arc<Settings>, memory_limit: u64) -> Self {
         Self {
             settings,
-            memory: Memory { limit: memory_limit, size: 0, refused: false, table_refused: false },
+            memory: Memory::new(memory_limit),
             last_words: None,
             names: Vec::new(),
             random: Vec::new(),
@@ -308,24 +298,6 @@ fn no_response(function: &str) -> HostError {
     HostError::not_allowed(format!("`{function}` outside a response hook: there is no response yet"))
 }
 
-impl ResourceLimiter for Guest {
-    /// A component may have several memories: together they have the limit.
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let size = self.memory.size.saturating_sub(current as u64).saturating_add(desired as u64);
-        if size > self.memory.limit {
-            self.memory.refused = true;
-            return Ok(false);
-        }
-        self.memory.size = size;
-        Ok(true)
-    }
-
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        self.memory.table_refused |= desired > TABLE_ELEMENTS;
-        Ok(desired <= TABLE_ELEMENTS)
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -336,26 +308,6 @@ mod tests {
 
     fn kind<T>(result: Result<T, HostError>) -> Option<HookFaultKind> {
         result.err().map(|error| error.0.kind)
-    }
-
-    #[test]
-    fn memory_is_granted_to_the_limit() {
-        let mut guest = guest(Vec::new());
-        assert!(guest.memory_growing(0, 1024, None).unwrap());
-        assert!(!guest.memory.refused);
-        assert!(!guest.memory_growing(1024, 1025, None).unwrap());
-        assert!(guest.memory.refused);
-        assert_eq!(guest.memory.size, 1024);
-    }
-
-    #[test]
-    fn several_memories_share_the_limit() {
-        let mut guest = guest(Vec::new());
-        assert!(guest.memory_growing(0, 512, None).unwrap());
-        assert!(guest.memory_growing(0, 256, None).unwrap());
-        assert!(guest.memory_growing(256, 512, None).unwrap());
-        assert!(!guest.memory_growing(512, 513, None).unwrap());
-        assert_eq!(guest.memory.size, 1024);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Pool {
     /// Calls a hook that decides about a head. The exchange always comes back, changed by whatever the guest did before it
     /// ended. A fault costs the instance, and nothing else.
     pub fn call(&mut self, hook: Hook, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, HookFault>) {
-        if self.extension.waits() && self.keeps_requests() {
+        if self.extension.waits() && self.extension.keeps_requests() {
             return self.call_offline(hook, exchange);
         }
         let about = About { hook, exchange: Some(exchange), streams: false };
@@ -178,11 +178,7 @@ impl Pool {
     /// Whether a guest that keeps requests holds the head back until it has seen the body, and be it empty.
     pub fn holds(&self, hook: Hook, exchange: &Exchange) -> bool {
         let of = |instance: &Instance| Some(instance.running.requests()?.get(exchange.request_id)?.held == Some(hook));
-        self.keeps_requests() && self.idle.iter().find_map(of).unwrap_or(false)
-    }
-
-    fn keeps_requests(&self) -> bool {
-        self.extension.abi().keeps_requests()
+        self.extension.keeps_requests() && self.idle.iter().find_map(of).unwrap_or(false)
     }
 
     /// Counts a body that was longer than the guest wanted to take.
@@ -241,7 +237,11 @@ impl Pool {
             return Err(HookFault { kind: HookFaultKind::Paused, message });
         }
         let spec = self.extension.spec();
-        let idle = if self.keeps_requests() { affinity::take(&mut self.idle, spec, request) } else { self.idle.pop() };
+        let idle = if self.extension.keeps_requests() {
+            affinity::take(&mut self.idle, spec, request)
+        } else {
+            self.idle.pop()
+        };
         let mut instance = match idle {
             Some(instance) => instance,
             None => self.instantiate()?,
@@ -268,7 +268,7 @@ impl Pool {
     /// Keeps an instance that may serve again, if there is room.
     fn keep(&mut self, instance: Instance, worked: bool) {
         let spec = self.extension.spec();
-        if self.extension.abi().keeps_requests() {
+        if self.extension.keeps_requests() {
             affinity::put(&mut self.idle, spec, instance, worked);
         } else if worked && !spec.fresh && !instance.is_worn() && self.idle.len() < spec.instances as usize {
             self.idle.push(instance);

@@ -65,52 +65,28 @@ pub(crate) trait Answer {
     fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()>;
 }
 
-impl Answer for HeaderValue {
-    type Component = Vec<u8>;
-    fn component(self) -> Vec<u8> {
-        self.as_bytes().to_vec()
-    }
+/// Answers that are bytes in memory of their own, as a list or a string.
+macro_rules! bytes {
+    ($($type:ty: $component:ty, $of:expr, $into:expr;)*) => {$(
+        impl Answer for $type {
+            type Component = $component;
+            fn component(self) -> $component {
+                $into(self)
+            }
 
-    const SIZE: u32 = 8;
-    fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()> {
-        out.put_bytes(at, self.as_bytes())
-    }
+            const SIZE: u32 = 8;
+            fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()> {
+                out.put_bytes(at, $of(self))
+            }
+        }
+    )*};
 }
 
-impl Answer for Bytes {
-    type Component = Vec<u8>;
-    fn component(self) -> Vec<u8> {
-        self.into()
-    }
-
-    const SIZE: u32 = 8;
-    fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()> {
-        out.put_bytes(at, self)
-    }
-}
-
-impl Answer for String {
-    type Component = Self;
-    fn component(self) -> Self {
-        self
-    }
-
-    const SIZE: u32 = 8;
-    fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()> {
-        out.put_bytes(at, self.as_bytes())
-    }
-}
-
-impl Answer for &'static str {
-    type Component = Self;
-    fn component(self) -> Self {
-        self
-    }
-
-    const SIZE: u32 = 8;
-    fn store(&self, out: &mut Out<'_, '_>, at: u32) -> wasmtime::Result<()> {
-        out.put_bytes(at, self.as_bytes())
-    }
+bytes! {
+    HeaderValue: Vec<u8>, HeaderValue::as_bytes, |value: Self| value.as_bytes().to_vec();
+    Bytes: Vec<u8>, Bytes::as_ref, Vec::from;
+    String: Self, String::as_bytes, std::convert::identity;
+    &'static str: Self, |text: &Self| text.as_bytes(), std::convert::identity;
 }
 
 impl<T: Answer> Answer for Option<T> {
