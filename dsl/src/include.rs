@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::check;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
+use crate::glob::{Glob, wild};
 use crate::loader::Loader;
 use crate::parse::{MAX_BYTES, parse};
 use crate::source::{SourceId, Sources, Span};
@@ -48,45 +49,18 @@ pub(crate) fn read(
     Some(reader.whole)
 }
 
-/// Whether the name of a file fits a pattern: `*` is any run of characters, `?` is one. A name that begins with a dot is
-/// fitted only by a pattern that does: editors keep their own files there.
+/// Whether the name of a file fits a pattern, which is a [`Glob`]. A name that begins with a dot is fitted only by a
+/// pattern that does: editors keep their own files there.
 pub fn fits(pattern: &str, name: &str) -> bool {
     if name.starts_with('.') && !pattern.starts_with('.') {
         return false;
     }
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut at, mut read) = (0, 0);
-    // Where the last star stands, and how much it has taken: the only place to go back to.
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(next) = name.get(read) {
-        match (pattern.get(at), star) {
-            (Some('*'), _) => {
-                star = Some((at, read));
-                at += 1;
-            }
-            (Some(wanted), _) if *wanted == '?' || wanted == next => {
-                at += 1;
-                read += 1;
-            }
-            (_, Some((behind, taken))) => {
-                star = Some((behind, taken + 1));
-                at = behind + 1;
-                read = taken + 1;
-            }
-            _ => return false,
-        }
-    }
-    pattern.iter().skip(at).all(|left| *left == '*')
+    Glob::new(pattern).matches(name)
 }
 
 /// Whether a path names several files: its last part is a pattern.
 pub(crate) fn is_glob(path: &Path) -> bool {
     path.file_name().is_some_and(|name| wild(&name.to_string_lossy()))
-}
-
-/// Whether a text has wildcards.
-pub(crate) fn wild(text: &str) -> bool {
-    text.contains(['*', '?'])
 }
 
 /// A file that is being read, and the `include` that led to it.

@@ -17,6 +17,9 @@ pub mod editor;
 pub mod effort;
 pub mod field_names;
 mod format;
+mod glob;
+mod hook;
+mod http_version;
 mod include;
 mod loader;
 mod module_facts;
@@ -37,10 +40,13 @@ use std::path::{Path, PathBuf};
 pub use certificate_facts::{AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm};
 pub use diagnostic::{Diagnostic, Edit, Label, Severity};
 pub use format::format;
+pub use glob::Glob;
+pub use hook::Hook;
+pub use http_version::HttpVersion;
 pub use include::{fits as fits_pattern, plain as plain_path};
 pub use loader::{Loader, LogProblem};
-pub use module_facts::{ModuleFacts, ModuleHook, Need};
-pub use policy_test::{Expectation, Expected, PolicyTest, ShownCertificate, TestProtocol};
+pub use module_facts::{ModuleFacts, Need};
+pub use policy_test::{Expectation, Expected, PolicyTest, ShownCertificate};
 pub use source::{Position, Source, SourceId, Sources, Span};
 
 /// The result of compiling a policy.

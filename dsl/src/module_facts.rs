@@ -1,12 +1,13 @@
 //! The facts about the module of an extension, as a loader tells them.
 
+use crate::hook::Hook;
 use crate::plan;
 
 /// The facts about a module that looking at it found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModuleFacts {
     /// The hooks that it exports.
-    pub hooks: Vec<ModuleHook>,
+    pub hooks: Vec<Hook>,
     /// The needs of the module's imports.
     pub needs: Vec<Need>,
     /// Imports that the host does not have.
@@ -19,23 +20,6 @@ pub struct ModuleFacts {
     pub bound: Option<String>,
     /// The module takes too long to compile, as a sentence for the user; then nothing else is known of it.
     pub uncompiled: Option<String>,
-}
-
-/// A hook of a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ModuleHook {
-    /// The hook that is asked about requests.
-    Request,
-    /// The hook that is asked about responses.
-    Response,
-    /// The hook that sees bodies of requests.
-    RequestBody,
-    /// The hook that sees bodies of responses.
-    ResponseBody,
-    /// The hook that is told when a request is over.
-    Log,
-    /// The hook that is called from time to time.
-    Tick,
 }
 
 /// An import of a module, and the capability that it needs.

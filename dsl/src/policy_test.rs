@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::http_version::HttpVersion;
 use crate::plan::{Condition, GroupId, ListenerId};
 use crate::source::Span;
 
@@ -21,35 +22,13 @@ pub struct PolicyTest {
     /// The peer.
     pub from: IpAddr,
     /// The version of HTTP that the client speaks; `None` is what clients of the listener bring.
-    pub protocol: Option<TestProtocol>,
+    pub protocol: Option<HttpVersion>,
     /// Header fields of the request, in the order written.
     pub headers: Vec<(String, String)>,
     /// The certificate that the client shows, where the listener asks for one.
     pub certificate: Option<ShownCertificate>,
     /// The expectations that must come true; never empty.
     pub expectations: Vec<Expectation>,
-}
-
-/// A version of HTTP, as `protocol` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TestProtocol {
-    /// HTTP/1.1
-    H1,
-    /// HTTP/2
-    H2,
-    /// HTTP/3
-    H3,
-}
-
-impl TestProtocol {
-    /// The word that stands for the version.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::H1 => "h1",
-            Self::H2 => "h2",
-            Self::H3 => "h3",
-        }
-    }
 }
 
 /// The certificate that a client of a test shows.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tidegate_dsl::plan::{Ca, Certificate, Extension, Secret};
 use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateProblem, Compilation, KeyAlgorithm, Loader, ModuleFacts, ModuleHook,
-    diff, format, print, render,
+    AuthorityFacts, CertificateFacts, CertificateProblem, Compilation, Hook, KeyAlgorithm, Loader, ModuleFacts, diff,
+    format, print, render,
 };
 
 /// Reading ends, and what is said can be shown.
@@ -60,7 +60,7 @@ impl Loader for OneText<'_> {
     }
 
     fn module(&self, _: &Extension) -> Result<ModuleFacts, String> {
-        Ok(ModuleFacts { hooks: vec![ModuleHook::Request, ModuleHook::Response], ..ModuleFacts::default() })
+        Ok(ModuleFacts { hooks: vec![Hook::Request, Hook::Response], ..ModuleFacts::default() })
     }
 
     fn certificate(&self, _: &Certificate) -> Result<CertificateFacts, CertificateProblem> {

@@ -1,6 +1,7 @@
 //! Findings that only the whole policy can be held against: the checks leave them here on their way.
 
 use crate::certificate_facts::CertificateFacts;
+use crate::http_version::HttpVersion;
 use crate::plan::{ListenerId, RuleSetId, TlsVersion};
 use crate::source::Span;
 
@@ -41,12 +42,8 @@ pub(crate) enum Wanted {
     Handshake,
     /// A connection with this version of TLS.
     Version(TlsVersion),
-    /// `h1`
-    Http1,
-    /// `h2`
-    Http2,
-    /// `h3`
-    Http3,
+    /// A connection with this version of HTTP.
+    Http(HttpVersion),
     /// A path with `//`.
     EmptySegment,
     /// A path with `;`.

@@ -6,7 +6,7 @@ use super::args::Args;
 use super::checker::Checker;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, quoted};
-use crate::include::wild;
+use crate::glob::wild;
 use crate::loader::Loader;
 use crate::source::{Sources, Span};
 use crate::tree::Tree;

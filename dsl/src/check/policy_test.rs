@@ -7,8 +7,9 @@ use super::checker::Checker;
 use super::names::Kind;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
-use crate::plan::{Condition, GroupId, Listener, ListenerAction, ListenerId, Piece, Plan, Protocol, RuleSet, Template};
-use crate::policy_test::{Expectation, Expected, PolicyTest, ShownCertificate, TestProtocol};
+use crate::http_version::HttpVersion;
+use crate::plan::{Condition, GroupId, Listener, ListenerAction, ListenerId, Piece, Plan, RuleSet, Template};
+use crate::policy_test::{Expectation, Expected, PolicyTest, ShownCertificate};
 use crate::source::Span;
 use crate::suggest;
 use crate::value;
@@ -22,7 +23,7 @@ struct Asked {
     method: String,
     url: String,
     from: IpAddr,
-    protocol: Option<TestProtocol>,
+    protocol: Option<HttpVersion>,
     /// `None` also if the policy has a mistake.
     listener: Option<ListenerId>,
 }
@@ -112,14 +113,10 @@ impl<'t> Checker<'_, 't> {
     }
 
     /// `h1`, `h2` or `h3`, and where it stands.
-    fn test_protocol(&mut self, args: &mut Args<'_, 't>) -> Option<(TestProtocol, Span)> {
+    fn test_protocol(&mut self, args: &mut Args<'_, 't>) -> Option<(HttpVersion, Span)> {
         let (word, span) = self.bare(args, "`h1`, `h2` or `h3`")?;
-        let all = [TestProtocol::H1, TestProtocol::H2, TestProtocol::H3];
-        let found = all.into_iter().find(|protocol| protocol.word() == word);
-        if found.is_none() {
-            self.check_choice(word, span, "a protocol", &all.map(TestProtocol::word));
-        }
-        Some((found?, span))
+        self.check_choice(word, span, "a protocol", &HttpVersion::WORDS)?;
+        Some((HttpVersion::of_word(word)?, span))
     }
 
     /// The listener that takes requests for a URL.
@@ -127,15 +124,15 @@ impl<'t> Checker<'_, 't> {
         &mut self,
         scheme: &str,
         port: u16,
-        protocol: Option<(TestProtocol, Span)>,
+        protocol: Option<(HttpVersion, Span)>,
         span: Span,
         plan: &Plan,
     ) -> Option<ListenerId> {
         let found = match protocol {
             None => plan.listener_for(scheme, port),
-            Some((protocol, _)) => {
-                plan.listener_where(port, |listener| listener.protocol.scheme() == scheme && speaks(listener, protocol))
-            }
+            Some((protocol, _)) => plan.listener_where(port, |listener| {
+                listener.protocol.scheme() == scheme && protocol.is_spoken_at(listener)
+            }),
         };
         if let Some((protocol, span)) = protocol
             && found.is_none()
@@ -277,16 +274,6 @@ fn rules_of(plan: &Plan, listener: ListenerId) -> Option<Result<&RuleSet, &str>>
         ListenerAction::Rules(id) => Ok(plan.rule_sets.get(id.0)?),
         ListenerAction::Forward(_) => Err(&listener.name),
     })
-}
-
-/// Whether clients of a listener can speak a version of HTTP.
-fn speaks(listener: &Listener, protocol: TestProtocol) -> bool {
-    match (listener.protocol, protocol) {
-        (Protocol::Quic, protocol) => protocol == TestProtocol::H3,
-        (_, TestProtocol::H1) | (Protocol::Http, TestProtocol::H2) => true,
-        (Protocol::Https, TestProtocol::H2) => listener.tls.as_ref().is_none_or(|tls| tls.http2),
-        (_, TestProtocol::H3) => false,
-    }
 }
 
 /// Scheme and port of a URL (RFC 9110, 4.2); `None` if it is none. Path and query are read by whoever takes the request.

@@ -8,6 +8,7 @@ use super::regex::Groups;
 use super::texts::Raw;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
+use crate::http_version::HttpVersion;
 use crate::plan::{ClientCertField, NetworkSet, Predicate, StatusRange, Subject, TlsVersion};
 use crate::source::Span;
 use crate::suggest;
@@ -168,15 +169,8 @@ impl<'t> Checker<'_, 't> {
                 .map(Predicate::Is),
             Subject::Protocol => self
                 .words(args, "`h1`, `h2` or `h3`", |cx, word, span| {
-                    cx.check_choice(word, span, "a protocol", &["h1", "h2", "h3"])?;
-                    cx.ask(
-                        match word {
-                            "h1" => Wanted::Http1,
-                            "h2" => Wanted::Http2,
-                            _ => Wanted::Http3,
-                        },
-                        span,
-                    );
+                    cx.check_choice(word, span, "a protocol", &HttpVersion::WORDS)?;
+                    cx.ask(Wanted::Http(HttpVersion::of_word(word)?), span);
                     Some(())
                 })
                 .map(Predicate::Is),

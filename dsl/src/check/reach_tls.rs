@@ -6,6 +6,7 @@ use super::gathered::{Asked, Owner, Spots, Wanted};
 use crate::certificate_facts::KeyAlgorithm;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
+use crate::http_version::HttpVersion;
 use crate::plan::{
     CipherSuite, GroupId, GroupProtocol, Listener, ListenerAction, ListenerTls, Outcome, Paths, Plan, Protocol,
     TlsPolicy, TlsVersion,
@@ -223,13 +224,7 @@ fn can(plan: &Plan, listener: &Listener, what: Wanted) -> bool {
             (Protocol::Quic, _) | (_, None) => version == TlsVersion::Tls13,
             (_, Some(id)) => plan.tls_policies.get(id.0).is_some_and(|policy| policy.versions.contains(&version)),
         },
-        Wanted::Http1 => listener.protocol != Protocol::Quic,
-        Wanted::Http2 => match listener.protocol {
-            Protocol::Http => true,
-            Protocol::Https => tls.is_some_and(|tls| tls.http2),
-            Protocol::Quic => false,
-        },
-        Wanted::Http3 => listener.protocol == Protocol::Quic,
+        Wanted::Http(version) => version.is_spoken_at(listener),
         Wanted::EmptySegment | Wanted::Parameters => listener.paths == Paths::Plain,
     }
 }
@@ -246,9 +241,13 @@ fn unmet(what: Wanted) -> (String, String) {
             let what = format!("offers {}", one_of([version.word()]));
             return (what, "look at its `tls-policy`, or remove the test".to_owned());
         }
-        Wanted::Http1 => ("speaks HTTP/1.1", "a `quic` listener speaks `h3` alone"),
-        Wanted::Http2 => ("speaks HTTP/2", "write `http2 on` in an `https` listener, or remove the test"),
-        Wanted::Http3 => ("speaks HTTP/3", "use these rules in a `quic` listener, too, or remove the test"),
+        Wanted::Http(HttpVersion::H1) => ("speaks HTTP/1.1", "a `quic` listener speaks `h3` alone"),
+        Wanted::Http(HttpVersion::H2) => {
+            ("speaks HTTP/2", "write `http2 on` in an `https` listener, or remove the test")
+        }
+        Wanted::Http(HttpVersion::H3) => {
+            ("speaks HTTP/3", "use these rules in a `quic` listener, too, or remove the test")
+        }
         Wanted::EmptySegment => {
             ("lets it see `//` in a path", "write one slash, or `paths plain` in the listener to keep runs of them")
         }

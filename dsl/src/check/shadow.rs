@@ -236,6 +236,7 @@ mod tests {
 
     use super::super::proof::contradict;
     use super::*;
+    use crate::glob::Glob;
     use crate::plan::NetworkSet;
 
     const HOSTS: &[&str] = &["a.example", "b.a.example", "c.b.a.example", "example", "ba.example"];
@@ -326,7 +327,7 @@ mod tests {
             Test::Any(tests) => of_all(tests, host, path, true),
             Test::Is(Subject::Host, Predicate::Is(hosts)) => Some(hosts.iter().any(|one| one == host)),
             Test::Is(Subject::Host, Predicate::Like(globs)) => {
-                Some(globs.iter().any(|glob| crate::fits_pattern(glob, host)))
+                Some(globs.iter().any(|glob| Glob::new(glob).matches(host)))
             }
             Test::Is(Subject::Path, Predicate::Is(paths)) => Some(paths.iter().any(|one| normal(one) == path)),
             Test::Is(Subject::Path, Predicate::Under(prefixes)) => Some(prefixes.iter().any(|prefix| {

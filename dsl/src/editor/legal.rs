@@ -2,6 +2,7 @@
 
 use super::Expected::{self, Name, Rule, Value, Word as Words};
 use crate::check::Kind;
+use crate::http_version::HttpVersion;
 use crate::parse::Token;
 use crate::vocabulary::{Place, Value as Takes};
 
@@ -221,7 +222,7 @@ fn test(subjects: Place, tokens: &[Token]) -> Vec<Expected> {
         ("in", _) => vec![Name(Kind::List)],
         ("is", "method") => vec![Value(METHODS)],
         ("is", "scheme") => vec![Value(&["http", "https"])],
-        ("is", "protocol") => vec![Value(&["h1", "h2", "h3"])],
+        ("is", "protocol") => vec![Value(&HttpVersion::WORDS)],
         ("is", "upgrade") => vec![Value(&["websocket"])],
         ("is", "tls-version") => vec![Words(Place::TlsVersion)],
         ("is", "tls-group") => vec![Words(Place::KeyExchangeGroup)],

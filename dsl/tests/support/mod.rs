@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tidegate_dsl::plan::{Ca, Capability, Certificate, Extension, Secret};
 use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, KeyAlgorithm, Loader, LogProblem,
-    ModuleFacts, ModuleHook, Need, fits_pattern,
+    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, Hook, KeyAlgorithm, Loader, LogProblem,
+    ModuleFacts, Need, fits_pattern,
 };
 
 /// Seconds of a day.
@@ -67,7 +67,7 @@ impl Loader for TestLoader {
     fn module(&self, extension: &Extension) -> Result<ModuleFacts, String> {
         let name = Path::new(&extension.module).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let need = |import: &str, capability| Need { import: format!("tidegate:extension/{import}"), capability };
-        let hooks = vec![ModuleHook::Request, ModuleHook::Response];
+        let hooks = vec![Hook::Request, Hook::Response];
         let facts = ModuleFacts { hooks, ..ModuleFacts::default() };
         Ok(match name.as_str() {
             "missing" => return Err("no such file".to_owned()),

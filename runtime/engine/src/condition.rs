@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use http::{HeaderName, Version, header};
+use http::{HeaderName, header};
 use regex::{Captures, Regex, RegexBuilder};
+use tidegate_dsl::Glob;
 use tidegate_dsl::effort;
 use tidegate_dsl::plan::{self, ClientCertField, Plan, StatusRange};
 
@@ -14,9 +15,9 @@ use crate::build_error::Invalid;
 use crate::distinguished_name;
 use crate::exchange::{ClientCert, Exchange};
 use crate::fields;
-use crate::glob::Glob;
 use crate::networks::Networks;
 use crate::normalise;
+use crate::protocol;
 use crate::stack_text;
 use crate::template::header_name;
 
@@ -225,7 +226,7 @@ impl Subject {
             Self::Cookie(name) => exchange.parsed.cookie(&request.headers, name, at_most(MAX_VALUES, exchange, meets)),
             Self::ClientIp => meets(stack_text::address(exchange.client_ip).as_str()),
             Self::PeerIp => meets(stack_text::address(exchange.connection.peer.ip()).as_str()),
-            Self::Protocol => meets(protocol(request.version)),
+            Self::Protocol => meets(protocol::word(request.version)),
             Self::Upgrade => request.websocket && meets("websocket"),
             Self::Sni => tls.and_then(|tls| tls.sni.as_deref()).is_some_and(meets),
             Self::TlsVersion => tls.is_some_and(|tls| meets(tls.version)),
@@ -274,15 +275,6 @@ fn client_cert_field(cert: &ClientCert, field: ClientCertField) -> &str {
         ClientCertField::Subject => &cert.subject,
         ClientCertField::Issuer => &cert.issuer,
         ClientCertField::Fingerprint => &cert.fingerprint,
-    }
-}
-
-/// `h1`, `h2` or `h3`.
-pub(crate) fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_2 => "h2",
-        Version::HTTP_3 => "h3",
-        _ => "h1",
     }
 }
 

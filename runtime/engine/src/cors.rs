@@ -10,10 +10,10 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tidegate_dsl::Glob;
 use tidegate_dsl::plan::{self, CorsHeaders, CorsOrigins};
 
 use crate::exchange::Request;
-use crate::glob::Glob;
 use crate::hook::Reply;
 use crate::template::header_value;
 

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 
 use regex_syntax::hir::Look;
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Seq};
+use tidegate_dsl::Glob;
 
 use crate::condition::{Condition, Predicate, Subject, Test};
-use crate::glob::Glob;
 use crate::radix::Key;
 
 /// A part of a request that rules are indexed by.
@@ -124,7 +124,6 @@ fn useful(key: Key) -> Option<Key> {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use std::slice;
-
     use tidegate_dsl::plan::{self, Predicate as P, Subject as S};
 
     use super::*;

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::normalise;
+use percent_encoding::percent_encode_byte;
 
 /// A part of a text that was put together.
 #[derive(Debug, Clone)]
@@ -118,7 +119,7 @@ fn push_host(out: &mut String, piece: &str, marks: &[u8]) {
         if byte.is_ascii_alphanumeric() || marks.contains(&byte) {
             out.push(char::from(byte));
         } else {
-            normalise::push_escaped(out, byte);
+            out.push_str(percent_encode_byte(byte));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use http::uri::{Authority, PathAndQuery};
+use percent_encoding::percent_encode_byte;
 use tidegate_dsl::plan::Paths;
 
 /// The reason why a request target is refused with 400. Each one could mean another path to a backend than to the
@@ -284,11 +285,11 @@ fn decode(path: &str) -> Result<String, TargetError> {
                 match high << 4 | low {
                     0 => return Err(TargetError::Nul),
                     byte if is_unreserved(byte) => out.push(char::from(byte)),
-                    byte => push_escaped(&mut out, byte),
+                    byte => out.push_str(percent_encode_byte(byte)),
                 }
             }
             byte if is_path_byte(*byte) => out.push(char::from(*byte)),
-            byte => push_escaped(&mut out, *byte),
+            byte => out.push_str(percent_encode_byte(*byte)),
         }
     }
     Ok(out)
@@ -301,7 +302,7 @@ pub(crate) fn escaped(text: &str, allowed: impl Fn(u8) -> bool) -> String {
         if allowed(byte) && (byte != b'%' || is_escape(text, at)) {
             out.push(char::from(byte));
         } else {
-            push_escaped(&mut out, byte);
+            out.push_str(percent_encode_byte(byte));
         }
     }
     out
@@ -318,14 +319,6 @@ pub(crate) fn is_escape(text: &str, at: usize) -> bool {
         text.as_bytes().get(at + 1..at + 3),
         Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()
     )
-}
-
-/// Writes `byte` as an escape, in upper case (RFC 3986, 2.1).
-pub(crate) fn push_escaped(out: &mut String, byte: u8) {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    out.push('%');
-    out.push(DIGITS[usize::from(byte >> 4)]);
-    out.push(DIGITS[usize::from(byte & 15)]);
 }
 
 /// Removes dot segments (RFC 3986, 5.2.4, but `..` above the root is an error), and with `paths merge` empty ones.

@@ -1,5 +1,6 @@
 //! `rewrite path|host|query`: template texts made into valid parts of a URI.
 
+use percent_encoding::percent_encode_byte;
 use tidegate_dsl::plan::UriPart;
 
 use crate::exchange::Request;
@@ -44,9 +45,9 @@ fn with_path(text: &str, target: &Target) -> Option<Target> {
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'%' if normalise::is_escape(text, at) => raw.push('%'),
-            b'%' | b'?' | b'#' | b'\\' => normalise::push_escaped(&mut raw, byte),
+            b'%' | b'?' | b'#' | b'\\' => raw.push_str(percent_encode_byte(byte)),
             byte if byte.is_ascii() => raw.push(char::from(byte)),
-            byte => normalise::push_escaped(&mut raw, byte),
+            byte => raw.push_str(percent_encode_byte(byte)),
         }
     }
     target.with_path(&raw).ok()

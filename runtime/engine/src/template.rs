@@ -10,7 +10,7 @@ use tidegate_dsl::plan::{self, ClientCertPart, Insert, Piece};
 use crate::bounds::MAX_INSERTED_BYTES;
 use crate::build_error::Invalid;
 use crate::exchange::Exchange;
-use crate::{client_cert, condition, fields, stack_text, trace};
+use crate::{client_cert, fields, protocol, stack_text, trace};
 
 /// A text with insertions.
 #[derive(Debug)]
@@ -212,7 +212,7 @@ impl Part {
             Self::TlsCipher => out.insert(tls.map(|tls| tls.cipher.as_str()).unwrap_or_default()),
             Self::TlsGroup => out.insert(tls.and_then(|tls| tls.group).unwrap_or_default()),
             Self::Sni => out.insert(tls.and_then(|tls| tls.sni.as_deref()).unwrap_or_default()),
-            Self::Protocol => out.insert(condition::protocol(request.version)),
+            Self::Protocol => out.insert(protocol::word(request.version)),
             Self::ClientPort => out.insert_display(exchange.connection.peer.port()),
             Self::ClientCert(part) => {
                 out.insert(&client_cert::part(tls.and_then(|tls| tls.client_cert.as_ref()), *part));

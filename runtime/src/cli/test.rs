@@ -10,7 +10,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{self, Condition, GroupId, ListenerAction, Outcome, Plan, Predicate, Subject, Test};
-use tidegate_dsl::{Expected, PolicyTest, Sources, TestProtocol};
+use tidegate_dsl::{Expected, HttpVersion, PolicyTest, Sources};
 use tidegate_engine::hook::Reply;
 use tidegate_engine::{Ending, Engine, Explanation, Line};
 use tidegate_wasm_host::Host;
@@ -86,9 +86,9 @@ enum Came {
 /// that fails.
 fn run(test: &PolicyTest, snapshot: &Snapshot, sources: &Sources) -> Result<String, Failed> {
     let chosen = test.protocol.map(|protocol| match protocol {
-        TestProtocol::H1 => Version::HTTP_11,
-        TestProtocol::H2 => Version::HTTP_2,
-        TestProtocol::H3 => Version::HTTP_3,
+        HttpVersion::H1 => Version::HTTP_11,
+        HttpVersion::H2 => Version::HTTP_2,
+        HttpVersion::H3 => Version::HTTP_3,
     });
     let headers = request(test).map(|request| request.headers().clone()).unwrap_or_default();
     let versions = match chosen {

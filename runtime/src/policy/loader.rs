@@ -12,10 +12,8 @@ use tidegate_dsl::plan::{
     Ca as CaPlan, Certificate as CertificatePlan, Extension as ExtensionPlan, InstanceMode, Secret,
 };
 use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateProblem, Loader, LogProblem, ModuleFacts, ModuleHook, Need,
-    fits_pattern,
+    AuthorityFacts, CertificateFacts, CertificateProblem, Loader, LogProblem, ModuleFacts, Need, fits_pattern,
 };
-use tidegate_engine::hook::Hook;
 use tidegate_wasm_host::{Extension, ExtensionSpec, Host, LoadError, ModuleError, inspect};
 
 use super::mask::Mask;
@@ -151,16 +149,8 @@ impl Loader for PolicyLoader<'_> {
                 Err(error) => init_error = Some(error.to_string()),
             }
         }
-        let hooks = report.hooks.into_iter().map(|hook| match hook {
-            Hook::Request => ModuleHook::Request,
-            Hook::Response => ModuleHook::Response,
-            Hook::RequestBody => ModuleHook::RequestBody,
-            Hook::ResponseBody => ModuleHook::ResponseBody,
-            Hook::Log => ModuleHook::Log,
-            Hook::Tick => ModuleHook::Tick,
-        });
         Ok(ModuleFacts {
-            hooks: hooks.collect(),
+            hooks: report.hooks,
             needs,
             unknown_imports: report.unknown_imports,
             init_error,

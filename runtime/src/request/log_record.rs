@@ -19,7 +19,7 @@ use tidegate_engine::vars::Vars;
 use crate::policy::snapshot::Snapshot;
 use crate::request::state::StreamState;
 use crate::request::worker_snapshot::WorkerSnapshot;
-use crate::telemetry::access_log::{Labels, Line, VarsOf, protocol};
+use crate::telemetry::access_log::{Labels, Line, VarsOf};
 
 /// What is known of a request while it is served.
 pub struct LogRecord {
@@ -128,7 +128,7 @@ impl LogRecord {
             method: Some(request.method.as_str()),
             host: Some(Cow::Borrowed(request.original_authority.as_str())),
             uri: Some(request.original_target.as_str()),
-            protocol: protocol(request.version),
+            version: request.version,
             status: self.status.as_u16(),
             bytes: sent,
             bytes_in: state.bytes_in(),
@@ -168,7 +168,7 @@ pub fn write_refused(
         method: head.map(|head| head.method.as_str()),
         host: host.map(Cow::Owned),
         uri: head.and_then(|head| head.uri.path_and_query()).map(PathAndQuery::as_str),
-        protocol: protocol(head.map_or(Version::HTTP_11, |head| head.version)),
+        version: head.map_or(Version::HTTP_11, |head| head.version),
         bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
         user_agent: field(&USER_AGENT).map(lossy).map(Cow::Owned),
         ..blank(state, snapshot, id, trace, started, Some(failure))
@@ -201,7 +201,7 @@ fn blank<'l>(
         scheme: info.scheme(),
         host: None,
         uri: None,
-        protocol: protocol(Version::HTTP_11),
+        version: Version::HTTP_11,
         status: row.map_or(0, |row| row.status),
         bytes: 0,
         bytes_in: 0,

@@ -7,7 +7,7 @@ use tidegate_dsl::plan::LogFormat;
 use tidegate_engine::Engine;
 use tidegate_engine::exchange::Exchange;
 
-pub(crate) use super::log_line::{Labels, Line, VarsOf, protocol};
+pub(crate) use super::log_line::{Labels, Line, VarsOf};
 pub use super::writer::{LogControl, LogSender, LogWriter};
 
 /// A worker's lines on their way to the writer.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tidegate_dsl::plan::{Insert, LogField};
 use tidegate_engine::escape::{escape, is_hidden};
 use tidegate_engine::exchange::Exchange;
+use tidegate_engine::protocol;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{LogLine, LogSource};
 
@@ -36,7 +37,8 @@ pub(crate) struct Line<'l> {
     pub(crate) host: Option<Cow<'l, str>>,
     /// The request target as it came in; `None` for a head that could not be read.
     pub(crate) uri: Option<&'l str>,
-    pub(crate) protocol: &'l str,
+    #[serde(rename = "protocol", serialize_with = "as_protocol")]
+    pub(crate) version: Version,
     pub(crate) status: u16,
     /// Bytes of the response's body, as sent to the client.
     pub(crate) bytes: u64,
@@ -110,7 +112,7 @@ impl Line<'_> {
     /// Writes the line as words for people. No value has a space, so that each stays in its place.
     pub(super) fn write_text(&self, out: &mut Vec<u8>) -> io::Result<()> {
         write!(out, "{} {} ", self.time, self.client_ip)?;
-        let words = [Some(self.listener), self.method, self.host.as_deref(), self.uri, Some(self.protocol)];
+        let words = [Some(self.listener), self.method, self.host.as_deref(), self.uri, Some(protocol::log_name(self.version))];
         for word in words {
             escape(word.unwrap_or_default(), true, out);
             out.push(b' ');
@@ -177,7 +179,7 @@ impl LogSource for Line<'_> {
             Insert::TlsGroup => self.tls_group,
             Insert::Sni => self.sni,
             Insert::TraceId => self.trace_id,
-            Insert::Protocol => Some(if self.protocol.starts_with("http/") { "h1" } else { self.protocol }),
+            Insert::Protocol => Some(protocol::word(self.version)),
             Insert::ClientIp => return write!(out, "{}", self.client_ip),
             Insert::PeerIp => return write!(out, "{}", self.peer.ip()),
             Insert::ClientPort => return write!(out, "{}", self.peer.port()),
@@ -214,15 +216,8 @@ fn json_into<T: Serialize>(value: &T, out: &mut dyn fmt::Write) -> fmt::Result {
     out.write_str(&String::from_utf8_lossy(&bytes))
 }
 
-/// The version of HTTP in the words of the log.
-pub(crate) const fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "http/0.9",
-        Version::HTTP_10 => "http/1.0",
-        Version::HTTP_2 => "h2",
-        Version::HTTP_3 => "h3",
-        _ => "http/1.1",
-    }
+fn as_protocol<S: serde::Serializer>(version: &Version, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(protocol::log_name(*version))
 }
 
 fn as_text<S: serde::Serializer>(time: &humantime::Rfc3339Timestamp, to: S) -> Result<S::Ok, S::Error> {

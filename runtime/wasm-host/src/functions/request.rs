@@ -4,6 +4,7 @@ use http::Version;
 use http::uri::{Authority, PathAndQuery};
 use tidegate_engine::exchange::{Exchange, Tls};
 use tidegate_engine::normalise;
+use tidegate_engine::protocol;
 use tidegate_engine::target::Target;
 
 use super::headers::{self, Fields};
@@ -30,7 +31,7 @@ pub(super) fn read(functions: &mut impl Define) -> Defined {
     text(functions, "authority", "read-request.authority", |exchange| exchange.request.authority.as_str().to_owned())?;
     text(functions, "path", "read-request.path", |exchange| exchange.request.target.path().to_owned())?;
     fixed(functions, "scheme", "read-request.scheme", |exchange| exchange.connection.scheme())?;
-    fixed(functions, "version", "read-request.version", |exchange| version(exchange.request.version).0)?;
+    fixed(functions, "version", "read-request.version", |exchange| version(exchange.request.version))?;
     functions.answer::<(), _>("query", |guest, ()| {
         let exchange = guest.exchange("read-request.query")?;
         Ok(exchange.request.target.query().map(str::to_owned))
@@ -41,7 +42,7 @@ pub(super) fn conn(functions: &mut impl Define) -> Defined {
     text(functions, "peer", "conn.peer", |exchange| exchange.connection.peer.to_string())?;
     text(functions, "client-ip", "conn.client-ip", |exchange| exchange.client_ip.to_string())?;
     text(functions, "listener", "conn.listener", |exchange| exchange.connection.listener.to_string())?;
-    fixed(functions, "protocol", "conn.protocol", |exchange| version(exchange.request.version).1)?;
+    fixed(functions, "protocol", "conn.protocol", |exchange| protocol::word(exchange.request.version))?;
     functions.answer::<(), _>("tls", |guest, ()| {
         let info = |tls: &Tls| wit::TlsInfo {
             sni: tls.sni.clone(),
@@ -95,13 +96,13 @@ pub(crate) fn target(before: &Target, path: &str, query: Option<&str>) -> Result
     before.replaced(&raw).map_err(|error| HostError::bad_value(format!("`{}` is no path: {error}", shown(path))))
 }
 
-/// The version, and the protocol that speaks it.
-fn version(version: Version) -> (&'static str, &'static str) {
+/// The number of a version of HTTP.
+const fn version(version: Version) -> &'static str {
     match version {
-        Version::HTTP_10 => ("1.0", "h1"),
-        Version::HTTP_2 => ("2", "h2"),
-        Version::HTTP_3 => ("3", "h3"),
-        _ => ("1.1", "h1"),
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
     }
 }
 

@@ -1,11 +1,12 @@
-//! `like`: globs in which `*` is any run of characters, dots and slashes too, and `?` is one character.
+//! Globs, of `like`, `include` and the origins of `cors`: `*` is any run of characters, dots and slashes too, and `?` is
+//! one character.
 
 /// A glob, cut at its stars.
 ///
 /// A pattern of n pieces reads the text once: each middle piece is looked for where the one before ended, and the
 /// leftmost place is always good enough, because a star takes whatever is left. So there is nothing to go back to.
 #[derive(Debug, Clone)]
-pub(crate) struct Glob {
+pub struct Glob {
     first: Segment,
     /// The glob behind its first star; `None` if there is no star.
     tail: Option<Tail>,
@@ -26,7 +27,8 @@ struct Segment {
 }
 
 impl Glob {
-    pub(crate) fn new(pattern: &str) -> Self {
+    /// The glob of a pattern; every text is one.
+    pub fn new(pattern: &str) -> Self {
         let mut segments = pattern.split('*').map(Segment::new);
         let first = segments.next().unwrap_or_else(|| Segment::new(""));
         let tail = segments
@@ -36,7 +38,7 @@ impl Glob {
     }
 
     /// The texts that every match begins and ends with; `true` if the glob asks for no more.
-    pub(crate) fn ends(&self) -> (&str, &str, bool) {
+    pub fn ends(&self) -> (&str, &str, bool) {
         let first = &*self.first.text;
         let begin = first.split('?').next().unwrap_or_default();
         match &self.tail {
@@ -46,14 +48,14 @@ impl Glob {
     }
 
     /// The longest text that everything has somewhere that meets the glob.
-    pub(crate) fn longest_piece(&self) -> &str {
+    pub fn longest_piece(&self) -> &str {
         let tail = self.tail.iter().flat_map(|tail| tail.middle.iter().chain([&tail.last]));
         let pieces = [&self.first].into_iter().chain(tail).flat_map(|segment| segment.text.split('?'));
         pieces.max_by_key(|piece| piece.len()).unwrap_or_default()
     }
 
     /// Whether the whole of `text` meets the glob.
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         let Some(rest) = self.first.strip_prefix(text) else {
             return false;
         };
@@ -122,6 +124,11 @@ impl Segment {
             from.next()?;
         }
     }
+}
+
+/// Whether a text has wildcards.
+pub(crate) fn wild(text: &str) -> bool {
+    text.contains(['*', '?'])
 }
 
 #[cfg(test)]
