@@ -12,7 +12,7 @@ use tidegate_dsl::plan::{GroupId, Plan, Target};
 
 use crate::fields;
 use crate::hash;
-use crate::template::header_value;
+use crate::header_text::header_value;
 
 /// The keys that values of cookies are made with: the first makes, all are accepted.
 #[derive(Clone, PartialEq, Eq)]

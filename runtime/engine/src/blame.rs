@@ -2,9 +2,10 @@
 
 use tidegate_dsl::plan::{self, Plan};
 
-use crate::condition::{Condition, Subject};
+use crate::condition::Condition;
 use crate::escape::is_hidden;
 use crate::exchange::Exchange;
+use crate::subject::Subject;
 
 /// Values longer than this, in bytes, are shown cut: they are for people to read.
 const MAX_SHOWN_BYTES: usize = 120;

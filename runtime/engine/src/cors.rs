@@ -14,8 +14,8 @@ use tidegate_dsl::Glob;
 use tidegate_dsl::plan::{self, CorsHeaders, CorsOrigins};
 
 use crate::exchange::Request;
+use crate::header_text::header_value;
 use crate::hook::Reply;
-use crate::template::header_value;
 
 /// The settings of a `cors`, ready to answer.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::normalise::hex;
+use crate::uri::hex;
 
 /// Every value of an attribute of a name; `kind` is in capitals, and types are compared without their case. A value in
 /// hexadecimal digits (`#0c02…`) is no text, and stays as it stands.

@@ -12,14 +12,14 @@ use tidegate_dsl::plan::{
 use crate::affinity::Kept;
 use crate::blame;
 use crate::condition::Condition;
+use crate::decision::{Decision, Moment, Progress, ResponseDecision};
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Response};
 use crate::explanation::{Ending, Explanation, Line};
 use crate::hook::{Hook, HookFault, Reply, Verdict};
 use crate::observer::{Layer, Observer, StepResult};
 use crate::peers::Refusal;
-use crate::response::ResponseDecision;
-use crate::walk::{Decision, Moment, Progress, Walk};
+use crate::walk::Walk;
 use crate::words::{Time, Words};
 
 /// Calls an extension. It is given the exchange and gives it back; without a verdict if the extension does not have the hook.

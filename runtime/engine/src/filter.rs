@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use aho_corasick::AhoCorasick;
 use regex_syntax::hir::{Hir, HirKind};
 
-use crate::condition::{Condition, Pattern, Predicate};
+use crate::condition::Condition;
 use crate::keys::{self, Part};
+use crate::predicate::{Pattern, Predicate};
 
 /// Finds rules by texts that their regular expressions and globs cannot match without.
 ///

@@ -42,7 +42,7 @@ pub(crate) struct Forwarded {
 impl Forwarded {
     pub(crate) fn new(listener: &plan::Listener) -> Self {
         let setting = &listener.forwarded;
-        let name = || crate::template::header_value(listener.name.as_str().into());
+        let name = || crate::header_text::header_value(listener.name.as_str().into());
         Self {
             forwarded_for: setting.forwarded_for,
             proto: setting.proto,

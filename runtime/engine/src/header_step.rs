@@ -6,7 +6,9 @@ use tidegate_dsl::plan;
 
 use crate::build_error::Invalid;
 use crate::exchange::Changed;
-use crate::template::{HeaderText, Scope, Slots, header_name};
+use crate::header_name::header_name;
+use crate::header_text::HeaderText;
+use crate::template::{Scope, Slots};
 
 /// A change to one header field.
 #[derive(Debug)]

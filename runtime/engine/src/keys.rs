@@ -6,8 +6,10 @@ use regex_syntax::hir::Look;
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Seq};
 use tidegate_dsl::Glob;
 
-use crate::condition::{Condition, Predicate, Subject, Test};
+use crate::condition::{Condition, Test};
+use crate::predicate::Predicate;
 use crate::radix::Key;
+use crate::subject::Subject;
 
 /// A part of a request that rules are indexed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

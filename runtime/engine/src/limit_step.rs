@@ -13,11 +13,12 @@ use tidegate_dsl::plan::{self, LimitKey};
 use crate::build_error::Invalid;
 use crate::exchange::Exchange;
 use crate::fields;
+use crate::header_name::header_name;
+use crate::header_text::header_value;
 use crate::hook::Reply;
 use crate::limiter::{Key, Limiter};
 use crate::outcome;
 use crate::rule::Builder;
-use crate::template::{header_name, header_value};
 
 /// A `limit` step.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::normalise;
+use crate::uri;
 use percent_encoding::percent_encode_byte;
 
 /// A part of a text that was put together.
@@ -127,7 +127,7 @@ fn push_host(out: &mut String, piece: &str, marks: &[u8]) {
 /// The text with every character that a URI reference may have (RFC 3986, 2), the others escaped, and a `%` that begins
 /// no escape.
 fn escaped(text: &str) -> String {
-    normalise::escaped(text, normalise::is_uri_byte)
+    uri::escaped(text, uri::is_uri_byte)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tidegate_dsl::plan::ExtensionId;
 
+use crate::decision::Decision;
 use crate::exchange::Exchange;
 use crate::hook::Hook;
-use crate::walk::Decision;
 
 /// An observer is told of each thing that a walk does. Positions are those of the plan: rules in the rule list of the
 /// listener, conditions, steps and blocks in the rule. Every method does nothing unless it is written.

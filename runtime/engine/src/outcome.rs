@@ -8,9 +8,10 @@ use crate::affinity::{Affinity, CookieKeys, Kept};
 use crate::balance;
 use crate::build_error::Invalid;
 use crate::exchange::Exchange;
+use crate::header_text::header_value;
 use crate::hook::Reply;
 use crate::location::{self, Part, Refused};
-use crate::template::{Scope, Slots, Template, header_value};
+use crate::template::{Scope, Slots, Template};
 
 /// The outcome of a rule.
 #[derive(Debug)]

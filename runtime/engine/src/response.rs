@@ -4,6 +4,7 @@
 use http::header::{ALT_SVC, SET_COOKIE};
 
 use crate::affinity::Kept;
+use crate::decision::{Progress, ResponseDecision};
 use crate::effects;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Response};
@@ -12,31 +13,7 @@ use crate::log_line::LogLine;
 use crate::observer::{Layer, Observer, StepResult};
 use crate::rule::{ResponseBlock, ResponseStep, Rule};
 use crate::template::Scope;
-use crate::walk::{Extra, Progress, Walk};
-
-/// The decision about a response.
-#[derive(Debug)]
-pub enum ResponseDecision {
-    /// The response goes on. The exchange holds its head, with what was changed.
-    Pass,
-    /// The reply goes on in the response's place, head and body.
-    Replace(Reply),
-    /// The connection is closed.
-    Close,
-}
-
-/// The position on the way back: what comes next.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Back {
-    /// The rule's extensions, of which so many are left.
-    RuleHooks(usize),
-    RuleBlocks,
-    /// The listener's extensions, of which so many are left.
-    ListenerHooks(usize),
-    ListenerBlocks,
-    Over,
-    Closed,
-}
+use crate::walk::{Back, Extra, Walk};
 
 impl Engine {
     /// Whether there is anything to do on the way back. If not, the response may be passed on at once.

@@ -6,6 +6,7 @@ use tidegate_dsl::plan::UriPart;
 use crate::exchange::Request;
 use crate::normalise;
 use crate::target::Target;
+use crate::uri;
 
 /// Replaces a part of what the backend is asked for.
 ///
@@ -44,7 +45,7 @@ fn with_path(text: &str, target: &Target) -> Option<Target> {
     raw.push_str(slash);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
-            b'%' if normalise::is_escape(text, at) => raw.push('%'),
+            b'%' if uri::is_escape(text, at) => raw.push('%'),
             b'%' | b'?' | b'#' | b'\\' => raw.push_str(percent_encode_byte(byte)),
             byte if byte.is_ascii() => raw.push(char::from(byte)),
             byte => raw.push_str(percent_encode_byte(byte)),
@@ -54,7 +55,7 @@ fn with_path(text: &str, target: &Target) -> Option<Target> {
 }
 
 fn with_query(text: &str, target: &Target) -> Option<Target> {
-    let query = normalise::escaped(text, |byte| normalise::is_uri_byte(byte) && byte != b'#');
+    let query = uri::escaped(text, |byte| uri::is_uri_byte(byte) && byte != b'#');
     let query = Some(query.as_str()).filter(|query| !query.is_empty());
     target.with_query(query).ok()
 }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 use tidegate_dsl::plan::{self, ClientCertPart, Insert, Piece};
 
 use crate::bounds::MAX_INSERTED_BYTES;
 use crate::build_error::Invalid;
 use crate::exchange::Exchange;
+use crate::header_name::header_name;
 use crate::{client_cert, fields, protocol, stack_text, trace};
 
 /// A text with insertions.
@@ -41,6 +41,7 @@ pub(crate) enum Group {
     Name(Box<str>),
 }
 
+/// A part of a template: its own text, or a value of the exchange.
 #[derive(Debug)]
 pub(crate) enum Part {
     Text(Box<str>),
@@ -289,210 +290,6 @@ fn port(exchange: &Exchange) -> u16 {
     asked.unwrap_or(if exchange.connection.tls.is_some() { 443 } else { 80 })
 }
 
-/// A header name of the policy.
-pub(crate) fn header_name(name: &str) -> Result<HeaderName, Invalid> {
-    HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| Invalid(format!("`{name}` is no header name; letters, digits and `-` make one")))
-}
-
-/// A header value from a template.
-#[derive(Debug)]
-pub(crate) enum HeaderText {
-    Fixed(HeaderValue),
-    Made(Template),
-}
-
-impl HeaderText {
-    pub(crate) fn new(template: &plan::Template, slots: &mut Slots) -> Result<Self, Invalid> {
-        let template = Template::new(template, slots)?;
-        Ok(match template.fixed() {
-            Some(text) => Self::Fixed(header_value(Cow::Borrowed(text))),
-            None => Self::Made(template),
-        })
-    }
-
-    pub(crate) fn value(&self, scope: Scope<'_>) -> HeaderValue {
-        match self {
-            Self::Fixed(value) => value.clone(),
-            Self::Made(template) => header_value(template.render(scope)),
-        }
-    }
-}
-
-/// A header value of any text: bytes that a value cannot have (RFC 9110, 5.5) are dropped, and so are spaces around it.
-pub(crate) fn header_value(text: Cow<'_, str>) -> HeaderValue {
-    let forbidden = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
-    let clean = text.trim_matches([' ', '\t']).len() == text.len() && !text.bytes().any(forbidden);
-    let bytes = if clean {
-        Bytes::from(text.into_owned())
-    } else {
-        let kept: Vec<u8> = text.bytes().filter(|byte| !forbidden(*byte)).collect();
-        Bytes::copy_from_slice(kept.trim_ascii())
-    };
-    HeaderValue::from_maybe_shared(bytes).unwrap_or(const { HeaderValue::from_static("") })
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
-mod tests {
-    use proptest::prelude::*;
-
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::exchange::{ClientCert, Response, Tls};
-    use crate::testing;
-
-    fn text(text: &str) -> Piece {
-        Piece::Text(text.into())
-    }
-
-    fn render(pieces: Vec<Piece>, exchange: &Exchange) -> String {
-        let template = Template::new(&plan::Template(pieces), &mut Slots::default()).unwrap();
-        let scope = Scope { exchange, rule: "api", captures: &[Some("found".into())] };
-        template.render(scope).into_owned()
-    }
-
-    #[test]
-    fn every_insert_has_its_value() {
-        let mut exchange = testing::exchange("GET", "shop.example:8443", "/a/b?q=x%20y&q=2");
-        let headers = &mut exchange.request.headers;
-        headers.append("x-a", HeaderValue::from_static("1"));
-        headers.append("x-a", HeaderValue::from_static("2"));
-        headers.append("cookie", HeaderValue::from_static("plan=pro"));
-        headers
-            .append("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
-        exchange.vars.set("v", "value").unwrap();
-        Arc::make_mut(&mut exchange.connection).tls = Some(Tls {
-            sni: Some("shop.example".into()),
-            version: "tls1.3",
-            cipher: "TLS_AES_128_GCM_SHA256".into(),
-            group: Some("x25519"),
-            client_cert: Some(ClientCert {
-                subject: "CN=till".into(),
-                issuer: "CN=root".into(),
-                fingerprint: "ab".into(),
-                serial: "0f".into(),
-                der: Arc::from([]),
-            }),
-        });
-        exchange.group = Some("web".into());
-        exchange.server = Some("10.0.0.1:80".into());
-        exchange.response = Some(Response::new(
-            http::StatusCode::NOT_FOUND,
-            HeaderMap::from_iter([(header::SERVER, HeaderValue::from_static("backend"))]),
-        ));
-        for (insert, expected) in [
-            (Insert::Host, "shop.example"),
-            (Insert::Port, "8443"),
-            (Insert::Path, "/a/b"),
-            (Insert::Query, "q=x%20y&q=2"),
-            (Insert::Uri, "/a/b?q=x%20y&q=2"),
-            (Insert::OriginalUri, "/a/b?q=x%20y&q=2"),
-            (Insert::Scheme, "https"),
-            (Insert::Method, "GET"),
-            (Insert::ClientIp, "203.0.113.9"),
-            (Insert::PeerIp, "192.0.2.1"),
-            (Insert::Listener, "main"),
-            (Insert::Rule, "api"),
-            (Insert::Group, "web"),
-            (Insert::Server, "10.0.0.1:80"),
-            (Insert::RequestId, "0000000000000000000000000000002a"),
-            (Insert::TraceId, "0af7651916cd43dd8448eb211c80319c"),
-            (Insert::Header("x-a".into()), "1, 2"),
-            (Insert::Header("x-none".into()), ""),
-            (Insert::Header("host".into()), "shop.example:8443"),
-            (Insert::QueryParam("q".into()), "x y"),
-            (Insert::QueryParam("none".into()), ""),
-            (Insert::Cookie("plan".into()), "pro"),
-            (Insert::Var("v".into()), "value"),
-            (Insert::Var("none".into()), ""),
-            (Insert::MatchIndex(1), "found"),
-            (Insert::MatchName("n".into()), "found"),
-            (Insert::Status, "404"),
-            (Insert::ResponseHeader("server".into()), "backend"),
-            (Insert::TlsVersion, "tls1.3"),
-            (Insert::TlsCipher, "TLS_AES_128_GCM_SHA256"),
-            (Insert::TlsGroup, "x25519"),
-            (Insert::Sni, "shop.example"),
-            (Insert::Protocol, "h1"),
-            (Insert::ClientPort, "4711"),
-            (Insert::ClientCert(ClientCertPart::Subject), "CN=till"),
-            (Insert::ClientCert(ClientCertPart::Verify), "SUCCESS"),
-        ] {
-            let shown = format!("{insert:?}");
-            let pieces = vec![text("<"), Piece::Insert(insert), text(">")];
-            assert_eq!(render(pieces, &exchange), format!("<{expected}>"), "{shown}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_there_is_empty() {
-        let exchange = testing::exchange("GET", "a", "/");
-        for insert in [
-            Insert::Query,
-            Insert::Group,
-            Insert::Server,
-            Insert::TraceId,
-            Insert::MatchIndex(2),
-            Insert::Status,
-            Insert::ResponseHeader("server".into()),
-        ] {
-            // The first slot is filled by the scope above; ask for a second one.
-            let pieces = vec![Piece::Insert(Insert::MatchName("first".into())), text("|"), Piece::Insert(insert)];
-            assert_eq!(render(pieces, &exchange), "found|");
-        }
-        assert_eq!(render(vec![Piece::Insert(Insert::Port)], &exchange), "80");
-        assert_eq!(render(vec![], &exchange), "");
-    }
-
-    #[test]
-    fn the_output_is_bounded() {
-        let mut exchange = testing::exchange("GET", "a", "/");
-        let large = HeaderValue::from_str(&"\u{e9}".repeat(MAX_INSERTED_BYTES)).unwrap();
-        exchange.request.headers.append("x-a", large);
-        let insert = || Piece::Insert(Insert::Header("x-a".into()));
-        let rendered = render(vec![text("a"), insert(), insert(), text("z")], &exchange);
-        assert_eq!(rendered.len(), MAX_INSERTED_BYTES + 2);
-        assert!(rendered.ends_with("\u{e9}z"));
-    }
-
-    #[test]
-    fn a_bad_header_name_is_told() {
-        let template = plan::Template(vec![Piece::Insert(Insert::Header("a b".into()))]);
-        let error = Template::new(&template, &mut Slots::default()).unwrap_err();
-        assert!(error.0.contains("`a b`"), "{error:?}");
-    }
-
-    #[test]
-    fn header_values_are_made_safe() {
-        for (raw, expected) in [
-            ("plain", "plain"),
-            ("a\r\nset-cookie: b", "aset-cookie: b"),
-            ("\0\x07\x7fa\tb", "a\tb"),
-            ("  a  ", "a"),
-            ("\n a", "a"),
-            ("caf\u{e9}", "caf\u{e9}"),
-            ("", ""),
-        ] {
-            assert_eq!(header_value(Cow::Borrowed(raw)).as_bytes(), expected.as_bytes(), "{raw:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_becomes_a_value(raw in "[ -~\\x00-\\x1f\\x7f\u{e9}]{0,24}") {
-            let value = header_value(Cow::Borrowed(&raw));
-            let wanted: String = raw.chars().filter(|c| *c == '\t' || !c.is_ascii_control()).collect();
-            prop_assert_eq!(value.as_bytes(), wanted.trim_matches([' ', '\t']).as_bytes());
-        }
-
-        #[test]
-        fn a_template_is_its_pieces_in_order(pieces in proptest::collection::vec("[a-z]{0,3}", 0..6)) {
-            let exchange = testing::exchange("GET", "shop.example", "/");
-            let made = pieces.iter().flat_map(|piece| [text(piece), Piece::Insert(Insert::Host)]).collect();
-            let expected: String = pieces.iter().map(|piece| format!("{piece}shop.example")).collect();
-            prop_assert_eq!(render(made, &exchange), expected);
-        }
-    }
-}
+mod tests;

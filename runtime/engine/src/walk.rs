@@ -1,26 +1,20 @@
 //! The way of a request: listener hooks, the search for its rule, the rule's steps, the outcome.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tidegate_dsl::plan::{ExtensionId, GroupId, ListenerId, Mirror};
+use tidegate_dsl::plan::{ExtensionId, GroupId, ListenerId};
 
 use crate::affinity::Kept;
-use crate::balance;
 use crate::cors::Marks;
-use crate::effects;
+use crate::decision::{Decision, Moment, Progress};
 use crate::engine::{Action, Engine, Listener, OnFault};
 use crate::exchange::Exchange;
-use crate::hash;
 use crate::hook::{Hook, HookFault, HookFaultKind, Reply, Verdict};
-use crate::observer::{Observer, StepResult};
-use crate::outcome::{self, Outcome};
-use crate::response::Back;
-use crate::rewrite;
-use crate::rule::{Rule, RuleSet, Step};
-use crate::template::Scope;
+use crate::observer::Observer;
+use crate::outcome;
+use crate::rule::{Rule, RuleSet};
 
 /// The walk of one request through the rules. Small, and without an allocation until a rule needs one.
 #[derive(Debug)]
@@ -28,7 +22,7 @@ pub struct Walk {
     pub(crate) listener: ListenerId,
     /// Position in the listener's rules, once it was found.
     pub(crate) rule: Option<usize>,
-    stage: Stage,
+    pub(crate) stage: Stage,
     end: Option<End>,
     /// The extension whose verdict is awaited.
     pub(crate) asked: Option<ExtensionId>,
@@ -36,8 +30,8 @@ pub struct Walk {
     pub(crate) listener_started: usize,
     /// The number of the rule's extensions that were started.
     pub(crate) rule_started: usize,
-    timeout: Option<Duration>,
-    limited: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) limited: bool,
     gave_up: bool,
     fault: Option<Box<(ExtensionId, HookFault)>>,
     /// The finds of the rule's `matches`, by slot.
@@ -54,7 +48,7 @@ pub struct Walk {
 /// The parts of a walk for steps that few rules have.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
-    mirrors: Vec<GroupId>,
+    pub(crate) mirrors: Vec<GroupId>,
     /// The marks that `cors` puts on the answer.
     pub(crate) marks: Option<Marks>,
     pub(crate) kept: Option<Kept>,
@@ -62,7 +56,7 @@ pub(crate) struct Extra {
 
 /// The next stage on the way there.
 #[derive(Debug, Clone, Copy)]
-enum Stage {
+pub(crate) enum Stage {
     /// The listener's extension at this position.
     ListenerHooks(usize),
     /// Finding the rule.
@@ -73,40 +67,24 @@ enum Stage {
     End,
 }
 
+/// The position on the way back: what comes next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Back {
+    /// The rule's extensions, of which so many are left.
+    RuleHooks(usize),
+    RuleBlocks,
+    /// The listener's extensions, of which so many are left.
+    ListenerHooks(usize),
+    ListenerBlocks,
+    Over,
+    Closed,
+}
+
 /// The end of the walk.
 #[derive(Debug)]
 pub(crate) enum End {
     Forward(GroupId),
     Reply(Box<Reply>),
-    Close,
-}
-
-/// A point in time, and a piece of chance: what a decision may depend on beside the request.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Moment {
-    /// Nanoseconds of a clock that never goes back. The same clock for all workers.
-    pub nanos: u64,
-    /// A number for chance, evenly spread over all values, and new for each call.
-    pub random: u64,
-}
-
-/// The progress of a walk.
-#[derive(Debug)]
-pub enum Progress<D> {
-    /// Call this extension, resume with its verdict, and advance again.
-    Run(ExtensionId),
-    /// The walk is over.
-    Done(D),
-}
-
-/// The decision about a request.
-#[derive(Debug)]
-pub enum Decision {
-    /// The request goes to a server of this group. The exchange carries the group's name.
-    Forward(GroupId),
-    /// The request is answered here.
-    Reply(Reply),
-    /// The connection is closed without an answer.
     Close,
 }
 
@@ -298,83 +276,8 @@ impl Engine {
         walk.stage = Stage::Steps(0);
     }
 
-    /// Does the step at `next`, or the outcome after the last one. Returns the extension to call, if the step is `run`.
-    fn step(
-        &self,
-        rule: &Rule,
-        next: usize,
-        walk: &mut Walk,
-        exchange: &mut Exchange,
-        moment: Moment,
-        observer: &mut impl Observer,
-    ) -> Option<ExtensionId> {
-        let Some(step) = rule.steps.get(next) else {
-            let end = ending(rule, walk, exchange, moment, observer);
-            self.end(walk, exchange, end);
-            return None;
-        };
-        walk.stage = Stage::Steps(next + 1);
-        let scope = Scope { exchange: &*exchange, rule: &rule.name, captures: &walk.captures };
-        let result = match step {
-            Step::Run(extension) => {
-                exchange.rule = Some(Arc::clone(&rule.name));
-                return Some(*extension);
-            }
-            Step::Limit(limit) => match limit.take(exchange, moment.nanos) {
-                Ok(()) => StepResult::Done,
-                Err(wait) => {
-                    walk.limited = true;
-                    let reply = Box::new(limit.refusal(wait));
-                    self.end(walk, exchange, End::Reply(reply));
-                    StepResult::Limited(wait)
-                }
-            },
-            Step::Header(step) => {
-                let change = step.change(scope);
-                change.apply(&mut exchange.request.headers, &mut exchange.request.changed);
-                StepResult::Done
-            }
-            Step::Rewrite(part, template) => {
-                let text = template.render(scope);
-                match rewrite::rewrite(&mut exchange.request, *part, &text) {
-                    true => StepResult::Done,
-                    false => StepResult::Unchanged("the text cannot be made valid"),
-                }
-            }
-            Step::SetVar(name, template) => {
-                let text = template.render(scope);
-                effects::set_var(exchange, name, &text)
-            }
-            Step::Mirror(mirror) => match copies(*mirror, next, moment) {
-                true => {
-                    walk.extra().mirrors.push(mirror.group);
-                    StepResult::Noted("a copy goes out")
-                }
-                false => StepResult::Noted("chance has left this request out"),
-            },
-            Step::Cors(cors) => {
-                let met = cors.meet(&exchange.request);
-                walk.extra().marks = Some(met.marks);
-                if let Some(reply) = met.preflight {
-                    self.end(walk, exchange, End::Reply(Box::new(reply)));
-                }
-                StepResult::Noted(met.why)
-            }
-            Step::Timeout(timeout) => {
-                walk.timeout = Some(*timeout);
-                StepResult::Done
-            }
-            Step::Log(template) => {
-                let line = template.render(scope);
-                effects::log(exchange, line)
-            }
-        };
-        observer.stepped(next, &result, exchange);
-        None
-    }
-
     /// Ends the walk on the way there.
-    fn end(&self, walk: &mut Walk, exchange: &mut Exchange, end: End) {
+    pub(crate) fn end(&self, walk: &mut Walk, exchange: &mut Exchange, end: End) {
         if let End::Forward(group) = end {
             exchange.group = self.group_names.get(group.0).cloned();
         }
@@ -389,7 +292,7 @@ impl Walk {
         self.own_alt_svc
     }
 
-    fn extra(&mut self) -> &mut Extra {
+    pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }
 
@@ -441,36 +344,6 @@ pub(crate) fn first_match(rules: &RuleSet, exchange: &Exchange, observer: &mut i
         rules.candidates(&exchange.request).find_map(takes)
     };
     found.unwrap_or(rules.last())
-}
-
-/// The decision that the rule's outcome makes of a request.
-fn ending(rule: &Rule, walk: &mut Walk, exchange: &Exchange, moment: Moment, observer: &mut impl Observer) -> End {
-    let scope = Scope { exchange, rule: &rule.name, captures: &walk.captures };
-    match &rule.outcome {
-        Outcome::Forward(split, None) => split.choose(moment.random).map_or(End::Close, End::Forward),
-        Outcome::Forward(split, Some(affinity)) => match split.keep(affinity, exchange, moment.random) {
-            Some((group, kept)) => {
-                walk.extra().kept = Some(kept);
-                End::Forward(group)
-            }
-            None => End::Close,
-        },
-        Outcome::Redirect(redirect) => {
-            let reply = redirect.reply(scope).unwrap_or_else(|why| {
-                observer.refused(why.words());
-                outcome::refused_redirect()
-            });
-            End::Reply(Box::new(reply))
-        }
-        Outcome::Respond(respond) => End::Reply(Box::new(respond.reply(scope))),
-        Outcome::Close => End::Close,
-    }
-}
-
-/// Whether chance copies a request. The piece of chance is one of its own: the group is chosen by the same `random`.
-fn copies(mirror: Mirror, step: usize, moment: Moment) -> bool {
-    let piece = hash::both(moment.random, u64::try_from(step).unwrap_or(u64::MAX));
-    mirror.percent >= 100 || balance::weighted([mirror.percent, 100 - mirror.percent].into_iter(), piece) == Some(0)
 }
 
 /// The fault of a verdict that names a group that the policy does not have.

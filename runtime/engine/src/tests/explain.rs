@@ -10,13 +10,13 @@ use tidegate_dsl::plan::{
 };
 
 use super::{MAIN, engine, trap};
+use crate::decision::Moment;
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::explain::explain;
 use crate::explanation::{Ending, Explanation};
 use crate::hook::{Reply, Verdict};
 use crate::testing::{exchange, insert, plan, rule, text, to, when};
-use crate::walk::Moment;
 
 fn shop() -> Engine {
     let host = |host: &str| Test::Is(Subject::Host, Predicate::Is(vec![host.into()]));

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use tidegate_dsl::plan::{ExtensionId, ListenerId, Plan};
 
+use crate::decision::{Decision, Moment, Progress, ResponseDecision};
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Response};
 use crate::hook::{HookFault, HookFaultKind, Reply, Verdict};
 use crate::observer::Silent;
-use crate::response::ResponseDecision;
-use crate::walk::{Decision, Moment, Progress, Walk};
+use crate::walk::Walk;
 
 pub(crate) const MAIN: ListenerId = ListenerId(0);
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tidegate_dsl::plan::*;
 
 use super::{MAIN, trap};
+use crate::decision::{Decision, Moment, Progress};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::explain::explain;
@@ -15,7 +16,6 @@ use crate::explanation::Ending;
 use crate::hook::{HookFault, Verdict};
 use crate::observer::Silent;
 use crate::testing;
-use crate::walk::{Decision, Moment, Progress};
 
 /// Makes things from a stream of bytes; 0 when it is used up, so that everything ends.
 struct Dice<'b>(std::slice::Iter<'b, u8>);
@@ -255,9 +255,9 @@ fn serve(engine: &Engine, mut exchange: Box<Exchange>, moment: Moment, verdicts:
     let body = loop {
         match engine.advance_response(&mut walk, &mut exchange, &mut Silent) {
             Progress::Run(_) => engine.resume_response(&mut walk, &mut exchange, dice.verdict()),
-            Progress::Done(crate::response::ResponseDecision::Close) => return (rule, Ending::Close),
-            Progress::Done(crate::response::ResponseDecision::Pass) => break body,
-            Progress::Done(crate::response::ResponseDecision::Replace(reply)) => break reply.body,
+            Progress::Done(crate::decision::ResponseDecision::Close) => return (rule, Ending::Close),
+            Progress::Done(crate::decision::ResponseDecision::Pass) => break body,
+            Progress::Done(crate::decision::ResponseDecision::Replace(reply)) => break reply.body,
         }
     };
     let response = exchange.response.unwrap();

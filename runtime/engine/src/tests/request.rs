@@ -10,11 +10,11 @@ use tidegate_dsl::plan::{
 };
 
 use super::{MAIN, engine, reply, shown, trap, values, walk, walk_with};
+use crate::decision::{Decision, Moment, Progress};
 use crate::engine::Engine;
 use crate::hook::{HookFault, HookFaultKind, Verdict};
 use crate::observer::Silent;
 use crate::testing::{exchange, insert, plan, rule, text, to, when};
-use crate::walk::{Decision, Moment, Progress};
 
 const FIRST: ExtensionId = ExtensionId(0);
 const SECOND: ExtensionId = ExtensionId(1);

@@ -6,12 +6,13 @@ use tidegate_dsl::plan::{
 };
 
 use super::{back_with, engine, reply, shown, trap, values, walk_with};
+use crate::decision::ResponseDecision;
+use crate::decision::{Decision, Moment};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::hook::{HookFaultKind, Verdict};
-use crate::response::ResponseDecision;
 use crate::testing::{exchange, insert, plan, rule, text, to, when};
-use crate::walk::{Decision, Moment, Walk};
+use crate::walk::Walk;
 
 const FIRST: ExtensionId = ExtensionId(0);
 const SECOND: ExtensionId = ExtensionId(1);

@@ -8,8 +8,8 @@ use tidegate_dsl::plan::{Cors, CorsHeaders, CorsOrigins, Forward, GroupId, Mirro
 
 use super::*;
 use crate::affinity::Kept;
+use crate::decision::{Decision, Moment};
 use crate::testing::{exchange, plan, rule, to};
-use crate::walk::{Decision, Moment};
 
 fn to_groups(weights: &[u32]) -> Outcome {
     let targets = weights.iter().enumerate().map(|(group, weight)| Target { group: GroupId(group), weight: *weight });
