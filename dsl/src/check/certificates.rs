@@ -15,7 +15,7 @@ const DAY: i64 = 24 * 3600;
 const NEAR_END: i64 = 30 * DAY;
 
 /// The places where the files of a certificate are named.
-struct Spots {
+struct FileSpots {
     chain: Span,
     key: Span,
     staple: Option<Span>,
@@ -30,7 +30,7 @@ impl<'t> Checker<'_, 't> {
         read.map(|(certificate, _)| certificate)
     }
 
-    fn read_certificate(&mut self, args: &mut Args<'_, 't>) -> Option<(Certificate, Spots)> {
+    fn read_certificate(&mut self, args: &mut Args<'_, 't>) -> Option<(Certificate, FileSpots)> {
         let (name, _) = self.new_name(args, "a name for the certificate")?;
         let block = self.block(args)?;
         let (mut chain, mut key, mut staple) = (None, None, None);
@@ -56,12 +56,12 @@ impl<'t> Checker<'_, 't> {
         }
         let ((chain, chain_at), (key, key_at)) = (chain?, key?);
         let (staple, staple_at) = staple.unzip();
-        let spots = Spots { chain: chain_at, key: key_at, staple: staple_at };
+        let spots = FileSpots { chain: chain_at, key: key_at, staple: staple_at };
         right.then_some((Certificate { name, chain, key, staple }, spots))
     }
 
     /// Reads the files, and says what is wrong with them.
-    fn certificate_facts(&mut self, certificate: &Certificate, spots: &Spots) -> Option<CertificateFacts> {
+    fn certificate_facts(&mut self, certificate: &Certificate, spots: &FileSpots) -> Option<CertificateFacts> {
         let files = [Some(&certificate.chain), Some(&certificate.key), certificate.staple.as_ref()];
         self.inputs.extend(files.into_iter().flatten().map(Into::into));
         match self.loader.certificate(certificate) {
@@ -76,7 +76,7 @@ impl<'t> Checker<'_, 't> {
         }
     }
 
-    fn certificate_doubts(&mut self, name: &str, facts: &CertificateFacts, spots: &Spots) {
+    fn certificate_doubts(&mut self, name: &str, facts: &CertificateFacts, spots: &FileSpots) {
         let what = format!("the certificate {}", quoted(name));
         self.warn_of_end(&what, facts.seconds_left, spots.chain);
         if facts.seconds_to_begin > 0 {
@@ -161,7 +161,7 @@ impl<'t> Checker<'_, 't> {
     }
 }
 
-fn certificate_problem(name: &str, problem: CertificateProblem, spots: &Spots) -> Diagnostic {
+fn certificate_problem(name: &str, problem: CertificateProblem, spots: &FileSpots) -> Diagnostic {
     let name = quoted(name);
     match problem {
         CertificateProblem::File(file, reason) => {

@@ -11,9 +11,9 @@ pub(crate) struct Gathered {
     /// The facts about each certificate, in the order declared.
     pub(crate) certificates: Vec<Option<CertificateFacts>>,
     /// The places of the words of each listener, in the order declared.
-    pub(crate) spots: Vec<Spots>,
+    pub(crate) spots: Vec<ListenerSpots>,
     /// Tests that some listeners can never meet.
-    pub(crate) asked: Vec<Asked>,
+    pub(crate) asked: Vec<ConnectionTest>,
     /// Steps that change a header which a listener may write itself.
     pub(crate) own_headers: Vec<OwnHeader>,
     /// Steps of `on-response` that change `Alt-Svc`.
@@ -24,7 +24,7 @@ pub(crate) struct Gathered {
 
 /// A test that depends on what a listener speaks.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ConnectionTest {
     /// The property of a connection that the test asks for.
     pub(crate) what: Wanted,
     /// The place of the test.
@@ -59,7 +59,7 @@ pub(crate) enum Owner {
 
 /// The places of the words of a listener that the whole policy is held against.
 #[derive(Debug, Default)]
-pub(crate) struct Spots {
+pub(crate) struct ListenerSpots {
     pub(crate) name: Span,
     pub(crate) certificates: Vec<Span>,
     pub(crate) policy: Option<Span>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::Args;
 use super::checker::Checker;
-use super::gathered::Spots;
+use super::gathered::ListenerSpots;
 use super::listener_client::nothing_forwarded;
 use super::listener_limits::default_limits;
 use super::listener_tls::TlsDraft;
@@ -43,13 +43,13 @@ impl<'t> Checker<'_, 't> {
     /// `listener http|https|quic NAME { … }`, and the place of its port. Also keeps where its words stand, for what only
     /// the whole policy shows.
     pub(crate) fn listener(&mut self, args: &mut Args<'_, 't>) -> Option<(Listener, Span)> {
-        let mut spots = Spots::default();
+        let mut spots = ListenerSpots::default();
         let listener = self.read_listener(args, &mut spots);
         self.gathered.spots.push(spots);
         listener
     }
 
-    fn read_listener(&mut self, args: &mut Args<'_, 't>, spots: &mut Spots) -> Option<(Listener, Span)> {
+    fn read_listener(&mut self, args: &mut Args<'_, 't>, spots: &mut ListenerSpots) -> Option<(Listener, Span)> {
         let protocol = match self.choose(args, Place::ListenerProtocol)?.name {
             "https" => Protocol::Https,
             "quic" => Protocol::Quic,

@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::checker::Checker;
-use super::gathered::Spots;
+use super::gathered::ListenerSpots;
 use super::names::Kind;
 use super::tls_policy::{predefined, predefined_policy};
 use super::way_round::way_round;
@@ -138,7 +138,7 @@ impl<'t> Checker<'_, 't> {
     }
 
     /// The TLS of a listener: what was said, with defaults where nothing was said.
-    pub(crate) fn listener_tls(&self, draft: TlsDraft, spots: &mut Spots) -> Option<ListenerTls> {
+    pub(crate) fn listener_tls(&self, draft: TlsDraft, spots: &mut ListenerSpots) -> Option<ListenerTls> {
         let (protocol, _) = draft.speaks;
         spots.policy = draft.policy.map(|(_, span)| span);
         spots.http2 = draft.http2.map(|(_, span)| span);

@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 
 use super::checker::Checker;
 use super::gathered::Wanted;
-use super::spelt::{Kind, Spelt, begins_rightly, is_host_char, meets, mended, path_glob, unreachable_path};
+use super::spelt::{Spelt, UriComponent, begins_rightly, is_host_char, meets, mended, path_glob, unreachable_path};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::Subject;
@@ -85,9 +85,9 @@ impl Checker<'_, '_> {
         if let Subject::ClientCert(field) = subject {
             self.doubt_name_glob(*field, glob, span);
         }
-        let Some(kind) = Kind::of(subject) else { return Some(()) };
+        let Some(kind) = UriComponent::of(subject) else { return Some(()) };
         let report = match kind {
-            Kind::Path => match path_glob(glob) {
+            UriComponent::Path => match path_glob(glob) {
                 Spelt::Right => {
                     self.doubt_path_glob(glob, span);
                     self.ask_of_paths(glob, span);
@@ -103,7 +103,7 @@ impl Checker<'_, '_> {
                     Diagnostic::new(codes::NEVER_MET, span, why).help("write the path as requests have it")
                 }
             },
-            Kind::Host | Kind::Authority => host_glob(kind, glob, span),
+            UriComponent::Host | UriComponent::Authority => host_glob(kind, glob, span),
         };
         if report.message.is_empty() {
             return Some(());
@@ -114,7 +114,7 @@ impl Checker<'_, '_> {
 
     /// An expression of `matches` that was read.
     pub(super) fn check_regex_meets(&mut self, subject: &Subject, text: &str, span: Span) -> Option<()> {
-        let Some(kind) = Kind::of(subject) else { return Some(()) };
+        let Some(kind) = UriComponent::of(subject) else { return Some(()) };
         let Ok(hir) = regex_syntax::parse(text) else { return Some(()) };
         if meets(&hir, kind) && begins_rightly(&hir, kind) {
             return Some(());
@@ -122,11 +122,11 @@ impl Checker<'_, '_> {
         let mend = mended(text, kind)
             .filter(|mend| regex_syntax::parse(mend).is_ok_and(|hir| meets(&hir, kind) && begins_rightly(&hir, kind)));
         let (message, help) = match kind {
-            Kind::Path => (
+            UriComponent::Path => (
                 "no path meets this expression: it asks for what paths have escaped, or not at all",
                 "write the path as requests have it: `%20` for a space, `%C3%A4` for `ä`, and `/` at its beginning",
             ),
-            Kind::Host | Kind::Authority => (
+            UriComponent::Host | UriComponent::Authority => (
                 "no host meets this expression: hosts are compared in lower case, and in ASCII",
                 "write the host as it is compared, in lower case; letters beyond ASCII as DNS has them, with `xn--`",
             ),
@@ -157,7 +157,7 @@ impl Checker<'_, '_> {
 }
 
 /// The report of a glob of hosts that no request meets; its message is empty if one may.
-fn host_glob(kind: Kind, glob: &str, span: Span) -> Diagnostic {
+fn host_glob(kind: UriComponent, glob: &str, span: Span) -> Diagnostic {
     let never = |why: &str| Diagnostic::new(codes::NEVER_MET, span, why);
     let lower = glob.to_ascii_lowercase();
     let odd = lower.chars().find(|c| !kind.has(*c) && !matches!(c, '*' | '?'));
@@ -170,11 +170,11 @@ fn host_glob(kind: Kind, glob: &str, span: Span) -> Diagnostic {
         let help =
             if c.is_ascii() { "a host stands without path and query" } else { "write it as DNS has it, with `xn--`" };
         never(&why).help(help)
-    } else if kind == Kind::Host && has_port {
+    } else if kind == UriComponent::Host && has_port {
         never("a host stands without its port").write(&format!("\"{host}\""))
     } else if let Some(without) = glob.strip_suffix('.') {
         never("hosts are compared without their final dot").write(&format!("\"{without}\""))
-    } else if kind == Kind::Authority && lower != glob {
+    } else if kind == UriComponent::Authority && lower != glob {
         never("hosts are compared in lower case").write(&format!("\"{lower}\""))
     } else {
         never("")

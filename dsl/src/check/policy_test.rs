@@ -19,7 +19,7 @@ use crate::vocabulary::{Place, Word};
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// The `request` line.
-struct Asked {
+struct TestRequest {
     method: String,
     url: String,
     from: IpAddr,
@@ -68,7 +68,7 @@ impl<'t> Checker<'_, 't> {
                 expectations.extend(expected.map(|expected| Expectation { span: span.to(line.args.last()), expected }));
             }
         }
-        let Asked { method, url, from, protocol, listener } = asked?;
+        let TestRequest { method, url, from, protocol, listener } = asked?;
         let listener = listener?;
         right.then_some(PolicyTest {
             name,
@@ -85,7 +85,7 @@ impl<'t> Checker<'_, 't> {
     }
 
     /// `request METHOD "URL" [from ADDRESS] [protocol h1|h2|h3]`
-    fn request(&mut self, args: &mut Args<'_, 't>, plan: Option<&Plan>) -> Option<Asked> {
+    fn request(&mut self, args: &mut Args<'_, 't>, plan: Option<&Plan>) -> Option<TestRequest> {
         let (method, span) = self.bare(args, "a method")?;
         self.check_method(method, span)?;
         let (url, span) = self.text(args, "a URL")?;
@@ -109,7 +109,13 @@ impl<'t> Checker<'_, 't> {
             Some(plan) => Some(self.listener_for(scheme, port, protocol, span, plan)?),
             None => None,
         };
-        Some(Asked { method: method.to_owned(), url, from, protocol: protocol.map(|(protocol, _)| protocol), listener })
+        Some(TestRequest {
+            method: method.to_owned(),
+            url,
+            from,
+            protocol: protocol.map(|(protocol, _)| protocol),
+            listener,
+        })
     }
 
     /// `h1`, `h2` or `h3`, and where it stands.

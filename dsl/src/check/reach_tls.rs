@@ -2,7 +2,7 @@
 //! cannot be reached, tests that nothing can meet.
 
 use super::checker::Checker;
-use super::gathered::{Asked, Owner, Spots, Wanted};
+use super::gathered::{ConnectionTest, ListenerSpots, Owner, Wanted};
 use crate::certificate_facts::KeyAlgorithm;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, one_of, quoted};
@@ -48,7 +48,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn spot(&self, at: usize, of: fn(&Spots) -> Option<Span>) -> Option<Span> {
+    fn spot(&self, at: usize, of: fn(&ListenerSpots) -> Option<Span>) -> Option<Span> {
         self.gathered.spots.get(at).and_then(of)
     }
 
@@ -141,7 +141,7 @@ impl Checker<'_, '_> {
 
     /// Warns of tests that no listener behind them can meet.
     fn check_asked(&mut self, plan: &Plan) {
-        for Asked { what, span, owner } in std::mem::take(&mut self.gathered.asked) {
+        for ConnectionTest { what, span, owner } in std::mem::take(&mut self.gathered.asked) {
             let mut listeners: Vec<&Listener> = match owner {
                 Some(Owner::Listener(id)) => plan.listeners.get(id.0).into_iter().collect(),
                 Some(Owner::Rules(id)) => {
@@ -171,7 +171,7 @@ impl Checker<'_, '_> {
 
     /// A test asks something of the connection.
     pub(crate) fn ask(&mut self, what: Wanted, span: Span) {
-        self.gathered.asked.push(Asked { what, span, owner: None });
+        self.gathered.asked.push(ConnectionTest { what, span, owner: None });
     }
 }
 

@@ -13,8 +13,8 @@ use crate::plan::{Condition, ListId, Predicate, Subject, Test};
 /// condition leads there; the condition that the fewest rules share.
 pub(super) struct Above<'r> {
     /// The number of rules, of all, that have a condition which could be filed under each key.
-    shared: HashMap<Key<'r>, usize>,
-    filed: HashMap<Key<'r>, Vec<usize>>,
+    shared: HashMap<RuleKey<'r>, usize>,
+    filed: HashMap<RuleKey<'r>, Vec<usize>>,
     /// Rules that only exclude: these are looked at one by one.
     excluding: Vec<usize>,
     /// The conditions of every rule above, by its place.
@@ -27,7 +27,7 @@ pub(super) struct Above<'r> {
 
 /// The key that a condition is filed under and found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Key<'r> {
+enum RuleKey<'r> {
     /// The very same test.
     Same(&'r Test),
     /// The very same `unless`.
@@ -92,7 +92,7 @@ impl<'r> Above<'r> {
             return;
         }
         self.conditions.insert(at, conditions);
-        let shared = |keys: &Vec<Key<'r>>| keys.iter().filter_map(|key| self.shared.get(key)).copied().max();
+        let shared = |keys: &Vec<RuleKey<'r>>| keys.iter().filter_map(|key| self.shared.get(key)).copied().max();
         let including = conditions.iter().filter(|condition| !condition.unless).map(wide_keys);
         if let Some(keys) = including.min_by_key(shared) {
             keys.into_iter().for_each(|key| self.filed.entry(key).or_default().push(at));
@@ -106,11 +106,11 @@ impl<'r> Above<'r> {
 }
 
 /// The keys that a condition is filed under: whatever implies it has one of these among its [`narrow_keys`].
-fn wide_keys(condition: &Condition) -> Vec<Key<'_>> {
-    if condition.unless { vec![Key::SameUnless(&condition.test)] } else { wide_keys_of_test(&condition.test) }
+fn wide_keys(condition: &Condition) -> Vec<RuleKey<'_>> {
+    if condition.unless { vec![RuleKey::SameUnless(&condition.test)] } else { wide_keys_of_test(&condition.test) }
 }
 
-fn wide_keys_of_test(test: &Test) -> Vec<Key<'_>> {
+fn wide_keys_of_test(test: &Test) -> Vec<RuleKey<'_>> {
     let keys = match test {
         Test::Is(subject, predicate) => wide_keys_of_predicate(subject, predicate),
         _ if !few_tests(test) => Vec::new(),
@@ -118,37 +118,39 @@ fn wide_keys_of_test(test: &Test) -> Vec<Key<'_>> {
         // What implies all of them implies the first.
         Test::All(tests) => tests.iter().take(1).flat_map(wide_keys_of_test).collect(),
     };
-    if keys.is_empty() { vec![Key::Same(test)] } else { keys }
+    if keys.is_empty() { vec![RuleKey::Same(test)] } else { keys }
 }
 
-fn wide_keys_of_predicate<'r>(subject: &'r Subject, predicate: &'r Predicate) -> Vec<Key<'r>> {
+fn wide_keys_of_predicate<'r>(subject: &'r Subject, predicate: &'r Predicate) -> Vec<RuleKey<'r>> {
     match predicate {
-        Predicate::Is(values) if few(values) => values.iter().map(|value| Key::Is(subject, value)).collect(),
+        Predicate::Is(values) if few(values) => values.iter().map(|value| RuleKey::Is(subject, value)).collect(),
         Predicate::Like(globs) if few(globs) => globs
             .iter()
             .map(|glob| match ending(subject, glob) {
-                Some(end) => Key::Ends(end),
-                None => Key::Like(subject, glob),
+                Some(end) => RuleKey::Ends(end),
+                None => RuleKey::Like(subject, glob),
             })
             .collect(),
-        Predicate::Matches(values) if few(values) => values.iter().map(|value| Key::Matches(subject, value)).collect(),
-        Predicate::Under(paths) if few(paths) => paths.iter().map(|path| Key::Under(subject, path)).collect(),
-        Predicate::In(set) if few(&set.networks) => {
-            let lists = set.lists.iter().map(|list| Key::List(subject, *list));
-            lists.chain(set.networks.iter().map(|network| Key::Network(subject, network.trunc()))).collect()
+        Predicate::Matches(values) if few(values) => {
+            values.iter().map(|value| RuleKey::Matches(subject, value)).collect()
         }
-        Predicate::Present => vec![Key::Present(subject)],
+        Predicate::Under(paths) if few(paths) => paths.iter().map(|path| RuleKey::Under(subject, path)).collect(),
+        Predicate::In(set) if few(&set.networks) => {
+            let lists = set.lists.iter().map(|list| RuleKey::List(subject, *list));
+            lists.chain(set.networks.iter().map(|network| RuleKey::Network(subject, network.trunc()))).collect()
+        }
+        Predicate::Present => vec![RuleKey::Present(subject)],
         _ => Vec::new(),
     }
 }
 
 /// The keys under which everything is filed that a condition may imply.
-fn narrow_keys(condition: &Condition) -> Vec<Key<'_>> {
-    if condition.unless { vec![Key::SameUnless(&condition.test)] } else { narrow_keys_of_test(&condition.test) }
+fn narrow_keys(condition: &Condition) -> Vec<RuleKey<'_>> {
+    if condition.unless { vec![RuleKey::SameUnless(&condition.test)] } else { narrow_keys_of_test(&condition.test) }
 }
 
-fn narrow_keys_of_test(test: &Test) -> Vec<Key<'_>> {
-    let mut keys = vec![Key::Same(test)];
+fn narrow_keys_of_test(test: &Test) -> Vec<RuleKey<'_>> {
+    let mut keys = vec![RuleKey::Same(test)];
     match test {
         Test::Is(subject, predicate) => keys.extend(narrow_keys_of_predicate(subject, predicate)),
         _ if !few_tests(test) => {}
@@ -160,37 +162,39 @@ fn narrow_keys_of_test(test: &Test) -> Vec<Key<'_>> {
 }
 
 /// All values have to be implied: the first one leads to it.
-fn narrow_keys_of_predicate<'r>(subject: &'r Subject, predicate: &'r Predicate) -> Vec<Key<'r>> {
+fn narrow_keys_of_predicate<'r>(subject: &'r Subject, predicate: &'r Predicate) -> Vec<RuleKey<'r>> {
     let mut keys = Vec::new();
     match predicate {
         Predicate::Is(values) => {
             for value in values.iter().take(1) {
-                keys.push(Key::Is(subject, value));
-                keys.extend(prefixes(value).map(|prefix| Key::Under(subject, prefix)));
+                keys.push(RuleKey::Is(subject, value));
+                keys.extend(prefixes(value).map(|prefix| RuleKey::Under(subject, prefix)));
                 keys.extend(endings(subject, value));
             }
-            keys.push(Key::Present(subject));
+            keys.push(RuleKey::Present(subject));
         }
         Predicate::Like(globs) => {
             for glob in globs.iter().take(1) {
-                keys.push(Key::Like(subject, glob));
+                keys.push(RuleKey::Like(subject, glob));
                 keys.extend(endings(subject, literal_end(glob)));
             }
-            keys.push(Key::Present(subject));
+            keys.push(RuleKey::Present(subject));
         }
         Predicate::Matches(values) => {
-            keys.extend(values.first().map(|value| Key::Matches(subject, value)));
-            keys.push(Key::Present(subject));
+            keys.extend(values.first().map(|value| RuleKey::Matches(subject, value)));
+            keys.push(RuleKey::Present(subject));
         }
         Predicate::Under(paths) => {
-            keys.extend(paths.iter().take(1).flat_map(|path| prefixes(path)).map(|prefix| Key::Under(subject, prefix)));
+            keys.extend(
+                paths.iter().take(1).flat_map(|path| prefixes(path)).map(|prefix| RuleKey::Under(subject, prefix)),
+            );
         }
         Predicate::In(set) => match (set.lists.first(), set.networks.first()) {
-            (Some(list), _) => keys.push(Key::List(subject, *list)),
-            (None, Some(network)) => keys.extend(wider(*network).map(|network| Key::Network(subject, network))),
+            (Some(list), _) => keys.push(RuleKey::List(subject, *list)),
+            (None, Some(network)) => keys.extend(wider(*network).map(|network| RuleKey::Network(subject, network))),
             (None, None) => {}
         },
-        Predicate::Present => keys.push(Key::Present(subject)),
+        Predicate::Present => keys.push(RuleKey::Present(subject)),
         Predicate::Status(_) | Predicate::Absent => {}
     }
     keys
@@ -223,9 +227,9 @@ pub(super) fn literal_end(glob: &str) -> &str {
     glob.rfind(['*', '?']).and_then(|at| glob.get(at + 1..)).unwrap_or(glob)
 }
 
-fn endings<'r>(subject: &Subject, value: &'r str) -> impl Iterator<Item = Key<'r>> {
+fn endings<'r>(subject: &Subject, value: &'r str) -> impl Iterator<Item = RuleKey<'r>> {
     let dots = value.match_indices('.').filter(|_| *subject == Subject::Host).take(MAX_SEGMENTS);
-    dots.filter_map(|(at, _)| value.get(at..)).map(Key::Ends)
+    dots.filter_map(|(at, _)| value.get(at..)).map(RuleKey::Ends)
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use crate::plan::Subject;
 
 /// The kind of texts that a subject has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum UriComponent {
     Path,
     Host,
     /// Host and port.
     Authority,
 }
 
-impl Kind {
+impl UriComponent {
     pub(super) fn of(subject: &Subject) -> Option<Self> {
         match subject {
             Subject::Path => Some(Self::Path),
@@ -177,7 +177,7 @@ fn escape(text: &str) -> Escape {
 }
 
 /// Whether an expression can find something in a text of the kind, as far as its characters tell.
-pub(super) fn meets(hir: &Hir, kind: Kind) -> bool {
+pub(super) fn meets(hir: &Hir, kind: UriComponent) -> bool {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => true,
         HirKind::Literal(literal) => std::str::from_utf8(&literal.0)
@@ -196,8 +196,8 @@ pub(super) fn meets(hir: &Hir, kind: Kind) -> bool {
 }
 
 /// Whether each whole escape of a run of plain characters is one that normalised paths still have.
-fn escapes_fit(text: &str, kind: Kind) -> bool {
-    kind != Kind::Path
+fn escapes_fit(text: &str, kind: UriComponent) -> bool {
+    kind != UriComponent::Path
         || text.match_indices('%').all(|(at, _)| {
             let Some(rest) = text.get(at..).filter(|rest| rest.len() >= 3) else { return true };
             match escape(rest) {
@@ -212,10 +212,10 @@ fn escapes_fit(text: &str, kind: Kind) -> bool {
 }
 
 /// Whether what an expression asks for at the very beginning is what paths begin with.
-pub(super) fn begins_rightly(hir: &Hir, kind: Kind) -> bool {
+pub(super) fn begins_rightly(hir: &Hir, kind: UriComponent) -> bool {
     let HirKind::Concat(parts) = hir.kind() else { return true };
     match parts.as_slice() {
-        [start, next, ..] if kind == Kind::Path && matches!(start.kind(), HirKind::Look(Look::Start)) => {
+        [start, next, ..] if kind == UriComponent::Path && matches!(start.kind(), HirKind::Look(Look::Start)) => {
             match next.kind() {
                 HirKind::Literal(literal) => matches!(literal.0.first(), Some(b'/' | b'*')),
                 _ => true,
@@ -226,8 +226,8 @@ pub(super) fn begins_rightly(hir: &Hir, kind: Kind) -> bool {
 }
 
 /// An expression with what no text has put right, where that needs no thought.
-pub(super) fn mended(text: &str, kind: Kind) -> Option<String> {
-    if kind != Kind::Path {
+pub(super) fn mended(text: &str, kind: UriComponent) -> Option<String> {
+    if kind != UriComponent::Path {
         return (text.is_ascii() && !text.contains('"')).then(|| format!("(?i){text}"));
     }
     if text.contains(['[', '"']) {
@@ -313,16 +313,16 @@ mod tests {
         for right in
             ["^/a", "a", "^/(ä|b)$", "ä?", "^/[äa]", r"^/\S+$", r"%2F", "(?i)%2f", "", "^$", "[^/]", r"^\*$", "%"]
         {
-            assert!(meets(right, Kind::Path), "{right}");
+            assert!(meets(right, UriComponent::Path), "{right}");
         }
         for wrong in ["ä", "^/a b", "%7E", "%2f", "^admin", r"\\", "%zz", "[ä]", "^/(ä|ö)"] {
-            assert!(!meets(wrong, Kind::Path), "{wrong}");
+            assert!(!meets(wrong, UriComponent::Path), "{wrong}");
         }
         for right in [r"^b\.x$", r"(?i)^B\.x$", "[A-z]", r"\.shop\.example$", r"^\["] {
-            assert!(meets(right, Kind::Host), "{right}");
+            assert!(meets(right, UriComponent::Host), "{right}");
         }
         for wrong in [r"^B\.x$", "/", "ü", "[A-Z]"] {
-            assert!(!meets(wrong, Kind::Host), "{wrong}");
+            assert!(!meets(wrong, UriComponent::Host), "{wrong}");
         }
     }
 }

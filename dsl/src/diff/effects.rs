@@ -55,7 +55,7 @@ fn listener(change: &mut Change, old: &Plan, new: &Plan) {
         }
         _ => {}
     }
-    let serving = |plan: &Plan, socket_of: (Place, Bind)| {
+    let serving = |plan: &Plan, socket_of: (Transport, Bind)| {
         let serving = |listener: &&Listener| serves(Some(listener)) && socket(listener) == socket_of;
         plan.listeners.iter().find(serving).map(|listener| listener.name.clone())
     };
@@ -80,9 +80,9 @@ fn listener(change: &mut Change, old: &Plan, new: &Plan) {
 }
 
 /// The transport that connections come in by; HTTP/3 has ports of its own.
-pub(super) type Place = crate::plan::Protocol;
+pub(super) type Transport = crate::plan::Protocol;
 
-pub(super) const fn socket(listener: &Listener) -> (Place, Bind) {
+pub(super) const fn socket(listener: &Listener) -> (Transport, Bind) {
     (listener.protocol, listener.bind)
 }
 

@@ -6,28 +6,28 @@ use crate::diagnostic::{Diagnostic, Edit, Label, Severity};
 use crate::source::{Sources, Span};
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct JsonDiagnostic<'a> {
     code: &'a str,
     severity: Severity,
     message: &'a str,
     #[serde(flatten)]
-    place: Option<Place<'a>>,
-    labels: Vec<Place<'a>>,
+    place: Option<JsonPlace<'a>>,
+    labels: Vec<JsonPlace<'a>>,
     help: Option<&'a str>,
-    edits: Vec<Change<'a>>,
+    edits: Vec<JsonEdit<'a>>,
 }
 
 /// A change of a text, as a place and what is to stand there.
 #[derive(Serialize)]
-struct Change<'a> {
+struct JsonEdit<'a> {
     #[serde(flatten)]
-    place: Place<'a>,
+    place: JsonPlace<'a>,
     replacement: &'a str,
 }
 
 /// A place; lines and columns count from 1, columns in characters, and the end is excluded.
 #[derive(Serialize)]
-struct Place<'a> {
+struct JsonPlace<'a> {
     path: String,
     line: usize,
     column: usize,
@@ -44,7 +44,7 @@ pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     let mut out = String::new();
     for diagnostic in diagnostics {
         let mut places = diagnostic.labels.iter().map(|label| place(label, sources));
-        let line = Line {
+        let line = JsonDiagnostic {
             code: diagnostic.code,
             severity: diagnostic.severity,
             message: &diagnostic.message,
@@ -60,17 +60,17 @@ pub fn json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     out
 }
 
-fn change<'a>(edit: &'a Edit, sources: &Sources) -> Change<'a> {
-    Change { place: place_of(edit.span, "", sources), replacement: &edit.replacement }
+fn change<'a>(edit: &'a Edit, sources: &Sources) -> JsonEdit<'a> {
+    JsonEdit { place: place_of(edit.span, "", sources), replacement: &edit.replacement }
 }
 
-fn place<'a>(label: &'a Label, sources: &Sources) -> Place<'a> {
+fn place<'a>(label: &'a Label, sources: &Sources) -> JsonPlace<'a> {
     place_of(label.span, &label.message, sources)
 }
 
-fn place_of<'a>(span: Span, message: &'a str, sources: &Sources) -> Place<'a> {
+fn place_of<'a>(span: Span, message: &'a str, sources: &Sources) -> JsonPlace<'a> {
     let (start, end) = (sources.position(span), sources.end_position(span));
-    Place {
+    JsonPlace {
         path: sources.get(span.source).map(|source| source.path.display().to_string()).unwrap_or_default(),
         line: start.line,
         column: start.column,

@@ -6,21 +6,21 @@
 /// For one worker: it is neither shared nor atomic.
 #[derive(Debug, Clone)]
 pub struct RoundRobin {
-    peers: Vec<Peer>,
+    choices: Vec<Choice>,
 }
 
 #[derive(Debug, Clone)]
-struct Peer {
+struct Choice {
     weight: i64,
-    /// The peer's debt of requests: grows by its weight at each pick, and pays the whole round when picked.
+    /// The choice's debt of requests: grows by its weight at each pick, and pays the whole round when picked.
     credit: i64,
 }
 
 impl RoundRobin {
     /// A round robin with one choice for each weight, by position.
     pub fn new(weights: impl IntoIterator<Item = u32>) -> Self {
-        let peers = weights.into_iter().map(|weight| Peer { weight: i64::from(weight), credit: 0 });
-        Self { peers: peers.collect() }
+        let choices = weights.into_iter().map(|weight| Choice { weight: i64::from(weight), credit: 0 });
+        Self { choices: choices.collect() }
     }
 
     /// The position of the next choice among those that are `usable`; `None` if there is none.
@@ -29,19 +29,19 @@ impl RoundRobin {
     pub fn pick(&mut self, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let mut round = 0;
         let mut best: Option<(usize, i64)> = None;
-        for (index, peer) in self.peers.iter_mut().enumerate() {
-            if peer.weight == 0 || !usable(index) {
+        for (index, choice) in self.choices.iter_mut().enumerate() {
+            if choice.weight == 0 || !usable(index) {
                 continue;
             }
-            round += peer.weight;
-            peer.credit += peer.weight;
-            if best.is_none_or(|(_, credit)| peer.credit > credit) {
-                best = Some((index, peer.credit));
+            round += choice.weight;
+            choice.credit += choice.weight;
+            if best.is_none_or(|(_, credit)| choice.credit > credit) {
+                best = Some((index, choice.credit));
             }
         }
         let (index, _) = best?;
-        if let Some(peer) = self.peers.get_mut(index) {
-            peer.credit -= round;
+        if let Some(choice) = self.choices.get_mut(index) {
+            choice.credit -= round;
         }
         Some(index)
     }

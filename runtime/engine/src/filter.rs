@@ -6,7 +6,7 @@ use aho_corasick::AhoCorasick;
 use regex_syntax::hir::{Hir, HirKind};
 
 use crate::condition::Condition;
-use crate::keys::{self, Part};
+use crate::keys::{self, IndexedPart};
 use crate::predicate::{Pattern, Predicate};
 
 /// Finds rules by texts that their regular expressions and globs cannot match without.
@@ -42,7 +42,7 @@ impl Filter {
         let (mut hosts, mut paths, mut others) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for rule in rules {
             let conditions = conditions.get(*rule as usize).copied().unwrap_or_default();
-            let (texts, found) = match (texts(conditions, Part::Path), texts(conditions, Part::Host)) {
+            let (texts, found) = match (texts(conditions, IndexedPart::Path), texts(conditions, IndexedPart::Host)) {
                 (Some(found), _) => (&mut paths, found),
                 (None, Some(found)) => (&mut hosts, found),
                 (None, None) => {
@@ -87,11 +87,11 @@ impl Texts {
 }
 
 /// Texts of which one stands somewhere in the part wherever all conditions hold.
-fn texts(conditions: &[Condition], part: Part) -> Option<Vec<Vec<u8>>> {
+fn texts(conditions: &[Condition], part: IndexedPart) -> Option<Vec<Vec<u8>>> {
     keys::needed(conditions, part, of_predicate, Vec::len)
 }
 
-fn of_predicate(predicate: &Predicate, _: Part) -> Option<Vec<Vec<u8>>> {
+fn of_predicate(predicate: &Predicate, _: IndexedPart) -> Option<Vec<Vec<u8>>> {
     let texts: Vec<Vec<u8>> = match predicate {
         Predicate::Like(globs) => globs.iter().map(|glob| glob.longest_piece().as_bytes().to_vec()).collect(),
         Predicate::Matches(patterns) => {

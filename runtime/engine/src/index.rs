@@ -5,7 +5,7 @@ use std::vec;
 
 use crate::condition::Condition;
 use crate::filter::Filter;
-use crate::keys::{self, Part};
+use crate::keys::{self, IndexedPart};
 use crate::radix::{Forest, Key, Root, narrow};
 
 /// Finds the rules that a host and a path do not rule out, in a time that does not grow with the number of rules.
@@ -53,8 +53,8 @@ impl Index {
     pub(crate) fn new(rules: &[&[Condition]]) -> Self {
         let mut filed: BTreeMap<Key, BTreeMap<Key, Vec<u32>>> = BTreeMap::new();
         for (position, conditions) in rules.iter().enumerate() {
-            let hosts = keys::of(conditions, Part::Host).unwrap_or_else(any);
-            let mut paths = keys::of(conditions, Part::Path).unwrap_or_else(any);
+            let hosts = keys::of(conditions, IndexedPart::Host).unwrap_or_else(any);
+            let mut paths = keys::of(conditions, IndexedPart::Path).unwrap_or_else(any);
             if hosts.len() * paths.len() > MOST_ENTRIES_PER_KEY * (hosts.len() + paths.len()) {
                 paths = any();
             }

@@ -13,7 +13,7 @@ use crate::subject::Subject;
 
 /// A part of a request that rules are indexed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum IndexedPart {
     /// The host. Keys that are not whole are what hosts end with.
     Host,
     /// The path. Keys that are not whole are what paths begin with.
@@ -22,18 +22,18 @@ pub(crate) enum Part {
 
 /// Keys of which the part has to meet one wherever all of `conditions` hold: those of the condition that leaves least over,
 /// whole ones before others, longer ones before shorter ones. None of them is twice there. `None` if no condition asks for a key.
-pub(crate) fn of(conditions: &[Condition], part: Part) -> Option<Vec<Key>> {
+pub(crate) fn of(conditions: &[Condition], part: IndexedPart) -> Option<Vec<Key>> {
     needed(conditions, part, of_predicate, |key| (key.whole, key.text.len()))
 }
 
 /// A reading of a predicate about a part: texts or keys of which one has to be met; `None` if nothing can be said.
-type Read<K> = fn(&Predicate, Part) -> Option<Vec<K>>;
+type Read<K> = fn(&Predicate, IndexedPart) -> Option<Vec<K>>;
 
 /// The keys of which the part has to meet one wherever all of `conditions` hold: of all that `read` makes of their
 /// predicates, those whose least is worth most. None is twice there.
 pub(crate) fn needed<K: Ord + Clone, W: Ord>(
     conditions: &[Condition],
-    part: Part,
+    part: IndexedPart,
     read: Read<K>,
     worth: fn(&K) -> W,
 ) -> Option<Vec<K>> {
@@ -44,15 +44,15 @@ pub(crate) fn needed<K: Ord + Clone, W: Ord>(
     Some(keys)
 }
 
-fn of_test<K: Clone, W: Ord>(test: &Test, part: Part, read: Read<K>, worth: fn(&K) -> W) -> Option<Vec<K>> {
+fn of_test<K: Clone, W: Ord>(test: &Test, part: IndexedPart, read: Read<K>, worth: fn(&K) -> W) -> Option<Vec<K>> {
     match test {
         Test::All(tests) => best(tests.iter().filter_map(|test| of_test(test, part, read, worth)), worth),
         Test::Any(tests) => {
             let keys: Option<Vec<_>> = tests.iter().map(|test| of_test(test, part, read, worth)).collect();
             keys.map(|keys| keys.concat())
         }
-        Test::Is(Subject::Host, predicate) if part == Part::Host => read(predicate, part),
-        Test::Is(Subject::Path, predicate) if part == Part::Path => read(predicate, part),
+        Test::Is(Subject::Host, predicate) if part == IndexedPart::Host => read(predicate, part),
+        Test::Is(Subject::Path, predicate) if part == IndexedPart::Path => read(predicate, part),
         Test::Is(..) => None,
     }
 }
@@ -61,11 +61,11 @@ fn best<K, W: Ord>(all: impl Iterator<Item = Vec<K>>, worth: fn(&K) -> W) -> Opt
     all.min_by_key(|keys| keys.iter().map(|key| Reverse(worth(key))).max())
 }
 
-fn of_predicate(predicate: &Predicate, part: Part) -> Option<Vec<Key>> {
+fn of_predicate(predicate: &Predicate, part: IndexedPart) -> Option<Vec<Key>> {
     match predicate {
         Predicate::Is(words) => Some(words.all().into_iter().map(|word| key(word, true)).collect()),
         Predicate::Like(globs) => globs.iter().map(|glob| of_glob(glob, part)).collect(),
-        Predicate::Under(prefixes) if part == Part::Path => {
+        Predicate::Under(prefixes) if part == IndexedPart::Path => {
             Some(prefixes.iter().flat_map(|prefix| below(prefix)).collect())
         }
         Predicate::Matches(patterns) => {
@@ -84,18 +84,18 @@ fn below(prefix: &str) -> Vec<Key> {
     vec![key(prefix, true), key(&[prefix, "/"].concat(), false)]
 }
 
-fn of_glob(glob: &Glob, part: Part) -> Option<Key> {
+fn of_glob(glob: &Glob, part: IndexedPart) -> Option<Key> {
     let (begin, end, whole) = glob.ends();
-    useful(key(if part == Part::Host { end } else { begin }, whole))
+    useful(key(if part == IndexedPart::Host { end } else { begin }, whole))
 }
 
 /// The keys of a regular expression that is anchored on the side of the part: what it lets texts begin or end with.
-fn of_regex(pattern: &str, part: Part) -> Option<Vec<Key>> {
+fn of_regex(pattern: &str, part: IndexedPart) -> Option<Vec<Key>> {
     let hir = regex_syntax::parse(pattern).ok()?;
     let looks = hir.properties();
     let (kind, anchored) = match part {
-        Part::Host => (ExtractKind::Suffix, looks.look_set_suffix().contains(Look::End)),
-        Part::Path => (ExtractKind::Prefix, looks.look_set_prefix().contains(Look::Start)),
+        IndexedPart::Host => (ExtractKind::Suffix, looks.look_set_suffix().contains(Look::End)),
+        IndexedPart::Path => (ExtractKind::Prefix, looks.look_set_prefix().contains(Look::Start)),
     };
     if !anchored {
         return None;
@@ -132,7 +132,7 @@ mod tests {
     use crate::testing;
 
     /// The keys in one line, whole ones with a `=`.
-    fn shown(tests: &[plan::Test], part: Part) -> Option<String> {
+    fn shown(tests: &[plan::Test], part: IndexedPart) -> Option<String> {
         let plan = testing::plan(Vec::new());
         let condition = |test: &plan::Test| plan::Condition { unless: false, test: test.clone() };
         let conditions: Vec<_> = tests.iter().map(|test| Condition::new(&condition(test), &plan).unwrap()).collect();
@@ -162,8 +162,8 @@ mod tests {
             (P::Under, "a", None),
         ] {
             let test = is(S::Host, predicate, words);
-            assert_eq!(shown(slice::from_ref(&test), Part::Host).as_deref(), keys, "{words}");
-            assert_eq!(shown(&[test], Part::Path), None);
+            assert_eq!(shown(slice::from_ref(&test), IndexedPart::Host).as_deref(), keys, "{words}");
+            assert_eq!(shown(&[test], IndexedPart::Path), None);
         }
     }
 
@@ -183,8 +183,8 @@ mod tests {
             (P::Matches, "^.*/x", None),
         ] {
             let test = is(S::Path, predicate, words);
-            assert_eq!(shown(slice::from_ref(&test), Part::Path).as_deref(), keys, "{words}");
-            assert_eq!(shown(&[test], Part::Host), None);
+            assert_eq!(shown(slice::from_ref(&test), IndexedPart::Path).as_deref(), keys, "{words}");
+            assert_eq!(shown(&[test], IndexedPart::Host), None);
         }
     }
 
@@ -205,7 +205,7 @@ mod tests {
             (vec![whole, never], Some("")),
             (vec![any(vec![wide, long.clone()]), long], Some("=/a/b /a/b/")),
         ] {
-            assert_eq!(shown(&tests, Part::Path).as_deref(), keys, "{tests:?}");
+            assert_eq!(shown(&tests, IndexedPart::Path).as_deref(), keys, "{tests:?}");
         }
     }
 
@@ -213,6 +213,6 @@ mod tests {
     fn unless_has_no_keys() {
         let condition = plan::Condition { unless: true, test: is(S::Path, P::Is, "/a") };
         let condition = Condition::new(&condition, &testing::plan(Vec::new())).unwrap();
-        assert_eq!(of(&[condition], Part::Path), None);
+        assert_eq!(of(&[condition], IndexedPart::Path), None);
     }
 }

@@ -16,7 +16,7 @@ use crate::fields;
 use crate::header_name::header_name;
 use crate::header_text::header_value;
 use crate::hook::Reply;
-use crate::limiter::{Key, Limiter};
+use crate::limiter::{BucketKey, Limiter};
 use crate::outcome;
 use crate::rule::Builder;
 
@@ -79,20 +79,20 @@ impl Limit {
     /// How long until there is one.
     pub(crate) fn take(&self, exchange: &Exchange, now: u64) -> Result<(), Duration> {
         match &self.per {
-            Per::All => self.limiter.take(Key::All, now),
-            Per::ClientIp(prefix) => self.limiter.take(Key::Address(network(exchange.client_ip, *prefix)), now),
+            Per::All => self.limiter.take(BucketKey::All, now),
+            Per::ClientIp(prefix) => self.limiter.take(BucketKey::Address(network(exchange.client_ip, *prefix)), now),
             Per::Header(name) => {
                 let value = exchange.request.headers.get(name);
                 let value = value.map_or(&b""[..], HeaderValue::as_bytes);
-                self.limiter.take(Key::Text(value), now)
+                self.limiter.take(BucketKey::Text(value), now)
             }
             Per::Cookie(name) => {
                 let value = fields::cookie(&exchange.request.headers, name).next();
-                self.limiter.take(Key::Text(value.unwrap_or_default().as_bytes()), now)
+                self.limiter.take(BucketKey::Text(value.unwrap_or_default().as_bytes()), now)
             }
             Per::Host => {
                 let host = exchange.request.host();
-                self.limiter.take(Key::Text(host.as_bytes()), now)
+                self.limiter.take(BucketKey::Text(host.as_bytes()), now)
             }
         }
     }

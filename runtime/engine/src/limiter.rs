@@ -32,7 +32,7 @@ enum Buckets {
 
 /// The key that a bucket is found by.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Key<'a> {
+pub(crate) enum BucketKey<'a> {
     /// The only bucket.
     All,
     Address(IpAddr),
@@ -61,16 +61,16 @@ impl Limiter {
     /// # Errors
     ///
     /// How long until there is one.
-    pub(crate) fn take(&self, key: Key<'_>, now: u64) -> Result<(), Duration> {
+    pub(crate) fn take(&self, key: BucketKey<'_>, now: u64) -> Result<(), Duration> {
         match &self.buckets {
             Buckets::One(full_at) => self.rate.take_shared(full_at, now),
             Buckets::Keyed(shards) => match key {
-                Key::All => shards.take(&[], self.rate, now),
-                Key::Address(address) => match address.to_canonical() {
+                BucketKey::All => shards.take(&[], self.rate, now),
+                BucketKey::Address(address) => match address.to_canonical() {
                     IpAddr::V4(address) => shards.take(&address.octets(), self.rate, now),
                     IpAddr::V6(address) => shards.take(&address.octets(), self.rate, now),
                 },
-                Key::Text(text) => shards.take_text(text, self.rate, now),
+                BucketKey::Text(text) => shards.take_text(text, self.rate, now),
             },
         }
     }
@@ -209,21 +209,21 @@ mod tests {
         let limiter = Limiter::new(&limit(2, Duration::from_secs(1), 3, LimitKey::All));
         let now = 7 * SECOND;
         for _ in 0..3 {
-            assert_eq!(limiter.take(Key::All, now), Ok(()));
+            assert_eq!(limiter.take(BucketKey::All, now), Ok(()));
         }
-        assert_eq!(limiter.take(Key::All, now), Err(Duration::from_millis(500)));
-        assert_eq!(limiter.take(Key::All, now + SECOND / 2), Ok(()));
-        assert_eq!(limiter.take(Key::All, now + SECOND / 2 + 1), Err(Duration::from_nanos(SECOND / 2 - 1)));
+        assert_eq!(limiter.take(BucketKey::All, now), Err(Duration::from_millis(500)));
+        assert_eq!(limiter.take(BucketKey::All, now + SECOND / 2), Ok(()));
+        assert_eq!(limiter.take(BucketKey::All, now + SECOND / 2 + 1), Err(Duration::from_nanos(SECOND / 2 - 1)));
         for _ in 0..3 {
-            assert_eq!(limiter.take(Key::All, now + 9 * SECOND), Ok(()));
+            assert_eq!(limiter.take(BucketKey::All, now + 9 * SECOND), Ok(()));
         }
-        assert!(limiter.take(Key::All, now + 9 * SECOND).is_err());
+        assert!(limiter.take(BucketKey::All, now + 9 * SECOND).is_err());
     }
 
     #[test]
     fn each_key_has_its_bucket() {
         let limiter = Limiter::new(&limit(1, Duration::from_secs(60), 1, LimitKey::ClientIp(64)));
-        let take = |address: &str| limiter.take(Key::Address(address.parse().unwrap()), SECOND);
+        let take = |address: &str| limiter.take(BucketKey::Address(address.parse().unwrap()), SECOND);
         assert!(take("10.0.0.1").is_ok());
         assert!(take("10.0.0.1").is_err());
         assert!(take("::ffff:10.0.0.1").is_err());
@@ -234,16 +234,16 @@ mod tests {
     fn long_keys_are_told_apart() {
         let limiter = Limiter::new(&limit(1, Duration::from_secs(60), 1, LimitKey::Host));
         let (a, b) = ("x".repeat(10_000) + "a", "x".repeat(10_000) + "b");
-        assert!(limiter.take(Key::Text(a.as_bytes()), 0).is_ok());
-        assert!(limiter.take(Key::Text(b.as_bytes()), 0).is_ok());
-        assert!(limiter.take(Key::Text(a.as_bytes()), 0).is_err());
+        assert!(limiter.take(BucketKey::Text(a.as_bytes()), 0).is_ok());
+        assert!(limiter.take(BucketKey::Text(b.as_bytes()), 0).is_ok());
+        assert!(limiter.take(BucketKey::Text(a.as_bytes()), 0).is_err());
     }
 
     #[test]
     fn nothing_is_nothing() {
         let limiter = Limiter::new(&limit(0, Duration::from_secs(1), 5, LimitKey::All));
-        assert_eq!(limiter.take(Key::All, 0), Err(Duration::from_secs(1)));
-        assert_eq!(limiter.take(Key::All, u64::MAX), Err(Duration::from_secs(1)));
+        assert_eq!(limiter.take(BucketKey::All, 0), Err(Duration::from_secs(1)));
+        assert_eq!(limiter.take(BucketKey::All, u64::MAX), Err(Duration::from_secs(1)));
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
                 for interval in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
                     let limiter = Limiter::new(&limit(requests, interval, burst, LimitKey::All));
                     for now in [0, 1, u64::MAX - 1, u64::MAX, 0] {
-                        let _ = limiter.take(Key::All, now);
+                        let _ = limiter.take(BucketKey::All, now);
                     }
                 }
             }
@@ -265,15 +265,15 @@ mod tests {
         let limiter = Limiter::new(&limit(1, Duration::from_secs(1), 1, LimitKey::Host));
         let count = 3 * LIMIT_SHARDS * MAX_BUCKETS_PER_SHARD / 2;
         for key in 0..count {
-            assert!(limiter.take(Key::Text(&key.to_ne_bytes()), 0).is_ok());
+            assert!(limiter.take(BucketKey::Text(&key.to_ne_bytes()), 0).is_ok());
         }
-        assert!(limiter.take(Key::Text(&(count - 1).to_ne_bytes()), 0).is_err());
+        assert!(limiter.take(BucketKey::Text(&(count - 1).to_ne_bytes()), 0).is_err());
         let Buckets::Keyed(shards) = &limiter.buckets else { unreachable!("it has a key") };
         let held = || -> usize { shards.shards.iter().map(|shard| shard.lock().unwrap().len()).sum() };
         assert!(held() <= LIMIT_SHARDS * MAX_BUCKETS_PER_SHARD);
         // A second later all are full again: one more key in each shard drops every one of them.
         for key in 0..LIMIT_SHARDS * 20 {
-            assert!(limiter.take(Key::Text(&(count + key).to_ne_bytes()), SECOND).is_ok());
+            assert!(limiter.take(BucketKey::Text(&(count + key).to_ne_bytes()), SECOND).is_ok());
         }
         assert!(held() <= LIMIT_SHARDS * 20);
     }
@@ -287,7 +287,7 @@ mod tests {
                     let limiter = Arc::clone(&limiter);
                     std::thread::spawn(move || {
                         let times = (0..2_000).map(|tick| tick * SECOND / 1_000);
-                        times.filter(|now| limiter.take(Key::Text(b"k"), *now).is_ok()).count()
+                        times.filter(|now| limiter.take(BucketKey::Text(b"k"), *now).is_ok()).count()
                     })
                 })
                 .collect();
@@ -310,7 +310,7 @@ mod tests {
             let mut given = Vec::new();
             for gap in gaps {
                 now += gap;
-                match limiter.take(Key::All, now) {
+                match limiter.take(BucketKey::All, now) {
                     Ok(()) => given.push(now),
                     Err(wait) => {
                         // The wait is exact: a nanosecond earlier is too early.

@@ -11,7 +11,7 @@ use percent_encoding::percent_encode_byte;
 
 /// A part of a text that was put together.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub(crate) struct LocationPart {
     /// The place of the part in the text.
     pub(crate) range: Range<usize>,
     /// Whether the part is said by the policy, and by no client.
@@ -44,7 +44,7 @@ pub(crate) fn fixed(text: &str) -> String {
 
 /// A location with insertions. Without `scheme://` at the beginning of the policy's own text it stays on the host that was
 /// asked; with it, on the host that follows.
-pub(crate) fn made(text: &str, parts: &[Part]) -> Result<String, Refused> {
+pub(crate) fn made(text: &str, parts: &[LocationPart]) -> Result<String, Refused> {
     let lead = parts.iter().take_while(|part| part.own).last().map_or(0, |part| part.range.end);
     match authority_start(text.get(..lead).unwrap_or_default()) {
         Some(start) => elsewhere(text, start, parts),
@@ -76,7 +76,7 @@ fn here(text: &str) -> Result<String, Refused> {
 
 /// A location on the host that follows `scheme://`: what is inserted there is no more than a piece of a host, and what
 /// is inserted behind it begins a path.
-fn elsewhere(text: &str, start: usize, parts: &[Part]) -> Result<String, Refused> {
+fn elsewhere(text: &str, start: usize, parts: &[LocationPart]) -> Result<String, Refused> {
     let slice = |range: Range<usize>| text.get(range).unwrap_or_default();
     let mut out = slice(0..start).to_owned();
     for (at, part) in parts.iter().enumerate() {
@@ -98,7 +98,7 @@ fn elsewhere(text: &str, start: usize, parts: &[Part]) -> Result<String, Refused
 }
 
 /// Whether the policy's own text goes on with the host behind an insertion.
-fn goes_on(text: &str, parts: &[Part]) -> bool {
+fn goes_on(text: &str, parts: &[LocationPart]) -> bool {
     let own = parts.iter().filter(|part| part.own && !part.range.is_empty());
     let next = own.filter_map(|part| text.get(part.range.clone())).next();
     next.is_some_and(|next| !next.starts_with(['/', '?', '#']))
@@ -139,13 +139,13 @@ mod tests {
     /// A location of pieces, of which those in `<…>` are inserted.
     fn location(pieces: &[&str]) -> Result<String, Refused> {
         let mut text = String::new();
-        let parts: Vec<Part> = pieces
+        let parts: Vec<LocationPart> = pieces
             .iter()
             .map(|piece| {
                 let inserted = piece.strip_prefix('<').and_then(|piece| piece.strip_suffix('>'));
                 let start = text.len();
                 text.push_str(inserted.unwrap_or(piece));
-                Part { range: start..text.len(), own: inserted.is_none() }
+                LocationPart { range: start..text.len(), own: inserted.is_none() }
             })
             .collect();
         made(&text, &parts)

@@ -8,7 +8,7 @@ use crate::bounds::MAX_INSERTED_BYTES;
 use crate::build_error::Invalid;
 use crate::escape::escape;
 use crate::exchange::Exchange;
-use crate::template::{Output, Part, Scope, Slots};
+use crate::template::{Output, Scope, Slots, TemplatePart};
 
 /// The layout of a line, made ready.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ enum Element {
 #[derive(Debug)]
 enum What {
     /// A part of the request, and how the policy names it.
-    Request(Part, Insert),
+    Request(TemplatePart, Insert),
     /// A field of the line alone.
     Line(LogField),
 }
@@ -62,7 +62,7 @@ impl LogLine {
                 }
                 Piece::Insert(Insert::Log(field)) => Element::Inserted { what: What::Line(*field), bare: !quoted },
                 Piece::Insert(insert) => {
-                    let part = Part::new(piece, &mut Slots::default())?;
+                    let part = TemplatePart::new(piece, &mut Slots::default())?;
                     Element::Inserted { what: What::Request(part, insert.clone()), bare: !quoted }
                 }
             });

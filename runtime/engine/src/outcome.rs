@@ -10,7 +10,7 @@ use crate::build_error::Invalid;
 use crate::exchange::Exchange;
 use crate::header_text::header_value;
 use crate::hook::Reply;
-use crate::location::{self, Part, Refused};
+use crate::location::{self, LocationPart, Refused};
 use crate::template::{Scope, Slots, Template};
 
 /// The outcome of a rule.
@@ -130,7 +130,7 @@ impl Redirect {
                 let (text, ends) = template.render_apart(scope);
                 let starts = std::iter::once(0).chain(ends.iter().copied());
                 let ranges = starts.zip(ends.iter().copied()).map(|(start, end)| start..end);
-                let parts: Vec<_> = ranges.zip(own).map(|(range, own)| Part { range, own: *own }).collect();
+                let parts: Vec<_> = ranges.zip(own).map(|(range, own)| LocationPart { range, own: *own }).collect();
                 header_value(location::made(&text, &parts)?.into())
             }
         };

@@ -10,13 +10,13 @@ use crate::bounds::FEW_PAIR_BYTES;
 use crate::fields;
 
 /// A text that was taken apart, and its pairs.
-type Kept<Of> = RefCell<Option<Box<(Of, Pairs)>>>;
+type Memo<Of> = RefCell<Option<Box<(Of, Pairs)>>>;
 
 /// The findings of tests about a request that other tests need again. They are made anew once the request has changed.
 #[derive(Debug, Default)]
 pub struct Parsed {
-    query: Kept<PathAndQuery>,
-    cookies: Kept<Vec<HeaderValue>>,
+    query: Memo<PathAndQuery>,
+    cookies: Memo<Vec<HeaderValue>>,
     gave_up: Cell<bool>,
 }
 

@@ -15,7 +15,7 @@ use crate::index::Index;
 use crate::limit_step::{Limit, Limiters};
 use crate::outcome::Outcome;
 use crate::radix::narrow;
-use crate::template::{Group, Slots, Template};
+use crate::template::{MatchGroup, Slots, Template};
 
 /// The rules of one `rules` block, and `otherwise`.
 #[derive(Debug)]
@@ -192,8 +192,8 @@ impl Rule {
                 numbered |= outside_any;
                 for (slot, group) in found.iter_mut().zip(slots) {
                     let text = match group {
-                        Group::Index(index) if takes_numbers => captures.get(*index),
-                        Group::Name(name) if slot.is_none() => captures.name(name),
+                        MatchGroup::Index(index) if takes_numbers => captures.get(*index),
+                        MatchGroup::Name(name) if slot.is_none() => captures.name(name),
                         _ => None,
                     };
                     if let Some(text) = text {

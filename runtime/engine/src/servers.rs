@@ -18,13 +18,13 @@ use crate::{fields, hash};
 #[derive(Debug)]
 pub struct Servers {
     balance: Balance,
-    peers: Vec<Peer>,
+    members: Vec<Member>,
     turn: RoundRobin,
     sticky: Option<Sticky>,
 }
 
 #[derive(Debug)]
-struct Peer {
+struct Member {
     /// The share of the server; 0 is never chosen.
     weight: u32,
     in_flight: u32,
@@ -57,15 +57,15 @@ impl Servers {
     pub fn new(group: &ServerGroup, keys: &CookieKeys) -> Self {
         // What is stopped takes nothing, as what has no weight.
         let weight = |server: &Server| if server.stopped { 0 } else { server.weight };
-        let peer = |server: &Server| {
+        let member = |server: &Server| {
             // Written as it always was, so that no client moves.
             let name = format!("{:016x}", hash::of_names([&server.host, &server.port.to_string()]));
-            Peer { weight: weight(server), in_flight: 0, hash: hash::of_bytes(name.as_bytes()) }
+            Member { weight: weight(server), in_flight: 0, hash: hash::of_bytes(name.as_bytes()) }
         };
         let values = |server: &Server| keys.values(&[&group.name, &server.host, &server.port.to_string()]);
         Self {
             balance: group.balance.clone(),
-            peers: group.servers.iter().map(peer).collect(),
+            members: group.servers.iter().map(member).collect(),
             turn: RoundRobin::new(group.servers.iter().map(weight)),
             sticky: group.sticky.as_ref().map(|sticky| Sticky {
                 cookie: sticky.cookie.clone(),
@@ -90,19 +90,24 @@ impl Servers {
 
     /// The next server among those that are `usable`; `None` if there is none.
     pub fn pick(&mut self, pick: PickRequest, random: u64, usable: impl Fn(usize) -> bool) -> Option<usize> {
-        let open = |at: &usize| self.peers.get(*at).is_some_and(|peer| peer.weight > 0) && usable(*at);
+        let open = |at: &usize| self.members.get(*at).is_some_and(|member| member.weight > 0) && usable(*at);
         if let Some(kept) = pick.kept.filter(open) {
             return Some(kept);
         }
         match self.balance {
             Balance::RoundRobin => self.turn.pick(usable),
             Balance::LeastRequests => {
-                let least =
-                    self.peers.iter().enumerate().filter(|(at, _)| open(at)).map(|(_, peer)| peer).min_by(busier)?;
+                let least = self
+                    .members
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| open(at))
+                    .map(|(_, member)| member)
+                    .min_by(busier)?;
                 let (weight, in_flight) = (least.weight, least.in_flight);
                 let equal = |at: usize| {
-                    let same = |peer: &Peer| busier(&peer, &&Peer { weight, in_flight, hash: 0 }).is_eq();
-                    self.peers.get(at).is_some_and(same)
+                    let same = |member: &Member| busier(&member, &&Member { weight, in_flight, hash: 0 }).is_eq();
+                    self.members.get(at).is_some_and(same)
                 };
                 self.turn.pick(|at| usable(at) && equal(at))
             }
@@ -113,7 +118,7 @@ impl Servers {
             Balance::RandomTwo => {
                 let first = self.by_chance(random, open)?;
                 let second = self.by_chance(hash::both(random, 2), |at| *at != first && open(at));
-                let less_busy = second.filter(|second| match (self.peers.get(first), self.peers.get(*second)) {
+                let less_busy = second.filter(|second| match (self.members.get(first), self.members.get(*second)) {
                     (Some(first), Some(second)) => busier(&first, &second).is_gt(),
                     _ => false,
                 });
@@ -125,13 +130,14 @@ impl Servers {
     /// The server of a key by weighted rendezvous: each server draws a number for the key, spread by its weight, and
     /// the highest takes it. When a server comes or goes, only its own keys move.
     fn nearest(&self, key: u64, open: impl Fn(&usize) -> bool) -> Option<usize> {
-        let drawn = |(at, peer): (usize, &Peer)| (at, f64::from(peer.weight) / -unit(hash::both(key, peer.hash)).ln());
-        let peers = self.peers.iter().enumerate().filter(|(at, _)| open(at));
-        peers.map(drawn).max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(at, _)| at)
+        let drawn =
+            |(at, member): (usize, &Member)| (at, f64::from(member.weight) / -unit(hash::both(key, member.hash)).ln());
+        let members = self.members.iter().enumerate().filter(|(at, _)| open(at));
+        members.map(drawn).max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(at, _)| at)
     }
 
     fn by_chance(&self, random: u64, open: impl Fn(&usize) -> bool) -> Option<usize> {
-        let weights = self.peers.iter().enumerate().map(|(at, peer)| if open(&at) { peer.weight } else { 0 });
+        let weights = self.members.iter().enumerate().map(|(at, member)| if open(&at) { member.weight } else { 0 });
         weighted(weights, random)
     }
 
@@ -142,15 +148,15 @@ impl Servers {
 
     /// A request goes to a server.
     pub fn begin(&mut self, at: usize) {
-        if let Some(peer) = self.peers.get_mut(at) {
-            peer.in_flight = peer.in_flight.saturating_add(1);
+        if let Some(member) = self.members.get_mut(at) {
+            member.in_flight = member.in_flight.saturating_add(1);
         }
     }
 
     /// Counts a request at a server as over.
     pub fn end(&mut self, at: usize) {
-        if let Some(peer) = self.peers.get_mut(at) {
-            peer.in_flight = peer.in_flight.saturating_sub(1);
+        if let Some(member) = self.members.get_mut(at) {
+            member.in_flight = member.in_flight.saturating_sub(1);
         }
     }
 
@@ -171,8 +177,8 @@ impl Sticky {
 }
 
 /// Compares how busy two servers would be with one request more, for their weights.
-fn busier(one: &&Peer, other: &&Peer) -> std::cmp::Ordering {
-    let share = |peer: &Peer, weight: u32| (u64::from(peer.in_flight) + 1) * u64::from(weight);
+fn busier(one: &&Member, other: &&Member) -> std::cmp::Ordering {
+    let share = |member: &Member, weight: u32| (u64::from(member.in_flight) + 1) * u64::from(weight);
     share(one, other.weight).cmp(&share(other, one.weight))
 }
 

@@ -15,7 +15,7 @@ use crate::{client_cert, fields, protocol, stack_text, trace};
 /// A text with insertions.
 #[derive(Debug)]
 pub(crate) struct Template {
-    parts: Box<[Part]>,
+    parts: Box<[TemplatePart]>,
     /// The length of its own text, in bytes.
     own: usize,
 }
@@ -32,18 +32,18 @@ pub(crate) struct Scope<'a> {
 
 /// The groups of a rule's `matches` that its templates use: only these are kept when the rule is taken.
 #[derive(Debug, Default)]
-pub(crate) struct Slots(pub(crate) Vec<Group>);
+pub(crate) struct Slots(pub(crate) Vec<MatchGroup>);
 
 /// A group of a regular expression, as `${match.…}` names it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Group {
+pub(crate) enum MatchGroup {
     Index(usize),
     Name(Box<str>),
 }
 
 /// A part of a template: its own text, or a value of the exchange.
 #[derive(Debug)]
-pub(crate) enum Part {
+pub(crate) enum TemplatePart {
     Text(Box<str>),
     Host,
     Port,
@@ -81,9 +81,10 @@ pub(crate) enum Part {
 
 impl Template {
     pub(crate) fn new(template: &plan::Template, slots: &mut Slots) -> Result<Self, Invalid> {
-        let parts: Box<[Part]> = template.0.iter().map(|piece| Part::new(piece, slots)).collect::<Result<_, _>>()?;
+        let parts: Box<[TemplatePart]> =
+            template.0.iter().map(|piece| TemplatePart::new(piece, slots)).collect::<Result<_, _>>()?;
         let own = parts.iter().map(|part| match part {
-            Part::Text(text) => text.len(),
+            TemplatePart::Text(text) => text.len(),
             _ => 0,
         });
         Ok(Self { own: own.sum(), parts })
@@ -93,7 +94,7 @@ impl Template {
     pub(crate) fn fixed(&self) -> Option<&str> {
         match &*self.parts {
             [] => Some(""),
-            [Part::Text(text)] => Some(text),
+            [TemplatePart::Text(text)] => Some(text),
             _ => None,
         }
     }
@@ -128,7 +129,7 @@ impl Template {
 
 impl Slots {
     /// The slot of a group; the same one for the same group.
-    fn slot(&mut self, group: Group) -> usize {
+    fn slot(&mut self, group: MatchGroup) -> usize {
         let known = self.0.iter().position(|known| *known == group);
         known.unwrap_or_else(|| {
             self.0.push(group);
@@ -137,7 +138,7 @@ impl Slots {
     }
 }
 
-impl Part {
+impl TemplatePart {
     pub(crate) fn new(piece: &Piece, slots: &mut Slots) -> Result<Self, Invalid> {
         let insert = match piece {
             Piece::Text(text) => return Ok(Self::Text(text.as_str().into())),
@@ -174,8 +175,8 @@ impl Part {
             Insert::QueryParam(name) => Self::QueryParam(name.as_str().into()),
             Insert::Cookie(name) => Self::Cookie(name.as_str().into()),
             Insert::Var(name) => Self::Var(name.as_str().into()),
-            Insert::MatchIndex(index) => Self::Match(slots.slot(Group::Index(*index))),
-            Insert::MatchName(name) => Self::Match(slots.slot(Group::Name(name.as_str().into()))),
+            Insert::MatchIndex(index) => Self::Match(slots.slot(MatchGroup::Index(*index))),
+            Insert::MatchName(name) => Self::Match(slots.slot(MatchGroup::Name(name.as_str().into()))),
             Insert::Status => Self::Status,
             Insert::ResponseHeader(name) => Self::ResponseHeader(header_name(name)?),
             Insert::Log(field) => {

@@ -112,7 +112,8 @@ impl Line<'_> {
     /// Writes the line as words for people. No value has a space, so that each stays in its place.
     pub(super) fn write_text(&self, out: &mut Vec<u8>) -> io::Result<()> {
         write!(out, "{} {} ", self.time, self.client_ip)?;
-        let words = [Some(self.listener), self.method, self.host.as_deref(), self.uri, Some(protocol::log_name(self.version))];
+        let words =
+            [Some(self.listener), self.method, self.host.as_deref(), self.uri, Some(protocol::log_name(self.version))];
         for word in words {
             escape(word.unwrap_or_default(), true, out);
             out.push(b' ');
