@@ -43,27 +43,37 @@ pub mod bindings;
 pub mod bounds;
 pub mod clock;
 pub mod config;
+mod connection;
+mod error;
 mod export;
 mod filter;
 pub mod groups;
-mod head;
+mod interest;
 pub mod log;
 pub mod metrics;
 pub mod outbound;
 mod path;
 pub mod random;
+mod request;
+mod response;
 pub mod store;
 mod sys;
 #[cfg(not(target_arch = "wasm32"))]
 mod test_host;
+mod tls;
 mod value;
 pub mod vars;
 mod verdict;
 
-pub use filter::{BodyMode, Error, Exported, Filter, Hooks, Interest, Piece, Result};
-pub use head::{Connection, Request, Response, Tls};
+pub use connection::Connection;
+pub use error::{Error, Result};
+pub use filter::{Exported, Filter, Piece};
+pub use interest::{BodyMode, Hooks, Interest};
+pub use request::Request;
+pub use response::Response;
 #[cfg(not(target_arch = "wasm32"))]
 pub use test_host::{Outcome, Started, TestHost};
+pub use tls::Tls;
 pub use value::Value;
 pub use verdict::{BodyVerdict, Reply, Verdict};
 

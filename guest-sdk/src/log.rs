@@ -1,25 +1,11 @@
 //! The gateway's log. Needs `log` in `allow`.
 #![forbid(unsafe_code)]
 
+pub(crate) mod level;
+
 use crate::sys;
 
-/// The weight of a line.
-///
-/// ```
-/// # use tidegate_guest::log::Level;
-/// assert!(Level::Error > Level::Warn);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// A line for those who debug the extension; the gateway drops such lines.
-    Debug,
-    /// A line that is worth knowing.
-    Info,
-    /// Something is odd, and the gateway goes on.
-    Warn,
-    /// Something failed.
-    Error,
-}
+pub use level::Level;
 
 /// Whether lines of this level are kept; if not, there is no need to format them.
 ///

@@ -2,15 +2,10 @@
 //! [`Filter::init`](crate::Filter::init) and keep them in the filter.
 #![forbid(unsafe_code)]
 
-use crate::sys;
+pub(crate) mod kind;
 
-/// The kind of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
+use self::kind::MetricKind;
+use crate::sys;
 
 /// A number that only grows.
 ///
@@ -57,7 +52,7 @@ impl Counter {
     /// }
     /// ```
     pub fn new(name: &str) -> Self {
-        Self(sys::metric_define(name, Kind::Counter))
+        Self(sys::metric_define(name, MetricKind::Counter))
     }
 
     /// Adds to it; nothing negative.
@@ -87,7 +82,7 @@ impl Gauge {
     /// }
     /// ```
     pub fn new(name: &str) -> Self {
-        Self(sys::metric_define(name, Kind::Gauge))
+        Self(sys::metric_define(name, MetricKind::Gauge))
     }
 
     /// Adds to it.
@@ -128,7 +123,7 @@ impl Histogram {
     /// }
     /// ```
     pub fn new(name: &str) -> Self {
-        Self(sys::metric_define(name, Kind::Histogram))
+        Self(sys::metric_define(name, MetricKind::Histogram))
     }
 
     /// Counts a value.

@@ -1,7 +1,13 @@
 //! Verdicts: what hooks decide.
 #![forbid(unsafe_code)]
 
+pub(crate) mod kind;
+pub(crate) mod reply;
+
 use crate::sys;
+
+pub(crate) use kind::{BodyKind, Kind};
+pub use reply::Reply;
 
 /// The verdict of a hook about a request.
 ///
@@ -25,16 +31,6 @@ use crate::sys;
 #[must_use]
 pub struct Verdict(pub(crate) Kind);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Next,
-    Respond(Reply),
-    Forward(String),
-    Close,
-}
-
-// The constructors of verdicts that need a word in `allow` call an import of that name. So a module that never
-// uses them does not import it, and the gateway knows before the first request.
 impl Verdict {
     /// Go on with whatever comes next.
     ///
@@ -111,14 +107,6 @@ impl Verdict {
 #[must_use]
 pub struct BodyVerdict(pub(crate) BodyKind);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum BodyKind {
-    Next,
-    Replace(Vec<u8>),
-    Respond(Reply),
-    Close,
-}
-
 impl BodyVerdict {
     /// The piece goes on as it is.
     ///
@@ -164,70 +152,5 @@ impl BodyVerdict {
     pub fn close() -> Self {
         sys::may_respond();
         Self(BodyKind::Close)
-    }
-}
-
-/// An answer made by an extension and not by a backend.
-///
-/// ```
-/// # use tidegate_guest::Reply;
-/// let reply = Reply::new(429).header("retry-after", "10").text("slow down\n");
-/// # assert_ne!(reply, Reply::new(429));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Reply {
-    /// An answer of this status (200 to 599) without a body.
-    ///
-    /// ```
-    /// # use tidegate_guest::Reply;
-    /// let reply = Reply::new(204);
-    /// # assert_eq!(reply, Reply::new(204));
-    /// ```
-    pub const fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
-    }
-
-    /// Adds a header field. Framing fields belong to the gateway.
-    ///
-    /// ```
-    /// # use tidegate_guest::Reply;
-    /// let reply = Reply::new(308).header("location", "https://shop.example/");
-    /// # assert_ne!(reply, Reply::new(308));
-    /// ```
-    #[must_use]
-    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
-        self
-    }
-
-    /// Sets the body.
-    ///
-    /// ```
-    /// # use tidegate_guest::Reply;
-    /// let reply = Reply::new(200).header("content-type", "application/json").body("{}");
-    /// # assert_ne!(reply, Reply::new(200));
-    /// ```
-    #[must_use]
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    /// Sets a body of UTF-8 text, with its `content-type`.
-    ///
-    /// ```
-    /// # use tidegate_guest::Reply;
-    /// let reply = Reply::new(403).text("not you\n");
-    /// # assert_ne!(reply, Reply::new(403));
-    /// ```
-    #[must_use]
-    pub fn text(self, body: impl Into<String>) -> Self {
-        self.header("content-type", "text/plain; charset=utf-8").body(body.into())
     }
 }

@@ -1,12 +1,13 @@
 //! The real host: straight calls of the imports.
 
-use crate::Tls;
 use crate::bindings::extension::tidegate::extension as host;
-use crate::groups::Group;
-use crate::log::Level;
-use crate::metrics::Kind;
-use crate::outbound::{Answer, Call, Failure};
-use crate::store::Taken;
+use crate::groups::group::Group;
+use crate::log::level::Level;
+use crate::metrics::kind::MetricKind;
+use crate::outbound::answer::{Answer, Failure};
+use crate::outbound::call::Call;
+use crate::store::taken::Taken;
+use crate::tls::Tls;
 
 pub(crate) use host::clock::{monotonic_ns, now_unix_ns};
 pub(crate) use host::conn::{client_ip, listener, peer, protocol};
@@ -56,11 +57,11 @@ const fn log_level(level: Level) -> host::log::Level {
     }
 }
 
-pub(crate) fn metric_define(name: &str, kind: Kind) -> u32 {
+pub(crate) fn metric_define(name: &str, kind: MetricKind) -> u32 {
     let kind = match kind {
-        Kind::Counter => host::metrics::Kind::Counter,
-        Kind::Gauge => host::metrics::Kind::Gauge,
-        Kind::Histogram => host::metrics::Kind::Histogram,
+        MetricKind::Counter => host::metrics::Kind::Counter,
+        MetricKind::Gauge => host::metrics::Kind::Gauge,
+        MetricKind::Histogram => host::metrics::Kind::Histogram,
     };
     host::metrics::define(name, kind)
 }

@@ -1,7 +1,8 @@
 //! Interests that the gateway can meet.
 
 use crate::bounds::{BODY_BYTES, BODY_PIECE_BYTES, INTEREST_ENTRIES};
-use crate::{BodyMode, Error, Interest, Result};
+use crate::error::{Error, Result};
+use crate::interest::{BodyMode, Interest};
 
 /// Refuses what the gateway refuses, in its words.
 pub(super) fn check(interest: &Interest) -> Result<()> {

@@ -3,8 +3,7 @@
 use crate::log::Level;
 use crate::outbound::Call;
 use crate::sys::mock::{Exchange, Headers, Shared};
-use crate::verdict::Kind;
-use crate::{Reply, Verdict};
+use crate::verdict::{Kind, Reply, Verdict};
 
 /// The outcome of a request: the verdicts, and the messages as server and client would get them.
 ///

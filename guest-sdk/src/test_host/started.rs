@@ -4,10 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use crate::bounds::TICK_MS;
+use crate::filter::{Filter, Piece};
+use crate::interest::{BodyMode, Hooks, Interest};
+use crate::request::Request;
+use crate::response::Response;
 use crate::sys::mock::{self, Exchange, Fault, Hook, Shared, stop};
-use crate::test_host::{Outcome, TestHost};
-use crate::verdict::{BodyKind, Kind};
-use crate::{BodyMode, BodyVerdict, Filter, Hooks, Interest, Piece, Reply, Request, Response, Verdict};
+use crate::test_host::TestHost;
+use crate::test_host::outcome::Outcome;
+use crate::verdict::{BodyKind, BodyVerdict, Kind, Reply, Verdict};
 
 /// A filter in service: requests, ticks and time come one after the other, and share a store. [`TestHost::start`] makes it.
 ///

@@ -1,21 +1,15 @@
 //! The metrics that an extension defines.
 
 use super::call;
+use super::metric::Metric;
+use super::permissions::needs;
 use super::shared::on;
 use super::stop::{Fault, shown, stop};
 use crate::bounds::{METRIC_NAME_BYTES, METRICS_PER_EXTENSION};
-use crate::metrics::Kind;
+use crate::metrics::kind::MetricKind;
 
-/// A metric: of a counter or a gauge its one value, of a histogram all that came.
-#[derive(Debug, Clone)]
-pub(crate) struct Metric {
-    pub(crate) name: String,
-    kind: Kind,
-    pub(crate) values: Vec<f64>,
-}
-
-pub(crate) fn metric_define(name: &str, kind: Kind) -> u32 {
-    super::allow::needs("metrics", "metrics");
+pub(crate) fn metric_define(name: &str, kind: MetricKind) -> u32 {
+    needs("metrics", "metrics");
     call::transfer([name.len()]);
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
     let rest = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
@@ -48,8 +42,8 @@ pub(crate) fn metric_add(metric: u32, by: f64) {
     change(metric, |metric| {
         let name = &metric.name;
         match metric.kind {
-            Kind::Histogram => Err(format!("the metric `{name}` is a histogram: record values")),
-            Kind::Counter if by < 0.0 => Err(format!("the metric `{name}` cannot take {by}")),
+            MetricKind::Histogram => Err(format!("the metric `{name}` is a histogram: record values")),
+            MetricKind::Counter if by < 0.0 => Err(format!("the metric `{name}` cannot take {by}")),
             _ if !by.is_finite() => Err(format!("the metric `{name}` cannot take {by}")),
             _ => {
                 let sum = metric.values.first().copied().unwrap_or_default() + by;
@@ -65,12 +59,12 @@ pub(crate) fn metric_record(metric: u32, value: f64) {
         let name = &metric.name;
         match metric.kind {
             _ if !value.is_finite() => Err(format!("the metric `{name}` cannot take {value}")),
-            Kind::Counter => Err(format!("the metric `{name}` is a counter: add to it")),
-            Kind::Gauge => {
+            MetricKind::Counter => Err(format!("the metric `{name}` is a counter: add to it")),
+            MetricKind::Gauge => {
                 metric.values = vec![value];
                 Ok(())
             }
-            Kind::Histogram => {
+            MetricKind::Histogram => {
                 metric.values.push(value);
                 Ok(())
             }
@@ -79,7 +73,7 @@ pub(crate) fn metric_record(metric: u32, value: f64) {
 }
 
 fn change(metric: u32, work: impl FnOnce(&mut Metric) -> Result<(), String>) {
-    super::allow::needs("metrics", "metrics");
+    needs("metrics", "metrics");
     let unknown = || format!("there is no metric {metric}: define it first");
     let done = on(|shared| shared.metrics.get_mut(metric as usize).map_or_else(|| Err(unknown()), work));
     if let Err(why) = done {

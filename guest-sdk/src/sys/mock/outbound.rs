@@ -1,12 +1,15 @@
 //! `outbound`: calls, checked as the gateway checks them, and what the test answers.
 
+use super::current::on;
+use super::exchange::Hook;
 use super::stop::{Fault, shown, stop};
-use super::{Hook, allow, call, fields, on, shared, target};
+use super::{call, fields, permissions, shared, target};
 use crate::bounds::OUTBOUND_BODY_BYTES;
-use crate::outbound::{Answer, Call, Failure};
+use crate::outbound::answer::{Answer, Failure};
+use crate::outbound::call::Call;
 
 pub(crate) fn fetch(call: &Call) -> Result<Answer, Failure> {
-    allow::needs("outbound", "outbound");
+    permissions::needs("outbound", "outbound");
     let fields = call.headers.iter().map(|(name, value)| name.len() + value.len());
     call::transfer(fields.chain([call.target.len(), call.body.len()]));
     on(("outbound", "outbound"), "fetch", |x| match x.hook {
@@ -23,10 +26,10 @@ pub(crate) fn fetch(call: &Call) -> Result<Answer, Failure> {
         stop(Fault::NotAllowed, format!("`outbound.fetch` of group `{}`, {why}", shown(&call.group)));
     }
     let call = checked(call);
-    allow::check_known(&call.group, || {
+    permissions::check_known(&call.group, || {
         format!("`outbound.fetch` names a server group that the policy does not have: `{}`", call.group)
     });
-    shared::answer(call)
+    answer(call)
 }
 
 /// A call as it would leave.
@@ -48,4 +51,23 @@ fn checked(call: &Call) -> Call {
         stop(Fault::TooMuch, why);
     }
     Call { authority, headers: fields::checked_all(&call.headers), ..call.clone() }
+}
+
+/// The next answer of the group that is called.
+fn answer(call: Call) -> Result<Answer, Failure> {
+    shared::on(|shared| {
+        let mut answers = shared.answers.iter().enumerate().filter(|(_, (group, _))| *group == call.group);
+        let (first, answer, more) = match answers.next() {
+            Some((first, (_, answer))) => (first, answer.clone(), answers.next().is_some()),
+            None => (0, Err(Failure::Offline), false),
+        };
+        shared.calls.push(call);
+        if more {
+            drop(shared.answers.remove(first));
+        }
+        answer.and_then(|answer| match answer.body.len() {
+            length if length > OUTBOUND_BODY_BYTES => Err(Failure::TooLarge),
+            _ => Ok(answer),
+        })
+    })
 }

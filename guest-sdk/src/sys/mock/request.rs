@@ -1,10 +1,12 @@
 //! `read-request`, `conn`, `write-request-headers` and `rewrite`.
 
-use super::allow::needs;
+use super::current::on;
+use super::exchange::{Hook, Request};
 use super::fields::{self, Change, Headers};
+use super::permissions::needs;
 use super::stop::{Fault, shown, stop};
-use super::{Hook, Request, on, target};
-use crate::Tls;
+use super::target;
+use crate::tls::Tls;
 
 const READ_REQUEST: (&str, &str) = ("read-request", "read-request");
 const CONN: (&str, &str) = ("conn", "read-request");

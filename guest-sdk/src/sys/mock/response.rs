@@ -1,11 +1,14 @@
 //! `read-response`, `write-response-headers`, and the verdicts.
 
-use super::allow::{self, needs};
+use super::call;
+use super::current::CURRENT;
+use super::exchange::{Exchange, Hook, Response};
 use super::fields::{self, Change, Headers};
+use super::permissions::{self, needs};
 use super::stop::{Fault, stop};
-use super::{CURRENT, Exchange, Hook, Response, call};
 use crate::bounds::REPLY_BODY_BYTES;
-use crate::verdict::{BodyKind, Kind, Reply};
+use crate::verdict::kind::{BodyKind, Kind};
+use crate::verdict::reply::Reply;
 
 const READ_RESPONSE: (&str, &str) = ("read-response", "read-response");
 const WRITE_RESPONSE: (&str, &str) = ("write-response-headers", "write-response-headers");
@@ -102,12 +105,12 @@ pub(crate) fn may_respond() {
 pub(crate) fn checked_verdict(verdict: Kind, hook: Hook) -> Kind {
     match verdict {
         Kind::Forward(group) => {
-            allow::check_route(&group);
+            permissions::check_route(&group);
             if hook == Hook::Response {
                 let why = "the guest said `forward` in a response hook: the request has left";
                 stop(Fault::NotAllowed, why);
             }
-            allow::check_known(&group, || {
+            permissions::check_known(&group, || {
                 format!("the extension forwards to `{group}`, and the policy has no such server group")
             });
             Kind::Forward(group)

@@ -1,10 +1,11 @@
 //! `vars` and `log`.
 
-use super::allow::needs;
+use super::call;
+use super::current::{CURRENT, on};
+use super::permissions::needs;
 use super::stop::{Fault, one_line, shown, stop};
-use super::{CURRENT, call, on};
 use crate::bounds::{LOG_LINE_BYTES, VAR_BYTES_PER_REQUEST, VARS_PER_REQUEST};
-use crate::log::Level;
+use crate::log::level::Level;
 
 const VARS: (&str, &str) = ("vars", "vars");
 

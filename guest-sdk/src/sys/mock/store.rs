@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::call;
-use super::shared::{Shared, on};
-use super::stop::{Fault, stop};
-use crate::bounds::{STORE_BYTES, STORE_ENTRIES, STORE_ENTRY_BYTES, STORE_KEY_BYTES};
-use crate::store::Taken;
+use super::state::Shared;
+use crate::bounds::{STORE_BYTES, STORE_ENTRIES, STORE_ENTRY_BYTES};
+use crate::store::taken::Taken;
 
 /// Keys, each with its value and the end of its time.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +16,7 @@ pub(crate) struct Store {
 
 /// The entry of a key, and when its time is over.
 #[derive(Debug, Clone)]
-struct Entry {
+pub(super) struct Entry {
     value: Value,
     until: Option<Duration>,
 }
@@ -31,7 +29,7 @@ enum Value {
 }
 
 impl Entry {
-    fn is_over(&self, now: Duration) -> bool {
+    pub(super) fn is_over(&self, now: Duration) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 
@@ -72,7 +70,7 @@ impl Store {
         entries <= STORE_ENTRIES && bytes <= STORE_BYTES
     }
 
-    fn remove(&mut self, key: &str) -> Option<Entry> {
+    pub(super) fn remove(&mut self, key: &str) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
         self.bytes -= entry.cost(key);
         Some(entry)
@@ -104,7 +102,7 @@ impl Shared {
         (ttl_ms > 0).then(|| self.passed + Duration::from_millis(ttl_ms.into()))
     }
 
-    fn incr(&mut self, key: &str, by: i64, ttl_ms: u32) -> Option<i64> {
+    pub(super) fn incr(&mut self, key: &str, by: i64, ttl_ms: u32) -> Option<i64> {
         let (number, until) = match self.store.live(key, self.passed) {
             Some(Entry { value: Value::Number(number), until }) => (number.saturating_add(by), *until),
             Some(_) => return None,
@@ -114,7 +112,7 @@ impl Shared {
     }
 
     /// A bucket that would be full again is as good as none, so it goes.
-    fn take(&mut self, key: &str, burst: u32, per_second: f64) -> Taken {
+    pub(super) fn take(&mut self, key: &str, burst: u32, per_second: f64) -> Taken {
         let (now, burst) = (self.passed, f64::from(burst));
         let rate = if per_second.is_finite() { per_second.max(0.0) } else { 0.0 };
         let tokens = match self.store.live(key, now) {
@@ -134,36 +132,4 @@ impl Shared {
             (true, false) => Taken::No,
         }
     }
-}
-
-/// The store, for a call on this key.
-fn enter<R>(key: &str, given: usize, work: impl FnOnce(&mut Shared) -> R) -> R {
-    super::allow::needs("store", "store");
-    call::transfer([key.len(), given]);
-    if key.len() > STORE_KEY_BYTES {
-        let bytes = key.len();
-        stop(Fault::TooMuch, format!("the store's key has {bytes} bytes, and {STORE_KEY_BYTES} is the most"));
-    }
-    call::count_store();
-    on(work)
-}
-
-pub(crate) fn store_get(key: &str) -> Option<Vec<u8>> {
-    enter(key, 0, |shared| shared.stored(key))
-}
-
-pub(crate) fn store_set(key: &str, value: &[u8], ttl_ms: u32) -> bool {
-    enter(key, value.len(), |shared| shared.keep(key, value, ttl_ms))
-}
-
-pub(crate) fn store_delete(key: &str) -> bool {
-    enter(key, 0, |shared| shared.store.remove(key).is_some_and(|entry| !entry.is_over(shared.passed)))
-}
-
-pub(crate) fn store_incr(key: &str, by: i64, ttl_ms: u32) -> Option<i64> {
-    enter(key, 0, |shared| shared.incr(key, by, ttl_ms))
-}
-
-pub(crate) fn store_take(key: &str, burst: u32, per_second: f64) -> Taken {
-    enter(key, 0, |shared| shared.take(key, burst, per_second))
 }

@@ -1,9 +1,11 @@
-//! Request, response and connection of the current call.
+//! The request of the current call.
 #![forbid(unsafe_code)]
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use crate::{Value, sys};
+use crate::connection::Connection;
+use crate::sys;
+use crate::value::Value;
 
 /// The request of the current call.
 ///
@@ -23,52 +25,6 @@ use crate::{Value, sys};
 /// ```
 #[derive(Debug)]
 pub struct Request(());
-
-/// The response of the current call.
-///
-/// To read needs `read-response` in `allow`, to change `write-response-headers`; fields and values are refused as in [`Request`].
-///
-/// ```
-/// # use tidegate_guest::TestHost;
-/// let outcome = TestHost::new().response_header("server", "apache").in_response(|_, response| {
-///     response.remove_header("server");
-///     response.set_header("x-frame-options", "DENY");
-/// });
-/// assert_eq!(outcome.response_header("server"), None);
-/// ```
-#[derive(Debug)]
-pub struct Response(());
-
-/// The connection that the request came on. Needs `read-request` in `allow`.
-///
-/// ```
-/// # use tidegate_guest::TestHost;
-/// TestHost::new().listener("shop").in_request(|request| {
-///     let connection = request.connection();
-///     assert_eq!((connection.listener().as_str(), connection.protocol().as_str()), ("shop", "h1"));
-/// });
-/// ```
-#[derive(Debug)]
-pub struct Connection(());
-
-/// The facts that TLS told the gateway about a connection.
-///
-/// ```
-/// # use tidegate_guest::{TestHost, Tls};
-/// let tls = Tls { sni: Some("shop.example".into()), version: "tls1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into() };
-/// TestHost::new().tls(tls).in_request(|request| {
-///     assert_eq!(request.connection().tls().unwrap().sni.as_deref(), Some("shop.example"));
-/// });
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// The server name that the client asked for (RFC 6066, 3).
-    pub sni: Option<String>,
-    /// `tls1.2` or `tls1.3`.
-    pub version: String,
-    /// The cipher suite, by its IANA name.
-    pub cipher: String,
-}
 
 impl Request {
     #[doc(hidden)]
@@ -154,7 +110,7 @@ impl Request {
     /// TestHost::new().in_request(|request| assert_eq!(request.connection().protocol(), "h1"));
     /// ```
     pub const fn connection(&self) -> Connection {
-        Connection(())
+        Connection::current()
     }
 
     /// The client's address as the listener derives it.
@@ -277,167 +233,5 @@ impl Request {
     /// ```
     pub fn set_query(&mut self, query: Option<&str>) {
         sys::set_query(query);
-    }
-}
-
-impl Response {
-    #[doc(hidden)]
-    pub const fn current() -> Self {
-        Self(())
-    }
-
-    /// The status.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().status(404).in_response(|_, response| assert_eq!(response.status(), 404));
-    /// ```
-    pub fn status(&self) -> u16 {
-        sys::status()
-    }
-
-    /// The first value of a header.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().response_header("x-a", "1").in_response(|_, response| assert_eq!(response.header("X-A").unwrap(), "1"));
-    /// ```
-    pub fn header(&self, name: &str) -> Option<Value> {
-        sys::response_get(name).map(Value::new)
-    }
-
-    /// Every value of a header, in order.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().response_header("x-a", "1").in_response(|_, response| assert_eq!(response.header_all("x-a").len(), 1));
-    /// ```
-    pub fn header_all(&self, name: &str) -> Vec<Value> {
-        sys::response_get_all(name).into_iter().map(Value::new).collect()
-    }
-
-    /// Every header field; names are in lower case.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().response_header("X-A", "1").in_response(|_, response| assert_eq!(response.headers()[0].0, "x-a"));
-    /// ```
-    pub fn headers(&self) -> Vec<(String, Value)> {
-        sys::response_all().into_iter().map(|(name, value)| (name, Value::new(value))).collect()
-    }
-
-    /// Replaces the status with a final one, 200 to 599. It may not cross 204 or 304, which have no body.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// assert_eq!(TestHost::new().status(500).in_response(|_, response| response.set_status(503)).status(), 503);
-    /// ```
-    pub fn set_status(&mut self, status: u16) {
-        sys::set_status(status);
-    }
-
-    /// Replaces every value of a header with this one.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// let outcome = TestHost::new().in_response(|_, response| response.set_header("x-a", "1"));
-    /// assert_eq!(outcome.response_header("x-a"), Some("1"));
-    /// ```
-    pub fn set_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        sys::response_set(name, value.as_ref());
-    }
-
-    /// Adds a value to a header.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// let outcome = TestHost::new().in_response(|_, response| response.add_header("set-cookie", "a=1"));
-    /// assert_eq!(outcome.response_header("set-cookie"), Some("a=1"));
-    /// ```
-    pub fn add_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        sys::response_add(name, value.as_ref());
-    }
-
-    /// Takes every value of a header out.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// let host = TestHost::new().response_header("server", "apache");
-    /// assert_eq!(host.in_response(|_, response| response.remove_header("server")).response_header("server"), None);
-    /// ```
-    pub fn remove_header(&mut self, name: &str) {
-        sys::response_remove(name);
-    }
-}
-
-impl Connection {
-    /// Address and port of the TCP or QUIC peer.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().peer("192.0.2.7:4000").in_request(|request| assert_eq!(request.connection().peer().unwrap().port(), 4000));
-    /// ```
-    pub fn peer(&self) -> Option<SocketAddr> {
-        sys::peer().parse().ok()
-    }
-
-    /// The client's address as the listener derives it.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().in_request(|request| assert!(request.connection().client_ip().unwrap().is_ipv4()));
-    /// ```
-    pub fn client_ip(&self) -> Option<IpAddr> {
-        sys::client_ip().parse().ok()
-    }
-
-    /// [`Connection::peer`] as it is written; cheaper, and a smaller module.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().peer("192.0.2.7:4000").in_request(|request| assert_eq!(request.connection().peer_text(), "192.0.2.7:4000"));
-    /// ```
-    pub fn peer_text(&self) -> String {
-        sys::peer()
-    }
-
-    /// [`Connection::client_ip`] as it is written; cheaper, and a smaller module.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().in_request(|request| assert_eq!(request.connection().client_ip_text(), "192.0.2.1"));
-    /// ```
-    pub fn client_ip_text(&self) -> String {
-        sys::client_ip()
-    }
-
-    /// The listener's name.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().listener("shop").in_request(|request| assert_eq!(request.connection().listener(), "shop"));
-    /// ```
-    pub fn listener(&self) -> String {
-        sys::listener()
-    }
-
-    /// `h1`, `h2` or `h3`.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().protocol("h3").in_request(|request| assert_eq!(request.connection().protocol(), "h3"));
-    /// ```
-    pub fn protocol(&self) -> String {
-        sys::protocol()
-    }
-
-    /// TLS, if the connection has it.
-    ///
-    /// ```
-    /// # use tidegate_guest::TestHost;
-    /// TestHost::new().in_request(|request| assert_eq!(request.connection().tls(), None));
-    /// ```
-    pub fn tls(&self) -> Option<Tls> {
-        sys::tls()
     }
 }
