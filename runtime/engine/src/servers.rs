@@ -41,7 +41,7 @@ struct Sticky {
     values: Vec<Values>,
 }
 
-/// What a request asks of the choice of a server.
+/// The wishes of a request about the choice of a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PickRequest {
     /// The server that the client's cookie names.
@@ -75,7 +75,7 @@ impl Servers {
         }
     }
 
-    /// What a request asks of the choice of a server. It is read before the request leaves.
+    /// The wishes of a request about the choice of a server. They are read before the request leaves.
     pub fn pick_request(&self, exchange: &Exchange) -> PickRequest {
         let kept = self.sticky.as_ref().and_then(|sticky| sticky.kept(exchange));
         PickRequest {
