@@ -1,6 +1,6 @@
 //! A client connection that speaks HTTP/3 (RFC 9114): a task for the connection, and one for each request.
 //!
-//! The `h3` crate speaks the protocol, over streams of ours (see [`crate::quic::transport`]) that see what it does not.
+//! The `h3` crate speaks the protocol, over streams of ours (see [`tidegate_http3::transport`]) that see what it does not.
 
 use std::future::{Future, poll_fn};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,16 +16,14 @@ use quinn::crypto::rustls::HandshakeData;
 use tidegate_base::limits;
 use tidegate_dsl::plan::Bind;
 use tidegate_engine::exchange::{Connection, Tls};
+use tidegate_http3::quiet::Quiet;
+use tidegate_http3::transport::{SideChannel, Transport, var_int};
 
 use crate::downstream::connection::Entry;
 use crate::downstream::connection::canonical;
-use crate::downstream::h3_quiet::Quiet;
 use crate::downstream::h3_stream::Ended;
 use crate::downstream::h3_stream::serve_stream;
 use crate::downstream::requests::Requests;
-use crate::quic::transport::Side;
-use crate::quic::transport::Transport;
-use crate::quic::transport::var_int;
 use crate::request::admission::Admission;
 use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;
@@ -77,7 +75,7 @@ async fn run(quic: &Rc<quinn::Connection>, own: &Rc<StreamState>) {
     let connection = &own.connection;
     let bytes = connection.handle.with_listener(&connection.worker, |listener, _| listener.limits.header_bytes);
     let Some(bytes) = bytes else { return };
-    let side = Rc::new(Side::default());
+    let side = Rc::new(SideChannel::default());
     let transport = Transport::new(Rc::clone(quic), Rc::clone(&side), bytes.max(limits::QUIC_CONTROL_FRAME));
     own.stand_by(Phase::Unused);
     let mut builder = server::builder();
@@ -144,7 +142,7 @@ struct ClientConnection<'c> {
     quic: &'c quinn::Connection,
     own: &'c Rc<StreamState>,
     requests: Rc<Requests>,
-    side: Rc<Side>,
+    side: Rc<SideChannel>,
     /// The client knows that it is to begin no more requests.
     told: bool,
     /// The time without a request; nothing if there was none yet, or there is one.

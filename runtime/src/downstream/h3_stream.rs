@@ -15,15 +15,14 @@ use http_body::Body;
 use tidegate_base::failure::Failure;
 use tidegate_base::flight::{Flight, Gathering};
 use tidegate_engine::field_names::{self, Class};
+use tidegate_http3::body::Http3Body;
+use tidegate_http3::field_section;
+use tidegate_http3::io::Http3Io;
+use tidegate_http3::streams::SendStream;
+use tidegate_http3::transport::{Accepted, Stopped};
 
 use crate::downstream::h3::Resolver;
-use crate::downstream::h3_body::Http3Body;
-use crate::downstream::h3_io::Http3Io;
 use crate::downstream::response_head::{self, Ready};
-use crate::quic::section;
-use crate::quic::streams::Send;
-use crate::quic::transport::Accepted;
-use crate::quic::transport::Stopped;
 use crate::request::client_body::ClientBody;
 use crate::request::fields;
 use crate::request::grpc;
@@ -68,7 +67,7 @@ pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, a
     }
     let head_only = head.method == Method::HEAD;
     if notes.names_protocol.get()
-        && let Some(protocol) = head.headers.remove(section::PROTOCOL)
+        && let Some(protocol) = head.headers.remove(field_section::PROTOCOL)
     {
         // A name that is no text is none that we carry.
         head.extensions.insert(h2::ext::Protocol::from(protocol.to_str().unwrap_or_default()));
@@ -121,7 +120,7 @@ fn has_connection_fields(headers: &HeaderMap) -> bool {
 /// is not taken for all.
 struct Answer {
     /// Nothing once the stream has become a tunnel.
-    stream: Option<RequestStream<Send, Bytes>>,
+    stream: Option<RequestStream<SendStream, Bytes>>,
     /// How the stream ends, if not well.
     ends: Option<Code>,
     /// Small pieces that the client has not acknowledged.
@@ -199,7 +198,7 @@ async fn respond(
 async fn send_body(
     body: Gathering<ResponseBody>,
     stream: &Rc<StreamState>,
-    sender: &mut RequestStream<Send, Bytes>,
+    sender: &mut RequestStream<SendStream, Bytes>,
 ) -> Result<Result<(), (Failure, Code)>, StreamError> {
     let mut body = pin!(body);
     while !body.is_end_stream() {

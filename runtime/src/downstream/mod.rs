@@ -2,9 +2,6 @@
 
 pub mod connection;
 pub mod h3;
-pub mod h3_body;
-pub mod h3_io;
-mod h3_quiet;
 pub mod h3_stream;
 pub mod http1;
 pub mod http2;

@@ -13,20 +13,20 @@ use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protoc
 use super::WORKER_PATIENCE;
 use crate::policy::snapshot::Snapshot;
 use crate::quic::config::crypto;
-use crate::quic::port::Port;
+use crate::quic::shared_endpoint::SharedEndpoint;
 use crate::request::listener_load::ListenerLoad;
 use crate::worker::control::Command;
 use crate::worker::control::ListenerSocket;
 use crate::worker::control::WorkerHandle;
-use crate::worker::quic::Seat;
+use crate::worker::quic::WorkerEndpoint;
 
 /// The sockets in service.
 #[derive(Default)]
 pub struct Sockets {
     /// Those in service; a QUIC listener with what its workers share.
-    open: HashMap<ListenerKey, Option<Arc<Port>>>,
+    open: HashMap<ListenerKey, Option<Arc<SharedEndpoint>>>,
     /// QUIC listeners that are gone and may still have connections, which live on their sockets.
-    draining: HashMap<ListenerKey, Weak<Port>>,
+    draining: HashMap<ListenerKey, Weak<SharedEndpoint>>,
 }
 
 /// Sockets that a reload needs and that nobody serves yet. Dropping it closes them.
@@ -39,7 +39,7 @@ pub struct Opened {
 struct New {
     key: ListenerKey,
     sockets: Vec<ListenerSocket>,
-    port: Option<Arc<Port>>,
+    shared: Option<Arc<SharedEndpoint>>,
 }
 
 impl Sockets {
@@ -59,10 +59,10 @@ impl Sockets {
                 continue;
             }
             let opened = self.open(snapshot, id, key, workers);
-            let (sockets, port) = opened.map_err(|error| {
+            let (sockets, shared) = opened.map_err(|error| {
                 format!("listener `{}` cannot listen on {}: {}", listener.name, words(key.bind), reason(&error))
             })?;
-            new.push(New { key, sockets, port });
+            new.push(New { key, sockets, shared });
         }
         Ok(Opened { new, gone })
     }
@@ -74,7 +74,7 @@ impl Sockets {
         id: ListenerId,
         key: ListenerKey,
         workers: usize,
-    ) -> std::io::Result<(Vec<ListenerSocket>, Option<Arc<Port>>)> {
+    ) -> std::io::Result<(Vec<ListenerSocket>, Option<Arc<SharedEndpoint>>)> {
         let kind = kind(key);
         let same = |other: &&ListenerKey| kind == self::kind(**other) && other.bind.port() == key.bind.port();
         let ours = self.open.keys().chain(self.draining_now()).any(|other| same(&other));
@@ -88,38 +88,38 @@ impl Sockets {
             .and_then(|endpoint| crypto(endpoint))
             .ok_or_else(|| std::io::Error::other("it has no certificate"))?;
         let previous = self.draining.get(&key).cloned().unwrap_or_default();
-        let (port, inboxes) = Port::new(workers, crypto, previous);
-        let seat = |(socket, inbox): (Socket, _)| {
-            ListenerSocket::Quic(Seat { port: Arc::clone(&port), socket: socket.into(), inbox })
+        let (shared, inboxes) = SharedEndpoint::new(workers, crypto, previous);
+        let endpoint = |(socket, inbox): (Socket, _)| {
+            ListenerSocket::Quic(WorkerEndpoint { shared: Arc::clone(&shared), socket: socket.into(), inbox })
         };
-        Ok((sockets.into_iter().zip(inboxes).map(seat).collect(), Some(port)))
+        Ok((sockets.into_iter().zip(inboxes).map(endpoint).collect(), Some(shared)))
     }
 
     fn draining_now(&self) -> impl Iterator<Item = &ListenerKey> {
-        self.draining.iter().filter(|(_, port)| port.strong_count() > 0).map(|(key, _)| key)
+        self.draining.iter().filter(|(_, shared)| shared.strong_count() > 0).map(|(key, _)| key)
     }
 
     /// Hands new sockets to the workers, and has them close those that are gone.
     pub fn commit(&mut self, opened: Opened, workers: &[WorkerHandle], drain: Duration) {
         let mut heard = Vec::new();
         for key in opened.gone {
-            if let Some(Some(port)) = self.open.remove(&key) {
-                self.draining.insert(key, Arc::downgrade(&port));
+            if let Some(Some(shared)) = self.open.remove(&key) {
+                self.draining.insert(key, Arc::downgrade(&shared));
             }
             heard.extend(workers.iter().map(|worker| worker.send(Command::Unlisten { key, drain })));
         }
-        for New { key, sockets, port } in opened.new {
-            if let Some(port) = &port {
-                port.succeed();
+        for New { key, sockets, shared } in opened.new {
+            if let Some(shared) = &shared {
+                shared.succeed();
             }
             let load = Arc::new(ListenerLoad::default());
-            self.open.insert(key, port);
+            self.open.insert(key, shared);
             let pairs = workers.iter().zip(sockets);
             heard.extend(
                 pairs.map(|(worker, socket)| worker.send(Command::Listen { key, socket, load: Arc::clone(&load) })),
             );
         }
-        self.draining.retain(|_, port| port.strong_count() > 0);
+        self.draining.retain(|_, shared| shared.strong_count() > 0);
         heard.extend(workers.iter().map(|worker| worker.send(Command::Refresh)));
         for done in heard {
             // A worker that is busy does it a little later.

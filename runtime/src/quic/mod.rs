@@ -5,14 +5,6 @@
 //! socket: their connection id says whose they are, and they are handed over. What HTTP/3 makes of a connection is in
 //! [`crate::downstream::h3`].
 
-pub mod addresses;
-pub mod cid;
 pub mod config;
-pub mod frames;
-pub mod gquic;
-pub mod port;
-pub mod section;
+pub mod shared_endpoint;
 pub mod socket;
-pub mod streams;
-pub mod tokens;
-pub mod transport;

@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
+use tidegate_http3::addresses::Addresses;
+use tidegate_http3::gquic;
 use tokio::sync::mpsc::Receiver;
 
-use crate::quic::addresses::Addresses;
-use crate::quic::gquic;
-use crate::quic::port::Owner;
-use crate::quic::port::Port;
+use crate::quic::shared_endpoint::Owner;
+use crate::quic::shared_endpoint::SharedEndpoint;
 
 /// A packet on its way to the worker that owns its connection.
 pub struct Datagram {
@@ -27,7 +27,7 @@ pub struct Datagram {
 /// The socket.
 pub struct WorkerSocket {
     udp: Arc<dyn AsyncUdpSocket>,
-    port: Arc<Port>,
+    shared: Arc<SharedEndpoint>,
     worker: u16,
     addresses: Arc<Addresses>,
     /// Packets that other workers received. The lock is never contended: one task reads.
@@ -38,12 +38,12 @@ impl WorkerSocket {
     /// Wraps this worker's socket.
     pub fn new(
         udp: Arc<dyn AsyncUdpSocket>,
-        port: Arc<Port>,
+        shared: Arc<SharedEndpoint>,
         worker: u16,
         inbox: Receiver<Datagram>,
         addresses: Arc<Addresses>,
     ) -> Self {
-        Self { udp, port, worker, addresses, inbox: Mutex::new(inbox) }
+        Self { udp, shared, worker, addresses, inbox: Mutex::new(inbox) }
     }
 
     /// Takes notice of a packet of ours.
@@ -91,8 +91,8 @@ impl WorkerSocket {
     }
 
     fn is_ours(&self, packet: &[u8], meta: &RecvMeta) -> bool {
-        if let Owner::Other(port, owner) = self.port.owner(packet, self.worker) {
-            if let Some(inbox) = port.inboxes.get(usize::from(owner)) {
+        if let Owner::Other(shared, owner) = self.shared.owner(packet, self.worker) {
+            if let Some(inbox) = shared.inboxes.get(usize::from(owner)) {
                 // A full queue drops the packet, as a full socket would: QUIC sends it again.
                 let _ =
                     inbox.try_send(Datagram { bytes: packet.into(), from: meta.addr, to: meta.dst_ip, ecn: meta.ecn });

@@ -7,8 +7,8 @@ use http_body::Frame;
 pub use hyper::body::Incoming;
 use tidegate_base::failure::Failure;
 use tidegate_base::http2;
+use tidegate_http3::body::Http3Body;
 
-use crate::downstream::h3_body::Http3Body;
 use crate::request::rest::Http1Body;
 
 /// Whoever follows how a client's body moves.

@@ -21,7 +21,7 @@ use crate::request::worker::Shared;
 use crate::request::worker::Worker;
 use crate::worker::accept;
 use crate::worker::quic::QuicListener;
-use crate::worker::quic::Seat;
+use crate::worker::quic::WorkerEndpoint;
 
 /// What a worker is told. The gateway alone sends these, a few at each reload, so the queue needs no bound.
 pub enum Command {
@@ -52,7 +52,7 @@ pub enum ListenerSocket {
     /// HTTP and HTTPS.
     Tcp(std::net::TcpListener),
     /// QUIC.
-    Quic(Seat),
+    Quic(WorkerEndpoint),
 }
 
 /// The gateway's end of a worker.
@@ -169,7 +169,7 @@ fn listen(
             tokio::task::spawn_local(accept::run(socket, Rc::clone(handle), Rc::clone(worker)));
             Ok(None)
         }
-        ListenerSocket::Quic(seat) => QuicListener::start(seat, handle, worker).map(Some),
+        ListenerSocket::Quic(endpoint) => QuicListener::start(endpoint, handle, worker).map(Some),
     }
 }
 

@@ -8,23 +8,23 @@ use std::sync::Arc;
 use quinn::{Endpoint, Incoming, Runtime, ServerConfig, TokioRuntime};
 use tidegate_base::limits;
 use tidegate_base::standstill::within;
+use tidegate_http3::addresses::Addresses;
 use tokio::sync::mpsc::Receiver;
 use tracing::warn;
 
 use crate::downstream::h3;
 use crate::downstream::open::Counted;
-use crate::quic::addresses::Addresses;
 use crate::quic::config;
-use crate::quic::port::Port;
+use crate::quic::shared_endpoint::SharedEndpoint;
 use crate::quic::socket::Datagram;
 use crate::quic::socket::WorkerSocket;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::worker::Worker;
 
 /// What a worker gets to serve a QUIC listener.
-pub struct Seat {
+pub struct WorkerEndpoint {
     /// What it shares with the other workers.
-    pub port: Arc<Port>,
+    pub shared: Arc<SharedEndpoint>,
     /// Its own socket.
     pub socket: std::net::UdpSocket,
     /// Its end of its inbox.
@@ -34,7 +34,7 @@ pub struct Seat {
 /// A QUIC listener on one worker.
 pub struct QuicListener {
     endpoint: Endpoint,
-    port: Arc<Port>,
+    shared: Arc<SharedEndpoint>,
     /// The peers that have shown that they get what is sent to them.
     addresses: Arc<Addresses>,
     /// The generation whose settings new connections get.
@@ -50,17 +50,17 @@ impl QuicListener {
     ///
     /// # Errors
     /// The system's, if the socket cannot be watched.
-    pub fn start(seat: Seat, handle: &Rc<ListenerHandle>, worker: &Rc<Worker>) -> io::Result<Rc<Self>> {
-        let Seat { port, socket, inbox } = seat;
+    pub fn start(own: WorkerEndpoint, handle: &Rc<ListenerHandle>, worker: &Rc<Worker>) -> io::Result<Rc<Self>> {
+        let WorkerEndpoint { shared, socket, inbox } = own;
         let runtime = Arc::new(TokioRuntime);
         let udp = runtime.wrap_udp_socket(socket)?;
         let addresses = Arc::<Addresses>::default();
-        let socket = WorkerSocket::new(udp, Arc::clone(&port), worker.index, inbox, Arc::clone(&addresses));
+        let socket = WorkerSocket::new(udp, Arc::clone(&shared), worker.index, inbox, Arc::clone(&addresses));
         let endpoint =
-            Endpoint::new_with_abstract_socket(port.endpoint_config(worker.index), None, Arc::new(socket), runtime)?;
+            Endpoint::new_with_abstract_socket(shared.endpoint_config(worker.index), None, Arc::new(socket), runtime)?;
         let listener = Rc::new(Self {
             endpoint,
-            port,
+            shared,
             addresses,
             generation: Cell::new(0),
             config: RefCell::new(None),
@@ -80,7 +80,7 @@ impl QuicListener {
         }
         let crypto = view.snapshot.tls.endpoint(id).and_then(|endpoint| config::crypto(endpoint));
         if let (Some(listener), Some(crypto)) = (view.snapshot.plan().listeners.get(id.0), crypto) {
-            let config = self.port.server_config(listener, crypto, &view.snapshot.tls.certificates.secrets);
+            let config = self.shared.server_config(listener, crypto, &view.snapshot.tls.certificates.secrets);
             self.endpoint.set_server_config(Some(config.clone()));
             *self.config.borrow_mut() = Some(Arc::new(config));
         }

@@ -72,6 +72,12 @@ const TABLE: &[Row] = &[
         never: &["hyper", "rustls", "quinn", "wasmtime", "notify", "tracing-subscriber"],
     },
     Row {
+        name: "tidegate-http3",
+        ours: &["tidegate-base"],
+        others: Some(&["bytes", "h3", "http-body", "quinn", "quinn-proto", "tokio"]),
+        never: &["hyper", "wasmtime", "notify", "tracing-subscriber"],
+    },
+    Row {
         name: "tidegate-upstream",
         ours: &["tidegate-base", "tidegate-dsl", "tidegate-engine"],
         others: Some(&[
@@ -96,7 +102,14 @@ const TABLE: &[Row] = &[
     },
     Row {
         name: "tidegate",
-        ours: &["tidegate-base", "tidegate-dsl", "tidegate-engine", "tidegate-upstream", "tidegate-wasm-host"],
+        ours: &[
+            "tidegate-base",
+            "tidegate-dsl",
+            "tidegate-engine",
+            "tidegate-http3",
+            "tidegate-upstream",
+            "tidegate-wasm-host",
+        ],
         others: None,
         never: &[],
     },

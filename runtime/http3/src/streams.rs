@@ -11,46 +11,44 @@ use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, Wri
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 use tidegate_base::flight::Flight;
 
-use crate::quic::frames::Broken;
-use crate::quic::frames::Frames;
-use crate::quic::section::Wrong;
-use crate::quic::transport::of_connection;
-use crate::quic::transport::var_int;
+use crate::field_section::SectionError;
+use crate::frames::{FrameError, Frames};
+use crate::transport::{of_connection, var_int};
 
 /// What both directions of a request's stream, and who serves it, know of it.
 #[derive(Default)]
-pub struct Notes {
+pub struct StreamNotes {
     /// What the client is told if the answer's direction is dropped before its end; otherwise that is the end.
     pub ends: Cell<Option<Code>>,
-    /// The head names a protocol to switch to; it is in [`PROTOCOL`](super::section::PROTOCOL).
+    /// The head names a protocol to switch to; it is in [`PROTOCOL`](crate::field_section::PROTOCOL).
     pub names_protocol: Cell<bool>,
     /// Small pieces of the answer that the client has not acknowledged.
     pub flight: Flight,
 }
 
 /// A request's stream.
-pub struct Request {
-    send: Send,
-    receive: Receive,
+pub struct BidiStream {
+    send: SendStream,
+    receive: RecvStream,
 }
 
-impl Request {
+impl BidiStream {
     /// Both directions.
-    pub const fn new(send: Send, receive: Receive) -> Self {
+    pub const fn new(send: SendStream, receive: RecvStream) -> Self {
         Self { send, receive }
     }
 }
 
-impl quic::BidiStream<Bytes> for Request {
-    type SendStream = Send;
-    type RecvStream = Receive;
+impl quic::BidiStream<Bytes> for BidiStream {
+    type SendStream = SendStream;
+    type RecvStream = RecvStream;
 
-    fn split(self) -> (Send, Receive) {
+    fn split(self) -> (SendStream, RecvStream) {
         (self.send, self.receive)
     }
 }
 
-impl quic::RecvStream for Request {
+impl quic::RecvStream for BidiStream {
     type Buf = Bytes;
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
@@ -66,7 +64,7 @@ impl quic::RecvStream for Request {
     }
 }
 
-impl quic::SendStream<Bytes> for Request {
+impl quic::SendStream<Bytes> for BidiStream {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
         self.send.poll_ready(cx)
     }
@@ -89,19 +87,19 @@ impl quic::SendStream<Bytes> for Request {
 }
 
 /// What a client sends on a stream.
-pub struct Receive {
+pub struct RecvStream {
     stream: quinn::RecvStream,
     frames: Frames,
-    notes: Rc<Notes>,
+    notes: Rc<StreamNotes>,
     connection: Rc<quinn::Connection>,
 }
 
-impl Receive {
+impl RecvStream {
     /// A stream whose frames are watched.
     pub const fn new(
         stream: quinn::RecvStream,
         frames: Frames,
-        notes: Rc<Notes>,
+        notes: Rc<StreamNotes>,
         connection: Rc<quinn::Connection>,
     ) -> Self {
         Self { stream, frames, notes, connection }
@@ -110,12 +108,12 @@ impl Receive {
     /// Looks at bytes that have come; what may be passed on.
     fn pass(&mut self, bytes: Bytes) -> Result<Bytes, StreamErrorIncoming> {
         let passed = self.frames.pass(bytes).map_err(|broken| match broken {
-            Broken::TooLong => self.refuse(Code::H3_EXCESSIVE_LOAD, "a frame is too long"),
-            Broken::Push => self.refuse(Code::H3_STREAM_CREATION_ERROR, "a client opened a push stream"),
-            Broken::Section(Wrong::Undecodable) => {
+            FrameError::TooLong => self.refuse(Code::H3_EXCESSIVE_LOAD, "a frame is too long"),
+            FrameError::Push => self.refuse(Code::H3_STREAM_CREATION_ERROR, "a client opened a push stream"),
+            FrameError::Section(SectionError::Undecodable) => {
                 self.refuse(Code::QPACK_DECOMPRESSION_FAILED, "a field section cannot be decoded")
             }
-            Broken::Section(Wrong::Malformed) => {
+            FrameError::Section(SectionError::Malformed) => {
                 // It ends this stream alone (RFC 9114, 4.1.2).
                 self.notes.ends.set(Some(Code::H3_MESSAGE_ERROR));
                 quic::RecvStream::stop_sending(self, Code::H3_MESSAGE_ERROR.value());
@@ -134,7 +132,7 @@ impl Receive {
     }
 }
 
-impl quic::RecvStream for Receive {
+impl quic::RecvStream for RecvStream {
     type Buf = Bytes;
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
@@ -168,23 +166,23 @@ impl quic::RecvStream for Receive {
 }
 
 /// What we send on a stream.
-pub struct Send {
+pub struct SendStream {
     stream: quinn::SendStream,
     writing: Option<WriteBuf<Bytes>>,
     /// A small frame that is written as one piece.
     small: Bytes,
-    notes: Rc<Notes>,
+    notes: Rc<StreamNotes>,
     finished: bool,
 }
 
-impl Send {
+impl SendStream {
     /// A stream of which nothing was sent.
-    pub const fn new(stream: quinn::SendStream, notes: Rc<Notes>) -> Self {
+    pub const fn new(stream: quinn::SendStream, notes: Rc<StreamNotes>) -> Self {
         Self { stream, writing: None, small: Bytes::new(), notes, finished: false }
     }
 }
 
-impl Drop for Send {
+impl Drop for SendStream {
     fn drop(&mut self) {
         if let Some(code) = self.notes.ends.get().filter(|_| !self.finished) {
             quic::SendStream::reset(self, code.value());
@@ -192,7 +190,7 @@ impl Drop for Send {
     }
 }
 
-impl quic::SendStream<Bytes> for Send {
+impl quic::SendStream<Bytes> for SendStream {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
         if let Some(writing) = &mut self.writing {
             let length = writing.remaining();

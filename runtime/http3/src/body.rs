@@ -8,11 +8,11 @@ use h3::server::RequestStream;
 use http_body::Frame;
 use tidegate_base::failure::Failure;
 
-use crate::quic::streams::Receive;
+use crate::streams::RecvStream;
 
 /// The rest of a request after its head.
 pub struct Http3Body {
-    stream: RequestStream<Receive, Bytes>,
+    stream: RequestStream<RecvStream, Bytes>,
     /// What was read to see whether there is a body at all.
     first: Option<Frame<Bytes>>,
     /// Bytes that `Content-Length` announced and that have not come.
@@ -31,7 +31,7 @@ enum Reading {
 
 impl Http3Body {
     /// A body of the announced length, if one was announced.
-    pub const fn new(stream: RequestStream<Receive, Bytes>, announced: Option<u64>, waits: bool) -> Self {
+    pub const fn new(stream: RequestStream<RecvStream, Bytes>, announced: Option<u64>, waits: bool) -> Self {
         Self { stream, first: None, announced, waits, reading: Reading::Data }
     }
 

@@ -20,7 +20,7 @@ use quinn::udp::{EcnCodepoint, Transmit};
 use tidegate_base::bounds::Bound;
 use tidegate_base::limits;
 
-use crate::quic::cid;
+use crate::connection_id;
 
 /// The bytes that may go to an address for each that came from there (RFC 9000, 8.1).
 const FACTOR: u64 = 3;
@@ -52,7 +52,7 @@ struct Beginner {
     received: u64,
     sent: u64,
     /// The connection ids of ours that were last sent there. Whoever sends to one of them got it (RFC 9000, 8.1).
-    ids: [[u8; cid::LENGTH]; limits::QUIC_ADDRESS_IDS],
+    ids: [[u8; connection_id::LENGTH]; limits::QUIC_ADDRESS_IDS],
     /// The number of ids that were sent there.
     told: usize,
     kept: Option<Kept>,
@@ -75,7 +75,7 @@ impl Kept {
 
 impl Beginner {
     fn new(seen: Instant) -> Self {
-        let ids = [[0; cid::LENGTH]; limits::QUIC_ADDRESS_IDS];
+        let ids = [[0; connection_id::LENGTH]; limits::QUIC_ADDRESS_IDS];
         Self { seen, ids_to_come: 0, proved: false, received: 0, sent: 0, ids, told: 0, kept: None }
     }
 
@@ -96,7 +96,7 @@ impl Beginner {
     /// Remembers what goes there.
     fn sent(&mut self, datagram: &[u8]) {
         self.sent = self.sent.saturating_add(datagram.len() as u64);
-        if let Some(id) = cid::source(datagram).filter(|id| !self.was_told(*id)) {
+        if let Some(id) = connection_id::source(datagram).filter(|id| !self.was_told(*id)) {
             if let Some(place) = self.ids.get_mut(self.told % limits::QUIC_ADDRESS_IDS) {
                 *place = *id;
             }
@@ -125,7 +125,7 @@ impl Beginner {
 impl Addresses {
     /// Takes notice of a datagram. Gives what was kept for its address and may be sent now.
     pub fn received(&self, datagram: &[u8], from: SocketAddr) -> Option<Kept> {
-        if !cid::is_long(datagram) {
+        if !connection_id::is_long(datagram) {
             return None;
         }
         self.table().received(datagram, from, Instant::now())
@@ -136,7 +136,7 @@ impl Addresses {
     /// # Errors
     /// The socket's.
     pub fn send(&self, transmit: &Transmit<'_>, socket: impl Fn(&Transmit<'_>) -> io::Result<()>) -> io::Result<()> {
-        let long = cid::is_long(transmit.contents);
+        let long = connection_id::is_long(transmit.contents);
         if !long && transmit.contents.len() > IDS {
             return socket(transmit);
         }
@@ -188,7 +188,7 @@ impl Table {
             beginner.ids_to_come = beginner.ids_to_come.saturating_add(1);
         }
         beginner.received = beginner.received.saturating_add(datagram.len() as u64);
-        beginner.proved = cid::destination(datagram).is_some_and(|id| beginner.was_told(id));
+        beginner.proved = connection_id::destination(datagram).is_some_and(|id| beginner.was_told(id));
         beginner.release()
     }
 
@@ -247,7 +247,7 @@ mod tests {
 
     use super::*;
 
-    const ID: &[u8; cid::LENGTH] = b"0123456789";
+    const ID: &[u8; connection_id::LENGTH] = b"0123456789";
 
     fn client(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))

@@ -6,7 +6,7 @@ use tidegate_base::limits;
 /// reading them: then the connection is looked at every now and then. What the client sends itself counts for nothing, or
 /// it could hold for ever what it does not read.
 #[derive(Debug)]
-pub(super) struct Quiet {
+pub struct Quiet {
     since_ms: u64,
     /// STREAM frames that had been sent, and acknowledgements that had come, at the last look.
     seen: (u64, u64),
@@ -16,18 +16,18 @@ pub(super) struct Quiet {
 
 impl Quiet {
     /// The last request has just ended; so much was sent and acknowledged.
-    pub(super) const fn new(now_ms: u64, seen: (u64, u64)) -> Self {
+    pub const fn new(now_ms: u64, seen: (u64, u64)) -> Self {
         Self { since_ms: now_ms, seen, under_way: false }
     }
 
     /// Whether an answer was still under way at the last look.
-    pub(super) const fn waits(&self) -> bool {
+    pub const fn waits(&self) -> bool {
         self.under_way
     }
 
     /// Looks at the connection: whether the client has all its answers, and what was sent and acknowledged so far. Says when
     /// to look again; nothing if nothing has happened for `idle_ms`.
-    pub(super) fn look(&mut self, now_ms: u64, settled: bool, seen: (u64, u64), idle_ms: u64) -> Option<u64> {
+    pub fn look(&mut self, now_ms: u64, settled: bool, seen: (u64, u64), idle_ms: u64) -> Option<u64> {
         let before = std::mem::replace(&mut self.seen, seen);
         let moved = seen.0 != before.0 && seen.1 != before.1;
         // An answer counts from its arrival; until then, from the last time that it moved.

@@ -7,9 +7,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::quic::section;
-use crate::quic::section::Kind;
-use crate::quic::section::Wrong;
+use crate::field_section::{self, Kind, SectionError};
 
 /// The type of DATA frames, which are streamed and not gathered.
 const DATA: u64 = 0;
@@ -53,11 +51,11 @@ const START: State = State::Header { kind: None, value: 0, left: 0, begun: false
 
 /// What is wrong with a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broken {
+pub enum FrameError {
     /// A frame that is gathered whole is longer than allowed.
     TooLong,
     /// A field section is.
-    Section(Wrong),
+    Section(SectionError),
     /// It is a push stream, which only servers open (RFC 9114, 6.2.2).
     Push,
 }
@@ -77,7 +75,7 @@ impl Frames {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn pass(&mut self, new: Bytes) -> Result<Bytes, Broken> {
+    pub fn pass(&mut self, new: Bytes) -> Result<Bytes, FrameError> {
         let (mut bytes, mut at) = (new, 0);
         if !self.held.is_empty() {
             at = self.held.len();
@@ -140,18 +138,18 @@ impl Frames {
     }
 
     /// A number of a header is complete, which has so many bytes up to here.
-    fn number(&mut self, kind: Option<u64>, value: u64, header: usize) -> Result<(), Broken> {
+    fn number(&mut self, kind: Option<u64>, value: u64, header: usize) -> Result<(), FrameError> {
         self.state = match kind {
             _ if self.prefix => {
                 self.prefix = false;
                 match value {
                     CONTROL => START,
-                    PUSH => return Err(Broken::Push),
+                    PUSH => return Err(FrameError::Push),
                     _ => State::Opaque,
                 }
             }
             None => State::Header { kind: Some(value), value: 0, left: 0, begun: false },
-            Some(kind) if kind != DATA && value > self.longest => return Err(Broken::TooLong),
+            Some(kind) if kind != DATA && value > self.longest => return Err(FrameError::TooLong),
             Some(_) if value == 0 => START,
             Some(HEADERS) if self.sections.is_some() => State::Section { left: value, header },
             Some(_) => State::Payload(value),
@@ -160,18 +158,20 @@ impl Frames {
     }
 
     /// A field section is complete.
-    fn section(&mut self, bytes: Bytes, begin: usize, end: usize) -> Result<Bytes, Broken> {
+    fn section(&mut self, bytes: Bytes, begin: usize, end: usize) -> Result<Bytes, FrameError> {
         let Some(kind) = self.sections else { return Ok(bytes) };
         self.sections = (kind == Kind::Request).then_some(Kind::Trailers);
         let section = bytes.get(begin..end).unwrap_or_default();
-        let Some(protocol) = section::check(section, kind).map_err(Broken::Section)? else { return Ok(bytes) };
+        let Some(protocol) = field_section::check(section, kind).map_err(FrameError::Section)? else {
+            return Ok(bytes);
+        };
         self.names_protocol = true;
         let mut bytes = BytesMut::from(bytes);
-        section::rename(&mut bytes, begin + protocol);
+        field_section::rename(&mut bytes, begin + protocol);
         Ok(bytes.freeze())
     }
 
-    /// Whether the request's head, which has passed, names a protocol to switch to: it is in [`section::PROTOCOL`] then.
+    /// Whether the request's head, which has passed, names a protocol to switch to: it is in [`field_section::PROTOCOL`] then.
     pub const fn names_protocol(&self) -> bool {
         self.names_protocol
     }
@@ -200,12 +200,12 @@ mod tests {
     const GET: [u8; 7] = [1, 5, 0, 0, 0xd1, 0xd7, 0xc1];
 
     /// Passes the bytes in pieces of every size; what comes out is what went in.
-    fn pass(frames: impl Fn() -> Frames, bytes: &[u8]) -> Result<bool, Broken> {
+    fn pass(frames: impl Fn() -> Frames, bytes: &[u8]) -> Result<bool, FrameError> {
         pass_to(frames, bytes, bytes)
     }
 
     /// Passes the bytes in pieces of every size; at the end of a frame, these have come out.
-    fn pass_to(frames: impl Fn() -> Frames, bytes: &[u8], out: &[u8]) -> Result<bool, Broken> {
+    fn pass_to(frames: impl Fn() -> Frames, bytes: &[u8], out: &[u8]) -> Result<bool, FrameError> {
         let mut results = (1..=bytes.len().max(1)).map(|size| {
             let (mut frames, mut passed) = (frames(), Vec::new());
             for piece in bytes.chunks(size) {
@@ -244,9 +244,9 @@ mod tests {
         let request = || Frames::request(100);
         // HEADERS of 100 and of 101 bytes.
         assert_eq!(pass(request, &[1, 0x40, 100]), Ok(false));
-        assert_eq!(pass(request, &[1, 0x40, 101]), Err(Broken::TooLong));
+        assert_eq!(pass(request, &[1, 0x40, 101]), Err(FrameError::TooLong));
         // An unknown frame.
-        assert_eq!(pass(request, &[0x21, 0x80, 1, 0, 0]), Err(Broken::TooLong));
+        assert_eq!(pass(request, &[0x21, 0x80, 1, 0, 0]), Err(FrameError::TooLong));
         // DATA of 2^61 bytes.
         assert_eq!(pass(request, &[0, 0xe0, 0, 0, 0, 0, 0, 0, 0]), Ok(false));
     }
@@ -264,11 +264,14 @@ mod tests {
     #[test]
     fn heads_and_trailers_are_checked() {
         let request = || Frames::request(100);
-        let malformed = Err(Broken::Section(Wrong::Malformed));
+        let malformed = Err(FrameError::Section(SectionError::Malformed));
         assert_eq!(pass(request, &[1, 4, 0, 0, 0xd1, 0xd7]), malformed);
         // The library refuses a second head in its own way; a pseudo-header field in trailers it would drop.
         assert_eq!(pass(request, &after_head(&[0, 1, 7, 1, 3, 0, 0, 0xc1])), malformed);
-        assert_eq!(pass(request, &after_head(&[1, 3, 0, 0, 0x80])), Err(Broken::Section(Wrong::Undecodable)));
+        assert_eq!(
+            pass(request, &after_head(&[1, 3, 0, 0, 0x80])),
+            Err(FrameError::Section(SectionError::Undecodable))
+        );
     }
 
     #[test]
@@ -291,8 +294,8 @@ mod tests {
     fn the_control_stream_is_watched_and_others_are_not() {
         let stream = || Frames::unidirectional(100);
         assert_eq!(pass(stream, &[0, 4, 0]), Ok(true));
-        assert_eq!(pass(stream, &[0, 4, 0x40, 101]), Err(Broken::TooLong));
-        assert_eq!(pass(stream, &[1, 0]), Err(Broken::Push));
+        assert_eq!(pass(stream, &[0, 4, 0x40, 101]), Err(FrameError::TooLong));
+        assert_eq!(pass(stream, &[1, 0]), Err(FrameError::Push));
         assert_eq!(pass(stream, &[2, 4, 0x40, 101, 0xff, 0xff]), Ok(true));
         assert_eq!(pass(stream, &[0x40, 0x54, 0xff, 0xff]), Ok(true));
     }

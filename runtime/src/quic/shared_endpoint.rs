@@ -7,18 +7,15 @@ use quinn::{EndpointConfig, ServerConfig, ValidationTokenConfig};
 use tidegate_base::limits;
 use tidegate_base::secret::{Purpose, Secrets};
 use tidegate_dsl::plan::{Listener, Peers};
+use tidegate_http3::connection_id::{self, CidKeys, WorkerCids};
+use tidegate_http3::tokens::{TokenKeys, UsedTokens};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::quic::cid;
-use crate::quic::cid::CidKeys;
-use crate::quic::cid::WorkerCids;
 use crate::quic::config;
 use crate::quic::socket::Datagram;
-use crate::quic::tokens::TokenKeys;
-use crate::quic::tokens::UsedTokens;
 
 /// A QUIC listener over all workers; lives as long as its sockets.
-pub struct Port {
+pub struct SharedEndpoint {
     /// What makes and reads connection ids.
     pub keys: Arc<CidKeys>,
     /// Where each worker takes packets of its connections that others received.
@@ -28,10 +25,10 @@ pub struct Port {
     /// The key of the tokens that prove addresses, and which of them were used: one for all workers and reloads.
     server: ServerConfig,
     /// The listener that was at this address before and may still have connections.
-    previous: Weak<Port>,
+    previous: Weak<SharedEndpoint>,
     /// The listener that is at this address now, if this one is closed. The kernel spreads packets over the sockets of
     /// both.
-    next: OnceLock<Weak<Port>>,
+    next: OnceLock<Weak<SharedEndpoint>>,
 }
 
 /// Whose a packet is.
@@ -39,10 +36,10 @@ pub enum Owner {
     /// Of the worker that received it.
     Ours,
     /// Of another worker, or of another listener at this address.
-    Other(Arc<Port>, u16),
+    Other(Arc<SharedEndpoint>, u16),
 }
 
-impl Port {
+impl SharedEndpoint {
     /// A listener for so many workers, and each one's end of its inbox.
     pub fn new(workers: usize, crypto: Arc<dyn Crypto>, previous: Weak<Self>) -> (Arc<Self>, Vec<Receiver<Datagram>>) {
         let (inboxes, ends) = (0..workers).map(|_| channel(limits::QUIC_HAND_OVER)).unzip();
@@ -67,13 +64,13 @@ impl Port {
 
     /// Whose a packet is that this worker received.
     pub fn owner(self: &Arc<Self>, packet: &[u8], worker: u16) -> Owner {
-        let cid = cid::destination(packet);
-        let of = |port: &Arc<Self>| Some((Arc::clone(port), port.keys.owner(cid?)?));
+        let cid = connection_id::destination(packet);
+        let of = |shared: &Arc<Self>| Some((Arc::clone(shared), shared.keys.owner(cid?)?));
         if let Some(owner) = cid.and_then(|cid| self.keys.owner(cid)) {
             return if owner == worker { Owner::Ours } else { Owner::Other(Arc::clone(self), owner) };
         }
-        if let Some((port, owner)) = self.previous.upgrade().as_ref().and_then(of) {
-            return Owner::Other(port, owner);
+        if let Some((shared, owner)) = self.previous.upgrade().as_ref().and_then(of) {
+            return Owner::Other(shared, owner);
         }
         // A closed listener has no use for what begins a connection.
         match self.next.get().and_then(Weak::upgrade) {

@@ -15,7 +15,7 @@ pub enum Kind {
 
 /// What is wrong with a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrong {
+pub enum SectionError {
     /// It is no section, or refers to a table that we do not keep. It ends the connection (RFC 9204, 2.2).
     Undecodable,
     /// It says what no request may say. It ends the stream (RFC 9114, 4.1.2).
@@ -29,11 +29,11 @@ pub const PROTOCOL: &str = "xprotocol";
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(section: &[u8], kind: Kind) -> Result<Option<usize>, Wrong> {
+pub fn check(section: &[u8], kind: Kind) -> Result<Option<usize>, SectionError> {
     let mut lines = Lines { section, at: 0 };
     // How many entries of the client's table it needs, and from where they are counted: we have none.
     if lines.number(8)? != 0 {
-        return Err(Wrong::Undecodable);
+        return Err(SectionError::Undecodable);
     }
     lines.number(7)?;
     let mut seen = Seen::default();
@@ -106,19 +106,19 @@ const INDEXED_CONNECT: u64 = 15;
 
 impl Line<'_> {
     /// Which pseudo-header field it is; `None` if it is another field.
-    fn pseudo(&self) -> Result<Option<Pseudo>, Wrong> {
+    fn pseudo(&self) -> Result<Option<Pseudo>, SectionError> {
         match &self.name {
             Name::Indexed(0) => Ok(Some(Pseudo::Authority)),
             Name::Indexed(1) => Ok(Some(Pseudo::Path)),
             Name::Indexed(15..=21) => Ok(Some(Pseudo::Method)),
             Name::Indexed(22 | 23) => Ok(Some(Pseudo::Scheme)),
             // `:status`, which is of answers.
-            Name::Indexed(24..=28 | 63..=71) => Err(Wrong::Malformed),
+            Name::Indexed(24..=28 | 63..=71) => Err(SectionError::Malformed),
             Name::Indexed(_) => Ok(None),
             Name::Literal(name) => match name.bytes.first() {
                 Some(first) if *first == b':' && !name.huffman || first & 0xfe == HUFFMAN_COLON && name.huffman => {
                     let known = NAMES.iter().find(|(_, plain, huffman)| name.is(plain, huffman));
-                    known.map(|(pseudo, ..)| Some(*pseudo)).ok_or(Wrong::Malformed)
+                    known.map(|(pseudo, ..)| Some(*pseudo)).ok_or(SectionError::Malformed)
                 }
                 _ => Ok(None),
             },
@@ -149,7 +149,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&mut self, line: &Line<'_>, kind: Kind) -> Result<(), Wrong> {
+    fn note(&mut self, line: &Line<'_>, kind: Kind) -> Result<(), SectionError> {
         let Some(pseudo) = line.pseudo()? else {
             self.others = true;
             return Ok(());
@@ -157,7 +157,7 @@ impl Seen {
         let empty = line.value.is_some_and(|value| value.bytes.is_empty());
         let again = std::mem::replace(&mut self.pseudo[pseudo as usize], true);
         if kind == Kind::Trailers || self.others || again || empty {
-            return Err(Wrong::Malformed);
+            return Err(SectionError::Malformed);
         }
         match pseudo {
             Pseudo::Method => self.connect = line.is_connect(),
@@ -168,14 +168,14 @@ impl Seen {
     }
 
     /// Whether a request has what it must have. A plain `CONNECT` has neither scheme nor path (RFC 9114, 4.4).
-    fn is_complete(&self) -> Result<(), Wrong> {
+    fn is_complete(&self) -> Result<(), SectionError> {
         let has = |pseudo: Pseudo| self.pseudo[pseudo as usize];
         let whole = has(Pseudo::Scheme) && has(Pseudo::Path);
         let right = match self.protocol {
             Some(_) => self.connect && whole,
             None => has(Pseudo::Method) && (whole || self.connect),
         };
-        if right { Ok(()) } else { Err(Wrong::Malformed) }
+        if right { Ok(()) } else { Err(SectionError::Malformed) }
     }
 }
 
@@ -186,7 +186,7 @@ struct Lines<'s> {
 }
 
 impl<'s> Lines<'s> {
-    fn next(&mut self) -> Result<Option<Line<'s>>, Wrong> {
+    fn next(&mut self) -> Result<Option<Line<'s>>, SectionError> {
         let Some(first) = self.section.get(self.at) else { return Ok(None) };
         match first >> 4 {
             // A line of the static table.
@@ -206,22 +206,22 @@ impl<'s> Lines<'s> {
                 Ok(Some(Line { name: Name::Literal(name), at, value: Some(self.text(7)?) }))
             }
             // All others refer to the table that we do not keep.
-            _ => Err(Wrong::Undecodable),
+            _ => Err(SectionError::Undecodable),
         }
     }
 
     /// A text behind its length, which begins in so many bits of a byte; the bit before them says how it is encoded.
-    fn text(&mut self, bits: u32) -> Result<Text<'s>, Wrong> {
+    fn text(&mut self, bits: u32) -> Result<Text<'s>, SectionError> {
         let huffman = self.section.get(self.at).is_some_and(|first| first >> bits & 1 == 1);
-        let length = usize::try_from(self.number(bits)?).map_err(|_| Wrong::Undecodable)?;
-        let end = self.at.checked_add(length).ok_or(Wrong::Undecodable)?;
-        let bytes = self.section.get(self.at..end).ok_or(Wrong::Undecodable)?;
+        let length = usize::try_from(self.number(bits)?).map_err(|_| SectionError::Undecodable)?;
+        let end = self.at.checked_add(length).ok_or(SectionError::Undecodable)?;
+        let bytes = self.section.get(self.at..end).ok_or(SectionError::Undecodable)?;
         self.at = end;
         Ok(Text { bytes, huffman })
     }
 
     /// A number that begins in the last so many bits of a byte (RFC 7541, 5.1), of at most 32 bits.
-    fn number(&mut self, bits: u32) -> Result<u64, Wrong> {
+    fn number(&mut self, bits: u32) -> Result<u64, SectionError> {
         let most = (1_u64 << bits) - 1;
         let mut value = u64::from(self.byte()?) & most;
         if value < most {
@@ -234,11 +234,11 @@ impl<'s> Lines<'s> {
                 return Ok(value);
             }
         }
-        Err(Wrong::Undecodable)
+        Err(SectionError::Undecodable)
     }
 
-    fn byte(&mut self) -> Result<u8, Wrong> {
-        let byte = self.section.get(self.at).ok_or(Wrong::Undecodable)?;
+    fn byte(&mut self) -> Result<u8, SectionError> {
+        let byte = self.section.get(self.at).ok_or(SectionError::Undecodable)?;
         self.at += 1;
         Ok(*byte)
     }
@@ -268,7 +268,7 @@ mod tests {
         line
     }
 
-    fn request(lines: &[&[u8]]) -> Result<Option<usize>, Wrong> {
+    fn request(lines: &[&[u8]]) -> Result<Option<usize>, SectionError> {
         check(&[&[0, 0][..], &lines.concat()].concat(), Kind::Request)
     }
 
@@ -277,32 +277,32 @@ mod tests {
         let field = literal(b"x-a", false, b"1");
         assert_eq!(request(&[&[GET, HTTPS, ROOT], &field]), Ok(None));
         for missing in [&[GET, HTTPS][..], &[GET, ROOT], &[HTTPS, ROOT], &[]] {
-            assert_eq!(request(&[missing]), Err(Wrong::Malformed), "{missing:?}");
+            assert_eq!(request(&[missing]), Err(SectionError::Malformed), "{missing:?}");
         }
         for again in [GET, HTTPS, ROOT] {
-            assert_eq!(request(&[&[GET, HTTPS, ROOT, again]]), Err(Wrong::Malformed), "{again}");
+            assert_eq!(request(&[&[GET, HTTPS, ROOT, again]]), Err(SectionError::Malformed), "{again}");
         }
-        assert_eq!(request(&[&[GET, HTTPS], &field, &[ROOT]]), Err(Wrong::Malformed));
+        assert_eq!(request(&[&[GET, HTTPS], &field, &[ROOT]]), Err(SectionError::Malformed));
         // In every encoding of the name.
         for (name, huffman) in [(&b":path"[..], false), (b"\xb9\x58\xd3\x3f", true)] {
             let path = literal(name, huffman, b"/a");
             assert_eq!(request(&[&[GET, HTTPS], &path]), Ok(None));
-            assert_eq!(request(&[&[GET, HTTPS, ROOT], &path]), Err(Wrong::Malformed));
+            assert_eq!(request(&[&[GET, HTTPS, ROOT], &path]), Err(SectionError::Malformed));
         }
-        assert_eq!(request(&[&[GET, HTTPS], &literal(b":path", false, b"")]), Err(Wrong::Malformed));
+        assert_eq!(request(&[&[GET, HTTPS], &literal(b":path", false, b"")]), Err(SectionError::Malformed));
     }
 
     #[test]
     fn other_pseudo_fields_are_malformed() {
         let whole = [GET, HTTPS, ROOT];
         // `:status`, by its place and by its name; one that nobody knows.
-        assert_eq!(request(&[&whole, &[0xc0 | 25]]), Err(Wrong::Malformed));
-        assert_eq!(request(&[&whole, &literal(b":status", false, b"200")]), Err(Wrong::Malformed));
-        assert_eq!(request(&[&whole, &literal(b"\xb8\x84\x8d\x36\xa3", true, b"200")]), Err(Wrong::Malformed));
-        assert_eq!(request(&[&whole, &literal(b":new", false, b"1")]), Err(Wrong::Malformed));
+        assert_eq!(request(&[&whole, &[0xc0 | 25]]), Err(SectionError::Malformed));
+        assert_eq!(request(&[&whole, &literal(b":status", false, b"200")]), Err(SectionError::Malformed));
+        assert_eq!(request(&[&whole, &literal(b"\xb8\x84\x8d\x36\xa3", true, b"200")]), Err(SectionError::Malformed));
+        assert_eq!(request(&[&whole, &literal(b":new", false, b"1")]), Err(SectionError::Malformed));
         let trailers = |lines: &[u8]| check(&[&[0, 0], lines].concat(), Kind::Trailers);
         assert_eq!(trailers(&literal(b"x-sum", false, b"1")), Ok(None));
-        assert_eq!(trailers(&[ROOT]), Err(Wrong::Malformed));
+        assert_eq!(trailers(&[ROOT]), Err(SectionError::Malformed));
     }
 
     #[test]
@@ -313,8 +313,8 @@ mod tests {
             (b"\xb9\x5d\x87\x49\xc8\x7a\x3f", true, b"\xf3\x5d\x87\x49\xc8\x7a\x3f"),
         ] {
             let protocol = literal(name, huffman, b"websocket");
-            assert_eq!(request(&[&[GET, HTTPS, ROOT], &protocol]), Err(Wrong::Malformed));
-            assert_eq!(request(&[&[CONNECT, HTTPS], &protocol]), Err(Wrong::Malformed));
+            assert_eq!(request(&[&[GET, HTTPS, ROOT], &protocol]), Err(SectionError::Malformed));
+            assert_eq!(request(&[&[CONNECT, HTTPS], &protocol]), Err(SectionError::Malformed));
             let mut section = [&[0, 0, CONNECT, HTTPS, ROOT][..], &protocol].concat();
             let at = check(&section, Kind::Request);
             assert_eq!(at, Ok(Some(7)));
@@ -327,15 +327,15 @@ mod tests {
 
     #[test]
     fn what_is_no_section_ends_the_connection() {
-        assert_eq!(check(&[], Kind::Request), Err(Wrong::Undecodable));
-        assert_eq!(check(&[1, 0, GET], Kind::Request), Err(Wrong::Undecodable));
+        assert_eq!(check(&[], Kind::Request), Err(SectionError::Undecodable));
+        assert_eq!(check(&[1, 0, GET], Kind::Request), Err(SectionError::Undecodable));
         // A line of the client's table, one behind its base, a name behind its base.
         for line in [0x80, 0x10, 0x00, 0x40] {
-            assert_eq!(request(&[&[line, 0, 0]]), Err(Wrong::Undecodable), "{line:x}");
+            assert_eq!(request(&[&[line, 0, 0]]), Err(SectionError::Undecodable), "{line:x}");
         }
         // A number without an end, a text without its bytes.
-        assert_eq!(request(&[&[0xff; 40]]), Err(Wrong::Undecodable));
-        assert_eq!(request(&[&[GET, HTTPS, ROOT, 0x51, 0x7f, 0xff, 0xff, 0x7f]]), Err(Wrong::Undecodable));
+        assert_eq!(request(&[&[0xff; 40]]), Err(SectionError::Undecodable));
+        assert_eq!(request(&[&[GET, HTTPS, ROOT, 0x51, 0x7f, 0xff, 0xff, 0x7f]]), Err(SectionError::Undecodable));
     }
 
     #[test]

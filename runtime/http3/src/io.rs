@@ -9,11 +9,11 @@ use h3::error::StreamError;
 use h3::server::RequestStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::downstream::h3_body::Http3Body;
-use crate::quic::streams::Send;
-use crate::quic::transport::Stopped;
+use crate::body::Http3Body;
+use crate::streams::SendStream;
+use crate::transport::Stopped;
 
-type Sender = RequestStream<Send, Bytes>;
+type Sender = RequestStream<SendStream, Bytes>;
 type Sent = Pin<Box<dyn Future<Output = (Sender, Result<(), StreamError>)>>>;
 
 /// Both directions of a stream.

@@ -12,11 +12,8 @@ use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming};
 use quinn::{ConnectionError, StoppedError, VarInt};
 
-use crate::quic::frames::Frames;
-use crate::quic::streams::Notes;
-use crate::quic::streams::Receive;
-use crate::quic::streams::Request;
-use crate::quic::streams::Send;
+use crate::frames::Frames;
+use crate::streams::{BidiStream, RecvStream, SendStream, StreamNotes};
 
 type Accepting<S> = Pin<Box<dyn Future<Output = Result<S, ConnectionError>>>>;
 type Both = (quinn::SendStream, quinn::RecvStream);
@@ -26,7 +23,7 @@ pub type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedErr
 
 /// What the server and its transport tell each other past the library.
 #[derive(Default)]
-pub struct Side {
+pub struct SideChannel {
     /// New requests are refused: the client was told that they would be (RFC 9114, 5.2).
     refusing: Cell<bool>,
     /// What is known of the request stream that was accepted last.
@@ -40,10 +37,10 @@ pub struct Accepted {
     /// When the client loses interest.
     pub stopped: Stopped,
     /// What is found out as it is read.
-    pub notes: Rc<Notes>,
+    pub notes: Rc<StreamNotes>,
 }
 
-impl Side {
+impl SideChannel {
     /// From now on, new requests are refused.
     pub fn refuse(&self) {
         self.refusing.set(true);
@@ -58,7 +55,7 @@ impl Side {
 /// A connection.
 pub struct Transport {
     connection: Rc<quinn::Connection>,
-    side: Rc<Side>,
+    side: Rc<SideChannel>,
     /// The length of a gathered frame.
     longest: u64,
     requests: Option<Accepting<Both>>,
@@ -68,12 +65,12 @@ pub struct Transport {
 
 impl Transport {
     /// Frames that have to be gathered whole may have `longest` bytes.
-    pub fn new(connection: Rc<quinn::Connection>, side: Rc<Side>, longest: u64) -> Self {
+    pub fn new(connection: Rc<quinn::Connection>, side: Rc<SideChannel>, longest: u64) -> Self {
         Self { connection, side, longest, requests: None, incoming: None, opening: None }
     }
 
-    fn receive(&self, stream: quinn::RecvStream, frames: Frames, notes: Rc<Notes>) -> Receive {
-        Receive::new(stream, frames, notes, Rc::clone(&self.connection))
+    fn receive(&self, stream: quinn::RecvStream, frames: Frames, notes: Rc<StreamNotes>) -> RecvStream {
+        RecvStream::new(stream, frames, notes, Rc::clone(&self.connection))
     }
 }
 
@@ -89,10 +86,10 @@ fn poll_kept<S>(
 }
 
 impl quic::Connection<Bytes> for Transport {
-    type RecvStream = Receive;
+    type RecvStream = RecvStream;
     type OpenStreams = Opener;
 
-    fn poll_accept_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Receive, ConnectionErrorIncoming>> {
+    fn poll_accept_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
         let connection = &self.connection;
         let make = || -> Accepting<quinn::RecvStream> {
             let connection = Rc::clone(connection);
@@ -102,7 +99,7 @@ impl quic::Connection<Bytes> for Transport {
         Poll::Ready(Ok(self.receive(stream, Frames::unidirectional(self.longest), Rc::default())))
     }
 
-    fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<Request, ConnectionErrorIncoming>> {
+    fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream, ConnectionErrorIncoming>> {
         loop {
             let connection = &self.connection;
             let make = || -> Accepting<Both> {
@@ -116,11 +113,11 @@ impl quic::Connection<Bytes> for Transport {
                 let _ = (send.reset(code), receive.stop(code));
                 continue;
             }
-            let (early, stopped, notes) = (receive.is_0rtt(), Box::pin(send.stopped()), Rc::<Notes>::default());
+            let (early, stopped, notes) = (receive.is_0rtt(), Box::pin(send.stopped()), Rc::<StreamNotes>::default());
             let receive = self.receive(receive, Frames::request(self.longest), Rc::clone(&notes));
-            let send = Send::new(send, Rc::clone(&notes));
+            let send = SendStream::new(send, Rc::clone(&notes));
             *self.side.accepted.borrow_mut() = Some(Accepted { early, stopped, notes });
-            return Poll::Ready(Ok(Request::new(send, receive)));
+            return Poll::Ready(Ok(BidiStream::new(send, receive)));
         }
     }
 
@@ -130,14 +127,14 @@ impl quic::Connection<Bytes> for Transport {
 }
 
 impl quic::OpenStreams<Bytes> for Transport {
-    type BidiStream = Request;
-    type SendStream = Send;
+    type BidiStream = BidiStream;
+    type SendStream = SendStream;
 
-    fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<Request, StreamErrorIncoming>> {
+    fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<BidiStream, StreamErrorIncoming>> {
         Poll::Ready(Err(no_requests()))
     }
 
-    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Send, StreamErrorIncoming>> {
+    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream, StreamErrorIncoming>> {
         poll_open(&self.connection, &mut self.opening, cx)
     }
 
@@ -153,14 +150,14 @@ pub struct Opener {
 }
 
 impl quic::OpenStreams<Bytes> for Opener {
-    type BidiStream = Request;
-    type SendStream = Send;
+    type BidiStream = BidiStream;
+    type SendStream = SendStream;
 
-    fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<Request, StreamErrorIncoming>> {
+    fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<BidiStream, StreamErrorIncoming>> {
         Poll::Ready(Err(no_requests()))
     }
 
-    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Send, StreamErrorIncoming>> {
+    fn poll_open_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<SendStream, StreamErrorIncoming>> {
         poll_open(&self.connection, &mut self.opening, cx)
     }
 
@@ -173,13 +170,13 @@ fn poll_open(
     connection: &Rc<quinn::Connection>,
     opening: &mut Option<Accepting<quinn::SendStream>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<Send, StreamErrorIncoming>> {
+) -> Poll<Result<SendStream, StreamErrorIncoming>> {
     let make = || -> Accepting<quinn::SendStream> {
         let connection = Rc::clone(connection);
         Box::pin(async move { connection.open_uni().await })
     };
     poll_kept(opening, make, cx)
-        .map_ok(|stream| Send::new(stream, Rc::default()))
+        .map_ok(|stream| SendStream::new(stream, Rc::default()))
         .map_err(|connection_error| StreamErrorIncoming::ConnectionErrorIncoming { connection_error })
 }
 
@@ -194,7 +191,7 @@ pub fn var_int(code: u64) -> VarInt {
     VarInt::from_u64(code).unwrap_or(VarInt::MAX)
 }
 
-pub(super) fn of_connection(error: ConnectionError) -> ConnectionErrorIncoming {
+pub(crate) fn of_connection(error: ConnectionError) -> ConnectionErrorIncoming {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             ConnectionErrorIncoming::ApplicationClose { error_code: close.error_code.into() }
