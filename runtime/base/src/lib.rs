@@ -17,6 +17,7 @@ pub mod local_waker;
 pub mod log_throttle;
 pub mod permits;
 pub mod plain;
+pub mod proxy_protocol;
 pub mod room;
 pub mod seal;
 pub mod secret;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tidegate_base::limits;
+use tidegate_base::proxy_protocol::Spoken;
 use tidegate_base::standstill::within;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
@@ -13,7 +14,6 @@ use crate::downstream::connection;
 use crate::downstream::connection::Opened;
 use crate::downstream::linger::answer_plain;
 use crate::downstream::proxy_protocol;
-use crate::downstream::proxy_protocol::Spoken;
 use crate::request::admission::Admission;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::worker::Worker;
