@@ -67,7 +67,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// For the socket.
+    /// The datagram as a socket takes it.
     pub fn transmit(&self) -> Transmit<'_> {
         Transmit { destination: self.to, ecn: self.ecn, contents: &self.bytes, segment_size: None, src_ip: self.from }
     }
@@ -79,12 +79,12 @@ impl Beginner {
         Self { seen, ids_to_come: 0, proved: false, received: 0, sent: 0, ids, told: 0, kept: None }
     }
 
-    /// Whether a datagram to there is of a handshake whose client has not shown yet that it is there.
+    /// Whether a datagram to the address is of a handshake whose client has not shown yet that it is there.
     fn counts(&self, long: bool) -> bool {
         !self.proved && (long || self.ids_to_come > 0)
     }
 
-    /// Whether so many more bytes may go there.
+    /// Whether so many more bytes may go to the address.
     fn may_get(&self, length: usize) -> bool {
         self.proved || self.sent.saturating_add(length as u64) <= self.received.saturating_mul(FACTOR)
     }
@@ -93,7 +93,7 @@ impl Beginner {
         self.ids.iter().take(self.told).any(|told| told == id)
     }
 
-    /// Remembers what goes there.
+    /// Remembers what goes to the address.
     fn sent(&mut self, datagram: &[u8]) {
         self.sent = self.sent.saturating_add(datagram.len() as u64);
         if let Some(id) = connection_id::source(datagram).filter(|id| !self.was_told(*id)) {
@@ -244,6 +244,8 @@ fn begins(datagram: &[u8]) -> bool {
 mod tests {
     use std::cell::RefCell;
     use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -419,6 +421,56 @@ mod tests {
         for packet in [&initial()[..FIRST - 1], &version, &handshake, &[0x40; FIRST], &[]] {
             addresses.received(packet, client(1));
             assert!(!addresses.knows(client(1)));
+        }
+    }
+
+    /// What happens at a socket.
+    #[derive(Debug, Clone)]
+    enum Event {
+        /// A first packet comes.
+        Initial,
+        /// A packet of so many bytes comes, with a long header.
+        Long(usize),
+        /// Something of so many bytes is to go, perhaps in datagrams of so many.
+        Answer(usize, Option<usize>),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::Initial),
+            (1_usize..2000).prop_map(Event::Long),
+            (1_usize..9000, proptest::option::of(1_usize..1500)).prop_map(|(length, size)| Event::Answer(length, size)),
+        ]
+    }
+
+    proptest! {
+        /// Whatever comes and goes, an address that proves nothing gets three times as much as came from there at most, and gets
+        /// all of that if there is so much to say in one datagram.
+        #[test]
+        fn nobody_gets_more_than_three_times_what_came(events in proptest::collection::vec(event(), 1..40)) {
+            let addresses = Addresses::default();
+            let (mut came, mut went) = (0, 0);
+            let receive = |datagram: &[u8]| addresses.received(datagram, client(1)).map_or(0, |kept| kept.transmit().contents.len());
+            went += receive(&initial());
+            came += FIRST;
+            for event in events {
+                match event {
+                    Event::Initial => (came, went) = (came + FIRST, went + receive(&initial())),
+                    Event::Long(length) => {
+                        let mut packet = handshake(b"9876543210");
+                        packet.resize(length, 0);
+                        (came, went) = (came + length, went + receive(&packet));
+                    }
+                    Event::Answer(length, size) => {
+                        let sent: usize = send(&addresses, &answer(length), size).iter().map(|(length, _)| length).sum();
+                        if size.is_none() {
+                            prop_assert_eq!(sent, if went + length <= 3 * came { length } else { 0 });
+                        }
+                        went += sent;
+                    }
+                }
+                prop_assert!(went <= 3 * came, "{went} went for {came}");
+            }
         }
     }
 }

@@ -78,7 +78,7 @@ pub struct WorkerCids {
 }
 
 impl WorkerCids {
-    /// For this worker.
+    /// A generator for this worker.
     pub const fn new(keys: Arc<CidKeys>, worker: u16) -> Self {
         Self { keys, worker, count: 0 }
     }

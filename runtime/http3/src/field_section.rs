@@ -4,21 +4,21 @@
 //! knows no `:protocol` but those of its own. Names are enough to see all that, and are told apart as they are encoded:
 //! nothing is decoded twice.
 
-/// What a section is of.
+/// The part of a message that a section is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A request's head.
     Request,
-    /// What follows a body.
+    /// The fields that follow a body.
     Trailers,
 }
 
-/// What is wrong with a section.
+/// The mistake that a section has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SectionError {
-    /// It is no section, or refers to a table that we do not keep. It ends the connection (RFC 9204, 2.2).
+    /// The bytes are no section, or refer to a table that we do not keep. That ends the connection (RFC 9204, 2.2).
     Undecodable,
-    /// It says what no request may say. It ends the stream (RFC 9114, 4.1.2).
+    /// The section says what no request may say. That ends the stream (RFC 9114, 4.1.2).
     Malformed,
 }
 
@@ -62,12 +62,12 @@ struct Line<'s> {
     name: Name<'s>,
     /// Where a literal name begins.
     at: usize,
-    /// Its value; `None` if it stands in the table.
+    /// The value; `None` if it stands in the table.
     value: Option<Text<'s>>,
 }
 
 enum Name<'s> {
-    /// Of the static table.
+    /// A name of the static table.
     Indexed(u64),
     Literal(Text<'s>),
 }
@@ -89,7 +89,7 @@ enum Pseudo {
     Protocol,
 }
 
-/// Each one's name, as it is and in Huffman's code.
+/// The name of each pseudo-header field, as it is and in Huffman's code.
 const NAMES: [(Pseudo, &[u8], &[u8]); 5] = [
     (Pseudo::Method, b":method", b"\xb9\x49\x53\x39\xe4"),
     (Pseudo::Scheme, b":scheme", b"\xb8\x82\x4e\x5a\x4b"),
@@ -98,10 +98,10 @@ const NAMES: [(Pseudo, &[u8], &[u8]); 5] = [
     (Pseudo::Protocol, b":protocol", b"\xb9\x5d\x87\x49\xc8\x7a\x3f"),
 ];
 
-/// `CONNECT`, in the same way.
+/// The method `CONNECT`, as it is and in Huffman's code.
 const CONNECT: (&[u8], &[u8]) = (b"CONNECT", b"\xbd\xab\x4e\x9c\x17\xb7\xff");
 
-/// Its place in the static table, as a whole line (RFC 9204, A).
+/// The place of `:method: CONNECT` in the static table, as a whole line (RFC 9204, A).
 const INDEXED_CONNECT: u64 = 15;
 
 impl Line<'_> {
@@ -139,7 +139,7 @@ impl Text<'_> {
     }
 }
 
-/// What a section has shown so far.
+/// The lines that a section has shown so far.
 #[derive(Default)]
 struct Seen {
     pseudo: [bool; NAMES.len()],

@@ -19,14 +19,14 @@ const HEADERS: u64 = 1;
 const CONTROL: u64 = 0;
 const PUSH: u64 = 1;
 
-/// Where a stream is in its frames.
+/// The reader of a stream's frames: where in them it stands.
 #[derive(Debug)]
 pub struct Frames {
     /// The length that a frame other than DATA may have.
     longest: u64,
     /// A unidirectional stream begins with its type (RFC 9114, 6.2).
     prefix: bool,
-    /// What the next field section is of; `None` where there is none to come.
+    /// The kind of the next field section; `None` where there is none to come.
     sections: Option<Kind>,
     /// The beginning of a frame that is passed on when more of it has come: its header is whole, and its field section.
     held: BytesMut,
@@ -37,7 +37,7 @@ pub struct Frames {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// In a number of the frame's header; the type, if it is known already, and the bytes of the number so far.
+    /// Within a number of the frame's header; the type, if it is known already, and the bytes of the number so far.
     Header { kind: Option<u64>, value: u64, left: u8, begun: bool },
     /// Within a frame.
     Payload(u64),
@@ -49,24 +49,24 @@ enum State {
 
 const START: State = State::Header { kind: None, value: 0, left: 0, begun: false };
 
-/// What is wrong with a stream.
+/// The mistake that a stream has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
     /// A frame that is gathered whole is longer than allowed.
     TooLong,
-    /// A field section is.
+    /// A field section is wrong.
     Section(SectionError),
-    /// It is a push stream, which only servers open (RFC 9114, 6.2.2).
+    /// The stream is one of pushes, which only servers open (RFC 9114, 6.2.2).
     Push,
 }
 
 impl Frames {
-    /// A request's stream.
+    /// The frames of a request's stream.
     pub fn request(longest: u64) -> Self {
         Self { sections: Some(Kind::Request), prefix: false, ..Self::unidirectional(longest) }
     }
 
-    /// A stream of the client alone: its control stream, or one that is not made of frames.
+    /// The frames of a stream of the client alone: its control stream, or one that is not made of frames.
     pub fn unidirectional(longest: u64) -> Self {
         Self { longest, prefix: true, sections: None, held: BytesMut::new(), names_protocol: false, state: START }
     }
@@ -182,7 +182,7 @@ impl Frames {
     }
 }
 
-/// So much of what is left is here.
+/// The number of bytes that are here, of those that are left.
 fn within(left: u64, here: usize) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).min(here)
 }

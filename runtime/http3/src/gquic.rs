@@ -17,7 +17,7 @@ const OFFERED: [u32; 2] = [0x1a2a_3a4a, 1];
 const VERSION_FLAG: u8 = 0x01;
 const ID_FLAG: u8 = 0x08;
 
-/// What to send back to a packet of such a version; `None` if it is none.
+/// The datagram to send back to a packet of such a version; `None` if the packet is of no such version.
 pub fn answer(packet: &[u8]) -> Option<Vec<u8>> {
     let first = *packet.first()?;
     let answer = if first & 0xc0 == 0 {
@@ -30,7 +30,7 @@ pub fn answer(packet: &[u8]) -> Option<Vec<u8>> {
     (answer.len() <= packet.len()).then_some(answer)
 }
 
-/// Up to Q043: flags, id, version.
+/// The answer up to Q043: flags, id, version.
 fn public_header(flags: u8, packet: &[u8]) -> Option<Vec<u8>> {
     let (id, version) = (packet.get(1..9)?, packet.get(9..13)?);
     let number = number(version, b'Q')?;
@@ -42,7 +42,7 @@ fn public_header(flags: u8, packet: &[u8]) -> Option<Vec<u8>> {
     Some(with_versions(answer))
 }
 
-/// From Q044 on: a long header, as it was at the time.
+/// The answer from Q044 on: a long header, as it was at the time.
 fn long_header(packet: &[u8]) -> Option<Vec<u8>> {
     let version = packet.get(1..5)?;
     let rest = packet.get(5..)?;

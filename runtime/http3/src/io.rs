@@ -16,13 +16,13 @@ use crate::transport::Stopped;
 type Sender = RequestStream<SendStream, Bytes>;
 type Sent = Pin<Box<dyn Future<Output = (Sender, Result<(), StreamError>)>>>;
 
-/// Both directions of a stream.
+/// Both directions of a stream, as bytes.
 pub struct Http3Io {
     sending: Sending,
     body: Http3Body,
-    /// Received, and not yet read.
+    /// Bytes that were received, and not yet read.
     left: Bytes,
-    /// When the client wants no more.
+    /// The moment when the client wants no more.
     stopped: Option<Stopped>,
 }
 
@@ -59,7 +59,7 @@ impl Http3Io {
     }
 }
 
-/// Nothing comes next.
+/// No further piece: only what is under way is waited for.
 const NOTHING: Option<fn(Sender) -> Sent> = None;
 
 impl AsyncRead for Http3Io {
@@ -116,5 +116,74 @@ impl AsyncWrite for Http3Io {
         };
         ready!(self.poll_send(cx, Some(next)))?;
         self.poll_send(cx, NOTHING)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::testing::{Exchange, GET, Session, received, run};
+
+    /// A stream as bytes, and the client's ends of it.
+    async fn tunnel(session: &mut Session) -> (Http3Io, quinn::SendStream, quinn::RecvStream) {
+        let Exchange { to_server, to_client, accepted, stream, .. } = session.request(&GET).await.unwrap();
+        let (sender, receiver) = stream.split();
+        (Http3Io::new(sender, Http3Body::new(receiver, None, false), accepted.stopped), to_server, to_client)
+    }
+
+    #[test]
+    fn bytes_go_both_ways_to_the_end_of_each() {
+        run(async {
+            let mut session = Session::new().await;
+            let (mut io, mut to_server, mut to_client) = tunnel(&mut session).await;
+            to_server.write_all(&[0, 3, b'a', b'b', b'c', 0, 1, b'd']).await.unwrap();
+            let mut first = [0; 2];
+            io.read_exact(&mut first).await.unwrap();
+            assert_eq!(&first, b"ab");
+            to_server.finish().unwrap();
+            let mut rest = Vec::new();
+            io.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest, b"cd");
+            io.write_all(b"e").await.unwrap();
+            io.write_all(b"fg").await.unwrap();
+            io.flush().await.unwrap();
+            io.shutdown().await.unwrap();
+            assert_eq!(received(&mut to_client).await.unwrap(), [&[0, 1, b'e'][..], &[0, 2, b'f', b'g']].concat());
+        });
+    }
+
+    #[test]
+    fn a_reset_of_either_direction_is_one_of_the_connection() {
+        run(async {
+            let mut session = Session::new().await;
+            let code = quinn::VarInt::from_u32(0x10c);
+            let (mut io, mut to_server, _to_client) = tunnel(&mut session).await;
+            to_server.reset(code).unwrap();
+            assert_eq!(io.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            let (mut io, _to_server, mut to_client) = tunnel(&mut session).await;
+            to_client.stop(code).unwrap();
+            assert_eq!(io.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        });
+    }
+
+    #[test]
+    fn what_is_written_after_an_error_is_refused() {
+        run(async {
+            let mut session = Session::new().await;
+            let (mut io, _to_server, _to_client) = tunnel(&mut session).await;
+            session.client.close(quinn::VarInt::from_u32(0x100), b"");
+            assert_eq!(io.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            let failed = async {
+                loop {
+                    io.write_all(b"late").await?;
+                }
+            };
+            let failed: io::Result<()> = failed.await;
+            assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::Other);
+            assert_eq!(io.write(b"later").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        });
     }
 }

@@ -16,5 +16,7 @@ pub mod gquic;
 pub mod io;
 pub mod quiet;
 pub mod streams;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 pub mod transport;

@@ -15,7 +15,7 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    /// The last request has just ended; so much was sent and acknowledged.
+    /// A quiet time from now on: the last request has just ended; so much was sent and acknowledged.
     pub const fn new(now_ms: u64, seen: (u64, u64)) -> Self {
         Self { since_ms: now_ms, seen, under_way: false }
     }

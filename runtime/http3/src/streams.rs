@@ -15,10 +15,10 @@ use crate::field_section::SectionError;
 use crate::frames::{FrameError, Frames};
 use crate::transport::{of_connection, var_int};
 
-/// What both directions of a request's stream, and who serves it, know of it.
+/// The notes on a request's stream that its two directions and who serves it share.
 #[derive(Default)]
 pub struct StreamNotes {
-    /// What the client is told if the answer's direction is dropped before its end; otherwise that is the end.
+    /// The code that the client is told if the answer's direction is dropped before its end; without one, that is the end.
     pub ends: Cell<Option<Code>>,
     /// The head names a protocol to switch to; it is in [`PROTOCOL`](crate::field_section::PROTOCOL).
     pub names_protocol: Cell<bool>,
@@ -33,7 +33,7 @@ pub struct BidiStream {
 }
 
 impl BidiStream {
-    /// Both directions.
+    /// A stream of both directions.
     pub const fn new(send: SendStream, receive: RecvStream) -> Self {
         Self { send, receive }
     }
@@ -86,7 +86,7 @@ impl quic::SendStream<Bytes> for BidiStream {
     }
 }
 
-/// What a client sends on a stream.
+/// The direction of a stream that a client sends on.
 pub struct RecvStream {
     stream: quinn::RecvStream,
     frames: Frames,
@@ -165,7 +165,7 @@ impl quic::RecvStream for RecvStream {
     }
 }
 
-/// What we send on a stream.
+/// The direction of a stream that we send on.
 pub struct SendStream {
     stream: quinn::SendStream,
     writing: Option<WriteBuf<Bytes>>,
@@ -260,5 +260,170 @@ fn of_write(error: WriteError) -> StreamErrorIncoming {
             StreamErrorIncoming::ConnectionErrorIncoming { connection_error: of_connection(error) }
         }
         error => StreamErrorIncoming::Unknown(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::future::poll_fn;
+
+    use tidegate_base::limits;
+
+    use super::*;
+    use crate::testing::{GET, LONGEST, Session, received, run, stopped};
+
+    /// A frame of this type and length, up to its payload.
+    fn begin(kind: u8, length: u64) -> Vec<u8> {
+        [&[kind][..], &(length | 0x8000_0000).to_be_bytes()[4..]].concat()
+    }
+
+    #[test]
+    fn what_breaks_the_protocol_ends_the_connection_with_its_code() {
+        let head = |more: &[u8]| [&GET[..], more].concat();
+        for (stream, finish, code) in [
+            (begin(1, LONGEST + 1), false, Code::H3_EXCESSIVE_LOAD),
+            (head(&begin(0x21, LONGEST + 1)), false, Code::H3_EXCESSIVE_LOAD),
+            (vec![1, 3, 0, 0, 0x80], false, Code::QPACK_DECOMPRESSION_FAILED),
+            (head(&[1, 3, 0, 0, 0x80]), false, Code::QPACK_DECOMPRESSION_FAILED),
+            (GET[..5].to_vec(), true, Code::H3_FRAME_ERROR),
+            (head(&[0, 5, b'x']), true, Code::H3_FRAME_ERROR),
+        ] {
+            run(async {
+                let mut session = Session::new().await;
+                let (mut to_server, _to_client, resolver) = session.open(&stream).await;
+                if finish {
+                    to_server.finish().unwrap();
+                }
+                let served = async {
+                    let (_, mut stream) = resolver.resolve_request().await?;
+                    while stream.recv_data().await?.is_some() {}
+                    stream.recv_trailers().await
+                };
+                assert!(served.await.is_err(), "{stream:?}");
+                assert_eq!(session.closed().await, code, "{stream:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_frame_of_the_longest_length_is_taken() {
+        run(async {
+            let mut session = Session::new().await;
+            let unknown = [&begin(0x21, LONGEST)[..], &vec![0; usize::try_from(LONGEST).unwrap()]].concat();
+            let mut exchange = session.request(&[&GET[..], &unknown].concat()).await.unwrap();
+            exchange.to_server.finish().unwrap();
+            assert!(exchange.stream.recv_data().await.unwrap().is_none());
+        });
+    }
+
+    #[test]
+    fn streams_of_the_client_alone_are_watched() {
+        for (bytes, code) in
+            [(&[1, 0][..], Code::H3_STREAM_CREATION_ERROR), (&[0, 4, 0x80, 1, 0, 0], Code::H3_EXCESSIVE_LOAD)]
+        {
+            run(async {
+                let mut session = Session::new().await;
+                let mut stream = session.client.open_uni().await.unwrap();
+                stream.write_all(bytes).await.unwrap();
+                assert!(session.http.accept().await.is_err());
+                assert_eq!(session.closed().await, code);
+            });
+        }
+    }
+
+    #[test]
+    fn a_malformed_head_ends_its_stream_alone() {
+        run(async {
+            let mut session = Session::new().await;
+            // Without `:path`.
+            let (to_server, mut to_client, resolver) = session.open(&[1, 4, 0, 0, 0xd1, 0xd7]).await;
+            let accepted = session.side.take_accepted().unwrap();
+            assert!(resolver.resolve_request().await.is_err());
+            assert_eq!(accepted.notes.ends.get(), Some(Code::H3_MESSAGE_ERROR));
+            assert_eq!(stopped(&to_server).await, Some(Code::H3_MESSAGE_ERROR));
+            assert_eq!(received(&mut to_client).await, Err(Code::H3_MESSAGE_ERROR));
+            assert!(session.request(&GET).await.is_ok(), "the next one is served");
+        });
+    }
+
+    #[test]
+    fn a_protocol_is_noted_and_reaches_the_request_as_a_field() {
+        run(async {
+            let mut session = Session::new().await;
+            let section =
+                [&[0, 0, 0xcf, 0xd7, 0xc1, 0x50, 1, b'a', 0x27, 2][..], b":protocol", &[9], b"websocket"].concat();
+            let head = [&[1, u8::try_from(section.len()).unwrap()][..], &section].concat();
+            let exchange = session.request(&head).await.unwrap();
+            assert!(exchange.accepted.notes.names_protocol.get());
+            assert_eq!(exchange.request.headers()[crate::field_section::PROTOCOL], "websocket");
+        });
+    }
+
+    #[test]
+    fn a_stream_that_is_dropped_ends_as_its_notes_say() {
+        for (ends, finish, expected) in [
+            // Without a code, what was sent is all.
+            (None, false, Ok(vec![0, 5, b'b', b'e', b'g', b'u', b'n'])),
+            (Some(Code::H3_INTERNAL_ERROR), false, Err(Code::H3_INTERNAL_ERROR)),
+            (Some(Code::H3_INTERNAL_ERROR), true, Ok(vec![0, 5, b'b', b'e', b'g', b'u', b'n'])),
+        ] {
+            run(async {
+                let mut session = Session::new().await;
+                let mut exchange = session.request(&GET).await.unwrap();
+                exchange.stream.send_data(Bytes::from_static(b"begun")).await.unwrap();
+                exchange.accepted.notes.ends.set(ends);
+                if finish {
+                    exchange.stream.finish().await.unwrap();
+                }
+                drop(exchange.stream);
+                assert_eq!(received(&mut exchange.to_client).await, expected);
+            });
+        }
+    }
+
+    #[test]
+    fn small_pieces_wait_for_those_that_are_under_way() {
+        run(async {
+            let mut session = Session::new().await;
+            let mut exchange = session.request(&GET).await.unwrap();
+            let flight = exchange.accepted.notes.flight.clone();
+            let mut pieces: Vec<_> =
+                (1..limits::UNSENT_PIECES).map(|_| flight.piece(Bytes::from_static(b"x"))).collect();
+            exchange.stream.send_data(Bytes::from_static(b"one fits")).await.unwrap();
+            // Until the client has it.
+            poll_fn(|cx| flight.poll_room(cx)).await;
+            pieces.push(flight.piece(Bytes::from_static(b"x")));
+            {
+                let mut sending = pin!(exchange.stream.send_data(Bytes::from_static(b"one does not")));
+                let polled = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).is_pending())).await;
+                assert!(polled, "as many as may be are under way");
+                pieces.pop();
+                sending.await.unwrap();
+            }
+            let large = Bytes::from(vec![7; limits::UNSENT_PIECE]);
+            pieces.push(flight.piece(Bytes::from_static(b"x")));
+            exchange.stream.send_data(large.clone()).await.unwrap();
+            exchange.stream.finish().await.unwrap();
+            let expected = [&[0, 8][..], b"one fits", &[0, 12], b"one does not", &[0, 0x44, 0], &large].concat();
+            assert_eq!(received(&mut exchange.to_client).await.unwrap(), expected);
+        });
+    }
+
+    #[test]
+    fn a_client_that_stops_or_leaves_is_told_apart() {
+        run(async {
+            let mut session = Session::new().await;
+            let mut exchange = session.request(&GET).await.unwrap();
+            exchange.to_client.stop(VarInt::from_u32(0x10c)).unwrap();
+            exchange.accepted.stopped.await.unwrap();
+            let error = exchange.stream.send_data(Bytes::from_static(b"late")).await.unwrap_err();
+            assert!(matches!(error, h3::error::StreamError::RemoteTerminate { code, .. } if code == Code::from(0x10c)));
+            let mut exchange = session.request(&GET).await.unwrap();
+            session.client.close(VarInt::from_u32(0x100), b"");
+            exchange.accepted.stopped.await.unwrap_err();
+            let error = exchange.stream.send_data(Bytes::from_static(b"late")).await.unwrap_err();
+            assert!(matches!(error, h3::error::StreamError::ConnectionError { .. }), "{error:?}");
+        });
     }
 }

@@ -21,38 +21,38 @@ type Both = (quinn::SendStream, quinn::RecvStream);
 /// Resolves when the client wants no more of an answer, or has all of it.
 pub type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>>>;
 
-/// What the server and its transport tell each other past the library.
+/// The words that the server and its transport exchange past the library.
 #[derive(Default)]
 pub struct SideChannel {
     /// New requests are refused: the client was told that they would be (RFC 9114, 5.2).
     refusing: Cell<bool>,
-    /// What is known of the request stream that was accepted last.
+    /// The request stream that was accepted last.
     accepted: RefCell<Option<Accepted>>,
 }
 
-/// What is known of a request stream.
+/// A request stream, as far as the transport knows it.
 pub struct Accepted {
-    /// It was opened before the handshake was complete: what it says may be a replay (RFC 9001, 9.2).
+    /// The stream was opened before the handshake was complete: what it says may be a replay (RFC 9001, 9.2).
     pub early: bool,
-    /// When the client loses interest.
+    /// The moment when the client loses interest.
     pub stopped: Stopped,
-    /// What is found out as it is read.
+    /// The notes that are taken as the stream is read.
     pub notes: Rc<StreamNotes>,
 }
 
 impl SideChannel {
-    /// From now on, new requests are refused.
+    /// Refuses new requests from now on.
     pub fn refuse(&self) {
         self.refusing.set(true);
     }
 
-    /// What is known of the request stream that the library has just handed out.
+    /// The request stream that the library has just handed out.
     pub fn take_accepted(&self) -> Option<Accepted> {
         self.accepted.borrow_mut().take()
     }
 }
 
-/// A connection.
+/// A QUIC connection, as the library wants one.
 pub struct Transport {
     connection: Rc<quinn::Connection>,
     side: Rc<SideChannel>,
@@ -186,7 +186,7 @@ fn no_requests() -> StreamErrorIncoming {
     StreamErrorIncoming::ConnectionErrorIncoming { connection_error: ConnectionErrorIncoming::InternalError(error) }
 }
 
-/// Codes of HTTP/3 are far below the largest number of QUIC.
+/// The number that QUIC sends for a code: codes of HTTP/3 are far below the largest number of QUIC.
 pub fn var_int(code: u64) -> VarInt {
     VarInt::from_u64(code).unwrap_or(VarInt::MAX)
 }
@@ -198,5 +198,103 @@ pub(crate) fn of_connection(error: ConnectionError) -> ConnectionErrorIncoming {
         }
         ConnectionError::TimedOut => ConnectionErrorIncoming::Timeout,
         error => ConnectionErrorIncoming::Undefined(Arc::new(error)),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+mod tests {
+    use std::future::poll_fn;
+
+    use h3::quic::{Connection as _, OpenStreams as _};
+
+    use super::*;
+    use crate::testing::{GET, Pair, Session, received, run, stopped};
+
+    #[test]
+    fn a_request_comes_with_what_is_known_of_its_stream() {
+        run(async {
+            let mut session = Session::new().await;
+            let mut exchange = session.request(&GET).await.unwrap();
+            assert_eq!(exchange.request.uri(), "https://a/");
+            assert!(!exchange.accepted.early);
+            assert!(!exchange.accepted.notes.names_protocol.get());
+            assert!(session.side.take_accepted().is_none(), "it is taken once");
+            // The client loses interest.
+            exchange.to_client.stop(VarInt::from_u32(7)).unwrap();
+            assert_eq!(exchange.accepted.stopped.await.unwrap(), Some(VarInt::from_u32(7)));
+        });
+    }
+
+    #[test]
+    fn stopped_resolves_when_the_client_has_all() {
+        run(async {
+            let mut session = Session::new().await;
+            let mut exchange = session.request(&GET).await.unwrap();
+            exchange.stream.finish().await.unwrap();
+            assert_eq!(received(&mut exchange.to_client).await, Ok(Vec::new()));
+            assert_eq!(exchange.accepted.stopped.await.unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn a_connection_that_ends_takes_no_further_request() {
+        run(async {
+            let mut session = Session::new().await;
+            session.request(&GET).await.unwrap();
+            session.side.refuse();
+            let (mut to_server, mut to_client) = session.client.open_bi().await.unwrap();
+            to_server.write_all(&GET).await.unwrap();
+            let rejected = Code::H3_REQUEST_REJECTED;
+            tokio::select! {
+                _ = session.http.accept() => panic!("nothing of it is read"),
+                code = received(&mut to_client) => assert_eq!(code, Err(rejected)),
+            }
+            assert_eq!(stopped(&to_server).await, Some(rejected));
+        });
+    }
+
+    #[test]
+    fn a_server_opens_streams_of_its_own_and_no_requests() {
+        run(async {
+            let pair = Pair::new().await;
+            let mut transport = Transport::new(Rc::new(pair.server.clone()), Rc::default(), 100);
+            let mut opener = transport.opener();
+            assert!(poll_fn(|cx| transport.poll_open_bidi(cx)).await.is_err());
+            assert!(poll_fn(|cx| opener.poll_open_bidi(cx)).await.is_err());
+            let ids = [
+                quic::SendStream::send_id(&poll_fn(|cx| transport.poll_open_send(cx)).await.unwrap()),
+                quic::SendStream::send_id(&poll_fn(|cx| opener.poll_open_send(cx)).await.unwrap()),
+            ];
+            // Unidirectional, of the server (RFC 9000, 2.1).
+            assert_eq!(ids.map(|id| id.into_inner()), [3, 7]);
+            opener.close(Code::H3_NO_ERROR, b"bye");
+            let ConnectionError::ApplicationClosed(close) = pair.client.closed().await else { panic!() };
+            assert_eq!(
+                (Code::from(close.error_code.into_inner()), &close.reason[..]),
+                (Code::H3_NO_ERROR, &b"bye"[..])
+            );
+        });
+    }
+
+    #[test]
+    fn the_library_learns_how_a_connection_ended() {
+        run(async {
+            let pair = Pair::new().await;
+            let mut transport = Transport::new(Rc::new(pair.server.clone()), Rc::default(), 100);
+            pair.client.close(VarInt::from_u32(0x101), b"");
+            let accepted = poll_fn(|cx| transport.poll_accept_bidi(cx)).await;
+            assert!(matches!(accepted, Err(ConnectionErrorIncoming::ApplicationClose { error_code: 0x101 })));
+            let accepted = poll_fn(|cx| transport.poll_accept_recv(cx)).await;
+            assert!(matches!(accepted, Err(ConnectionErrorIncoming::ApplicationClose { error_code: 0x101 })));
+        });
+        assert!(matches!(of_connection(ConnectionError::TimedOut), ConnectionErrorIncoming::Timeout));
+        assert!(matches!(of_connection(ConnectionError::Reset), ConnectionErrorIncoming::Undefined(_)));
+    }
+
+    #[test]
+    fn no_code_is_too_large() {
+        assert_eq!(var_int(Code::H3_NO_ERROR.value()).into_inner(), 0x100);
+        assert_eq!(var_int(u64::MAX), VarInt::MAX);
     }
 }

@@ -23,7 +23,7 @@ pub fn transport(listener: &Listener) -> TransportConfig {
     transport
 }
 
-/// How long not a single packet may come. A client that waits for a slow backend, or whose tunnel has nothing to say, sends
+/// The time for which not a single packet may come. A client that waits for a slow backend, or whose tunnel has nothing to say, sends
 /// none, so that this is longer than all timeouts; those are counted above QUIC, by what the connection is doing. A client
 /// that names less itself has to be heard within that (RFC 9000, 10.1).
 fn silence(listener: &Listener) -> Option<IdleTimeout> {

@@ -16,9 +16,9 @@ use crate::quic::socket::Datagram;
 
 /// A QUIC listener over all workers; lives as long as its sockets.
 pub struct SharedEndpoint {
-    /// What makes and reads connection ids.
+    /// The keys that make and read connection ids.
     pub keys: Arc<CidKeys>,
-    /// Where each worker takes packets of its connections that others received.
+    /// The inbox of each worker, for packets of its connections that others received.
     pub inboxes: Vec<Sender<Datagram>>,
     /// The key of stateless resets, one for all workers.
     endpoint: EndpointConfig,
@@ -31,11 +31,11 @@ pub struct SharedEndpoint {
     next: OnceLock<Weak<SharedEndpoint>>,
 }
 
-/// Whose a packet is.
+/// The owner of a packet.
 pub enum Owner {
-    /// Of the worker that received it.
+    /// The worker that received it.
     Ours,
-    /// Of another worker, or of another listener at this address.
+    /// Another worker, or another listener at this address.
     Other(Arc<SharedEndpoint>, u16),
 }
 
@@ -62,7 +62,7 @@ impl SharedEndpoint {
         }
     }
 
-    /// Whose a packet is that this worker received.
+    /// The owner of a packet that this worker received.
     pub fn owner(self: &Arc<Self>, packet: &[u8], worker: u16) -> Owner {
         let cid = connection_id::destination(packet);
         let of = |shared: &Arc<Self>| Some((Arc::clone(shared), shared.keys.owner(cid?)?));

@@ -28,6 +28,7 @@ const CRATES: &[(&str, usize)] = &[
     ("runtime", LARGEST_CIRCLE),
     ("runtime/base", LARGEST_CIRCLE),
     ("runtime/engine", 4),
+    ("runtime/http3", LARGEST_CIRCLE),
     ("runtime/upstream", LARGEST_CIRCLE),
     ("runtime/wasm-host", LARGEST_CIRCLE),
 ];
