@@ -16,7 +16,7 @@
 //! | `host` | the host of a process: all that is loaded, the engine's settings, compiling with a deadline |
 //! | `pool` | one worker's instances: calls, verdicts held against what a guest may, the breaker |
 //! | `extension` | a loaded extension: its spec, its code, its instances, and why it is not loaded |
-//! | `abi` | the ABIs that guests speak, behind [`GuestAbi`](abi::guest_abi::GuestAbi): a folder and a line in the table for each |
+//! | `abi` | the ABIs that guests speak, behind the trait `GuestAbi`: a folder and a line in the table for each |
 //! | `functions` | the host's functions, each written once; `define` puts them into linkers |
 //! | `guest` | one instance's guest: its exchange, its limits, its interest, its callouts, its faults |
 //! | `module` | a file before it is compiled: counted, and read |

@@ -100,3 +100,67 @@ fn checked(guest: &mut Guest, call: wit::Call) -> Result<Callout, HostError> {
     };
     Ok(Callout { group: call.group, method, authority, target, headers, body: Bytes::from(call.body), timeout })
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use http::StatusCode;
+    use tidegate_engine::hook::{Hook, HookFaultKind};
+
+    use super::*;
+    use crate::guest::callout::CalloutResponse;
+    use crate::testing::guest_in;
+
+    fn call() -> wit::Call {
+        wit::Call {
+            group: "web".to_owned(),
+            method: "POST".to_owned(),
+            authority: "Web.Example".to_owned(),
+            target: "/a?b".to_owned(),
+            headers: vec![wit::Header { name: "X-A".to_owned(), value: b"1".to_vec() }],
+            body: b"body".to_vec(),
+            timeout_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_call_is_checked_and_bounded() {
+        let mut guest = guest_in(Hook::Request);
+        let (callout, mailbox) = begin(&mut guest, call()).unwrap();
+        assert!(mailbox.is_none(), "nobody makes calls");
+        assert_eq!((callout.authority.as_str(), callout.target.as_str()), ("web.example", "/a?b"));
+        assert_eq!((callout.headers["x-a"].as_bytes(), callout.timeout), (&b"1"[..], OUTBOUND_TIME));
+        let long = wit::Call { timeout_ms: u32::MAX, ..call() };
+        assert_eq!(begin(&mut guest, long).unwrap().0.timeout, OUTBOUND_TIME_MAX);
+        for (bad, kind) in [
+            (wit::Call { method: "CONNECT".to_owned(), ..call() }, HookFaultKind::BadValue),
+            (wit::Call { method: "G T".to_owned(), ..call() }, HookFaultKind::BadValue),
+            (wit::Call { authority: "a b".to_owned(), ..call() }, HookFaultKind::BadValue),
+            (wit::Call { target: "a".to_owned(), ..call() }, HookFaultKind::BadValue),
+            (wit::Call { body: vec![0; OUTBOUND_BODY_BYTES + 1], ..call() }, HookFaultKind::TooMuch),
+        ] {
+            assert_eq!(checked(&mut guest, bad).unwrap_err().0.kind, kind);
+        }
+        let most = wit::Call { body: vec![0; OUTBOUND_BODY_BYTES], ..call() };
+        assert!(checked(&mut guest, most).is_ok());
+    }
+
+    #[test]
+    fn what_comes_back_is_told_and_counted() {
+        let mut guest = guest_in(Hook::Request);
+        guest.set_mailbox(Arc::default());
+        assert!(begin(&mut guest, call()).unwrap().1.is_some());
+        let headers = HeaderMap::from_iter([(http::header::SERVER, http::HeaderValue::from_static("a"))]);
+        let response = CalloutResponse { status: StatusCode::NOT_FOUND, headers, body: Bytes::from_static(b"no") };
+        let answer = end(&mut guest, Ok(Ok(response))).unwrap().unwrap();
+        assert_eq!((answer.status, &*answer.headers[0].name, &*answer.body), (404, "server", &b"no"[..]));
+        for failure in [CalloutFailure::Timeout, CalloutFailure::Busy, CalloutFailure::Offline] {
+            assert!(end(&mut guest, Ok(Err(failure))).unwrap().is_err());
+        }
+        let counts = &guest.settings.shared.counts;
+        assert_eq!(counts.outbound_calls.load(Ordering::Relaxed), 1);
+        assert_eq!(counts.outbound_failures.load(Ordering::Relaxed), 2, "who has nobody to ask has not failed");
+        let fault = HostError::bad_value("no such group").0;
+        assert_eq!(end(&mut guest, Err(fault)).unwrap_err().0.message, "no such group");
+    }
+}

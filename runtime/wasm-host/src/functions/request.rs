@@ -123,3 +123,34 @@ fn fixed(
 ) -> Defined {
     functions.answer::<(), _>(name, move |guest, ()| Ok(of(guest.exchange(function)?)))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guests_path_is_held_to_what_a_clients_is() {
+        let before: Target = "/a?b".parse().unwrap();
+        let made = |path: &str, query: Option<&str>| {
+            target(&before, path, query).map(|target| target.as_str().to_owned()).map_err(|error| error.0.message)
+        };
+        assert_eq!(made("/x/../y", Some("z=1")), Ok("/y?z=1".to_owned()));
+        let above = "`/../y` is no path: the path goes above its root with `..`";
+        assert_eq!(made("/../y", None), Err(above.to_owned()));
+        for path in ["", "y", "/y?z", "/y#z", "*"] {
+            let message = format!("`{path}` is no path: it must begin with `/` and hold no `?` and no `#`");
+            assert_eq!(made(path, None), Err(message), "{path}");
+        }
+        assert_eq!(made("/y", Some("a#b")), Err("a query holds no `#`".to_owned()));
+        assert_eq!(made("/y z", None), Err("`/y z` holds characters that a target cannot hold".to_owned()));
+    }
+
+    #[test]
+    fn an_authority_is_normalised_or_refused() {
+        assert_eq!(authority("Shop.Example").unwrap().as_str(), "shop.example");
+        for bad in ["", "a b", "user@shop.example", "shop.example:99999"] {
+            assert!(authority(bad).is_err(), "{bad}");
+        }
+    }
+}

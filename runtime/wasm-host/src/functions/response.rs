@@ -54,3 +54,31 @@ pub(crate) fn final_status(status: u16) -> Result<StatusCode, HostError> {
         .filter(|_| (200..=599).contains(&status))
         .ok_or_else(|| HostError::bad_value(format!("{status} is no final status: a guest may give 200 to 599")))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use tidegate_engine::hook::{Hook, HookFaultKind};
+
+    use super::*;
+    use crate::testing::guest_in;
+
+    #[test]
+    fn a_status_is_a_final_one_and_keeps_the_framing() {
+        let mut guest = guest_in(Hook::Response);
+        for (status, refused) in
+            [(200, None), (599, None), (199, Some(())), (600, Some(())), (204, Some(())), (304, Some(()))]
+        {
+            let set = set_status(&mut guest, "set-status", status);
+            assert_eq!(
+                set.map_err(|error| assert_eq!(error.0.kind, HookFaultKind::BadValue)).err(),
+                refused,
+                "{status}"
+            );
+        }
+        assert_eq!(guest.response("f").unwrap().status.as_u16(), 599);
+        let before = set_status(&mut guest_in(Hook::Request), "set-status", 200);
+        assert_eq!(before.unwrap_err().0.kind, HookFaultKind::NotAllowed);
+        assert!(final_status(101).is_err() && final_status(404).is_ok());
+    }
+}

@@ -29,3 +29,32 @@ impl Surface {
         surface
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wasm_encoder::{EntityType, ExportKind, ExportSection, ImportSection, Module, TypeSection};
+
+    use super::*;
+
+    #[test]
+    fn names_of_a_core_module_are_listed_and_of_all_else_none() {
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        let mut imports = ImportSection::new();
+        imports.import("env", "a", EntityType::Function(0)).import("env", "b", EntityType::Function(0));
+        let mut exports = ExportSection::new();
+        exports.export("run", ExportKind::Func, 0);
+        let mut module = Module::new();
+        module.section(&types).section(&imports).section(&exports);
+        let module = module.finish();
+        let surface = Surface::of(&module);
+        let pair = |name: &str| ("env".to_owned(), name.to_owned());
+        assert_eq!((surface.imports, surface.exports), (vec![pair("a"), pair("b")], vec!["run".to_owned()]));
+        let mut component = wasm_encoder::Component::new();
+        component.section(&wasm_encoder::RawSection { id: 1, data: &module });
+        for other in [&component.finish()[..], b"no wasm", &module[..6]] {
+            let surface = Surface::of(other);
+            assert!(surface.imports.is_empty() && surface.exports.is_empty());
+        }
+    }
+}
