@@ -10,6 +10,7 @@ pub mod balance;
 pub mod bounds;
 pub mod escape;
 pub mod exchange;
+pub mod grpc;
 pub mod hash;
 pub mod hook;
 pub mod method;

@@ -2,13 +2,13 @@
 //!
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tidegate_base::failure::Failure;
+use tidegate_engine::grpc;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -101,17 +101,7 @@ const fn code(status: StatusCode) -> u16 {
 fn message(body: &Bytes, status: StatusCode) -> String {
     let line = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = if line.is_empty() { status.canonical_reason().unwrap_or("error").as_bytes() } else { line };
-    let mut text = String::with_capacity(line.len());
-    for byte in line.iter().take(MESSAGE) {
-        match byte {
-            b'%' | 0..=0x1f | 0x7f.. => {
-                // Writing into a string cannot fail.
-                let _ = write!(text, "%{byte:02X}");
-            }
-            byte => text.push(char::from(*byte)),
-        }
-    }
-    text
+    grpc::message(line.get(..MESSAGE).unwrap_or(line)).to_string()
 }
 
 #[cfg(test)]

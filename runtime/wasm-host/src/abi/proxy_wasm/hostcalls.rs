@@ -1,5 +1,6 @@
 //! The functions that a filter may import, by name.
 
+use tidegate_engine::grpc;
 use tidegate_engine::hook::Capability;
 use wasmtime::{FuncType, Linker, Val};
 
@@ -252,7 +253,7 @@ fn send_local_response(
 
 /// A gRPC answer without messages: its status stands in the head, and the text is no body.
 fn as_grpc(reply: &mut wit::Reply, code: u32) {
-    let message = percent_encode(&std::mem::take(&mut reply.body));
+    let message = grpc::message(&std::mem::take(&mut reply.body)).to_string().into_bytes();
     reply.status = 200;
     for (name, value) in [
         ("content-type", b"application/grpc".to_vec()),
@@ -261,18 +262,6 @@ fn as_grpc(reply: &mut wit::Reply, code: u32) {
     ] {
         reply.headers.push(wit::Header { name: name.to_owned(), value });
     }
-}
-
-/// As gRPC writes a message into a field: printable ASCII but `%`, and the rest as `%XX`.
-fn percent_encode(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    for byte in text {
-        match byte {
-            b'%' | 0..0x20 | 0x7f.. => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-            _ => out.push(*byte),
-        }
-    }
-    out
 }
 
 /// A call sees its own request and nothing else.
