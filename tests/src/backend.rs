@@ -441,13 +441,23 @@ impl Conversation<'_> {
     /// Waits for a pass, or for the gateway to close, which is an error.
     fn stall(&mut self) -> io::Result<()> {
         self.stream.get_ref().set_nonblocking(true)?;
-        while !self.shared.pass() {
+        loop {
+            let passed = self.shared.pass();
             let unread = !self.stream.buffer().is_empty();
-            match self.stream.get_ref().peek(&mut [0]) {
+            let ended = match self.stream.get_ref().peek(&mut [0]) {
                 // A body that stands unread hides the end of the connection, which then comes with the write.
-                Ok(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock && !unread => return Err(error),
-                _ => {}
+                Ok(0) => Some(io::ErrorKind::ConnectionAborted.into()),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock && !unread => Some(error),
+                _ => None,
+            };
+            match (ended, passed) {
+                (None, true) => break,
+                (None, false) => {}
+                (Some(error), passed) => {
+                    // The pass is for somebody who waits.
+                    self.shared.change(|state| state.passes += usize::from(passed));
+                    return Err(error);
+                }
             }
         }
         self.stream.get_ref().set_nonblocking(false)
