@@ -102,8 +102,12 @@ pub const TUNNEL_BUFFER: usize = 64 * 1024;
 /// How long a tunnel of which one side has ended may be silent, if `tunnel-timeout` is longer.
 pub const HALF_CLOSED: Duration = Duration::from_secs(60);
 
-/// Header fields in a response from a backend: more than any real one sends, far less than would hurt.
-pub const RESPONSE_HEADERS: usize = 256;
+/// Header fields in a response from a backend: more than any real one sends, and as many as Envoy and HAProxy take. It is hyper's
+/// own bound, for which it has room on the stack: naming one, even the same, costs it two allocations for each head.
+pub const RESPONSE_HEADERS: usize = HEADERS_ON_THE_STACK;
+
+/// Header fields of a head for which hyper has room on the stack, and which it takes where no other bound is named.
+pub const HEADERS_ON_THE_STACK: usize = 100;
 
 /// Header section of a response from a backend, in bytes.
 pub const RESPONSE_HEADER_BYTES: usize = 64 * 1024;

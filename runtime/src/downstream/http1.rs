@@ -45,24 +45,28 @@ where
     };
     let rest = Rc::new(Rest::default());
     let tunnel = Cell::new(None);
-    let http = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .max_buf_size(limits::CONNECTION_BUFFER)
-        .max_header_size(usize::try_from(header_bytes).unwrap_or(limits::CONNECTION_BUFFER))
-        .max_headers(usize::try_from(headers).unwrap_or(usize::MAX))
-        .serve_connection(
-            TokioIo::new(io),
-            service_fn(|request| {
-                let request = received(request, stream, &rest);
-                serve(stream, request, Some(&rest), |served| match served {
-                    Served::Response(response) => response,
-                    Served::Tunnel(head, becomes) => {
-                        // It begins when the head has been written.
-                        tunnel.set(Some(becomes));
-                        head.map(|()| ResponseBody::ours(Bytes::new(), Rc::clone(stream), None))
-                    }
-                })
-            }),
-        );
+        .max_header_size(usize::try_from(header_bytes).unwrap_or(limits::CONNECTION_BUFFER));
+    let headers = usize::try_from(headers).unwrap_or(usize::MAX);
+    if headers != limits::HEADERS_ON_THE_STACK {
+        builder.max_headers(headers);
+    }
+    let http = builder.serve_connection(
+        TokioIo::new(io),
+        service_fn(|request| {
+            let request = received(request, stream, &rest);
+            serve(stream, request, Some(&rest), |served| match served {
+                Served::Response(response) => response,
+                Served::Tunnel(head, becomes) => {
+                    // It begins when the head has been written.
+                    tunnel.set(Some(becomes));
+                    head.map(|()| ResponseBody::ours(Bytes::new(), Rc::clone(stream), None))
+                }
+            })
+        }),
+    );
     let mut client = ClientConnection { http: Some(http), stream, rest: &rest, told_to_finish: false };
     let end = (&mut client).await;
     let Some(http) = client.http else { return };

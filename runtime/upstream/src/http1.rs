@@ -74,9 +74,9 @@ async fn speak<B>(stream: ServerIo) -> Result<Spoken<B>, Refused>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
+    // The bound on fields is hyper's own: see [`limits::RESPONSE_HEADERS`].
     http1::Builder::new()
         .max_buf_size(limits::CONNECTION_BUFFER)
-        .max_headers(limits::RESPONSE_HEADERS)
         .max_header_size(limits::RESPONSE_HEADER_BYTES)
         .handshake(TokioIo::new(stream))
         .await

@@ -3,6 +3,7 @@
 use http::header::SET_COOKIE;
 use http::{HeaderMap, Method};
 use tidegate_base::failure::Failure;
+use tidegate_base::limits::RESPONSE_HEADERS;
 
 use super::world::{Act, OK, Piece, SWITCHES, Sent, World, get, plan, run, upgrade, with};
 use crate::send;
@@ -45,6 +46,27 @@ fn what_the_server_says_of_its_connection_stays_on_it() {
         assert!(answer.kinds.connection && !headers.contains_key("x-mine") && headers.contains_key("x-other"));
         assert_eq!(answer.server, 0);
     });
+}
+
+#[test]
+fn fields_of_a_response_are_bounded() {
+    // The length of the body is a field, too.
+    let head = |fields: usize| {
+        let more: String = (1..fields).map(|at| format!("x-{at}: 1\r\n")).collect();
+        format!("HTTP/1.1 200 OK\r\n{more}content-length: 2\r\n\r\nok").leak().as_bytes()
+    };
+    for (fields, expected) in [
+        (RESPONSE_HEADERS - 1, Ok("ok".to_owned())),
+        (RESPONSE_HEADERS, Ok("ok".to_owned())),
+        (RESPONSE_HEADERS + 1, Err(Failure::UpstreamInvalid)),
+    ] {
+        run(async {
+            let script: &'static [Act] = vec![Act::Head, Act::Say(head(fields))].leak();
+            let world = World::default().http1(1, script);
+            let group = world.group("server 10.0.0.1:1");
+            assert_eq!(world.ask(&group, get()).await, expected, "{fields}");
+        });
+    }
 }
 
 #[test]
