@@ -9,7 +9,7 @@ use std::path::Path;
 pub struct Arrows(BTreeMap<String, BTreeSet<String>>);
 
 impl Arrows {
-    /// Reads the sources of a crate, from its `src` folder. Tests inside of files do not count.
+    /// Reads the sources of a crate, from its `src` folder. Tests do not count, be they inside of files or apart.
     pub fn of_crate(src: &Path) -> Self {
         let mut files = BTreeMap::new();
         read_folder(src, "", &mut files);
@@ -74,7 +74,7 @@ fn read_folder(folder: &Path, module: &str, files: &mut BTreeMap<String, String>
         let name = entry.file_stem().unwrap().to_str().unwrap();
         if entry.is_dir() {
             read_folder(&entry, &below(name), files);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") && !matches!(name, "main" | "tests") {
+        } else if entry.extension().is_some_and(|extension| extension == "rs") && !matches!(name, "main" | "tests" | "testing") {
             let module = if matches!(name, "mod" | "lib") { module.to_owned() } else { below(name) };
             files.insert(module, fs::read_to_string(&entry).unwrap());
         }
