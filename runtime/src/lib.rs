@@ -4,13 +4,16 @@
 //! [`request`] is the life of a request, whatever its client speaks; [`tidegate_upstream`] reaches servers; [`quic`] carries HTTP/3;
 //! [`policy`] turns files into what is served; [`tls`] reads certificates; [`telemetry`] says what happened.
 
+#![allow(unreachable_pub, reason = "`pub` is for the crate: outside of it, nothing but the commands is needed")]
+#![allow(rustdoc::private_intra_doc_links, reason = "the documentation is built with what is private")]
+
 pub mod cli;
-pub mod downstream;
-pub mod gateway;
-pub mod lsp;
-pub mod policy;
-pub mod quic;
-pub mod request;
-pub mod telemetry;
-pub mod tls;
-pub mod worker;
+mod downstream;
+mod gateway;
+mod lsp;
+mod policy;
+mod quic;
+mod request;
+mod telemetry;
+mod tls;
+mod worker;

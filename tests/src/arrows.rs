@@ -74,7 +74,9 @@ fn read_folder(folder: &Path, module: &str, files: &mut BTreeMap<String, String>
         let name = entry.file_stem().unwrap().to_str().unwrap();
         if entry.is_dir() {
             read_folder(&entry, &below(name), files);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") && !matches!(name, "main" | "tests" | "testing") {
+        } else if entry.extension().is_some_and(|extension| extension == "rs")
+            && !matches!(name, "main" | "tests" | "testing")
+        {
             let module = if matches!(name, "mod" | "lib") { module.to_owned() } else { below(name) };
             files.insert(module, fs::read_to_string(&entry).unwrap());
         }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-/// The error of a body, of a request or a response: the connection is closed, and the reason stands in the context of the request.
+/// The error of a body, of a request or a response: the connection is closed, and the reason is known to whoever made it.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Who caused a failure.

@@ -1,6 +1,6 @@
 //! A deadline that is compared, not waited for.
 //!
-//! There is no timer of the operating system, or of the event loop, for a connection or a request: a worker's tick compares every
+//! The timeouts of connections and requests take no timer of the event loop: a worker's tick compares every
 //! [`Timer`] with its clock. Setting a deadline is one store, so that progress can renew it on every read and write.
 
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! The client's side: connections, request heads and bodies.
+//! The client's side: connections, one file a version of HTTP, and what comes before it.
 
 pub mod connection;
 pub mod h3;

@@ -10,7 +10,7 @@ use crate::request::log_record::LogRecord;
 use crate::request::state::StreamState;
 
 /// The owner of a request, from its head to the end of its response: whoever drops it ends the request. A request whose context
-/// is dropped before [`RequestContext::end`] had a client that left, which is how that is logged.
+/// is dropped before [`RequestContext::end`] had a client that left, or a connection that was ended, which is how that is logged.
 ///
 /// It is large and outlives the steps of the request, so that it lives in a box, and steps borrow it.
 pub struct RequestContext {
@@ -52,7 +52,8 @@ impl RequestContext {
 
 impl Drop for RequestContext {
     fn drop(&mut self) {
-        if !self.ended {
+        // After a panic in a guest's call nobody knows whose exchange this is.
+        if !self.ended && !std::thread::panicking() {
             self.close(self.state.ending().unwrap_or(Failure::ClientClosed));
         }
     }

@@ -37,7 +37,8 @@ impl ListenerLoad {
     }
 
     /// How many handshakes failed in this way since the listener began.
-    pub fn refused(&self, kind: RefusedKind) -> u64 {
+    #[cfg(test)]
+    fn refused(&self, kind: RefusedKind) -> u64 {
         self.refused.get(kind as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
@@ -50,6 +51,15 @@ impl ListenerLoad {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failed_handshakes_are_counted_by_their_kind() {
+        let load = ListenerLoad::default();
+        load.count_refused(RefusedKind::Plain);
+        load.count_refused(RefusedKind::Plain);
+        let counts = RefusedKind::ALL.iter().map(|kind| load.refused(*kind)).sum::<u64>();
+        assert_eq!((load.refused(RefusedKind::Plain), counts), (2, 2));
+    }
 
     #[test]
     fn the_limit_holds_over_all_workers() {

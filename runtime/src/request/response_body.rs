@@ -135,7 +135,8 @@ impl ResponseBody {
             body.finish(failure.is_none(), self.state.worker().now_ms());
         }
         self.state.end_request();
-        if let Some(context) = &mut self.context {
+        // Taken, so that it does not outlive the request while the last piece waits for the client.
+        if let Some(mut context) = self.context.take() {
             context.end(self.sent, failure);
         }
     }

@@ -30,7 +30,7 @@ use crate::request::{body_hooks, grpc, reply, upgrade};
 /// Serves one request on a stream of a connection; `rest` is how its body stands on a connection of HTTP/1, and `done` makes of the
 /// outcome what the connection needs.
 ///
-/// What needs no waiting is done at once, so that the future is small. Dropping it, as happens when the client leaves, ends the
+/// The request begins with the call, which reads the head, so that the future is small. Dropping it, as happens when the client leaves, ends the
 /// request to the backend, too.
 ///
 /// # Errors
@@ -45,17 +45,14 @@ pub fn serve<T>(
     let (parts, body) = request.into_parts();
     let version = parts.version;
     let state = Rc::clone(state);
-    let mut facts = Facts::default();
     let received = view.snapshot.plan().listeners.get(id.0).map(|listener| {
         let number = state.begin_request(listener.request_timeout);
         let mut handler = RequestHandler { facts: Facts::default(), view: &view, listener, id, state: &state };
         handler.facts.is_last = listener.limits.requests_per_connection.is_some_and(|limit| number >= limit);
-        let received = handler.receive(parts, &body);
-        facts = handler.facts;
-        received
+        (handler.receive(parts, &body), handler.facts)
     });
     async move {
-        let (Some(listener), Some(received)) = (view.snapshot.plan().listeners.get(id.0), received) else {
+        let (Some(listener), Some((received, facts))) = (view.snapshot.plan().listeners.get(id.0), received) else {
             return Err(Closed);
         };
         let mut handler = RequestHandler { facts, view: &view, listener, id, state: &state };

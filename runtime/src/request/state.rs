@@ -198,11 +198,6 @@ impl StreamState {
         self.body_due.set(due);
     }
 
-    /// Whether a backend waits for a part of the body that the client has not sent.
-    pub fn is_body_due(&self) -> bool {
-        self.body_due.get()
-    }
-
     /// Somebody wants the body of a client that waits to be told so (RFC 9110, 10.1.1).
     pub fn want_continue(&self) {
         self.continue_due.set(true);
@@ -264,11 +259,6 @@ impl StreamState {
     /// A backend did something for the request in flight.
     pub fn note_upstream(&self) {
         self.renew();
-    }
-
-    /// Whether bytes wait for a client that does not read.
-    pub fn is_write_blocked(&self) -> bool {
-        self.write_blocked.get()
     }
 
     /// Whether the deadline has passed; says so once.

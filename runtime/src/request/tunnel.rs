@@ -23,7 +23,7 @@ pub struct Tunnel {
     pub upstream: Switched,
     /// What comes from the client, if the rest of its connection goes on without it (RFC 8441, RFC 9220).
     pub client: ClientBody,
-    /// Written at the end; nothing if the listener's requests are not logged.
+    /// The request, which ends with the tunnel; nothing if nobody wants to know of its end.
     pub context: Option<Box<RequestContext>>,
     /// How long both sides may be silent.
     pub timeout: Duration,

@@ -234,7 +234,7 @@ impl Worker {
         }
     }
 
-    /// One turn of the clock: wakes the connections whose time is up, and closes what was idle for too long.
+    /// One turn of the clock: wakes the tasks whose timers are due, and closes what was idle for too long.
     pub async fn tick(&self) {
         let now = self.clock.turn(clock::millis(self.shared.started.elapsed()));
         self.now_ms.set(now);

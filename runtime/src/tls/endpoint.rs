@@ -21,8 +21,6 @@ use super::tickets::Tickets;
 pub struct Endpoint {
     /// For rustls, or for quinn if it is a QUIC listener.
     pub config: Arc<ServerConfig>,
-    /// The certificates.
-    pub resolver: Arc<Resolver>,
     /// Who may come in: the verifier of `client-ca`.
     pub clients: Option<Arc<dyn ClientCertVerifier>>,
     /// Whom `clients` trusts, and whether they must show a certificate.
@@ -73,7 +71,7 @@ impl Endpoint {
             Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as Arc<_>);
+        let mut config = builder.with_cert_resolver(resolver);
         config.ignore_client_order = true;
         config.alpn_protocols = protocols(listener.protocol, tls);
         let previous = previous.filter(|previous| same_trust(previous.trust.as_ref(), trust.as_ref()));
@@ -107,7 +105,7 @@ impl Endpoint {
             };
         }
         let own_keys = certificates.secrets.is_empty();
-        Ok(Self { config: Arc::new(config), resolver, clients, trust, own_keys })
+        Ok(Self { config: Arc::new(config), clients, trust, own_keys })
     }
 
     /// Whether a client may come in that shows this certificate with its issuers, or none.

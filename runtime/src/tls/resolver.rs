@@ -65,19 +65,6 @@ impl Resolver {
         let wildcard = name.split_once('.').and_then(|(_, rest)| self.by_name.get(&format!("*.{rest}")));
         [self.by_name.get(&*name), wildcard]
     }
-
-    /// Whether a connection that was opened for one name may carry requests for another host: not if a certificate is
-    /// there for that host, and the connection's own is not for it (RFC 9110, 7.4).
-    pub fn may_carry(&self, opened_for: &str, host: &str) -> bool {
-        if lower(opened_for) == lower(host) {
-            return true;
-        }
-        let of = |name| self.named(name).into_iter().flatten().flatten().copied().collect::<Vec<_>>();
-        let (mine, wanted) = (of(opened_for), of(host));
-        let default = [0];
-        let mine: &[usize] = if mine.is_empty() { &default } else { &mine };
-        wanted.is_empty() || mine.iter().any(|at| wanted.contains(at))
-    }
 }
 
 fn lower(name: &str) -> Cow<'_, str> {
@@ -176,23 +163,6 @@ mod tests {
         assert_eq!(chosen(&all, Some("a.shop.test"), &[rsa]), 0, "what cannot be checked is passed over");
         assert_eq!(chosen(&all, Some("a.shop.test"), &[]), 1, "nothing fits: the right one");
         assert_eq!(chosen(&all, None, &[rsa, ecdsa]), 0, "the default is the first");
-    }
-
-    #[test]
-    fn a_connection_carries_what_its_certificate_is_for() {
-        let all = [
-            certificate(&["a.test", "b.test"], false),
-            certificate(&["c.test"], false),
-            certificate(&["*.d.test"], false),
-        ];
-        let resolver = Resolver::new(&all);
-        assert!(resolver.may_carry("a.test", "A.test"));
-        assert!(resolver.may_carry("a.test", "b.test"), "one certificate for both");
-        assert!(!resolver.may_carry("a.test", "c.test"));
-        assert!(!resolver.may_carry("unknown.test", "c.test"), "it got the default");
-        assert!(resolver.may_carry("unknown.test", "a.test"));
-        assert!(resolver.may_carry("a.test", "unknown.test"), "no certificate is for it");
-        assert!(resolver.may_carry("x.d.test", "y.d.test"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A worker: one thread with its own event loop, sockets, upstream connections and Wasm instances.
+//! The thread of a worker: it accepts, obeys the gateway, and ticks. The state that its requests see is in
+//! [`request::worker`](crate::request::worker).
 
 pub mod accept;
 pub mod control;
