@@ -3,7 +3,7 @@
 //! The library above gathers every frame but DATA whole before it looks at it, takes a stream that ends within DATA for
 //! one that ends well, takes an empty DATA frame for the end of a body, and checks field sections less than it should.
 //! So what passes here has bounded frames, none of them empty, and says whether it ended between two; field sections are
-//! checked before the library gets them (see [`super::section`]).
+//! checked before the library gets them (see [`super::field_section`]).
 
 use bytes::{Bytes, BytesMut};
 
