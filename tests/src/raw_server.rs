@@ -16,7 +16,7 @@ pub struct RawServer {
 
 impl RawServer {
     /// Does this with every connection, each on a thread of its own. The number of the connection comes with it, from 0.
-    /// Reading and writing fail after [`PATIENCE`].
+    /// Reading and writing fail after [`crate::PATIENCE`].
     ///
     /// # Panics
     /// There is no port.
