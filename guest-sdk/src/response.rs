@@ -6,7 +6,7 @@ use crate::value::Value;
 
 /// The response of the current call.
 ///
-/// To read needs `read-response` in `allow`, to change `write-response-headers`; fields and values are refused as in [`Request`].
+/// To read needs `read-response` in `allow`, to change `write-response-headers`; fields and values are refused as in [`Request`](crate::Request).
 ///
 /// ```
 /// # use tidegate_guest::TestHost;
