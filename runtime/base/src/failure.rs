@@ -86,7 +86,7 @@ pub enum Failure {
     UpstreamClosed,
     /// The backend's answer is not HTTP.
     UpstreamInvalid,
-    /// Nothing moved through an upgraded connection for `tunnel-timeout`.
+    /// An upgraded connection through which nothing moved for `tunnel-timeout`.
     TunnelTimeout,
     /// The backend was silent for longer than `request-timeout`.
     UpstreamTimeout,

@@ -22,7 +22,7 @@ pub const CONNECTION_BUFFER: usize = 128 * 1024;
 /// What a client may send on one HTTP/2 stream before somebody reads it, in bytes: enough for 80 Mbit/s at 100 ms.
 pub const STREAM_WINDOW: u32 = 1024 * 1024;
 
-/// The same for all streams of a connection together. What arrives and is not read is all that a client can make us
+/// Bytes of bodies for all streams of a connection together. What arrives and is not read is all that a client can make us
 /// hold of its bodies.
 pub const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
@@ -56,7 +56,7 @@ pub const RESET_MISTAKES: usize = 1000;
 /// What a backend may send on one HTTP/2 stream before the client takes it, in bytes.
 pub const UPSTREAM_STREAM_WINDOW: u32 = 256 * 1024;
 
-/// The same for a connection. It is no bound of its own: a client that does not read holds up its own streams, but must
+/// Bytes of bodies from a backend, for a connection. It is no bound of its own: a client that does not read holds up its own streams, but must
 /// not hold up those of others on the same connection.
 pub const UPSTREAM_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
@@ -247,7 +247,7 @@ pub const QUIC_INCOMING: usize = 1024;
 /// Bytes kept of a client whose first packet waits for a decision.
 pub const QUIC_INCOMING_BYTES: u64 = 32 * 1024;
 
-/// The same over all such clients.
+/// Bytes of first packets over all such clients.
 pub const QUIC_INCOMING_BYTES_TOTAL: u64 = 4 * 1024 * 1024;
 
 /// Health checks that begin together are this far apart, so that a policy of many servers is no burst.
@@ -318,7 +318,7 @@ pub const QUIC_CLIENT_STREAMS: u32 = 16;
 /// Bytes of a request's body that a client may send ahead of its backend.
 pub const QUIC_STREAM_WINDOW: u32 = 512 * 1024;
 
-/// The same over all requests of a connection.
+/// Bytes that may arrive unread over all requests of a connection.
 pub const QUIC_RECEIVE_WINDOW: u32 = 1024 * 1024;
 
 /// Bytes of answers kept for a client until it acknowledges them: the line rate of 200 Mbit/s at 80 ms away. A slow

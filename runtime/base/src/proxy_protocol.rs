@@ -15,7 +15,7 @@ pub enum Spoken {
     For {
         /// The client.
         source: SocketAddr,
-        /// Where it connected to.
+        /// The address that the client connected to.
         destination: SocketAddr,
     },
     /// For itself, or for somebody whom the protocol cannot name: its own addresses count.
@@ -34,9 +34,9 @@ pub enum Parsed {
 /// Why bytes are no header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderError {
-    /// They are none of either version.
+    /// The bytes are a header of neither version.
     Malformed,
-    /// They begin a header of version 2 over [`limits::PROXY_HEADER_BYTES`].
+    /// The bytes begin a header of version 2 over [`limits::PROXY_HEADER_BYTES`].
     TooLong,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Pair {
     pub(crate) client: Connection,
     /// The server's end.
     pub(crate) server: Connection,
-    /// Their sockets.
+    /// The sockets of both sides.
     _endpoints: [Endpoint; 2],
 }
 

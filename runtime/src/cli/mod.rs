@@ -171,7 +171,7 @@ enum Command {
 enum New {
     /// Make an extension in Rust in a folder of its name: a crate that builds, with a test, a policy and the SDK.
     Extension {
-        /// Its name, as the policy writes it: `country`.
+        /// The name of the extension, as the policy writes it: `country`.
         name: String,
     },
 }

@@ -76,9 +76,9 @@ fn run_file(file: &Path, host: &Host, show_env: bool) -> Result<(usize, usize), 
 
 /// What came of a request.
 enum Came {
-    /// It was refused before any rule saw it.
+    /// The request was refused before any rule saw it.
     Refused(Failure),
-    /// It took the walk.
+    /// The request took the walk.
     Walked(Box<Explanation>),
 }
 

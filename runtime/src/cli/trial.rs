@@ -17,7 +17,7 @@ use tidegate_wasm_host::{Extension, Pool};
 use crate::policy::snapshot::Snapshot;
 use crate::request::head;
 
-/// When it happens, and what chance says: always the same.
+/// The moment of every trial, and what chance says: always the same.
 pub(super) const MOMENT: Moment = Moment { nanos: 1, random: 0 };
 
 /// Who sends a request.

@@ -123,17 +123,17 @@ async fn linger(quic: &quinn::Connection, connection: &ConnectionState) {
 enum Event {
     /// A request begins.
     Request(Box<Resolver>),
-    /// Its time is up.
+    /// The time of the connection is up.
     Deadline,
     /// The last of its answers has arrived.
     Settled,
-    /// It is to take no more requests.
+    /// The connection is to take no more requests.
     Finish,
-    /// It takes no more requests, and the last has ended.
+    /// The connection takes no more requests, and the last has ended.
     Finished,
     /// The client begins requests only to give them up.
     Flood,
-    /// It has ended, or has to.
+    /// The connection has ended, or has to.
     Over,
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn serve_stream(stream: &Rc<StreamState>, resolver: Resolver, a
     };
     let (sender, receiver) = both.split();
     let flight = notes.flight.clone();
-    let mut answer = Answer { stream: Some(sender), ends: Some(Code::H3_REQUEST_CANCELLED), flight };
+    let mut answer = ResponseStream { stream: Some(sender), ends: Some(Code::H3_REQUEST_CANCELLED), flight };
     if early {
         request.extensions_mut().insert(InEarlyData);
     }
@@ -118,8 +118,8 @@ fn has_connection_fields(headers: &HeaderMap) -> bool {
 
 /// The way of the answer to the client. Dropping it before the answer is whole resets the stream, so that what was sent
 /// is not taken for all.
-struct Answer {
-    /// Nothing once the stream has become a tunnel.
+struct ResponseStream {
+    /// The stream's side to the client; nothing once it has become a tunnel.
     stream: Option<RequestStream<SendStream, Bytes>>,
     /// How the stream ends, if not well.
     ends: Option<Code>,
@@ -127,7 +127,7 @@ struct Answer {
     flight: Flight,
 }
 
-impl Drop for Answer {
+impl Drop for ResponseStream {
     fn drop(&mut self) {
         if let (Some(code), Some(stream)) = (self.ends, &mut self.stream) {
             stream.stop_stream(code);
@@ -143,7 +143,7 @@ async fn respond(
     request: Request<ClientBody>,
     head_only: bool,
     stream: &Rc<StreamState>,
-    answer: &mut Answer,
+    answer: &mut ResponseStream,
 ) -> Result<Option<Tunnel>, StreamError> {
     let Some(sender) = &mut answer.stream else { return Ok(None) };
     let mut serving = pin!(serve(stream, request, None, identity));
@@ -216,7 +216,7 @@ async fn send_body(
         };
         // The body's end is not the answer's: some of it still waits for the client.
         if stream.phase() == Phase::Idle {
-            stream.begin_answer();
+            stream.begin_response();
         }
         let sent = match frame.into_data() {
             Ok(data) => written(stream, sender.send_data(data)).await,

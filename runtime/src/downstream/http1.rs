@@ -114,7 +114,7 @@ enum End {
     Unread,
     /// The client's head has not come in time, which it is yet to be told.
     Late,
-    /// As far as is known, the client has nothing more to send.
+    /// In order: as far as is known, the client has nothing more to send.
     Complete,
 }
 
@@ -124,7 +124,7 @@ struct ClientConnection<'s, S, H>
 where
     H: HttpService<Incoming>,
 {
-    /// Nothing if the connection is to be closed at once.
+    /// The connection as hyper has it; nothing if it is to be closed at once.
     http: Option<http1::Connection<TokioIo<ClientIo<S>>, H>>,
     stream: &'s Rc<StreamState>,
     rest: &'s Rest,
@@ -203,7 +203,7 @@ where
             // The request's own future looks at the deadline, and answers.
             Phase::Waiting | Phase::Flushing | Phase::Serving | Phase::Unused | Phase::Tunnel => None,
             Phase::Idle => self.end_if(stream.take_expired()),
-            Phase::Answering => {
+            Phase::Responding => {
                 let expired = stream.take_expired();
                 if expired {
                     stream.set_ending(stream.silence());

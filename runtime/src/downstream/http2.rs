@@ -72,11 +72,11 @@ fn builder(limits: &ListenerLimits) -> server::Builder {
 /// How far the end of the connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// It takes requests.
+    /// The connection takes requests.
     No,
-    /// It takes no more requests than are under way, and the client knows.
+    /// The connection takes no more requests than are under way, and the client knows.
     Graceful,
-    /// It closes as soon as the client has been told why.
+    /// The connection closes as soon as the client has been told why.
     Abrupt,
 }
 
@@ -253,7 +253,7 @@ async fn send(
     let progress = |blocked| {
         // The body's end is not the answer's: some of it still waits for the client.
         if stream.phase() == Phase::Idle {
-            stream.begin_answer();
+            stream.begin_response();
         }
         stream.note_write(blocked);
     };

@@ -12,9 +12,9 @@ use crate::request::state::StreamState;
 pub struct Requests {
     /// The connection.
     pub connection: Rc<ConnectionState>,
-    /// Those that the client gave up.
+    /// The account of requests that the client gave up.
     pub resets: Resets,
-    /// Those whose tasks have not ended.
+    /// The number of requests whose tasks have not ended.
     active: Cell<usize>,
     /// Requests that have ended while parts of their answers wait for the client, or for its acknowledgement.
     unsettled: Cell<usize>,
@@ -23,7 +23,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// None so far.
+    /// The requests of a new connection: none so far.
     pub fn new(connection: &Rc<ConnectionState>) -> Rc<Self> {
         Rc::new(Self {
             connection: Rc::clone(connection),
@@ -67,7 +67,7 @@ impl Requests {
 /// A request that has not ended. Dropping it lets the connection know that it has.
 pub struct InFlight {
     requests: Rc<Requests>,
-    /// Its stream.
+    /// The stream of the request.
     pub stream: Rc<StreamState>,
 }
 

@@ -13,7 +13,7 @@ pub struct Resets {
 }
 
 impl Resets {
-    /// None so far, at this time.
+    /// The account of a connection that begins at this time.
     pub const fn new(now_ms: u64) -> Self {
         Self { count: Cell::new(0), forgiven_ms: Cell::new(now_ms) }
     }

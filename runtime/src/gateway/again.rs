@@ -15,7 +15,7 @@ pub(super) struct Again {
 }
 
 impl Again {
-    /// Whether it is time.
+    /// Whether it is time for another try.
     pub(super) fn is_due(&self) -> bool {
         self.at.is_some_and(|(at, _)| at <= Instant::now())
     }

@@ -23,7 +23,7 @@ use crate::worker::quic::WorkerEndpoint;
 /// The sockets in service.
 #[derive(Default)]
 pub struct Sockets {
-    /// Those in service; a QUIC listener with what its workers share.
+    /// The sockets in service; a QUIC listener with what its workers share.
     open: HashMap<ListenerKey, Option<Arc<SharedEndpoint>>>,
     /// QUIC listeners that are gone and may still have connections, which live on their sockets.
     draining: HashMap<ListenerKey, Weak<SharedEndpoint>>,

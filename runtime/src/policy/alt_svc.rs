@@ -14,7 +14,7 @@ pub struct Alternatives(Vec<Option<Alternative>>);
 enum Alternative {
     /// HTTP/3 is spoken at a port, and a client may remember that for so long.
     Offered(HeaderValue, Duration),
-    /// It was, and clients may remember it until then.
+    /// The other port was told, and clients may remember it until then.
     Withdrawn(Instant),
 }
 

@@ -33,13 +33,13 @@ pub struct Snapshot {
 
 /// Names as shared texts, in the order of the plan.
 pub struct Names {
-    /// Of each listener.
+    /// The names of the listeners.
     pub listeners: Vec<Arc<str>>,
-    /// Of each group.
+    /// The names of the groups.
     pub groups: Vec<Arc<str>>,
-    /// Of each server of each group: its address as written.
+    /// The addresses of each group's servers, as written.
     pub servers: Vec<Vec<Arc<str>>>,
-    /// Of the gateway, in `Via`; `None` where it is off.
+    /// The name of the gateway in `Via`; `None` where it is off.
     pub via: Option<Via>,
 }
 

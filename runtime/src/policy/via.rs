@@ -24,7 +24,7 @@ pub struct Via {
 }
 
 impl Via {
-    /// As a policy has it; `None` where it is off.
+    /// The line that a policy asks for; `None` where it is off.
     pub fn of(plan: &plan::Via) -> Option<Self> {
         let name = match plan {
             plan::Via::Off => return None,

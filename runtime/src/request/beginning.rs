@@ -45,7 +45,7 @@ impl Beginning {
     }
 }
 
-/// Whether it depends on the length of a server's answer, which is not known, if it is worth compressing.
+/// Whether a server's response is worth compressing depends on its length, which is not known.
 pub(super) fn decides(handler: &RequestHandler<'_>, exchange: &Exchange) -> bool {
     exchange.response.as_ref().is_some_and(|response| {
         handler.facts.accepted.depends_on_length(response.status, &response.headers)

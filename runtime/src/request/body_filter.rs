@@ -36,11 +36,11 @@ pub enum Refused {
 
 /// What goes on for what came.
 enum Passed {
-    /// This.
+    /// A frame goes on.
     Frame(Frame<Bytes>),
-    /// Nothing yet: more must come.
+    /// No frame goes on yet: more must come.
     More,
-    /// Nothing any more.
+    /// No frame goes on any more.
     End,
 }
 

@@ -37,7 +37,7 @@ pub enum ClientBody {
     Http1(Http1Body),
     /// HTTP/2.
     Http2 {
-        /// Its stream.
+        /// The request's stream.
         stream: h2::RecvStream,
         /// The client waits to be told to go on (RFC 9110, 10.1.1).
         waits: bool,

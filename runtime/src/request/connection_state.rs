@@ -23,9 +23,9 @@ pub struct ConnectionState {
     pub info: Arc<Connection>,
     /// The reasons that let it in.
     admission: Admission,
-    /// Its listener on this worker.
+    /// The listener of the connection, on this worker.
     pub handle: Rc<ListenerHandle>,
-    /// Its worker.
+    /// The worker of the connection.
     pub worker: Rc<Worker>,
     /// The host that it asked for last.
     pub host: KnownHost,
@@ -89,12 +89,12 @@ impl ConnectionState {
         self.task.wake();
     }
 
-    /// Whether it should close after the requests in flight.
+    /// Whether the connection closes after the requests in flight.
     pub fn is_finishing(&self) -> bool {
         self.finishing.get()
     }
 
-    /// Whether it should close now.
+    /// Whether the connection closes at once.
     pub fn is_aborted(&self) -> bool {
         self.aborted.get()
     }

@@ -51,7 +51,7 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     value.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
 }
 
-/// Whether it is clear how long the body is to be: one announcement at most, and that a number. Two could be read in two
+/// Whether the length of the body is clear: one announcement at most, and that a number. Two could be read in two
 /// ways by two servers (RFC 9112, 6.3).
 pub(crate) fn has_clear_length(headers: &HeaderMap) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();

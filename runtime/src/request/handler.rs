@@ -34,7 +34,7 @@ pub(super) struct RequestHandler<'c> {
 pub(super) struct Facts {
     /// The time when the head was there.
     pub(super) started: Instant,
-    /// Whether it is the last request that the connection may bring.
+    /// Whether the request is the last one that the connection may bring.
     pub(super) is_last: bool,
     /// The protocol that the client wants to switch to.
     pub(super) upgrade: Option<Upgrade>,

@@ -189,10 +189,10 @@ fn pseudo_authority(parts: &mut Parts, known: &KnownHost) -> Result<Authority, F
 pub struct KnownHost(RefCell<Option<Known>>);
 
 struct Known {
-    /// As it came.
+    /// The host as it came.
     raw: Vec<u8>,
     normalised: Authority,
-    /// As a field's value; made when it is first asked for.
+    /// The host as a field's value; made when it is first asked for.
     field: Option<HeaderValue>,
 }
 

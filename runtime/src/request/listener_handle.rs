@@ -16,7 +16,7 @@ use crate::request::worker_snapshot::WorkerSnapshot;
 
 /// One socket of a listener, with the policy that its connections see.
 pub struct ListenerHandle {
-    /// Where it listens; the identity over reloads.
+    /// The key of the listener: its identity over reloads.
     pub key: ListenerKey,
     /// The count over all workers.
     pub load: Arc<ListenerLoad>,
@@ -79,7 +79,7 @@ impl ListenerHandle {
         self.closing.notify_one();
     }
 
-    /// Whether it was closed.
+    /// Whether the listener was closed.
     pub fn is_closed(&self) -> bool {
         self.closed.get()
     }

@@ -41,7 +41,7 @@ pub struct LogRecord {
 /// What a backend did.
 #[derive(Debug, Clone, Copy)]
 pub struct Upstream {
-    /// Its status, if it answered.
+    /// The status of the server, if it answered.
     pub status: Option<StatusCode>,
     /// From the choice of a server to the head of the answer, or to the failure.
     pub time: Duration,

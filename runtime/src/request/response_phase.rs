@@ -26,7 +26,7 @@ pub(super) struct Passing {
     source: Source,
     /// The bytes of the body that were read for those who wanted the whole, and did not get it.
     ahead: Bytes,
-    /// Those that look at the pieces of the body.
+    /// The filters that look at the pieces of the body.
     filters: Vec<Box<dyn BodyFilter>>,
     /// The bytes of the body that were read to decide about its head.
     beginning: Beginning,

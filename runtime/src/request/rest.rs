@@ -93,7 +93,7 @@ impl Rest {
 
 /// The body of a request over HTTP/1.
 pub struct Http1Body {
-    /// Nothing once the body is dropped.
+    /// The body as hyper has it; nothing once this is dropped.
     incoming: Option<Incoming>,
     rest: Rc<Rest>,
     /// The client waits to be told to go on (RFC 9110, 10.1.1), which hyper does when the body is first read.

@@ -61,7 +61,7 @@ pub fn serve<T>(
             Err(refusal) => Served::Response(*refusal),
         };
         handler.tell_of_connection(&mut served, version, rest);
-        state.begin_answer();
+        state.begin_response();
         Ok(done(served))
     }
 }

@@ -21,14 +21,14 @@ use crate::request::worker::{Timed, Worker};
 /// What a stream is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing: no request has begun. Ends with `idle-timeout`, without a word.
+    /// Between requests: no head has begun. Ends with `idle-timeout`, without a word.
     Idle,
     /// A request head is arriving. Ends with `request-timeout` counted from its first byte, however many arrive.
     Head,
     /// The request is being served and its answer has not begun. Silence ends with 504, or 408 if the client owes a body.
     Waiting,
-    /// The answer is under way. Silence ends the stream.
-    Answering,
+    /// The response is under way. Silence ends the stream.
+    Responding,
     /// Bytes go both ways. Silence ends it after `tunnel-timeout`.
     Tunnel,
     /// Other streams carry the requests, and the deadlines.
@@ -103,12 +103,12 @@ impl StreamState {
         });
     }
 
-    /// Its worker.
+    /// The worker of the connection.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.connection.worker
     }
 
-    /// What it is doing.
+    /// The phase that the stream is in.
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }
@@ -122,7 +122,7 @@ impl StreamState {
         self.phase.set(phase);
         let patience = match phase {
             Phase::Idle | Phase::Unused => Some(self.idle_timeout.get()),
-            Phase::Head | Phase::Waiting | Phase::Answering | Phase::Flushing | Phase::Tunnel => {
+            Phase::Head | Phase::Waiting | Phase::Responding | Phase::Flushing | Phase::Tunnel => {
                 Some(self.request_timeout.get())
             }
             Phase::Serving => None,
@@ -158,8 +158,8 @@ impl StreamState {
     }
 
     /// The answer begins.
-    pub fn begin_answer(&self) {
-        self.set_phase(Phase::Answering);
+    pub fn begin_response(&self) {
+        self.set_phase(Phase::Responding);
     }
 
     /// The connection carries bytes now.
@@ -244,7 +244,7 @@ impl StreamState {
         match self.phase.get() {
             Phase::Idle => self.set_phase(Phase::Head),
             Phase::Head | Phase::Flushing | Phase::Serving | Phase::Unused => {}
-            Phase::Waiting | Phase::Answering | Phase::Tunnel => self.renew(),
+            Phase::Waiting | Phase::Responding | Phase::Tunnel => self.renew(),
         }
     }
 
@@ -276,7 +276,7 @@ impl StreamState {
         let client_is_due = match self.phase.get() {
             Phase::Tunnel => return Failure::TunnelTimeout,
             Phase::Waiting => self.body_due.get(),
-            Phase::Answering => self.write_blocked.get(),
+            Phase::Responding => self.write_blocked.get(),
             Phase::Idle | Phase::Head | Phase::Serving | Phase::Flushing | Phase::Unused => true,
         };
         if client_is_due { Failure::ClientTimeout } else { Failure::UpstreamTimeout }

@@ -30,7 +30,7 @@ use crate::telemetry::access_log::{AccessLog, LogSender};
 pub struct Shared {
     /// The policy in service.
     current: ArcSwap<Snapshot>,
-    /// Its generation, read by every request: cheaper than the pointer.
+    /// The generation of the policy, read by every request: cheaper than the pointer.
     generation: AtomicU64,
     /// Where access-log lines go.
     pub log: LogSender,
@@ -75,7 +75,7 @@ pub trait OpenConnection {
     /// Whether the policy in service would let the connection in.
     fn is_admitted(&self) -> bool;
 
-    /// Whether it closes after the requests in flight.
+    /// Whether the connection closes after the requests in flight.
     fn is_finishing(&self) -> bool;
 
     /// Finishes the requests in flight, then closes.
@@ -87,9 +87,9 @@ pub trait OpenConnection {
 
 /// The state of one worker; lives on its thread.
 pub struct Worker {
-    /// Its number, from 0.
+    /// The number of the worker, from 0.
     pub index: u16,
-    /// What it shares with the others.
+    /// The state that all workers share.
     pub shared: Arc<Shared>,
     /// The current policy with what this worker holds for it.
     view: RefCell<Rc<WorkerSnapshot>>,

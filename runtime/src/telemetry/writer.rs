@@ -199,7 +199,7 @@ impl Output {
         }
     }
 
-    /// Whether it shows without a new line that the target works again: by the rest of a line that is cut, or by a file that
+    /// Whether the target can show without a new line that it works again: by the rest of a line that is cut, or by a file that
     /// could not be opened.
     fn has_something_to_try(&self) -> bool {
         self.carry.is_waiting() || self.file.is_none() && matches!(self.target, LogTarget::File(_))

@@ -29,11 +29,11 @@ pub struct ServerCertificate {
     pub names: Vec<String>,
     /// What its key signs with.
     pub algorithm: KeyAlgorithm,
-    /// When it begins to be valid, since the epoch.
+    /// The time from which the certificate is valid, since the epoch.
     pub not_before: Duration,
-    /// When it expires, since the epoch.
+    /// The time when the certificate expires, since the epoch.
     pub not_after: Duration,
-    /// When its staple runs out, since the epoch, if there is one that says so. A staple that has run out does harm.
+    /// The time when its staple runs out, since the epoch, if there is one that says so. A staple that has run out does harm.
     pub staple_until: Option<Duration>,
     /// The first certificate of the chain, counted from 1, that the next one did not issue.
     pub gap: Option<usize>,
@@ -212,7 +212,7 @@ fn dns_names(certificate: &Certificate) -> Vec<String> {
 /// An OCSP response.
 struct Staple {
     der: Vec<u8>,
-    /// When it runs out, since the epoch.
+    /// The time when the staple runs out, since the epoch.
     until: Option<Duration>,
 }
 

@@ -47,9 +47,9 @@ pub enum RefusedKind {
     Timeout,
     /// Others needed its place.
     Crowded,
-    /// It came without TLS.
+    /// The client speaks without TLS.
     Plain,
-    /// What it sent is not TLS, or breaks its rules.
+    /// Bytes that are not TLS, or break its rules.
     Malformed,
     /// No version, suite, group, signature or protocol that both sides have.
     Incompatible,

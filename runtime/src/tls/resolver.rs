@@ -26,7 +26,7 @@ pub struct Resolver {
 #[derive(Debug)]
 struct Entry {
     key: Arc<CertifiedKey>,
-    /// The same without its staple, for the time when that has run out.
+    /// The key and chain without the staple, for the time when that has run out.
     bare: Option<(Duration, Arc<CertifiedKey>)>,
 }
 

@@ -27,18 +27,18 @@ use crate::worker::quic::WorkerEndpoint;
 pub enum Command {
     /// Listen on this socket.
     Listen {
-        /// Where it is bound, and what is spoken there.
+        /// The key of the listener.
         key: ListenerKey,
-        /// This worker's own socket.
+        /// The socket of this worker alone.
         socket: ListenerSocket,
         /// The count over all workers.
         load: Arc<ListenerLoad>,
     },
     /// Close this socket; its connections finish their requests, for as long as `drain`.
     Unlisten {
-        /// Where it was bound.
+        /// The key of the listener.
         key: ListenerKey,
-        /// How long they may take.
+        /// The time that its connections may take to end.
         drain: Duration,
     },
     /// Look at the policy in service now, so that what only the old one needs is freed.

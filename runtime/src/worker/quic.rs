@@ -23,11 +23,11 @@ use crate::request::worker::Worker;
 
 /// What a worker gets to serve a QUIC listener.
 pub struct WorkerEndpoint {
-    /// What it shares with the other workers.
+    /// The state that all workers of the listener share.
     pub shared: Arc<SharedEndpoint>,
-    /// Its own socket.
+    /// The socket of this worker.
     pub socket: std::net::UdpSocket,
-    /// Its end of its inbox.
+    /// The end of the inbox from which this worker reads.
     pub inbox: Receiver<Datagram>,
 }
 
@@ -39,7 +39,7 @@ pub struct QuicListener {
     addresses: Arc<Addresses>,
     /// The generation whose settings new connections get.
     generation: Cell<u64>,
-    /// These settings.
+    /// The settings of handshakes that begin now.
     config: RefCell<Option<Arc<ServerConfig>>>,
     /// Handshakes under way.
     handshakes: Cell<u32>,

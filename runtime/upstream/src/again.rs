@@ -1,4 +1,4 @@
-//! What it takes to send a request a second time.
+//! A request as it is sent a second time.
 
 use http::{HeaderMap, Method, Request, Uri};
 use http_body::Body;
@@ -14,7 +14,7 @@ pub(crate) struct Again {
 }
 
 impl Again {
-    /// What it takes to send this request again; `None` if it has content. `kept` are its header fields, where the caller has
+    /// The request as it can be sent again; `None` if it has content. `kept` are its header fields, where the caller has
     /// them still.
     pub(crate) fn of<B>(request: &Request<B>, kept: Option<&HeaderMap>) -> Option<Self>
     where

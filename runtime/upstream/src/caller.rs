@@ -1,12 +1,12 @@
 //! What sending needs to know of whoever asks for it.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
-use std::task::Poll;
 
 use bytes::Bytes;
 use http_body::Body;
 use tidegate_base::failure::{BodyError, Failure};
+use tidegate_base::guard::guarded;
 
 use crate::dial::{Address, Refused, dial};
 use crate::io::ServerIo;
@@ -49,13 +49,7 @@ pub trait Caller {
 /// Waits, but not beyond the caller's deadline. The future comes pinned, so that it is not moved again.
 pub(crate) async fn within_deadline<F: Future>(
     caller: &impl Caller,
-    mut future: Pin<&mut F>,
+    future: Pin<&mut F>,
 ) -> Result<F::Output, Failure> {
-    poll_fn(|cx| {
-        if let Some(failure) = caller.take_expired() {
-            return Poll::Ready(Err(failure));
-        }
-        future.as_mut().poll(cx).map(Ok)
-    })
-    .await
+    guarded(|_| caller.take_expired(), future).await
 }

@@ -39,7 +39,7 @@ struct Init {
     interest: Option<Asks>,
 }
 
-/// What it wants to be asked about.
+/// The requests and responses that a module wants to be asked about.
 #[derive(Serialize)]
 struct Asks {
     hooks: Vec<&'static str>,

@@ -42,9 +42,9 @@ pub(super) fn bench(module: &Module, format: AnswerFormat) -> Result<(), Failed>
 struct Looked {
     file: PathBuf,
     bytes: Arc<[u8]>,
-    /// What it speaks.
+    /// The ABI that the module speaks.
     abi: Abi,
-    /// As `init` gets it.
+    /// The configuration as `init` gets it.
     config: String,
     /// Whether the command line has a configuration.
     has_config: bool,
@@ -79,7 +79,7 @@ impl Looked {
         Capability::ALL.into_iter().filter(needed).collect()
     }
 
-    /// It, as a policy with the defaults would run it that allows what it needs.
+    /// The extension as a policy with the defaults would run it that allows what it needs.
     fn spec(&self) -> ExtensionSpec {
         ExtensionSpec {
             name: name(&self.file),
