@@ -16,4 +16,6 @@ mod quic;
 mod request;
 mod telemetry;
 mod tls;
+#[cfg(test)]
+mod tests;
 mod worker;

@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::Sleep;
 use tokio::time::error::Elapsed;
+use tokio::time::{Instant, Sleep};
 
 use crate::limits;
 
@@ -49,7 +49,7 @@ impl Deadline {
                 return Poll::Ready(());
             }
             self.began = now;
-            self.sleep.as_mut().reset((now + self.limit).into());
+            self.sleep.as_mut().reset(now + self.limit);
         }
     }
 }

@@ -5,13 +5,14 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate_base::bounds::Bound;
 use tidegate_base::limits;
 use tidegate_base::standstill::within;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::downstream::io::ClientIo;
 use crate::downstream::io::ClientStream;
@@ -98,15 +99,11 @@ impl<S: ClientStream> ClientIo<S> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::cell::Cell;
 
     use super::*;
-
-    fn run<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
-    }
+    use crate::tests::run;
 
     #[test]
     fn a_standstill_cuts_nobody_off() {
@@ -116,7 +113,7 @@ mod tests {
             match pieces.get() {
                 // The whole thread stands, as it does when the process is stopped; then the client goes on.
                 2 => {
-                    std::thread::sleep(limits::LINGER + limits::STANDSTILL + limits::TICK);
+                    tokio::time::advance(limits::LINGER + limits::STANDSTILL + limits::TICK).await;
                     tokio::time::sleep(limits::TICK).await;
                     1
                 }

@@ -236,7 +236,12 @@ impl Worker {
 
     /// One turn of the clock: wakes the tasks whose timers are due, and closes what was idle for too long.
     pub async fn tick(&self) {
-        let now = self.clock.turn(clock::millis(self.shared.started.elapsed()));
+        self.turn(clock::millis(self.shared.started.elapsed())).await;
+    }
+
+    /// A turn of the clock at so many milliseconds of the process.
+    pub(crate) async fn turn(&self, elapsed_ms: u64) {
+        let now = self.clock.turn(elapsed_ms);
         self.now_ms.set(now);
         if self.timers.borrow().iter().any(|(_, timed)| timed.timer().is_due(now)) {
             // What lies in a socket wins over a deadline: each turn of the loop looks at the sockets, and lets the tasks work
@@ -269,5 +274,107 @@ impl Worker {
             let request_id = request_id.map(|id| format!("{id:032x}"));
             tracing::warn!(extension = name, fault = kind.name(), request_id, "{message}");
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tests::{ANSWERS, House, policy, run};
+
+    /// A deadline of its own.
+    #[derive(Default)]
+    struct Alarm(Timer);
+
+    impl Timed for Alarm {
+        fn timer(&self) -> &Timer {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn a_policy_that_is_committed_is_seen_at_once() {
+        let house = House::answering("");
+        assert_eq!(house.worker.view().snapshot.generation, 1);
+        house.reload(&policy("", ANSWERS));
+        assert_eq!(house.worker.view().snapshot.generation, 2);
+        assert_eq!(house.worker.shared.snapshot().generation, 2);
+    }
+
+    #[test]
+    fn deadlines_that_are_watched_pass_with_the_ticks() {
+        run(async {
+            let house = House::answering("");
+            let alarms = [Rc::new(Alarm::default()), Rc::new(Alarm::default())];
+            let keys = alarms.clone().map(|alarm| house.worker.watch(alarm));
+            for alarm in &alarms {
+                alarm.0.set_patience(Some(Duration::from_secs(1)), house.worker.now_ms());
+            }
+            house.worker.unwatch(keys[1]);
+            house.pass(Duration::from_secs(2)).await;
+            assert!(alarms[0].0.take_expired() && !alarms[1].0.take_expired(), "nobody watches the other");
+        });
+    }
+
+    #[test]
+    fn a_standstill_does_not_count() {
+        run(async {
+            let worker = House::answering("").worker;
+            worker.turn(100).await;
+            worker.turn(60_100).await;
+            assert_eq!(worker.now_ms(), 200);
+        });
+    }
+
+    #[test]
+    fn who_waits_for_the_last_connection_is_told() {
+        run(async {
+            let house = House::answering("");
+            let keys = [house.connection(), house.connection()].map(|connection| house.worker.enter(connection));
+            assert!(house.worker.has_connections());
+            assert_eq!(house.worker.open_connections().len(), 2);
+            house.worker.leave(keys[0]);
+            assert!(house.worker.has_connections());
+            house.worker.leave(keys[1]);
+            house.worker.emptied.notified().await;
+            assert!(!house.worker.has_connections());
+        });
+    }
+
+    #[test]
+    fn each_connection_hears_what_is_said_to_all() {
+        let house = House::answering("");
+        let all = [house.connection(), house.connection()];
+        let left = all.clone().map(|connection| house.worker.enter(connection))[1];
+        house.worker.leave(left);
+        house.worker.each_connection(|connection| connection.finish());
+        assert_eq!(all.map(|connection| connection.is_finishing()), [true, false]);
+    }
+
+    #[test]
+    fn the_date_is_one_of_http() {
+        let worker = House::answering("").worker;
+        let date = worker.http_date();
+        let time = httpdate::parse_http_date(date.to_str().unwrap()).unwrap();
+        assert!(SystemTime::now().duration_since(time).unwrap() < Duration::from_secs(60));
+        assert_eq!(worker.http_date(), date, "one for each second of the clock");
+    }
+
+    #[test]
+    fn random_numbers_do_not_repeat() {
+        let worker = House::answering("").worker;
+        assert_eq!((0..1000).map(|_| worker.random()).collect::<HashSet<_>>().len(), 1000);
+    }
+
+    #[test]
+    fn tunnels_share_one_buffer() {
+        let worker = House::answering("").worker;
+        worker.tunnel_buffer()[0] = 7;
+        let buffer = worker.tunnel_buffer();
+        assert_eq!((buffer.len(), buffer[0]), (limits::TUNNEL_BUFFER, 7));
     }
 }

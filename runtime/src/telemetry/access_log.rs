@@ -48,3 +48,11 @@ impl AccessLog {
         }
     }
 }
+
+#[cfg(test)]
+impl AccessLog {
+    /// The lines that wait for the writer, taken from it.
+    pub(crate) fn take(&self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut *self.batch.borrow_mut())).into_owned()
+    }
+}

@@ -260,3 +260,11 @@ impl Output {
 fn told(lost: u64) {
     info!(lost, "the access log is written again");
 }
+
+#[cfg(test)]
+impl LogSender {
+    /// A sender whose lines nobody writes.
+    pub(crate) fn nowhere() -> Self {
+        Self { queue: sync_channel(1).0, dropped: Arc::default() }
+    }
+}
