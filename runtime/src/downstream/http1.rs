@@ -239,3 +239,6 @@ fn too_late(text: &str) -> String {
     let length = text.len() + 1;
     format!("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -281,3 +281,6 @@ fn break_off(sending: &mut Sending, grpc: Option<Failure>, reason: Reason) {
         sending.reset(reason);
     }
 }
+
+#[cfg(test)]
+mod tests;

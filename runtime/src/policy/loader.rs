@@ -216,3 +216,56 @@ fn spec(extension: &ExtensionPlan, module: Arc<[u8]>) -> ExtensionSpec {
         reach: extension.reach.clone(),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+
+    /// A folder with these files.
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_text_is_utf_8_or_the_line_is_named() {
+        let folder = folder(&[("good.gate", "tidegate 1 # ü".as_bytes()), ("bad.gate", b"one\ntwo \xff\n")]);
+        let loader = PolicyLoader::inspecting();
+        assert_eq!(loader.text(&folder.path().join("good.gate")).unwrap(), "tidegate 1 # ü");
+        let why = loader.text(&folder.path().join("bad.gate")).unwrap_err();
+        assert_eq!(why, "the file is not UTF-8 text (line 2)");
+        assert!(loader.text(&folder.path().join("none.gate")).is_err());
+    }
+
+    #[test]
+    fn a_pattern_finds_files_and_no_folders() {
+        let folder = folder(&[("a.gate", b""), ("b.gate", b""), ("c.txt", b""), (".d.gate", b"")]);
+        std::fs::create_dir(folder.path().join("e.gate")).unwrap();
+        let loader = PolicyLoader::inspecting();
+        let mut found = loader.glob(&folder.path().join("*.gate")).unwrap();
+        found.sort();
+        assert_eq!(found, ["a.gate", "b.gate"].map(|name| folder.path().join(name)));
+        assert!(loader.glob(&folder.path().join("none/*.gate")).unwrap().is_empty(), "a folder that is not there");
+    }
+
+    #[test]
+    fn a_secret_is_kept_without_the_end_of_its_line() {
+        let folder = folder(&[("secret", b"0123456789\r\n"), ("bare", b"0123456789")]);
+        let loader = PolicyLoader::inspecting();
+        let [ended, bare] = ["secret", "bare"].map(|name| Secret::File(folder.path().join(name).display().to_string()));
+        assert_eq!((loader.secret(&ended), loader.secret(&bare)), (Ok(10), Ok(10)));
+        let loaded = loader.into_loaded();
+        assert_eq!((&*loaded.secrets[&ended], &*loaded.secrets[&bare]), (&b"0123456789"[..], &b"0123456789"[..]));
+        assert!(!loaded.troubled);
+    }
+
+    #[test]
+    fn a_secret_of_the_environment_that_is_not_set_is_told() {
+        let secret = Secret::Env("TIDEGATE_TEST_THAT_IS_NOT_SET".to_owned());
+        assert_eq!(PolicyLoader::inspecting().secret(&secret), Err("the environment variable is not set".to_owned()));
+    }
+}

@@ -60,3 +60,28 @@ fn of_rule(rule: &Rule) -> impl Iterator<Item = &'static str> {
 fn used<const N: usize>(words: [(&'static str, bool); N]) -> impl Iterator<Item = &'static str> {
     words.into_iter().filter(|(_, used)| *used).map(|(word, _)| word)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{plan, policy};
+
+    #[test]
+    fn a_policy_of_words_that_are_built_lacks_nothing() {
+        assert!(unbuilt(&plan(&policy("", crate::tests::ANSWERS))).is_empty());
+        let group = "server-group web { server 127.0.0.1:1 }\n";
+        assert!(unbuilt(&plan(&(policy("", "otherwise { forward web }") + group))).is_empty());
+    }
+
+    #[test]
+    fn each_word_of_a_group_that_is_not_built_is_told_with_its_place() {
+        for (words, word) in
+            [("slow-start 10s", "slow-start"), ("drain 5s", "drain"), ("max-connections 10", "max-connections")]
+        {
+            let group = format!("server-group web {{ server 127.0.0.1:1; {words} }}\n");
+            let found = unbuilt(&plan(&(policy("", "otherwise { forward web }") + &group)));
+            let expected = format!("`{word}` is not built yet (server group `web`): remove it to run this policy");
+            assert_eq!(found, [expected]);
+        }
+    }
+}

@@ -50,3 +50,42 @@ impl Admission {
 fn suits(terms: &Terms, view: &WorkerSnapshot, id: ListenerId) -> bool {
     view.snapshot.tls.endpoint(id).is_some_and(|endpoint| terms.suit(endpoint))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+    use crate::tests::{ANSWERS, House, policy};
+
+    /// Whether a connection for 192.0.2.1 that came so is let in after a reload to these words of the listener.
+    fn holds(peer: &str, proxied: bool, words: &str) -> bool {
+        let house = House::answering("");
+        let connection = house.connection();
+        house.reload(&policy(words, ANSWERS));
+        Admission::tcp(peer.parse().unwrap(), proxied).holds(&connection.info, &house.handle, &house.worker)
+    }
+
+    #[test]
+    fn what_let_a_connection_in_still_lets_it_in() {
+        assert!(holds("192.0.2.1", false, ""));
+        assert!(holds("192.0.2.1", false, "allow-from 192.0.2.0/24"));
+    }
+
+    #[test]
+    fn a_client_that_is_refused_now_is_not_admitted() {
+        assert!(!holds("192.0.2.1", false, "deny-from 192.0.2.1"));
+        assert!(!holds("192.0.2.1", false, "allow-from 198.51.100.0/24"));
+    }
+
+    #[test]
+    fn a_peer_that_spoke_for_another_and_may_not_is_not_admitted() {
+        assert!(!holds("192.0.2.1", true, ""));
+    }
+
+    #[test]
+    fn a_connection_over_quic_speaks_for_itself() {
+        let house = House::answering("");
+        let connection = house.connection();
+        assert!(Admission::quic(connection.info.peer.ip()).holds(&connection.info, &house.handle, &house.worker));
+    }
+}

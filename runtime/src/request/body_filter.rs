@@ -113,3 +113,126 @@ impl BodyFilters {
         Ok(self.trailers.take().map_or(Passed::End, |trailers| Passed::Frame(Frame::trailers(trailers))))
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Puts a letter in front of every piece, and one behind the last.
+    struct Marks(&'static str);
+
+    impl BodyFilter for Marks {
+        fn piece(&mut self, data: Bytes, last: bool) -> Result<Bytes, Failure> {
+            let data = String::from_utf8_lossy(&data).into_owned();
+            let end = if last { "." } else { "" };
+            Ok(format!("{}{data}{end}", self.0).into())
+        }
+    }
+
+    /// Keeps everything back to the end.
+    #[derive(Default)]
+    struct Holds(Vec<u8>);
+
+    impl BodyFilter for Holds {
+        fn piece(&mut self, data: Bytes, last: bool) -> Result<Bytes, Failure> {
+            self.0.extend_from_slice(&data);
+            Ok(if last { std::mem::take(&mut self.0).into() } else { Bytes::new() })
+        }
+    }
+
+    struct Refuses;
+
+    impl BodyFilter for Refuses {
+        fn piece(&mut self, _: Bytes, last: bool) -> Result<Bytes, Failure> {
+            if last { Ok(Bytes::new()) } else { Err(Failure::Extension) }
+        }
+    }
+
+    /// What goes on of these frames: data as text, trailers as their names, and how it ended.
+    fn passed(mut filters: BodyFilters, frames: Vec<Result<Frame<Bytes>, BodyError>>) -> Vec<String> {
+        let mut frames = VecDeque::from(frames);
+        let mut seen = Vec::new();
+        loop {
+            let Poll::Ready(polled) = filters.poll(|| Poll::Ready(frames.pop_front())) else { return seen };
+            match polled {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => seen.push(String::from_utf8(data.to_vec()).unwrap()),
+                    Err(trailers) => seen.push(format!("{:?}", trailers.into_trailers().unwrap())),
+                },
+                Some(Err(Refused::Body(error))) => return [seen, vec![format!("body: {error}")]].concat(),
+                Some(Err(Refused::Filter(failure))) => return [seen, vec![format!("filter: {failure:?}")]].concat(),
+                None => return [seen, vec!["end".to_owned()]].concat(),
+            }
+        }
+    }
+
+    fn data(data: &'static str) -> Result<Frame<Bytes>, BodyError> {
+        Ok(Frame::data(data.into()))
+    }
+
+    fn trailers() -> Result<Frame<Bytes>, BodyError> {
+        Ok(Frame::trailers(HeaderMap::from_iter([("x".parse().unwrap(), "y".parse().unwrap())])))
+    }
+
+    #[test]
+    fn every_piece_is_shown_and_the_end_too() {
+        assert_eq!(
+            passed(BodyFilters::new(Box::new(Marks("a"))), vec![data("1"), data("2")]),
+            ["a1", "a2", "a.", "end"]
+        );
+        assert_eq!(passed(BodyFilters::new(Box::new(Marks("a"))), vec![]), ["a.", "end"], "of an empty body");
+    }
+
+    #[test]
+    fn each_filter_sees_what_the_one_before_it_gave() {
+        let mut filters = BodyFilters::new(Box::new(Marks("a")));
+        filters.stack(Box::new(Marks("b")));
+        assert_eq!(passed(filters, vec![data("1")]), ["ba1", "ba..", "end"]);
+    }
+
+    #[test]
+    fn a_filter_is_not_shown_what_the_one_before_it_held_back() {
+        let mut filters = BodyFilters::new(Box::new(Holds::default()));
+        filters.stack(Box::new(Marks("b")));
+        assert_eq!(passed(filters, vec![data("1"), data("2")]), ["b12.", "end"], "one piece, the last");
+    }
+
+    #[test]
+    fn trailers_come_behind_what_was_held_back() {
+        let filters = BodyFilters::new(Box::new(Holds::default()));
+        assert_eq!(passed(filters, vec![data("1"), trailers()]), ["1", r#"{"x": "y"}"#, "end"]);
+        let filters = BodyFilters::new(Box::new(Holds::default()));
+        assert_eq!(passed(filters, vec![trailers()]), [r#"{"x": "y"}"#, "end"]);
+    }
+
+    #[test]
+    fn nothing_is_polled_after_the_last_piece() {
+        let mut filters = BodyFilters::new(Box::new(Marks("a")));
+        let end = filters.poll(|| Poll::Ready(None));
+        assert!(matches!(end, Poll::Ready(Some(Ok(frame))) if frame.data_ref().unwrap() == "a."));
+        let after = filters.poll(not_to_be_asked_for);
+        assert!(matches!(after, Poll::Ready(None)));
+    }
+
+    /// A frame that nobody is to ask for: it would show as an error.
+    fn not_to_be_asked_for() -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(Some(Err("polled again".into())))
+    }
+
+    #[test]
+    fn a_body_that_breaks_and_a_filter_that_refuses_are_told_apart() {
+        let broken = vec![data("1"), Err("broken".into())];
+        assert_eq!(passed(BodyFilters::new(Box::new(Marks("a"))), broken), ["a1", "body: broken"]);
+        let refused = passed(BodyFilters::new(Box::new(Refuses)), vec![data("1")]);
+        assert_eq!(refused, ["filter: Extension"]);
+    }
+
+    #[test]
+    fn a_body_that_waits_waits() {
+        let mut filters = BodyFilters::new(Box::new(Marks("a")));
+        assert!(filters.poll(|| Poll::Pending).is_pending());
+    }
+}

@@ -131,3 +131,68 @@ impl OpenConnection for ConnectionState {
         self.task.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc as Shared;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::tests::{ANSWERS, House, policy};
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Shared<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn requests_are_numbered_from_one() {
+        let connection = House::answering("").connection();
+        assert_eq!([(); 3].map(|()| connection.count_request()), [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_task_is_woken_to_finish_and_to_close() {
+        let (connection, count) = (House::answering("").connection(), Shared::new(Count::default()));
+        connection.register(&Waker::from(Shared::clone(&count)));
+        assert!(!connection.is_finishing() && !connection.is_aborted());
+        connection.finish();
+        assert!(connection.is_finishing() && !connection.is_aborted());
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        connection.register(&Waker::from(Shared::clone(&count)));
+        connection.abort();
+        assert!(connection.is_aborted());
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_reload_decides_anew_who_is_admitted() {
+        let house = House::answering("");
+        let connection = house.connection();
+        assert!(connection.is_admitted());
+        house.reload(&policy("deny-from 192.0.2.1", ANSWERS));
+        assert!(!connection.is_admitted());
+        house.reload(&policy("", ANSWERS));
+        assert!(connection.is_admitted());
+    }
+
+    #[test]
+    fn bodies_of_one_connection_share_its_room() {
+        let house = House::answering("");
+        let connection = house.connection();
+        let all = connection.gathered().take(limits::GATHERED_BYTES_CONNECTION);
+        assert!(all.is_some() && connection.gathered().take(1).is_none());
+        assert!(house.connection().gathered().take(1).is_some(), "another has its own");
+    }
+
+    #[test]
+    fn a_connection_without_early_data_is_never_early() {
+        let connection = House::answering("").connection();
+        assert!(!connection.is_early());
+    }
+}

@@ -58,3 +58,77 @@ impl Drop for RequestContext {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::tests::context;
+    use crate::request::worker::OpenConnection;
+    use crate::tests::House;
+
+    /// How a line says that its request ended: status, bytes and failure.
+    fn ending(house: &House) -> (u64, u64, String) {
+        let line = house.line();
+        let number = |name: &str| line[name].as_u64().unwrap_or(u64::MAX);
+        (number("status"), number("bytes"), line["failure"].as_str().unwrap_or("none").to_owned())
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_had_a_client_that_left() {
+        let house = House::answering("");
+        drop(context(&house.stream(), true));
+        assert_eq!(ending(&house), (499, 0, "client-closed".into()));
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_failed_as_the_connection_knows() {
+        let house = House::answering("");
+        let stream = house.stream();
+        let dropped = context(&stream, true);
+        stream.set_ending(Failure::ClientTimeout);
+        drop(dropped);
+        assert_eq!(ending(&house), (408, 0, "client-timeout".into()));
+        let dropped = context(&stream, true);
+        OpenConnection::abort(&*stream.connection);
+        drop(dropped);
+        assert_eq!(ending(&house), (503, 0, "drained".into()));
+    }
+
+    #[test]
+    fn a_request_ends_once() {
+        let house = House::answering("");
+        let mut ended = context(&house.stream(), true);
+        ended.end(7, None);
+        ended.end(8, Some(Failure::UpstreamBody));
+        ended.close(Failure::Closed);
+        drop(ended);
+        assert_eq!(ending(&house), (200, 7, "none".into()));
+    }
+
+    #[test]
+    fn a_request_that_gets_no_response_has_the_status_of_its_failure() {
+        let house = House::answering("");
+        context(&house.stream(), true).close(Failure::Closed);
+        assert_eq!(ending(&house), (444, 0, "closed".into()));
+    }
+
+    #[test]
+    fn the_first_failure_counts() {
+        let house = House::answering("");
+        let mut failed = context(&house.stream(), true);
+        failed.record.failure = Some(Failure::NoServer);
+        failed.end(3, Some(Failure::ClientClosed));
+        assert_eq!(ending(&house).2, "no-server");
+    }
+
+    #[test]
+    fn a_request_of_whose_end_nobody_wants_to_know_is_not_kept() {
+        let house = House::answering("");
+        assert!(context(&house.stream(), false).kept().is_none());
+        assert!(house.log().is_empty());
+        let kept = context(&house.stream(), true).kept();
+        assert!(kept.is_some() && house.log().is_empty(), "its end is still to come");
+        drop(kept);
+        assert_eq!(ending(&house).0, 499);
+    }
+}

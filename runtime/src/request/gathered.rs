@@ -117,3 +117,89 @@ impl Held {
         if data.is_empty() { Bytes::new() } else { Bytes::from_owner(Counted { data, _room: self }) }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::HeaderMap;
+    use http_body::Frame;
+    use tidegate_base::limits::{GATHERED_BYTES_CONNECTION, GATHERED_BYTES_WORKER};
+
+    use super::*;
+    use crate::tests::{House, run};
+
+    /// A body of these pieces, and a trailer.
+    fn body(pieces: &[&'static str]) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+        let data = pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes()))));
+        let frames: Vec<_> = data.chain([Ok(Frame::trailers(HeaderMap::new()))]).collect();
+        Frames(frames.into_iter())
+    }
+
+    struct Frames(std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            std::task::Poll::Ready(self.0.next())
+        }
+    }
+
+    #[test]
+    fn a_body_is_read_to_its_end_unless_it_is_longer() {
+        for (most, whole) in [(4, false), (5, true), (6, true)] {
+            let read = run(async { read(&House::answering("").stream(), &mut body(&["hel", "lo"]), most).await });
+            let (data, ended) = read.unwrap();
+            assert_eq!((&*data, ended), (&b"hello"[..], whole), "{most}");
+        }
+    }
+
+    #[test]
+    fn what_a_connection_holds_is_bounded_and_free_again_with_the_last_byte() {
+        let house = House::answering("");
+        let stream = house.stream();
+        let met = Bound::Gathered.count();
+        let held = counted(vec![0; GATHERED_BYTES_CONNECTION].into(), &stream).unwrap();
+        assert!(counted(Bytes::from_static(b"x"), &stream).is_err(), "above");
+        assert!(Bound::Gathered.count() > met);
+        assert!(counted(Bytes::from_static(b"x"), &house.stream()).is_ok(), "another connection has its own room");
+        let part = held.slice(..1);
+        drop(held);
+        assert!(counted(Bytes::from_static(b"x"), &stream).is_err(), "somebody has a part");
+        drop(part);
+        assert!(counted(vec![0; GATHERED_BYTES_CONNECTION].into(), &stream).is_ok());
+    }
+
+    #[test]
+    fn what_a_worker_holds_is_bounded_over_its_connections() {
+        let house = House::answering("");
+        let of_each = || counted(vec![0; GATHERED_BYTES_CONNECTION].into(), &house.stream());
+        let held: Vec<_> = (0..GATHERED_BYTES_WORKER / GATHERED_BYTES_CONNECTION).map(|_| of_each().unwrap()).collect();
+        assert!(counted(Bytes::from_static(b"x"), &house.stream()).is_err());
+        drop(held);
+        assert!(of_each().is_ok());
+    }
+
+    #[test]
+    fn a_body_that_finds_no_room_takes_none() {
+        let stream = House::answering("").stream();
+        let mut data = Gathered::new(&stream);
+        assert!(data.add(&vec![0; GATHERED_BYTES_CONNECTION + 1]).is_err());
+        assert_eq!(data.len(), 0);
+        drop(data);
+        assert!(counted(vec![0; GATHERED_BYTES_CONNECTION].into(), &stream).is_ok());
+    }
+
+    #[test]
+    fn a_body_without_bytes_holds_nothing() {
+        let stream = House::answering("").stream();
+        let empty = counted(Bytes::new(), &stream).unwrap();
+        assert!(empty.is_empty() && counted(vec![0; GATHERED_BYTES_CONNECTION].into(), &stream).is_ok());
+    }
+}

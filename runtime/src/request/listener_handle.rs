@@ -84,3 +84,67 @@ impl ListenerHandle {
         self.closed.get()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{ANSWERS, House, policy};
+
+    fn elsewhere(port: u16) -> String {
+        policy("", ANSWERS).replace("port 8080", &format!("port {port}"))
+    }
+
+    #[test]
+    fn a_listener_sees_the_policy_in_service() {
+        let house = House::answering("");
+        assert_eq!(house.handle.view(&house.worker).0.snapshot.generation, 1);
+        house.reload(&policy("idle-timeout 9s", ANSWERS));
+        assert_eq!(house.handle.view(&house.worker).0.snapshot.generation, 2);
+        let read = house
+            .handle
+            .with_listener(&house.worker, |listener, name| (listener.idle_timeout.as_secs(), name.to_string()));
+        assert_eq!(read, Some((9, "main".to_owned())));
+    }
+
+    #[test]
+    fn a_listener_that_is_gone_keeps_the_last_policy_that_had_it() {
+        let house = House::answering("");
+        house.reload(&elsewhere(9090));
+        assert_eq!(house.worker.view().snapshot.generation, 2);
+        assert_eq!(house.handle.view(&house.worker).0.snapshot.generation, 1);
+        house.reload(&elsewhere(8080));
+        assert_eq!(house.handle.view(&house.worker).0.snapshot.generation, 3, "and it comes back");
+    }
+
+    #[test]
+    fn a_listener_that_is_stopped_is_gone() {
+        let house = House::answering("");
+        house.reload(&policy("state stopped", ANSWERS));
+        assert_eq!(house.handle.view(&house.worker).0.snapshot.generation, 1);
+    }
+
+    #[test]
+    fn a_listener_may_move_in_the_policy() {
+        let house = House::answering("");
+        let other = "listener http other { port 9090; rules site }\n";
+        house.reload(&policy("", ANSWERS).replacen('\n', &format!("\n{other}"), 1));
+        let (view, id) = house.handle.view(&house.worker);
+        assert_eq!((view.snapshot.generation, id.0), (2, 1));
+    }
+
+    #[test]
+    fn the_peers_that_it_takes_are_those_of_the_policy_in_service() {
+        let house = House::answering("allow-from 192.0.2.0/24");
+        let takes = |client: &str| client.parse().is_ok_and(|client| house.handle.takes(&house.worker, client));
+        assert!(takes("192.0.2.1") && !takes("198.51.100.1"));
+        house.reload(&policy("deny-from 192.0.2.1", ANSWERS));
+        assert!(!takes("192.0.2.1") && takes("198.51.100.1"));
+    }
+
+    #[test]
+    fn a_handle_is_closed_once_and_for_all() {
+        let house = House::answering("");
+        assert!(!house.handle.is_closed() && !house.connection().is_finishing());
+        house.handle.close();
+        assert!(house.handle.is_closed() && house.connection().is_finishing(), "who comes now is the last");
+    }
+}

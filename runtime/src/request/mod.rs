@@ -34,6 +34,8 @@ pub mod response_phase;
 pub mod rest;
 pub mod serve;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod tunnel;
 pub mod upgrade;
 pub mod worker;

@@ -65,3 +65,40 @@ pub(super) fn refuse(handler: &RequestHandler<'_>, head: &Parts, failure: Failur
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_failure_says_its_status_and_its_reason() {
+        let Reply { status, headers, body } = of(Failure::BodyTooLarge);
+        assert_eq!(status, 413);
+        assert_eq!(headers[CONTENT_TYPE], "text/plain; charset=utf-8");
+        assert_eq!(body, "413 Payload Too Large: the request body is too large\n");
+        assert!(!headers.contains_key(ALLOW));
+    }
+
+    #[test]
+    fn a_method_that_is_not_carried_is_told_which_are() {
+        assert_eq!(of(Failure::BadMethod).headers[ALLOW], "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    }
+
+    #[test]
+    fn a_status_without_a_reason_of_its_own_is_an_error() {
+        assert_eq!(of(Failure::ClientClosed).body, "499 Error: the client left\n");
+    }
+
+    #[test]
+    fn what_a_reply_says_of_its_framing_is_taken_out() {
+        let mut headers = HeaderMap::new();
+        for name in ["content-length", "transfer-encoding", "connection", "x"] {
+            headers.insert(name, HeaderValue::from_static("7"));
+        }
+        let mut exchange = Exchange::blank();
+        let reply = Reply { status: http::StatusCode::OK, headers, body: "hello".into() };
+        assert!(matches!(take(&mut exchange, reply), Source::Ours(body) if body == "hello"));
+        let left = exchange.response.map(|response| response.headers.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(left, Some(vec![http::HeaderName::from_static("x")]));
+    }
+}

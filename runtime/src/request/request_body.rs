@@ -149,3 +149,131 @@ impl RequestBody {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use http::HeaderMap;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::request::state::StreamState;
+    use crate::request::tests;
+    use crate::tests::{House, run, settle};
+
+    /// A body that arrives, whoever sends it, and the stream that is told.
+    async fn arriving(limit: Option<u64>) -> (h2::SendStream<Bytes>, RequestBody, Rc<StreamState>) {
+        let (sender, stream) = tests::body().await;
+        let state = House::answering("").stream();
+        state.begin_request(std::time::Duration::from_secs(1));
+        let incoming = ClientBody::Http2 { stream, waits: false };
+        (sender, RequestBody::new(incoming, Rc::clone(&state) as Rc<dyn Progress>, limit), state)
+    }
+
+    #[test]
+    fn a_body_below_and_at_the_limit_passes_and_one_above_does_not() {
+        for (length, passes) in [(4, true), (5, true), (6, false)] {
+            run(async {
+                let (mut sender, body, state) = arriving(Some(5)).await;
+                sender.send_data(Bytes::from(vec![b'x'; length]), true).unwrap();
+                match body.collect().await {
+                    Ok(whole) => assert!(passes && whole.to_bytes().len() == length, "{length}"),
+                    Err(error) => {
+                        assert!(!passes && error.to_string() == Failure::BodyTooLarge.row().text, "{length}: {error}");
+                        assert_eq!(state.ending(), Some(Failure::BodyTooLarge));
+                    }
+                }
+                assert_eq!(state.bytes_in(), length as u64);
+            });
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_all_pieces_together() {
+        run(async {
+            let (mut sender, body, state) = arriving(Some(5)).await;
+            for piece in ["abc", "def"] {
+                sender.send_data(piece.into(), false).unwrap();
+                settle().await;
+            }
+            assert!(body.collect().await.is_err());
+            assert_eq!(state.ending(), Some(Failure::BodyTooLarge));
+        });
+    }
+
+    #[test]
+    fn the_client_owes_what_has_not_come() {
+        run(async {
+            let (mut sender, mut body, state) = arriving(None).await;
+            let pending = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx).is_pending())).await;
+            assert!(pending && state.is_body_due());
+            sender.send_data("a".into(), false).unwrap();
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
+            assert!(!state.is_body_due());
+        });
+    }
+
+    #[test]
+    fn trailers_that_mean_something_in_a_head_stay_behind() {
+        run(async {
+            let (mut sender, mut body, _) = arriving(None).await;
+            let mut decided = Changed::watched();
+            decided.note(&"decided".parse().unwrap());
+            body.screen_trailers(decided);
+            let trailers = [("x", "y"), ("host", "b"), ("decided", "z")];
+            let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            sender.send_trailers(HeaderMap::from_iter(trailers)).unwrap();
+            let left = body.collect().await.unwrap();
+            assert_eq!(left.trailers().unwrap().keys().collect::<Vec<_>>(), ["x"]);
+        });
+    }
+
+    #[test]
+    fn a_client_that_gives_its_body_up_has_left() {
+        run(async {
+            let (mut sender, body, state) = arriving(None).await;
+            sender.send_reset(h2::Reason::CANCEL);
+            assert!(body.collect().await.is_err());
+            assert_eq!(state.ending(), Some(Failure::ClientClosed));
+        });
+    }
+
+    #[test]
+    fn what_was_read_ahead_comes_before_the_rest() {
+        run(async {
+            let (mut sender, mut body, _) = arriving(None).await;
+            body.put_back("ahead, ".into());
+            assert!(!body.is_end_stream());
+            sender.send_data("and the rest".into(), true).unwrap();
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "ahead, and the rest");
+        });
+    }
+
+    #[test]
+    fn a_body_that_is_known_whole_has_its_length() {
+        let state: Rc<dyn Progress> = House::answering("").stream();
+        let whole = RequestBody::whole("hello".into(), Rc::clone(&state));
+        assert_eq!((whole.size_hint().exact(), whole.is_end_stream()), (Some(5), false));
+        assert_eq!(run(whole.collect()).unwrap().to_bytes(), "hello");
+        for empty in [RequestBody::empty(Rc::clone(&state)), RequestBody::whole(Bytes::new(), state)] {
+            assert_eq!((empty.size_hint().exact(), empty.is_end_stream()), (Some(0), true));
+        }
+    }
+
+    struct Refuses;
+
+    impl BodyFilter for Refuses {
+        fn piece(&mut self, _: Bytes, _: bool) -> Result<Bytes, Failure> {
+            Err(Failure::Extension)
+        }
+    }
+
+    #[test]
+    fn whoever_looks_at_a_body_may_end_it() {
+        let state = House::answering("").stream();
+        let mut body = RequestBody::whole("hello".into(), Rc::clone(&state) as Rc<dyn Progress>);
+        body.stack(Box::new(Refuses));
+        assert!(run(body.collect()).is_err());
+        assert_eq!(state.ending(), Some(Failure::Extension));
+    }
+}

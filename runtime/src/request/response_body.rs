@@ -199,3 +199,125 @@ impl Drop for ResponseBody {
         self.finish(failure);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use http_body_util::BodyExt;
+    use tidegate_base::failure::Failure;
+
+    use super::*;
+    use crate::request::state::Phase;
+    use crate::request::tests::context;
+    use crate::tests::{House, run};
+
+    fn ours(house: &House, data: &'static str) -> (ResponseBody, Rc<StreamState>) {
+        let stream = house.stream();
+        stream.begin_answer();
+        let context = context(&stream, true);
+        (ResponseBody::ours(data.into(), Rc::clone(&stream), Some(context)), stream)
+    }
+
+    /// The bytes sent, and the failure, of the only line.
+    fn ending(house: &House) -> (u64, String) {
+        let line = house.line();
+        (line["bytes"].as_u64().unwrap(), line["failure"].as_str().unwrap_or("none").to_owned())
+    }
+
+    struct Shouts;
+
+    impl BodyFilter for Shouts {
+        fn piece(&mut self, data: Bytes, last: bool) -> Result<Bytes, Failure> {
+            if data == "no" {
+                return Err(Failure::Extension);
+            }
+            Ok(if last { "!".into() } else { data.to_ascii_uppercase().into() })
+        }
+    }
+
+    #[test]
+    fn the_last_byte_ends_the_request() {
+        let house = House::answering("");
+        let (mut body, stream) = ours(&house, "hello");
+        assert_eq!(body.size_hint().exact(), Some(5));
+        assert!(house.log().is_empty() && stream.phase() == Phase::Answering);
+        let frame = run(async { body.frame().await.unwrap().unwrap() });
+        assert_eq!(frame.into_data().unwrap(), "hello");
+        assert!(body.is_end_stream() && stream.phase() == Phase::Idle);
+        assert_eq!(ending(&house), (5, "none".into()), "it is not polled to its end");
+        drop(body);
+        assert!(house.log().is_empty());
+    }
+
+    #[test]
+    fn a_body_that_is_dropped_unread_had_a_client_that_left() {
+        let house = House::answering("");
+        drop(ours(&house, "hello"));
+        assert_eq!(ending(&house), (0, "client-closed".into()));
+    }
+
+    #[test]
+    fn a_body_that_is_dropped_failed_as_the_connection_knows() {
+        let house = House::answering("");
+        let (body, stream) = ours(&house, "hello");
+        stream.set_ending(Failure::ClientTimeout);
+        drop(body);
+        assert_eq!(ending(&house), (0, "client-timeout".into()));
+    }
+
+    #[test]
+    fn a_body_of_which_only_the_head_is_sent_is_no_failure() {
+        let house = House::answering("");
+        let (mut body, _) = ours(&house, "hello");
+        body.expect_unread();
+        drop(body);
+        assert_eq!(ending(&house), (0, "none".into()));
+    }
+
+    #[test]
+    fn an_empty_body_has_ended_before_it_is_read() {
+        let house = House::answering("");
+        let (body, _) = ours(&house, "");
+        assert!(body.is_end_stream());
+        drop(body);
+        assert_eq!(ending(&house), (0, "none".into()));
+    }
+
+    #[test]
+    fn what_was_read_ahead_comes_first_and_its_trailers_are_screened() {
+        let house = House::answering("");
+        let (mut body, _) = ours(&house, "");
+        let trailers = [("x", "y"), ("content-length", "3"), ("decided", "z")];
+        let trailers = trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        body.put_back_all("ahead".into(), Some(Box::new(HeaderMap::from_iter(trailers))));
+        let mut decided = Changed::watched();
+        decided.note(&"decided".parse().unwrap());
+        body.screen_trailers(decided);
+        assert!(!body.is_end_stream() && body.size_hint().exact().is_none());
+        let collected = run(body.collect()).unwrap();
+        let left: Vec<_> = collected.trailers().unwrap().keys().collect();
+        assert_eq!(left, ["x"]);
+        assert_eq!(collected.to_bytes(), "ahead");
+        assert_eq!(ending(&house), (5, "none".into()));
+    }
+
+    #[test]
+    fn whoever_looks_at_a_body_changes_what_leaves_and_what_is_counted() {
+        let house = House::answering("");
+        let (mut body, _) = ours(&house, "hello");
+        body.stack(Box::new(Shouts));
+        assert!(body.size_hint().exact().is_none());
+        assert_eq!(run(body.collect()).unwrap().to_bytes(), "HELLO!");
+        assert_eq!(ending(&house), (6, "none".into()));
+    }
+
+    #[test]
+    fn whoever_looks_at_a_body_may_end_it() {
+        let house = House::answering("");
+        let (mut body, stream) = ours(&house, "no");
+        body.stack(Box::new(Shouts));
+        let error = run(async { body.frame().await.unwrap().unwrap_err() });
+        assert_eq!(error.to_string(), Failure::Extension.row().text);
+        assert_eq!((ending(&house), stream.phase()), ((0, "extension".into()), Phase::Idle));
+    }
+}

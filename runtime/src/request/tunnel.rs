@@ -199,3 +199,141 @@ impl Way {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::tests::{House, run, settle};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A tunnel under way: both its ends, and the task that moves the bytes.
+    struct Open {
+        client: DuplexStream,
+        backend: DuplexStream,
+        moving: JoinHandle<(Result<(), Failure>, u64, u64)>,
+        stream: Rc<StreamState>,
+    }
+
+    fn open(house: &House, timeout: Duration, (early, first): (&'static str, &'static str)) -> Open {
+        let (client, ours) = tokio::io::duplex(64);
+        let (backend, theirs) = tokio::io::duplex(64);
+        let stream = house.stream();
+        stream.begin_tunnel(timeout);
+        let (up, down) = (Way::new(early.into()), Way::new(first.into()));
+        let mut pair = Pair { client: ours, backend: theirs, up, down, timeout };
+        let state = Rc::clone(&stream);
+        let moving = tokio::task::spawn_local(async move {
+            let moved = state.guard(pin!(poll_fn(|cx| pair.poll(&state, cx)))).await;
+            (moved.and_then(|moved| moved), pair.up.moved, pair.down.moved)
+        });
+        Open { client, backend, moving, stream }
+    }
+
+    async fn read(stream: &mut DuplexStream, length: usize) -> String {
+        let mut bytes = vec![0; length];
+        stream.read_exact(&mut bytes).await.unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn bytes_go_both_ways_and_are_counted() {
+        run(async {
+            let mut open = open(&House::answering(""), SECOND, ("", ""));
+            open.client.write_all(b"to the server").await.unwrap();
+            open.backend.write_all(b"to you").await.unwrap();
+            assert_eq!(read(&mut open.backend, 13).await, "to the server");
+            assert_eq!(read(&mut open.client, 6).await, "to you");
+            drop((open.client.shutdown().await, open.backend.shutdown().await));
+            assert_eq!(open.moving.await.unwrap(), (Ok(()), 13, 6));
+        });
+    }
+
+    #[test]
+    fn what_came_before_the_tunnel_goes_first() {
+        run(async {
+            let mut open = open(&House::answering(""), SECOND, ("early ", "first "));
+            open.client.write_all(b"late").await.unwrap();
+            open.backend.write_all(b"second").await.unwrap();
+            assert_eq!(read(&mut open.backend, 10).await, "early late");
+            assert_eq!(read(&mut open.client, 12).await, "first second");
+        });
+    }
+
+    #[test]
+    fn a_side_that_has_ended_is_still_answered() {
+        run(async {
+            let mut open = open(&House::answering(""), SECOND, ("", ""));
+            open.client.write_all(b"a question").await.unwrap();
+            open.client.shutdown().await.unwrap();
+            let mut all = String::new();
+            open.backend.read_to_string(&mut all).await.unwrap();
+            assert_eq!(all, "a question", "and its end is told");
+            open.backend.write_all(b"an answer").await.unwrap();
+            assert_eq!(read(&mut open.client, 9).await, "an answer");
+            assert!(!open.moving.is_finished());
+            open.backend.shutdown().await.unwrap();
+            assert_eq!(open.moving.await.unwrap(), (Ok(()), 10, 9));
+        });
+    }
+
+    #[test]
+    fn a_half_open_tunnel_has_less_patience() {
+        run(async {
+            let mut open = open(&House::answering(""), limits::HALF_CLOSED * 10, ("", ""));
+            settle().await;
+            assert_eq!(open.stream.patience(), limits::HALF_CLOSED * 10);
+            open.client.shutdown().await.unwrap();
+            settle().await;
+            assert_eq!(open.stream.patience(), limits::HALF_CLOSED);
+        });
+    }
+
+    #[test]
+    fn silence_ends_it_and_bytes_of_either_side_put_that_off() {
+        run(async {
+            let house = House::answering("");
+            let mut open = open(&house, SECOND, ("", ""));
+            for at in 0..4 {
+                house.pass(SECOND * 8 / 10).await;
+                let from = if at % 2 == 0 { &mut open.client } else { &mut open.backend };
+                from.write_all(b"x").await.unwrap();
+                settle().await;
+            }
+            assert!(!open.moving.is_finished());
+            house.pass(SECOND * 12 / 10).await;
+            assert_eq!(open.moving.await.unwrap(), (Err(Failure::TunnelTimeout), 2, 2));
+        });
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_other_side_takes() {
+        run(async {
+            let mut open = open(&House::answering(""), SECOND, ("", ""));
+            let mut sent = 0;
+            while tokio::time::timeout(SECOND / 1000, open.client.write_all(&[b'x'; 16])).await.is_ok() {
+                sent += 16;
+                assert!(sent <= 64 * 4, "nobody reads, and all is taken");
+            }
+            assert_eq!(read(&mut open.backend, sent).await.len(), sent, "nothing is lost");
+        });
+    }
+
+    #[test]
+    fn the_side_that_breaks_is_named() {
+        run(async {
+            let mut broken = open(&House::answering(""), SECOND, ("", ""));
+            drop(broken.client);
+            broken.backend.write_all(b"x").await.unwrap();
+            assert_eq!(broken.moving.await.unwrap().0, Err(Failure::ClientClosed));
+            let mut broken = open(&House::answering(""), SECOND, ("", ""));
+            drop(broken.backend);
+            broken.client.write_all(b"x").await.unwrap();
+            assert_eq!(broken.moving.await.unwrap().0, Err(Failure::UpstreamBody));
+        });
+    }
+}

@@ -108,6 +108,7 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "literals")]
 mod tests {
     use super::*;
 
@@ -116,5 +117,88 @@ mod tests {
         let value = HeaderValue::from_static("keep-alive, Upgrade");
         assert!(has_token(&value, "upgrade"));
         assert!(!has_token(&value, "grade"));
+    }
+    /// What is wanted by a request with these fields.
+    fn asked(request: http::request::Builder) -> Result<Option<Upgrade>, Failure> {
+        let (mut parts, ()) = request.body(()).map(http::Request::into_parts).map_err(|_| Failure::BadHead)?;
+        let kinds = FieldKinds::of(&parts.headers);
+        wanted(&mut parts, &ClientBody::Empty, kinds)
+    }
+
+    fn websocket() -> http::request::Builder {
+        http::Request::get("/").header("connection", "keep-alive, Upgrade").header("upgrade", "WebSocket")
+    }
+
+    #[test]
+    fn a_client_asks_with_a_get_of_http_1_1_that_names_it_twice() {
+        assert_eq!(asked(websocket()), Ok(Some(Upgrade::Http1)));
+        assert_eq!(asked(websocket().method("POST")), Ok(None));
+        assert_eq!(asked(websocket().version(Version::HTTP_10)), Ok(None));
+        assert_eq!(asked(http::Request::get("/").header("upgrade", "websocket")), Ok(None), "no `Connection`");
+        let other = http::Request::get("/").header("connection", "upgrade").header("upgrade", "h2c");
+        assert_eq!(asked(other), Ok(None), "it is served without");
+        assert_eq!(asked(http::Request::get("/")), Ok(None));
+    }
+
+    #[test]
+    fn a_client_of_http_2_asks_with_an_extended_connect() {
+        let connect = |protocol: &'static str| {
+            let builder = http::Request::builder().method(Method::CONNECT).uri("http://a/").version(Version::HTTP_2);
+            builder.extension(h2::ext::Protocol::from_static(protocol))
+        };
+        assert_eq!(asked(connect("websocket")), Ok(Some(Upgrade::Http2)));
+        assert_eq!(asked(connect("connect-udp")), Err(Failure::NoUpgrade));
+        assert_eq!(asked(connect("websocket").header("content-length", "3")), Err(Failure::ClientBody));
+        assert_eq!(asked(websocket().version(Version::HTTP_2)), Ok(None), "`Upgrade` means nothing there");
+        let (mut parts, ()) = connect("websocket").body(()).unwrap().into_parts();
+        let kinds = FieldKinds::of(&parts.headers);
+        assert!(wanted(&mut parts, &ClientBody::Empty, kinds).is_ok());
+        assert_eq!(parts.method, Method::GET, "rules see one shape");
+    }
+
+    #[test]
+    fn nobody_opens_one_in_early_data() {
+        assert_eq!(asked(websocket().extension(InEarlyData)), Err(Failure::TooEarly));
+    }
+
+    #[test]
+    fn a_server_agrees_with_101_and_the_protocol() {
+        let with = |protocol: &'static str| HeaderMap::from_iter([(UPGRADE, HeaderValue::from_static(protocol))]);
+        assert!(Upgrade::is_agreed(StatusCode::SWITCHING_PROTOCOLS, &with("WebSocket")));
+        assert!(!Upgrade::is_agreed(StatusCode::SWITCHING_PROTOCOLS, &with("h2c")));
+        assert!(!Upgrade::is_agreed(StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new()));
+        assert!(!Upgrade::is_agreed(StatusCode::OK, &with("websocket")));
+    }
+
+    #[test]
+    fn the_answer_says_yes_in_the_words_of_the_client() {
+        let granted = |upgrade: Upgrade| {
+            let mut headers = HeaderMap::from_iter([(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_static("x"))]);
+            let mut status = StatusCode::SWITCHING_PROTOCOLS;
+            upgrade.grant(&mut status, &mut headers);
+            (status.as_u16(), headers.contains_key(UPGRADE), headers.contains_key(SEC_WEBSOCKET_ACCEPT))
+        };
+        assert_eq!(granted(Upgrade::Http1), (101, true, true));
+        assert_eq!(granted(Upgrade::Http2), (200, false, false));
+    }
+
+    #[test]
+    fn success_would_open_a_tunnel_over_http_2_alone() {
+        assert!(Upgrade::Http2.would_open(StatusCode::OK) && Upgrade::Http2.would_open(StatusCode::NO_CONTENT));
+        assert!(!Upgrade::Http2.would_open(StatusCode::FORBIDDEN));
+        assert!(!Upgrade::Http1.would_open(StatusCode::OK));
+    }
+
+    #[test]
+    fn a_server_is_asked_with_a_key_of_ours_where_the_client_needs_none() {
+        let asks = |upgrade: Upgrade| {
+            let mut headers = HeaderMap::new();
+            upgrade.ask(&mut headers, 7);
+            headers
+        };
+        assert!(!asks(Upgrade::Http1).contains_key(SEC_WEBSOCKET_KEY));
+        let headers = asks(Upgrade::Http2);
+        assert_eq!((&headers[CONNECTION], &headers[UPGRADE]), (&HeaderValue::from_static("upgrade"), &WEBSOCKET));
+        assert_eq!(headers[SEC_WEBSOCKET_KEY], "AAAAAAAAAAAAAAAAAAAABw==");
     }
 }

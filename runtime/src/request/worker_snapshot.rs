@@ -242,3 +242,66 @@ impl Groups for PlannedGroups {
         self.0.iter().map(state).collect()
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+    use crate::tests::House;
+
+    fn with_groups(groups: &str) -> String {
+        let rules = "rules site { rule b { when path is \"/b\"; forward b }; otherwise { forward a } }";
+        format!("tidegate 1\n{groups}\nlistener http main {{ port 8080; rules site }}\n{rules}\n")
+    }
+
+    #[test]
+    fn a_group_that_did_not_change_is_carried_over_a_reload() {
+        let (a, b) = ("server-group a { server 127.0.0.1:1 }", "server-group b { server 127.0.0.1:2 }");
+        let house = House::of(&with_groups(&format!("{a}\n{b}")));
+        let before = house.worker.view();
+        house.reload(&with_groups(&format!("{b}\nserver-group a {{ server 127.0.0.1:1; server 127.0.0.1:3 }}")));
+        let after = house.worker.view();
+        let same = |name: &str| Rc::ptr_eq(before.group_named(name).unwrap(), after.group_named(name).unwrap());
+        assert!(same("b"), "although it stands elsewhere");
+        assert!(!same("a"), "it has another server");
+    }
+
+    #[test]
+    fn a_group_is_found_by_its_id_and_its_name() {
+        let house =
+            House::of(&with_groups("server-group a { server 127.0.0.1:1 }\nserver-group b { server 127.0.0.1:2 }"));
+        let view = house.worker.view();
+        assert!(Rc::ptr_eq(view.group(GroupId(1)).unwrap(), view.group_named("b").unwrap()));
+        assert!(view.group(GroupId(2)).is_none() && view.group_named("c").is_none());
+    }
+
+    #[test]
+    fn a_view_stays_the_same_until_a_reload() {
+        let house = House::answering("");
+        let view = house.worker.view();
+        assert!(Rc::ptr_eq(&view, &house.worker.view()));
+        house.reload(&crate::tests::policy("", crate::tests::ANSWERS));
+        assert!(!Rc::ptr_eq(&view, &house.worker.view()));
+        assert_eq!(view.snapshot.generation, 1, "whoever has it keeps it");
+    }
+
+    #[test]
+    fn guests_see_the_groups_with_their_servers() {
+        let two = "server-group a { server 127.0.0.1:1; server 127.0.0.1:3 }\nserver-group b { server 127.0.0.1:2 }";
+        let snapshot = crate::tests::snapshot(&with_groups(two), None);
+        let groups: Vec<_> = PlannedGroups::of(&snapshot).list();
+        let seen: Vec<_> = groups.iter().map(|group| (&*group.name, group.healthy, group.total)).collect();
+        assert_eq!(seen, [("a", 2, 2), ("b", 1, 1)]);
+    }
+
+    #[test]
+    fn calls_to_other_servers_are_shared_out_also_if_nobody_makes_any() {
+        assert_eq!(
+            outbound_share(&crate::tests::snapshot(
+                &with_groups("server-group a { server 127.0.0.1:1 }\nserver-group b { server 127.0.0.1:2 }",),
+                None
+            )),
+            limits::OUTBOUND_CALLS / 2
+        );
+    }
+}

@@ -239,6 +239,7 @@ async fn drain_all(worker: &Rc<Worker>, drain: Duration, tick: &mut tokio::time:
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::tests::{ANSWERS, Client, House, policy, run, settle};
 
     /// The number of others that have their turn while so many are done, and the number done.
     fn turns(count: usize) -> (usize, usize) {
@@ -268,5 +269,79 @@ mod tests {
         for (count, others) in [(0, 0), (FEW - 1, 0), (FEW, 0), (FEW + 1, 1), (2 * FEW, 1), (2 * FEW + 1, 2)] {
             assert_eq!(turns(count), (others, count));
         }
+    }
+    /// A connection that ends only when it is told to at once.
+    async fn held(house: &House) -> Client {
+        let mut client = house.client();
+        // Its request has begun, and the rest of it does not come.
+        client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n").await;
+        client
+    }
+
+    #[test]
+    fn a_drain_ends_when_the_last_connection_has_ended() {
+        run(async {
+            let house = House::answering("");
+            let client = house.client();
+            settle().await;
+            let began = tokio::time::Instant::now();
+            drain_all(&house.worker, Duration::from_secs(60), &mut tokio::time::interval(limits::TICK)).await;
+            assert!(began.elapsed() < Duration::from_secs(1) && client.is_over());
+        });
+    }
+
+    #[test]
+    fn a_drain_waits_for_a_request_as_long_as_it_may_and_no_longer() {
+        run(async {
+            let house = House::answering("");
+            let client = held(&house).await;
+            let began = tokio::time::Instant::now();
+            drain_all(&house.worker, Duration::from_secs(5), &mut tokio::time::interval(limits::TICK)).await;
+            assert!(began.elapsed() >= Duration::from_secs(5) && began.elapsed() < Duration::from_secs(6));
+            settle().await;
+            assert!(client.is_over() && !house.worker.has_connections());
+        });
+    }
+
+    #[test]
+    fn a_listener_that_goes_takes_its_own_connections_along() {
+        run(async {
+            let (house, other) = (House::answering(""), House::answering(""));
+            let (mine, idle) = (held(&house).await, house.client());
+            settle().await;
+            // As if it were of another listener.
+            let drained = drain_listener(Rc::clone(&other.handle), Rc::clone(&house.worker), Duration::from_secs(1));
+            drained.await;
+            settle().await;
+            assert!(!mine.is_over() && !idle.is_over());
+            let drained = drain_listener(Rc::clone(&house.handle), Rc::clone(&house.worker), Duration::from_secs(1));
+            let task = tokio::task::spawn_local(drained);
+            settle().await;
+            assert!(idle.is_over() && !mine.is_over(), "its request may still end");
+            task.await.unwrap();
+            settle().await;
+            assert!(mine.is_over());
+        });
+    }
+
+    #[test]
+    fn a_reload_dismisses_whom_it_would_not_let_in() {
+        run(async {
+            let house = House::answering("");
+            let (mine, idle) = (held(&house).await, house.client());
+            settle().await;
+            dismiss(Rc::clone(&house.worker)).await;
+            assert!(!mine.is_over() && !idle.is_over(), "the policy lets them in");
+            let gateway = "gateway { drain 3s }\n";
+            house.reload(&(policy("deny-from 192.0.2.1", ANSWERS) + gateway));
+            let began = tokio::time::Instant::now();
+            let dismissal = tokio::task::spawn_local(dismiss(Rc::clone(&house.worker)));
+            settle().await;
+            assert!(idle.is_over() && !mine.is_over());
+            dismissal.await.unwrap();
+            assert!(began.elapsed() >= Duration::from_secs(3));
+            settle().await;
+            assert!(mine.is_over());
+        });
     }
 }
