@@ -15,7 +15,7 @@ mod policy;
 mod quic;
 mod request;
 mod telemetry;
-mod tls;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod worker;

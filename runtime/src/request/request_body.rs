@@ -206,10 +206,10 @@ mod tests {
         run(async {
             let (mut sender, mut body, state) = arriving(None).await;
             let pending = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx).is_pending())).await;
-            assert!(pending && state.is_body_due());
+            assert!(pending && state.silence() == Failure::ClientTimeout);
             sender.send_data("a".into(), false).unwrap();
             assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
-            assert!(!state.is_body_due());
+            assert!(state.silence() != Failure::ClientTimeout);
         });
     }
 

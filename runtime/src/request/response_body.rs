@@ -213,7 +213,7 @@ mod tests {
 
     fn ours(house: &House, data: &'static str) -> (ResponseBody, Rc<StreamState>) {
         let stream = house.stream();
-        stream.begin_answer();
+        stream.begin_response();
         let context = context(&stream, true);
         (ResponseBody::ours(data.into(), Rc::clone(&stream), Some(context)), stream)
     }
@@ -240,7 +240,7 @@ mod tests {
         let house = House::answering("");
         let (mut body, stream) = ours(&house, "hello");
         assert_eq!(body.size_hint().exact(), Some(5));
-        assert!(house.log().is_empty() && stream.phase() == Phase::Answering);
+        assert!(house.log().is_empty() && stream.phase() == Phase::Responding);
         let frame = run(async { body.frame().await.unwrap().unwrap() });
         assert_eq!(frame.into_data().unwrap(), "hello");
         assert!(body.is_end_stream() && stream.phase() == Phase::Idle);

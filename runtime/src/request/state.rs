@@ -379,7 +379,7 @@ mod tests {
             let house = house();
             let stream = house.stream();
             stream.begin_request(SECOND);
-            stream.begin_answer();
+            stream.begin_response();
             for _ in 0..3 {
                 house.pass(SECOND * 9 / 10).await;
                 stream.note_write(false);
@@ -419,7 +419,7 @@ mod tests {
         assert_eq!(stream.silence(), Failure::UpstreamTimeout);
         stream.set_body_due(true);
         assert_eq!(stream.silence(), Failure::ClientTimeout);
-        stream.begin_answer();
+        stream.begin_response();
         assert_eq!(stream.silence(), Failure::UpstreamTimeout);
         stream.note_write(true);
         assert_eq!(stream.silence(), Failure::ClientTimeout);
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!((stream.bytes_in(), stream.retries(), stream.ending()), (7, 1, Some(Failure::ClientBody)));
         stream.end_request();
         assert_eq!(stream.begin_request(SECOND), 2);
-        assert!(!stream.is_body_due() && stream.ending().is_none());
+        assert!(stream.silence() != Failure::ClientTimeout && stream.ending().is_none());
         assert_eq!((stream.bytes_in(), stream.retries()), (0, 0));
     }
 
