@@ -121,12 +121,14 @@ fn tried(host: &Host, what: &str) -> Result<(), HookFault> {
     ];
     if let Some((_, act)) = acts.iter().find(|(known, _)| *known == what) {
         if *act == "store-flood" {
-            let mut pool = Pool::new(host.load(&hostile()).unwrap());
+            let mut pool = Pool::new(host.load(&ExtensionSpec { time: Duration::from_secs(10), ..hostile() }).unwrap());
             for _ in 0..400 {
                 pool.call(Hook::Request, exchange(&[("x-do", act)])).1.map(drop)?;
             }
         }
-        return request(hostile(), act);
+        // Where it is not the time that ends the call, a machine with much to do is not to end it either.
+        let time = if *act == "loop" { hostile().time } else { Duration::from_secs(10) };
+        return request(ExtensionSpec { time, ..hostile() }, act);
     }
     let without = |word| hostile().allow.into_iter().filter(|allowed| *allowed != word).collect();
     let failed = |error: LoadError| match error {
