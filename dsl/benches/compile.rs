@@ -8,47 +8,14 @@
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run may panic")]
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tidegate_dsl::plan::{Ca, Certificate, Extension};
-use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, Compilation, Loader, ModuleFacts, compile,
-    diff, format, print,
-};
+use tidegate_dsl::{Compilation, OneText, compile, diff, format, print};
 
 const RULES: usize = 10_000;
 const MEBIBYTE: usize = 1 << 20;
 const RUNS: usize = 5;
-
-/// The policy, and nothing else.
-struct OneText(String);
-
-impl Loader for OneText {
-    fn text(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&self, _: &Path) -> Result<Vec<PathBuf>, String> {
-        Ok(Vec::new())
-    }
-
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn module(&self, _: &Extension) -> Result<ModuleFacts, String> {
-        Err("no such file".to_owned())
-    }
-
-    fn certificate(&self, _: &Certificate) -> Result<CertificateFacts, CertificateProblem> {
-        Err(CertificateProblem::File(CertificateFile::Chain, "there is no such file".to_owned()))
-    }
-
-    fn authority(&self, _: &Ca) -> Result<AuthorityFacts, String> {
-        Err("there is no such file".to_owned())
-    }
-}
 
 fn main() {
     let hosts = policy(RULES, |at| format!("when host is \"shop{at}.example\""));

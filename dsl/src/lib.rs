@@ -44,7 +44,7 @@ pub use glob::Glob;
 pub use hook::Hook;
 pub use http_version::HttpVersion;
 pub use include::{fits as fits_pattern, plain as plain_path};
-pub use loader::{Loader, LogProblem};
+pub use loader::{Loader, LogProblem, OneText};
 pub use module_facts::{ModuleFacts, Need};
 pub use policy_test::{Expectation, Expected, PolicyTest, ShownCertificate};
 pub use source::{Position, Source, SourceId, Sources, Span};

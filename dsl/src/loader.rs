@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::certificate_facts::{AuthorityFacts, CertificateFacts, CertificateProblem};
+use crate::certificate_facts::{AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem};
 use crate::module_facts::ModuleFacts;
 use crate::plan;
 
@@ -58,6 +58,36 @@ pub trait Loader {
     /// The reason why the file cannot be the access log.
     fn access_log(&self, _: &Path) -> Result<(), LogProblem> {
         Ok(())
+    }
+}
+
+/// A policy that is one text, in a world without files: for tests and measurements.
+#[derive(Debug)]
+pub struct OneText(pub String);
+
+impl Loader for OneText {
+    fn text(&self, _: &Path) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+
+    fn glob(&self, _: &Path) -> Result<Vec<PathBuf>, String> {
+        Ok(Vec::new())
+    }
+
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn module(&self, _: &plan::Extension) -> Result<ModuleFacts, String> {
+        Err("there are no modules here".to_owned())
+    }
+
+    fn certificate(&self, _: &plan::Certificate) -> Result<CertificateFacts, CertificateProblem> {
+        Err(CertificateProblem::File(CertificateFile::Chain, "there are no certificates here".to_owned()))
+    }
+
+    fn authority(&self, _: &plan::Ca) -> Result<AuthorityFacts, String> {
+        Err("there are no authorities here".to_owned())
     }
 }
 

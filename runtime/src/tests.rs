@@ -4,17 +4,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 use std::cell::{Cell, RefCell};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_base::address::ListenerKey;
 use tidegate_base::limits;
-use tidegate_dsl::plan::{Ca, Certificate, Extension, Plan};
-use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, Loader, ModuleFacts, compile,
-};
+use tidegate_dsl::plan::Plan;
+use tidegate_dsl::{OneText, compile};
 use tidegate_engine::Engine;
 use tidegate_engine::exchange::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -53,7 +51,7 @@ pub(crate) fn policy(listener: &str, rules: &str) -> String {
 
 /// The plan of a policy that reads no files.
 pub(crate) fn plan(policy: &str) -> Plan {
-    let compiled = compile(Path::new("test.gate"), &Text(policy.to_owned()));
+    let compiled = compile(Path::new("test.gate"), &OneText(policy.to_owned()));
     let said = compiled.diagnostics;
     compiled.plan.unwrap_or_else(|| panic!("{said:?}"))
 }
@@ -218,34 +216,5 @@ impl Client {
         settle().await;
         let mut byte = [0];
         tokio::time::timeout(Duration::from_millis(1), self.io.read(&mut byte)).await.is_err()
-    }
-}
-
-/// A policy that needs no files.
-struct Text(String);
-
-impl Loader for Text {
-    fn text(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&self, _: &Path) -> Result<Vec<PathBuf>, String> {
-        Ok(Vec::new())
-    }
-
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn module(&self, _: &Extension) -> Result<ModuleFacts, String> {
-        Err("there are no modules".to_owned())
-    }
-
-    fn certificate(&self, _: &Certificate) -> Result<CertificateFacts, CertificateProblem> {
-        Err(CertificateProblem::File(CertificateFile::Chain, "there are no certificates".to_owned()))
-    }
-
-    fn authority(&self, _: &Ca) -> Result<AuthorityFacts, String> {
-        Err("there are no authorities".to_owned())
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -14,8 +14,8 @@ use http::{Method, Request};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tidegate_base::failure::{BodyError, Failure};
-use tidegate_dsl::plan::{self, Plan, ServerGroup};
-use tidegate_dsl::{AuthorityFacts, CertificateFacts, CertificateFile, CertificateProblem, Loader, ModuleFacts};
+use tidegate_dsl::OneText;
+use tidegate_dsl::plan::{Plan, ServerGroup};
 use tidegate_engine::affinity::CookieKeys;
 use tidegate_engine::servers::PickRequest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -44,38 +44,9 @@ pub(crate) fn policy(words: &str) -> Plan {
         "tidegate 1\nserver-group web {{ {words} }}\nlistener http main {{ port 8080; rules site }}\n\
          rules site {{ otherwise {{ forward web }} }}\n"
     );
-    let compiled = tidegate_dsl::compile(Path::new("test.gate"), &Text(text));
+    let compiled = tidegate_dsl::compile(Path::new("test.gate"), &OneText(text));
     let said = compiled.diagnostics;
     compiled.plan.unwrap_or_else(|| panic!("{said:?}"))
-}
-
-/// A policy that needs no files.
-struct Text(String);
-
-impl Loader for Text {
-    fn text(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
-
-    fn glob(&self, _: &Path) -> Result<Vec<PathBuf>, String> {
-        Ok(Vec::new())
-    }
-
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn module(&self, _: &plan::Extension) -> Result<ModuleFacts, String> {
-        Err("there are no modules".to_owned())
-    }
-
-    fn certificate(&self, _: &plan::Certificate) -> Result<CertificateFacts, CertificateProblem> {
-        Err(CertificateProblem::File(CertificateFile::Chain, "there are no certificates".to_owned()))
-    }
-
-    fn authority(&self, _: &plan::Ca) -> Result<AuthorityFacts, String> {
-        Err("there are no authorities".to_owned())
-    }
 }
 
 /// What a server does on a connection, step by step. At the end of its script it closes.
