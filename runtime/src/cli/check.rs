@@ -7,8 +7,7 @@ use tidegate_dsl::render;
 
 use super::{Failed, Format, host};
 use crate::policy::mask::Mask;
-use crate::policy::prepare::Prepared;
-use crate::policy::prepare::prepare;
+use crate::policy::prepare::{Prepared, prepare};
 use crate::policy::snapshot::Snapshot;
 
 /// Compiles each file and reports every mistake of all of them.

@@ -18,8 +18,7 @@ use tidegate_wasm_host::Host;
 use super::check::report;
 use super::trial::{self, Client, Guests};
 use super::{Failed, Format, answer, host};
-use crate::policy::prepare::Prepared;
-use crate::policy::prepare::prepare;
+use crate::policy::prepare::{Prepared, prepare};
 use crate::policy::snapshot::Snapshot;
 
 /// Runs every test of every file.

@@ -9,10 +9,8 @@ use std::task::Poll;
 
 use tidegate_engine::exchange::{Connection as ConnectionInfo, Tls};
 
-use crate::downstream::http1;
-use crate::downstream::http2;
-use crate::downstream::io::ClientIo;
-use crate::downstream::io::ClientStream;
+use crate::downstream::io::{ClientIo, ClientStream};
+use crate::downstream::{http1, http2};
 use crate::request::admission::Admission;
 use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;

@@ -19,16 +19,13 @@ use tidegate_engine::exchange::{Connection, Tls};
 use tidegate_http3::quiet::Quiet;
 use tidegate_http3::transport::{SideChannel, Transport, var_int};
 
-use crate::downstream::connection::Entry;
-use crate::downstream::connection::canonical;
-use crate::downstream::h3_stream::Ended;
-use crate::downstream::h3_stream::serve_stream;
+use crate::downstream::connection::{Entry, canonical};
+use crate::downstream::h3_stream::{Ended, serve_stream};
 use crate::downstream::requests::Requests;
 use crate::request::admission::Admission;
 use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;
-use crate::request::state::Phase;
-use crate::request::state::StreamState;
+use crate::request::state::{Phase, StreamState};
 use crate::request::worker::Worker;
 
 type Http = server::Connection<Transport, Bytes>;

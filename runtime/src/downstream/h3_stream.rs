@@ -24,16 +24,13 @@ use tidegate_http3::transport::{Accepted, Stopped};
 use crate::downstream::h3::Resolver;
 use crate::downstream::response_head::{self, Ready};
 use crate::request::client_body::ClientBody;
-use crate::request::fields;
-use crate::request::grpc;
-use crate::request::handler::Closed;
-use crate::request::handler::Served;
+use crate::request::handler::{Closed, Served};
 use crate::request::head::InEarlyData;
 use crate::request::response_body::ResponseBody;
 use crate::request::serve::serve;
-use crate::request::state::Phase;
-use crate::request::state::StreamState;
+use crate::request::state::{Phase, StreamState};
 use crate::request::tunnel::Tunnel;
+use crate::request::{fields, grpc};
 
 /// The end of a request.
 pub(super) enum Ended {

@@ -15,21 +15,16 @@ use hyper_util::rt::TokioIo;
 use tidegate_base::failure::Failure;
 use tidegate_base::limits;
 
-use crate::downstream::io::ClientIo;
-use crate::downstream::io::ClientStream;
-use crate::downstream::linger::is_sending;
-use crate::downstream::linger::linger;
-use crate::request::client_body::ClientBody;
-use crate::request::client_body::Incoming;
+use crate::downstream::io::{ClientIo, ClientStream};
+use crate::downstream::linger::{is_sending, linger};
+use crate::request::client_body::{ClientBody, Incoming};
 use crate::request::handler::Served;
 use crate::request::head::InEarlyData;
 use crate::request::log_record;
 use crate::request::response_body::ResponseBody;
-use crate::request::rest::Http1Body;
-use crate::request::rest::Rest;
+use crate::request::rest::{Http1Body, Rest};
 use crate::request::serve::serve;
-use crate::request::state::Phase;
-use crate::request::state::StreamState;
+use crate::request::state::{Phase, StreamState};
 
 /// Serves a connection to its end, and as a tunnel beyond its last request if that was an upgrade.
 pub async fn serve_http1<S>(io: ClientIo<S>, stream: &Rc<StreamState>)

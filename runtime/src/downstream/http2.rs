@@ -20,21 +20,17 @@ use tidegate_base::http2::{Broken, Sending};
 use tidegate_base::limits;
 use tidegate_dsl::plan::ListenerLimits;
 
-use crate::downstream::io::ClientIo;
-use crate::downstream::io::ClientStream;
-use crate::downstream::requests::InFlight;
-use crate::downstream::requests::Requests;
+use crate::downstream::io::{ClientIo, ClientStream};
+use crate::downstream::requests::{InFlight, Requests};
 use crate::downstream::response_head::{self, Ready};
 use crate::downstream::stream_io::StreamIo;
 use crate::request::client_body::ClientBody;
 use crate::request::grpc;
-use crate::request::handler::Closed;
-use crate::request::handler::Served;
+use crate::request::handler::{Closed, Served};
 use crate::request::head::InEarlyData;
 use crate::request::response_body::ResponseBody;
 use crate::request::serve::serve;
-use crate::request::state::Phase;
-use crate::request::state::StreamState;
+use crate::request::state::{Phase, StreamState};
 use crate::request::tunnel::Tunnel;
 
 /// Serves a connection to its end.

@@ -14,8 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::downstream::io::ClientIo;
-use crate::downstream::io::ClientStream;
+use crate::downstream::io::{ClientIo, ClientStream};
 use crate::request::state::StreamState;
 
 /// Ends our side, and throws away what comes.

@@ -10,10 +10,9 @@ use tidegate_base::standstill::within;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-use crate::downstream::connection;
 use crate::downstream::connection::Opened;
 use crate::downstream::linger::answer_plain;
-use crate::downstream::proxy_protocol;
+use crate::downstream::{connection, proxy_protocol};
 use crate::request::admission::Admission;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::worker::Worker;

@@ -24,8 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::request::worker::Shared;
 use crate::telemetry::access_log::LogWriter;
-use crate::worker::control::Command;
-use crate::worker::control::WorkerHandle;
+use crate::worker::control::{Command, WorkerHandle};
 use reload::{Order, Reloader, Signs};
 
 /// What the main thread waits for.

@@ -21,17 +21,13 @@ use super::again::Again;
 use super::sockets::{self, Sockets};
 use super::{NotStarted, Serving};
 use crate::policy::file_stamps::FileStamps;
-use crate::policy::prepare::Prepared;
-use crate::policy::prepare::prepare;
-use crate::policy::renew;
+use crate::policy::prepare::{Prepared, prepare};
 use crate::policy::snapshot::Snapshot;
-use crate::policy::unbuilt;
-use crate::policy::watch::Changed;
-use crate::policy::watch::Watch;
+use crate::policy::watch::{Changed, Watch};
+use crate::policy::{renew, unbuilt};
 use crate::request::worker::Shared;
 use crate::telemetry::access_log::{LogControl, LogWriter};
-use crate::worker::control::Command;
-use crate::worker::control::WorkerHandle;
+use crate::worker::control::{Command, WorkerHandle};
 
 /// An event that the thread `policy` waits for.
 pub enum Order {

@@ -15,9 +15,7 @@ use crate::policy::snapshot::Snapshot;
 use crate::quic::config::crypto;
 use crate::quic::shared_endpoint::SharedEndpoint;
 use crate::request::listener_load::ListenerLoad;
-use crate::worker::control::Command;
-use crate::worker::control::ListenerSocket;
-use crate::worker::control::WorkerHandle;
+use crate::worker::control::{Command, ListenerSocket, WorkerHandle};
 use crate::worker::quic::WorkerEndpoint;
 
 /// The sockets in service.

@@ -13,8 +13,7 @@ use tidegate_http3::addresses::Addresses;
 use tidegate_http3::gquic;
 use tokio::sync::mpsc::Receiver;
 
-use crate::quic::shared_endpoint::Owner;
-use crate::quic::shared_endpoint::SharedEndpoint;
+use crate::quic::shared_endpoint::{Owner, SharedEndpoint};
 
 /// A packet on its way to the worker that owns its connection.
 pub struct Datagram {

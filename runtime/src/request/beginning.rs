@@ -16,8 +16,7 @@ use tidegate_engine::exchange::Exchange;
 use tokio::time::{Instant, timeout_at};
 
 use crate::request::fields;
-use crate::request::handler::RequestHandler;
-use crate::request::handler::Source;
+use crate::request::handler::{RequestHandler, Source};
 use crate::request::request_body::UpstreamBody;
 use crate::request::response_body::ResponseBody;
 use crate::request::state::StreamState;

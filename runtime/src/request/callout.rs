@@ -22,8 +22,7 @@ use crate::request::context::RequestContext;
 use crate::request::fields;
 use crate::request::gathered::{Unread, read};
 use crate::request::handler::RequestHandler;
-use crate::request::request_body::RequestBody;
-use crate::request::request_body::UpstreamBody;
+use crate::request::request_body::{RequestBody, UpstreamBody};
 use crate::request::worker_snapshot::Group;
 
 /// Calls a hook of an extension that may ask other servers.
@@ -88,7 +87,7 @@ impl Drop for Lent<'_> {
     }
 }
 
-/// Makes a guest's handler.
+/// Makes a guest's call.
 async fn fetch(handler: &RequestHandler<'_>, id: ExtensionId, asked: Callout) -> CalloutOutcome {
     let Some(group) = handler.view.group_named(&asked.group) else {
         return Err(HookFault {

@@ -11,11 +11,9 @@ use tidegate_engine::field_names::{self, Class};
 use tidegate_engine::hook::Reply;
 use tidegate_engine::passage;
 
-use crate::request::grpc;
-use crate::request::handler::RequestHandler;
-use crate::request::handler::Source;
-use crate::request::log_record;
+use crate::request::handler::{RequestHandler, Source};
 use crate::request::response_body::ResponseBody;
+use crate::request::{grpc, log_record};
 
 /// The answer to a failure.
 pub(super) fn of(failure: Failure) -> Reply {

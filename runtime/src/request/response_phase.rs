@@ -110,11 +110,7 @@ impl RequestHandler<'_> {
             Source::Tunnel(upstream, client) => {
                 let timeout = self.listener.tunnel_timeout;
                 let tunnel = Box::new(Tunnel { upstream, client, context: context.kept(), timeout });
-                let mut response = with_head((), status, headers);
-                if own_alt_svc {
-                    response.extensions_mut().insert(OwnAltSvc);
-                }
-                return Served::Tunnel(response, tunnel);
+                return Served::Tunnel(with_head((), status, headers, own_alt_svc), tunnel);
             }
         };
         beginning.put_back(&mut body);
@@ -123,12 +119,9 @@ impl RequestHandler<'_> {
         if head_only {
             body.expect_unread();
         }
-        let mut response = with_head(body, status, headers);
+        let mut response = with_head(body, status, headers, own_alt_svc);
         if self.facts.grpc {
             response.extensions_mut().insert(grpc::ErrorsInTrailers);
-        }
-        if own_alt_svc {
-            response.extensions_mut().insert(OwnAltSvc);
         }
         if poisoned {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -165,9 +158,12 @@ impl RequestHandler<'_> {
     }
 }
 
-fn with_head<B>(body: B, status: StatusCode, headers: HeaderMap) -> Response<B> {
+fn with_head<B>(body: B, status: StatusCode, headers: HeaderMap, own_alt_svc: bool) -> Response<B> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    if own_alt_svc {
+        response.extensions_mut().insert(OwnAltSvc);
+    }
     response
 }

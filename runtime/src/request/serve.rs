@@ -17,15 +17,13 @@ use tidegate_engine::passage::FieldKinds;
 use crate::request::client_body::ClientBody;
 use crate::request::compression::Accepted;
 use crate::request::context::RequestContext;
-use crate::request::handler::Facts;
-use crate::request::handler::{Closed, OwnAltSvc, RequestHandler, Served, Source, close};
-use crate::request::head;
+use crate::request::handler::{Closed, Facts, OwnAltSvc, RequestHandler, Served, Source, close};
 use crate::request::log_record::LogRecord;
 use crate::request::request_body::RequestBody;
 use crate::request::response_body::ResponseBody;
 use crate::request::rest::Rest;
 use crate::request::state::StreamState;
-use crate::request::{body_hooks, grpc, reply, upgrade};
+use crate::request::{body_hooks, grpc, head, reply, upgrade};
 
 /// Serves one request on a stream of a connection; `rest` is how its body stands on a connection of HTTP/1, and `done` makes of the
 /// outcome what the connection needs.

@@ -17,11 +17,9 @@ use tracing::error;
 
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::listener_load::ListenerLoad;
-use crate::request::worker::Shared;
-use crate::request::worker::Worker;
+use crate::request::worker::{Shared, Worker};
 use crate::worker::accept;
-use crate::worker::quic::QuicListener;
-use crate::worker::quic::WorkerEndpoint;
+use crate::worker::quic::{QuicListener, WorkerEndpoint};
 
 /// What a worker is told. The gateway alone sends these, a few at each reload, so the queue needs no bound.
 pub enum Command {

@@ -16,8 +16,7 @@ use crate::downstream::h3;
 use crate::downstream::open::Counted;
 use crate::quic::config;
 use crate::quic::shared_endpoint::SharedEndpoint;
-use crate::quic::socket::Datagram;
-use crate::quic::socket::WorkerSocket;
+use crate::quic::socket::{Datagram, WorkerSocket};
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::worker::Worker;
 
