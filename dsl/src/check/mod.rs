@@ -31,6 +31,7 @@ mod misread;
 mod names;
 mod networks;
 mod never;
+mod observed;
 mod outcome;
 mod own_headers;
 mod policy_test;

@@ -8,6 +8,7 @@ mod extension;
 mod ids;
 mod listener;
 mod networks;
+mod observed;
 mod process;
 mod rules;
 mod servers;
@@ -24,7 +25,8 @@ pub use listener::{
     ListenerState, ListenerTls, Paths, Peers, Protocol, QuicUpgrade,
 };
 pub use networks::{List, NetworkSet};
-pub use process::{AccessLog, Admin, AdminListen, Gateway, LogFormat, LogTarget, OtlpProtocol, Secret, Tracing, Via};
+pub use observed::{Admin, AdminListen, OtlpProtocol, Tracing};
+pub use process::{AccessLog, Gateway, LogFormat, LogTarget, Secret, Via};
 pub use rules::{
     Cors, CorsHeaders, CorsOrigins, Forward, HeaderStep, Limit, LimitKey, Mirror, OTHERWISE, Outcome, Respond,
     ResponseBlock, ResponseStep, Rule, RuleSet, Step, Target, UriPart,
