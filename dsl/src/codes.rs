@@ -193,6 +193,8 @@ codes! {
 
     /// the name of the gateway cannot stand in `Via`
     VIA = "E0540";
+    /// other machines may reach the admin API, and it asks for no token
+    OPEN_ADMIN = "E0541";
     /// a location has a scheme and no host
     LOCATION = "E0545";
     /// `prefix` stands where nothing counts by address
@@ -298,8 +300,6 @@ codes! {
     NEVER_CHOSEN = "W0932";
     /// a test asks for what no listener has
     UNMET_TEST = "W0933";
-    /// other machines may reach the admin API
-    OPEN_ADMIN = "W0934";
 
     /// a client has a say in the host of a location
     OPEN_LOCATION = "W0945";

@@ -87,8 +87,11 @@ fn frames(place: Place) -> &'static [&'static str] {
             &["tls-policy a {\nversions [tls1.2, tls1.3]\n@\n}", "tls-policy a {\n@\n}"]
         }
         Place::TracingKind => &["@"],
-        Place::Tracing | Place::OtlpProtocol => &["tracing otlp {\nendpoint \"http://127.0.0.1:4317\"\n@\n}"],
-        Place::Admin => &["admin {\n@\n}"],
+        Place::Tracing | Place::OtlpProtocol | Place::Propagate => {
+            &["tracing otlp {\nendpoint \"http://127.0.0.1:4317\"\n@\n}"]
+        }
+        Place::Admin => &["admin {\n@\n}", "admin {\nlisten 127.0.0.1:9901\n@\n}"],
+        Place::Metrics => &["metrics {\n@\n}"],
         Place::Test | Place::Request => &[
             "listener http a {\nport 80\nrules policy\n}\nrules policy {\nrule api {\nwhen path under \"/api\"\nforward api\n}\notherwise { forward web }\n}\n\
              test \"it\" {\nrequest GET \"http://shop.example/\"\nexpect forward [web, api]\n@\n}",

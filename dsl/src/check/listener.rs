@@ -16,7 +16,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::plan::{
     Bind, ClientIp, Compression, Forwarded, ForwardedFor, Listener, ListenerAction, ListenerState, Paths, Peers,
-    Protocol, RuleSetId,
+    Protocol, RuleSetId, Sampling,
 };
 use crate::source::Span;
 use crate::value;
@@ -235,8 +235,8 @@ impl<'t> Checker<'_, 't> {
         right.then(|| codings.into_iter().map(|(coding, _)| coding).collect())
     }
 
-    /// `tracing P%|off`
-    fn traced(&mut self, args: &mut Args<'_, 't>, word: &'static Word) -> Option<Option<u32>> {
+    /// `tracing P% [ignore-parent]|off`
+    fn traced(&mut self, args: &mut Args<'_, 't>, word: &'static Word) -> Option<Option<Sampling>> {
         if args.eat("off") {
             return Some(None);
         }
@@ -252,7 +252,7 @@ impl<'t> Checker<'_, 't> {
             );
             return None;
         }
-        Some(Some(percent))
+        Some(Some(Sampling { percent, ignore_parent: args.eat("ignore-parent") }))
     }
 
     pub(crate) fn warn_if_long(&mut self, args: &Args<'_, 't>, timeout: Duration) {

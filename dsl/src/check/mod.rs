@@ -140,7 +140,7 @@ impl<'t> Checker<'_, 't> {
         let mut rule_sets = Vec::new();
         let mut listeners: Vec<Option<(Listener, Span)>> = Vec::new();
         let (mut certificates, mut authorities, mut policies) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut tracing, mut admin) = (Some(None), Some(None));
+        let (mut tracing, mut admin, mut metrics) = (Some(None), Some(None), Some(None));
         let mut waiting = Vec::new();
         self.gathered.tracing_declared = lines.iter().any(|line| line.word.name == "tracing");
         // Extensions, lists and what TLS needs first: what is known of them is asked where they are used.
@@ -169,6 +169,7 @@ impl<'t> Checker<'_, 't> {
                 "server-group" => groups.push(self.group(args)),
                 "tracing" => tracing = self.tracing(args).map(|tracing| Some((tracing, args.head))),
                 "admin" => admin = self.admin(args).map(Some),
+                "metrics" => metrics = self.metrics(args).map(Some),
                 "rules" => {
                     let from = self.gathered.asked.len();
                     rule_sets.push(self.rule_set(args));
@@ -187,9 +188,9 @@ impl<'t> Checker<'_, 't> {
         let listeners = listeners.map(|listeners| {
             self.check_listeners(&listeners);
             self.check_upgrades(&listeners);
-            if let Some(Some((admin, span))) = &admin {
-                self.check_admin_port(admin, *span, &listeners);
-            }
+            let admin = admin.iter().flatten().map(|(admin, span)| (&admin.at, *span, "the admin API"));
+            let metrics = metrics.iter().flatten().map(|(metrics, span)| (&metrics.at, *span, "`metrics`"));
+            self.check_watched_ports(admin.chain(metrics), &listeners);
             listeners.into_iter().unzip::<_, _, Vec<_>, Vec<_>>()
         });
         let (mut listeners, binds) = listeners?;
@@ -200,6 +201,7 @@ impl<'t> Checker<'_, 't> {
             access_log: access_log?,
             tracing,
             admin: admin?.map(|(admin, _)| admin),
+            metrics: metrics?.map(|(metrics, _)| metrics),
             lists: lists.into_iter().collect::<Option<_>>()?,
             certificates: certificates.into_iter().collect::<Option<_>>()?,
             authorities: authorities.into_iter().collect::<Option<_>>()?,

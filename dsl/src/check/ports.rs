@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::checker::Checker;
 use crate::codes;
-use crate::diagnostic::Diagnostic;
-use crate::plan::{Admin, AdminListen, Bind, Listener, Protocol};
+use crate::diagnostic::{Diagnostic, quoted};
+use crate::plan::{Bind, Endpoints, Listener, Protocol};
 use crate::source::Span;
 
 /// Listeners of a policy: each holds a socket in every worker.
@@ -57,17 +57,29 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// The admin API takes a port of TCP, too.
-    pub(crate) fn check_admin_port(&mut self, admin: &Admin, span: Span, listeners: &[(Listener, Span)]) {
-        let AdminListen::Address(address) = admin.listen else { return };
-        let mut tcp = listeners.iter().filter(|(listener, _)| listener.protocol != Protocol::Quic);
-        if let Some((other, first)) = tcp.find(|(other, _)| clash(&Bind::Address(address), &other.bind)) {
-            let message = format!("port `{}` is already taken by the listener `{}`", address.port(), other.name);
-            self.report(
-                Diagnostic::new(codes::PORT_CLASH, span, message)
-                    .also(*first, "it is taken here")
-                    .help("choose another port, or `unix \"FILE\"`"),
-            );
+    /// The admin API and the metrics take ports of TCP, too.
+    pub(crate) fn check_watched_ports<'p>(
+        &mut self,
+        watched: impl Iterator<Item = (&'p Endpoints, Span, &'static str)>,
+        listeners: &[(Listener, Span)],
+    ) {
+        let tcp = listeners.iter().filter(|(listener, _)| listener.protocol != Protocol::Quic);
+        let of_listener = |(listener, span): &(Listener, Span)| {
+            (listener.bind, *span, format!("the listener {}", quoted(&listener.name)))
+        };
+        let mut taken: Vec<_> = tcp.map(of_listener).collect();
+        for (at, span, who) in watched {
+            let Some(address) = at.listen else { continue };
+            let bind = Bind::Address(address);
+            if let Some((_, first, who)) = taken.iter().find(|(other, ..)| clash(&bind, other)) {
+                let message = format!("port `{}` is already taken by {who}", address.port());
+                self.report(
+                    Diagnostic::new(codes::PORT_CLASH, span, message)
+                        .also(*first, "it is taken here")
+                        .help("choose another port, or `unix \"FILE\"`"),
+                );
+            }
+            taken.push((bind, span, who.to_owned()));
         }
     }
 }

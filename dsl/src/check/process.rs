@@ -92,11 +92,12 @@ impl<'t> Checker<'_, 't> {
             self.report(Diagnostic::new(codes::SECRET, span, message).help(help));
             return None;
         }
-        let secrets: Vec<_> = written.into_iter().map(|mut one| self.secret(&mut one)).collect();
+        let secrets: Vec<_> = written.into_iter().map(|mut one| self.secret(&mut one, SECRET_BYTES)).collect();
         secrets.into_iter().collect()
     }
 
-    fn secret(&mut self, args: &mut Args<'_, 't>) -> Option<Secret> {
+    /// `env "X"` or `file "F"`, with at least so many bytes.
+    pub(super) fn secret(&mut self, args: &mut Args<'_, 't>, least: usize) -> Option<Secret> {
         let (secret, span) = if args.eat("env") {
             let (name, span) = self.text(args, "the name of the variable")?;
             (Secret::Env(self.not_empty(name, span)?), span)
@@ -114,9 +115,9 @@ impl<'t> Checker<'_, 't> {
         };
         self.element_done(args)?;
         let (message, help) = match self.loader.secret(&secret) {
-            Ok(length) if length >= SECRET_BYTES => return Some(secret),
+            Ok(length) if length >= least => return Some(secret),
             Ok(length) => (
-                format!("this secret has {length} bytes, which is less than {SECRET_BYTES}"),
+                format!("this secret has {length} bytes, which is less than {least}"),
                 "make one with `openssl rand -base64 32`",
             ),
             Err(reason) => (

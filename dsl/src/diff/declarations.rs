@@ -41,7 +41,7 @@ impl<'t> Declaration<'t> {
         let kind = words.next().unwrap_or_default();
         let name = match kind {
             // Of these there is one, or none.
-            "gateway" | "access-log" | "tracing" | "admin" => "",
+            "gateway" | "access-log" | "tracing" | "admin" | "metrics" => "",
             // The protocol stands between.
             "listener" => words.nth(1).unwrap_or_default(),
             _ => words.next().unwrap_or_default(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::ids::{CaId, CertificateId, ExtensionId, ListenerId, RuleSetId, TlsPolicyId};
 use super::networks::NetworkSet;
+use super::observed::Sampling;
 use super::rules::{ResponseBlock, Target};
 
 /// `listener http|https|quic NAME { … }`.
@@ -38,8 +39,8 @@ pub struct Listener {
     pub paths: Paths,
     /// The forwarding headers that a backend gets.
     pub forwarded: Forwarded,
-    /// The share of requests that are traced, in percent; `None` is off.
-    pub tracing: Option<u32>,
+    /// Which requests are traced; `None` is off.
+    pub tracing: Option<Sampling>,
     /// Whether requests of the listener are logged.
     pub access_log: bool,
     /// The limits of what a client may send and hold.

@@ -25,7 +25,7 @@ pub use listener::{
     ListenerState, ListenerTls, Paths, Peers, Protocol, QuicUpgrade,
 };
 pub use networks::{List, NetworkSet};
-pub use observed::{Admin, AdminListen, OtlpProtocol, Tracing};
+pub use observed::{Admin, Endpoints, Metrics, OtlpProtocol, Propagator, Sampling, Tracing};
 pub use process::{AccessLog, Gateway, LogFormat, LogTarget, Secret, Via};
 pub use rules::{
     Cors, CorsHeaders, CorsOrigins, Forward, HeaderStep, Limit, LimitKey, Mirror, OTHERWISE, Outcome, Respond,
@@ -49,6 +49,8 @@ pub struct Plan {
     pub tracing: Option<Tracing>,
     /// The admin API of the running gateway; `None` is off.
     pub admin: Option<Admin>,
+    /// The place where metrics are read.
+    pub metrics: Option<Metrics>,
     /// Named networks, in the order declared.
     pub lists: Vec<List>,
     /// Certificate chains and their keys, in the order declared.

@@ -3,6 +3,7 @@
 use super::words::{Writer, forwarded_words, name, quote};
 use crate::plan::{
     Bind, ClientIp, Compression, ForwardedFor, Listener, ListenerAction, ListenerLimits, ListenerState, Protocol,
+    Sampling,
 };
 use crate::value::{show_duration, show_size};
 
@@ -33,7 +34,9 @@ pub(super) fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
         w.line(&format!("paths {}", listener.paths.word()));
         write_forwarded(w, listener);
         match listener.tracing {
-            Some(percent) => w.line(&format!("tracing {percent}%")),
+            Some(Sampling { percent, ignore_parent }) => {
+                w.line(&format!("tracing {percent}%{}", if ignore_parent { " ignore-parent" } else { "" }));
+            }
             None => w.line("tracing off"),
         }
         w.line(if listener.access_log { "access-log on" } else { "access-log off" });

@@ -5,8 +5,8 @@ use super::listener::compression_words;
 use super::tls;
 use super::words::{Writer, allow_words, name, template};
 use crate::plan::{
-    Abi, AdminListen, Bind, ClientIp, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE, Paths,
-    Plan, Via,
+    Abi, Admin, Bind, ClientIp, Endpoints, Listener, ListenerAction, ListenerState, LogFormat, LogTarget, OTHERWISE,
+    Paths, Plan, Sampling, Via,
 };
 use crate::value::{show_duration, show_network, show_size};
 
@@ -70,11 +70,26 @@ fn process(w: &mut Writer<'_>) {
         let protocol = tls::otlp_word(tracing.protocol);
         w.line(&format!("spans: otlp over {protocol} to {}, as {}", tracing.endpoint, tracing.service));
     }
-    match plan.admin.as_ref().map(|admin| &admin.listen) {
-        Some(AdminListen::Address(address)) => w.line(&format!("admin: {address}")),
-        Some(AdminListen::Unix(path)) => w.line(&format!("admin: unix {path}")),
-        None => {}
+    if let Some(admin) = &plan.admin {
+        w.line(&format!("admin: {}{}", endpoints(&admin.at), tokens(admin)));
     }
+    if let Some(metrics) = &plan.metrics {
+        w.line(&format!("metrics: {}", endpoints(&metrics.at)));
+    }
+}
+
+/// Addresses for people.
+fn endpoints(at: &Endpoints) -> String {
+    let address = at.listen.map(|address| address.to_string());
+    let socket = at.unix.as_ref().map(|path| format!("unix {path}"));
+    address.into_iter().chain(socket).collect::<Vec<_>>().join(" and ")
+}
+
+fn tokens(admin: &Admin) -> String {
+    let read = admin.read_token.as_ref().map(|_| "to read");
+    let operate = admin.operate_token.as_ref().map(|_| "to change anything");
+    let asked: Vec<_> = read.into_iter().chain(operate).collect();
+    if asked.is_empty() { String::new() } else { format!(", with tokens {}", asked.join(" and ")) }
 }
 
 fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
@@ -117,8 +132,9 @@ fn write_listener(w: &mut Writer<'_>, listener: &Listener) {
         if !listener.compression.is_empty() {
             w.line(&format!("compression: {}", compression_words(&listener.compression).trim_matches(['[', ']'])));
         }
-        if let Some(percent) = listener.tracing {
-            w.line(&format!("traced: {percent}%"));
+        if let Some(Sampling { percent, ignore_parent }) = listener.tracing {
+            let of = if ignore_parent { ", whatever a request says of itself" } else { "" };
+            w.line(&format!("traced: {percent}%{of}"));
         }
         if !listener.access_log {
             w.line("access log: off");

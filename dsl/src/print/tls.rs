@@ -1,9 +1,10 @@
-//! TLS, tracing and the admin API, printed as policy and for people.
+//! TLS, and how a gateway is watched, printed as policy and for people.
 
+use super::policy::show_secret;
 use super::words::{Writer, quote};
-use crate::plan::{AdminListen, CipherSuite, KeyExchangeGroup, OtlpProtocol, TlsPolicy, TlsVersion};
+use crate::plan::{CipherSuite, Endpoints, KeyExchangeGroup, OtlpProtocol, Propagator, TlsPolicy, TlsVersion};
 
-/// `tracing` and `admin`.
+/// `tracing`, `admin` and `metrics`.
 pub(super) fn write_process(w: &mut Writer<'_>) {
     let plan = w.plan;
     if let Some(tracing) = &plan.tracing {
@@ -11,15 +12,38 @@ pub(super) fn write_process(w: &mut Writer<'_>) {
             w.line(&format!("endpoint {}", quote(&tracing.endpoint)));
             w.line(&format!("protocol {}", otlp_word(tracing.protocol)));
             w.line(&format!("service {}", quote(&tracing.service)));
+            for (name, value) in &tracing.headers {
+                w.line(&format!("header {} {}", quote(name), quote(value)));
+            }
+            let forms: Vec<_> = tracing.propagate.iter().map(|form| propagator_word(*form)).collect();
+            w.line(&format!("propagate [{}]", forms.join(", ")));
         });
         w.blank();
     }
     if let Some(admin) = &plan.admin {
-        w.block("admin", |w| match &admin.listen {
-            AdminListen::Address(address) => w.line(&format!("listen {address}")),
-            AdminListen::Unix(path) => w.line(&format!("listen unix {}", quote(path))),
+        w.block("admin", |w| {
+            endpoints(w, &admin.at);
+            let tokens = [("read-token", &admin.read_token), ("operate-token", &admin.operate_token)];
+            for (word, token) in tokens {
+                if let Some(token) = token {
+                    w.line(&format!("{word} {}", show_secret(token)));
+                }
+            }
         });
         w.blank();
+    }
+    if let Some(metrics) = &plan.metrics {
+        w.block("metrics", |w| endpoints(w, &metrics.at));
+        w.blank();
+    }
+}
+
+fn endpoints(w: &mut Writer<'_>, at: &Endpoints) {
+    if let Some(address) = at.listen {
+        w.line(&format!("listen {address}"));
+    }
+    if let Some(path) = &at.unix {
+        w.line(&format!("unix {}", quote(path)));
     }
 }
 
@@ -82,6 +106,14 @@ pub(super) fn certificate_lines(w: &mut Writer<'_>) {
 pub(super) fn authority_lines(w: &mut Writer<'_>) {
     let plan = w.plan;
     plan.authorities.iter().for_each(|authority| w.line(&format!("{}: {}", authority.name, authority.bundle)));
+}
+
+/// The word of a form of context.
+const fn propagator_word(form: Propagator) -> &'static str {
+    match form {
+        Propagator::W3c => "w3c",
+        Propagator::B3 => "b3",
+    }
 }
 
 /// The word of a protocol of OTLP.

@@ -37,7 +37,11 @@ pub(super) const FILE: &[Word] = &[
         .many(),
     Word::new("tracing", "otlp { … }", "where spans go")
         .example("tracing otlp { endpoint \"http://127.0.0.1:4317\" }"),
-    Word::new("admin", "{ … }", "where a running gateway answers questions").example("admin { listen 127.0.0.1:9901 }"),
+    Word::new("admin", "{ … }", "where a running gateway answers questions, and takes orders")
+        .example("admin { listen 127.0.0.1:9901 }"),
+    Word::new("metrics", "{ … }", "where metrics are read, and nothing else")
+        .more("Prometheus and load balancers may reach it where nobody may reach `admin`: it has `/metrics`, `/live` and `/ready`, and asks for no token.")
+        .example("metrics { listen 0.0.0.0:9902 }"),
     Word::new("include", "\"FILES\"", "adds the declarations of other files")
         .example("include \"sites/*.gate\"")
         .many(),
@@ -106,6 +110,14 @@ pub(super) const TRACING: &[Word] = &[
         .one_of(Place::OtlpProtocol)
         .default("grpc"),
     Word::new("service", "\"NAME\"", "`service.name` of the spans").example("service \"edge\"").default("\"tidegate\""),
+    Word::new("header", "\"NAME\" \"VALUE\"", "a field of each request to the collector")
+        .more("What is secret comes from the environment: `header \"authorization\" env \"OTLP_AUTH\"`.")
+        .example("header \"x-tenant\" \"edge\"")
+        .many(),
+    Word::new("propagate", "[FORM, …]", "the forms of a trace's context that are read and written")
+        .more("That of W3C always is.")
+        .example("propagate [w3c, b3]")
+        .default("[w3c]"),
 ];
 
 pub(super) const OTLP_PROTOCOL: &[Word] = &[
@@ -113,9 +125,36 @@ pub(super) const OTLP_PROTOCOL: &[Word] = &[
     Word::new("http", "", "Protobuf in HTTP POST").example("protocol http"),
 ];
 
-pub(super) const ADMIN: &[Word] = &[Word::new("listen", "ADDRESS|unix \"FILE\"", "where the admin API listens")
-    .more("Required. Whoever reaches it can stop listeners: an address that other machines reach is a warning.")
-    .example("listen unix \"run/admin.sock\"")];
+pub(super) const PROPAGATE: &[Word] = &[
+    Word::new("w3c", "", "`traceparent` and `tracestate` (W3C Trace Context)").example("propagate [w3c]"),
+    Word::new("b3", "", "`b3`, or `x-b3-traceid` and its kin (Zipkin)")
+        .more("Requests to servers get `b3`.")
+        .example("propagate [w3c, b3]"),
+];
+
+pub(super) const ADMIN: &[Word] = &[
+    Word::new("listen", "ADDRESS|unix \"FILE\"", "where the admin API listens")
+        .more(
+            "It, or `unix`, or both must be there. Where other machines reach the address, `read-token` must be, too.",
+        )
+        .example("listen 127.0.0.1:9901"),
+    Word::new("unix", "\"FILE\"", "a Unix socket that the admin API listens on")
+        .more("Only the user whom the gateway runs as, and root, can do anything there; they need no token.")
+        .example("unix \"run/admin.sock\""),
+    Word::new("read-token", "env \"X\"|file \"F\"", "what is asked for over TCP before anything is shown")
+        .more("It comes as `authorization: Bearer TOKEN`, and has at least 16 bytes.")
+        .example("read-token env \"TIDEGATE_READ\""),
+    Word::new("operate-token", "env \"X\"|file \"F\"", "what is asked for over TCP before anything is changed")
+        .more("It also reads. Without it nothing can be changed over TCP.")
+        .example("operate-token env \"TIDEGATE_OPERATE\""),
+];
+
+pub(super) const METRICS: &[Word] = &[
+    Word::new("listen", "ADDRESS|unix \"FILE\"", "where metrics are read")
+        .more("It, or `unix`, or both must be there.")
+        .example("listen 0.0.0.0:9902"),
+    Word::new("unix", "\"FILE\"", "a Unix socket where metrics are read").example("unix \"run/metrics.sock\""),
+];
 
 pub(super) const TEST: &[Word] = &[
     Word::new("request", "METHOD \"URL\" [from ADDRESS] [protocol h1|h2|h3]", "the request that is tried")

@@ -101,8 +101,11 @@ pub(super) const LISTENER: &[Word] = &[
         .example("paths strict")
         .one_of(Place::Paths)
         .default("merge"),
-    Word::new("tracing", "P%|off", "the share of requests that are traced")
-        .more("It needs a `tracing` declaration, which says where spans go.")
+    Word::new("tracing", "P% [ignore-parent]|off", "the share of requests that are traced")
+        .more(
+            "It needs a `tracing` declaration, which says where spans go. A request whose own context says that it is traced, or that \
+             it is not, is treated so, unless `ignore-parent` stands here: where strangers connect.",
+        )
         .example("tracing 10%")
         .percent(1, 100, None)
         .default("off"),

@@ -23,6 +23,8 @@ pub enum Place {
     Tracing,
     /// `admin { … }`
     Admin,
+    /// `metrics { … }`
+    Metrics,
     /// `test "…" { … }`
     Test,
     /// `test "…" { request METHOD "URL" … }`
@@ -63,6 +65,8 @@ pub enum Place {
     TracingKind,
     /// `protocol …` of `tracing`
     OtlpProtocol,
+    /// `propagate [ … ]` of `tracing`
+    Propagate,
     /// `server-group NAME { … }`
     ServerGroup,
     /// Options of `server ADDRESS …`
@@ -135,7 +139,7 @@ pub enum Place {
 
 impl Place {
     /// Every place.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 66] = [
         Self::File,
         Self::Gateway,
         Self::AccessLog,
@@ -146,6 +150,7 @@ impl Place {
         Self::TlsPolicy,
         Self::Tracing,
         Self::Admin,
+        Self::Metrics,
         Self::Test,
         Self::Request,
         Self::Expect,
@@ -166,6 +171,7 @@ impl Place {
         Self::KeyExchangeGroup,
         Self::TracingKind,
         Self::OtlpProtocol,
+        Self::Propagate,
         Self::ServerGroup,
         Self::Server,
         Self::ServerState,
@@ -203,7 +209,7 @@ impl Place {
     ];
 
     /// The blocks of the language, outermost first: where a word may be meant to stand.
-    pub const BLOCKS: [Self; 19] = [
+    pub const BLOCKS: [Self; 20] = [
         Self::File,
         Self::Listener,
         Self::ServerGroup,
@@ -222,6 +228,7 @@ impl Place {
         Self::TlsPolicy,
         Self::Tracing,
         Self::Admin,
+        Self::Metrics,
         Self::Test,
     ];
 
@@ -237,6 +244,7 @@ impl Place {
                 | Self::TlsPolicy
                 | Self::Tracing
                 | Self::Admin
+                | Self::Metrics
                 | Self::Test
                 | Self::Listener
                 | Self::ListenerLimits
@@ -264,6 +272,7 @@ impl Place {
             Self::TlsPolicy => "in a `tls-policy`",
             Self::Tracing => "in `tracing`",
             Self::Admin => "in `admin`",
+            Self::Metrics => "in `metrics`",
             Self::Test => "in a `test`",
             Self::Request => "after the URL of a `request`",
             Self::Expect => "after `expect`",
@@ -284,6 +293,7 @@ impl Place {
             Self::KeyExchangeGroup => "in `groups`",
             Self::TracingKind => "after `tracing`",
             Self::OtlpProtocol => "after `protocol`",
+            Self::Propagate => "in `propagate`",
             Self::ServerGroup => "in a `server-group`",
             Self::Server => "after the address of a `server`",
             Self::ServerState => "after `state`",

@@ -138,6 +138,7 @@ impl Loader for TestLoader {
             Secret::Env(name) if name == "UNSET" => Err("the environment variable is not set".to_owned()),
             Secret::File(path) if stem(path) == "missing" => Err("there is no such file".to_owned()),
             Secret::Env(name) if name == "SHORT" => Ok(31),
+            Secret::Env(name) if name == "TINY" => Ok(15),
             _ => Ok(32),
         }
     }
