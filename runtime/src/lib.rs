@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "`pub` is for the crate: outside of it, nothing but the commands is needed")]
 #![allow(rustdoc::private_intra_doc_links, reason = "the documentation is built with what is private")]
 
+mod admin;
 pub mod cli;
 mod downstream;
 mod gateway;

@@ -82,6 +82,17 @@ pub enum GroupProtocol {
     Grpc,
 }
 
+impl GroupProtocol {
+    /// The word of the protocol.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
 /// The key that `balance hash` counts by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -9,7 +9,7 @@ use crate::value::show_duration;
 /// A group as a policy declares it, every default filled in.
 pub(super) fn write_group(w: &mut Writer<'_>, group: &ServerGroup) {
     w.block(&format!("server-group {}", group.name), |w| {
-        w.line(&format!("protocol {}", protocol(group.protocol)));
+        w.line(&format!("protocol {}", group.protocol.word()));
         w.line(&format!("balance {}", balance(&group.balance)));
         for server in &group.servers {
             w.line(&server_words(server));
@@ -42,7 +42,7 @@ pub(super) fn group_lines(w: &mut Writer<'_>) {
         w.line(&format!(
             "{}: {}, {}, keepalive {}, connect within {}",
             group.name,
-            protocol(group.protocol),
+            group.protocol.word(),
             balance(&group.balance),
             or_off(group.keepalive),
             show_duration(group.connect_timeout)
@@ -93,14 +93,6 @@ fn one_group(w: &mut Writer<'_>, group: &ServerGroup) {
 fn speaks_tls(group: &ServerGroup) -> bool {
     let probe = group.health_check.as_ref().map(|check| &check.probe);
     group.protocol == GroupProtocol::Https || matches!(probe, Some(Probe::Http(probe)) if probe.tls)
-}
-
-const fn protocol(protocol: GroupProtocol) -> &'static str {
-    match protocol {
-        GroupProtocol::Http => "http",
-        GroupProtocol::Https => "https",
-        GroupProtocol::Grpc => "grpc",
-    }
 }
 
 fn balance(balance: &Balance) -> String {

@@ -19,6 +19,14 @@ impl ListenerKey {
     }
 }
 
+/// An address in the policy's words: `port 8080`, `address 127.0.0.1:8080`.
+pub fn words(bind: Bind) -> String {
+    match bind {
+        Bind::Port(port) => format!("port {port}"),
+        Bind::Address(address) => format!("address {address}"),
+    }
+}
+
 /// `host:port`, with brackets around an IPv6 address.
 pub fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }

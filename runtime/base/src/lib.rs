@@ -23,3 +23,4 @@ pub mod seal;
 pub mod secret;
 pub mod standstill;
 pub mod timer;
+pub mod token;

@@ -368,3 +368,37 @@ pub const OUTBOUND_CALLS: usize = 256;
 /// Open connections that a worker holds against a new policy before it looks after others again. One costs a search in a
 /// list of networks, and a certificate whose authorities changed two or three signatures, so that others wait a few milliseconds at most.
 pub const READMISSIONS: usize = 16;
+
+/// Policies that were read and are remembered for whoever watches: a day of changes, and little memory.
+pub const GENERATIONS_KEPT: usize = 20;
+
+/// Bytes that are kept of what was said of one of them: a policy may have ten thousand mistakes.
+pub const GENERATION_BYTES: usize = 64 * 1024;
+
+/// Connections to the admin API and to the metrics, of all addresses together: people, their tools, and two Prometheus.
+pub const ADMIN_CONNECTIONS: usize = 128;
+
+/// Bytes of a request's head to the admin API.
+pub const ADMIN_HEAD_BYTES: usize = 16 * 1024;
+
+/// The time for a request's head to arrive at the admin API, and for a connection to lie idle there.
+pub const ADMIN_IDLE: Duration = Duration::from_secs(30);
+
+/// Bytes of an order's body at the admin API: a few words of JSON.
+pub const ADMIN_BODY_BYTES: usize = 64 * 1024;
+
+/// Bytes of a policy that is sent to be compared: more than any that people write.
+pub const ADMIN_POLICY_BYTES: usize = 4 * 1024 * 1024;
+
+/// The time for a body to arrive at the admin API.
+pub const ADMIN_BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Orders of the admin API that wait for the thread that reads policies.
+pub const ADMIN_ORDERS: usize = 32;
+
+/// The time that the admin API waits for an order to be carried out before it answers that it is queued: a policy that compiles may
+/// be before it.
+pub const ADMIN_ORDER_TIME: Duration = Duration::from_secs(30);
+
+/// Policies and requests that the admin API compiles or explains at a time: each takes a processor.
+pub const ADMIN_WORK: usize = 2;

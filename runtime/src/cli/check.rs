@@ -7,7 +7,7 @@ use tidegate_dsl::render;
 
 use super::{Failed, Format, host};
 use crate::policy::mask::Mask;
-use crate::policy::prepare::{Prepared, prepare};
+use crate::policy::prepare::{Prepared, Reading, prepare};
 use crate::policy::snapshot::Snapshot;
 
 /// Compiles each file and reports every mistake of all of them.
@@ -15,7 +15,7 @@ pub(super) fn check(files: &[PathBuf], format: Format) -> Result<(), Failed> {
     let host = host()?;
     let mut sound = true;
     for file in files {
-        let prepared = prepare(file, &host, None, &[]);
+        let prepared = prepare(Reading::of(file, &host));
         sound &= prepared.snapshot.is_some();
         report(&prepared, format);
     }
@@ -25,7 +25,7 @@ pub(super) fn check(files: &[PathBuf], format: Format) -> Result<(), Failed> {
 /// Compiles a file for a command that needs its plan; warnings and errors are reported.
 /// The mask beside the plan hides what came from the environment; where that is to be shown, the mask hides nothing.
 pub(super) fn compile(file: &Path, show_env: bool) -> Result<(Snapshot, Mask), Failed> {
-    let prepared = prepare(file, &host()?, None, &[]);
+    let prepared = prepare(Reading::of(file, &host()?));
     report(&prepared, Format::Human);
     let mask = if show_env { Mask::default() } else { prepared.mask };
     Ok((prepared.snapshot.ok_or(Failed::Said)?, mask))

@@ -16,7 +16,6 @@ mod plan;
 mod print;
 mod run;
 mod test;
-mod trial;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -28,6 +27,7 @@ use tidegate_wasm_host::{Host, HostOptions, LogLevel, LogRecord};
 use tracing::{error, info, warn};
 
 use crate::policy::code_cache;
+use crate::request::explain::Question;
 use crate::telemetry::events;
 
 /// A gateway with a policy language of its own, extensible by WebAssembly.
@@ -97,8 +97,8 @@ enum Command {
         /// The request: `GET http://host/path`.
         request: String,
         /// A header of the request: `name: value`.
-        #[arg(short = 'H', long = "header")]
-        headers: Vec<String>,
+        #[arg(short = 'H', long = "header", value_parser = explain::header)]
+        headers: Vec<(String, String)>,
         /// The address of the peer.
         #[arg(long, default_value = "127.0.0.1")]
         from: std::net::IpAddr,
@@ -254,8 +254,8 @@ pub fn main() -> ExitCode {
             plan::plan(&old, new.as_deref(), admin.as_deref(), format, show_env)
         }
         Command::Explain { file, request, headers, from, client_cert, answer, listener, json, show_env } => {
-            let asked = explain::Asked { request, headers, from, client_cert, answer, listener, json, show_env };
-            explain::explain(&file, &asked)
+            let question = Question { request, headers, from, client_cert, answer, listener };
+            explain::explain(&file, question, &explain::Shown { json, show_env })
         }
         Command::Test { files, show_env } => test::test(&files, show_env),
         Command::New { what: New::Extension { name } } => new::extension(&name),

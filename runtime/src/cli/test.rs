@@ -16,10 +16,10 @@ use tidegate_engine::{Ending, Engine, Explanation, Line};
 use tidegate_wasm_host::Host;
 
 use super::check::report;
-use super::trial::{self, Client, Guests};
 use super::{Failed, Format, answer, host};
-use crate::policy::prepare::{Prepared, prepare};
+use crate::policy::prepare::{Prepared, Reading, prepare};
 use crate::policy::snapshot::Snapshot;
+use crate::request::trial::{self, Client, Guests};
 
 /// Runs every test of every file.
 pub(super) fn test(paths: &[PathBuf], show_env: bool) -> Result<(), Failed> {
@@ -58,7 +58,7 @@ fn policies(path: &Path) -> Result<Vec<PathBuf>, Failed> {
 
 /// Runs the tests of a policy: how many passed and failed. A policy with errors is one failure.
 fn run_file(file: &Path, host: &Host, show_env: bool) -> Result<(usize, usize), Failed> {
-    let prepared = prepare(file, host, None, &[]);
+    let prepared = prepare(Reading::of(file, host));
     report(&prepared, Format::Human);
     let Prepared { snapshot: Some(snapshot), tests, sources, mask, .. } = prepared else {
         answer(&format!("FAILED  {}: the policy has errors", file.display()))?;

@@ -4,6 +4,7 @@
 //! a thread of their own ([`reload`]).
 
 mod again;
+mod by_hand;
 pub mod reload;
 pub mod sockets;
 
@@ -22,6 +23,7 @@ use tidegate_base::limits;
 use tidegate_wasm_host::{Host, Sample};
 use tracing::{error, info, warn};
 
+use crate::admin::facts::Facts;
 use crate::request::worker::Shared;
 use crate::telemetry::access_log::LogWriter;
 use crate::worker::control::{Command, WorkerHandle};
@@ -41,6 +43,7 @@ pub struct Serving {
     workers: Vec<WorkerHandle>,
     threads: Vec<JoinHandle<()>>,
     log: LogWriter,
+    facts: Arc<Facts>,
 }
 
 /// A gateway in service.
@@ -118,8 +121,9 @@ impl Gateway {
 
     /// Lets requests finish within `drain`, and ends. A second signal ends at once.
     fn drain(self) {
-        let Self { host, serving: Serving { shared, workers, threads, log }, events, signs, .. } = self;
+        let Self { host, serving: Serving { shared, workers, threads, log, facts }, events, signs, .. } = self;
         signs.ending.store(true, Ordering::Release);
+        facts.end();
         let drain = shared.snapshot().plan().gateway.drain;
         for worker in &workers {
             worker.send(Command::Drain(drain));

@@ -3,14 +3,18 @@
 //! Everything that may block or fail happens here: a slow disk, a module that compiles for minutes, an `init` that never
 //! returns. The main thread goes on taking signals meanwhile.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
+use tidegate_base::address::words;
 use tidegate_base::descriptors::Shares;
 use tidegate_base::limits;
+use tidegate_dsl::diff::{Changes, diff};
+use tidegate_dsl::plan::Plan;
 use tidegate_dsl::render;
 use tidegate_dsl::{Diagnostic, Severity, Sources};
 use tidegate_upstream::health::Checker;
@@ -18,10 +22,17 @@ use tidegate_wasm_host::Host;
 use tracing::{error, info, warn};
 
 use super::again::Again;
+use super::by_hand::Admin;
 use super::sockets::{self, Sockets};
 use super::{NotStarted, Serving};
+use crate::admin;
+use crate::admin::facts::{Facts, Generation, Outcome};
+use crate::admin::orders::Asked;
+use crate::admin::sockets::AdminSockets;
+use crate::admin::views::plan::diagnostics_of;
 use crate::policy::file_stamps::FileStamps;
-use crate::policy::prepare::{Prepared, prepare};
+use crate::policy::overrides::Overrides;
+use crate::policy::prepare::{Prepared, Reading, prepare};
 use crate::policy::snapshot::Snapshot;
 use crate::policy::watch::{Changed, Watch};
 use crate::policy::{renew, unbuilt};
@@ -35,6 +46,8 @@ pub enum Order {
     Changed(Changed),
     /// An operator wants the files to be read.
     Read,
+    /// An operator wants something changed.
+    Asked(Asked),
 }
 
 impl From<Changed> for Order {
@@ -56,13 +69,18 @@ pub struct Signs {
 pub struct Reloader {
     root: PathBuf,
     host: Arc<Host>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     workers: Vec<WorkerHandle>,
-    sockets: Sockets,
+    pub(super) sockets: Sockets,
+    pub(super) admin: Admin,
+    /// The plan as the files say it, before changes by hand.
+    pub(super) written: Plan,
+    pub(super) overrides: Overrides,
+    pub(super) facts: Arc<Facts>,
     log: LogControl,
     checker: Checker,
     watch: Watch,
-    signs: Arc<Signs>,
+    pub(super) signs: Arc<Signs>,
     inputs: Vec<PathBuf>,
     /// What the files looked like when they were last read.
     seen: FileStamps,
@@ -83,18 +101,23 @@ impl Reloader {
         signs: Arc<Signs>,
     ) -> Result<(Self, Serving), NotStarted> {
         info!(file = %root.display(), "reading the policy");
-        let mut prepared = prepare(&root, &host, None, &[]);
+        let begun = Instant::now();
+        let mut prepared = prepare(Reading::of(&root, &host));
         unbuilt::refuse(&mut prepared);
         report(&prepared.diagnostics, &prepared.sources, prepared.refusal.as_deref());
-        let snapshot = Arc::new(prepared.snapshot.ok_or(NotStarted::Refused)?);
+        let (Some(snapshot), Some(written)) = (prepared.snapshot, prepared.written) else {
+            return Err(NotStarted::Refused);
+        };
+        let snapshot = Arc::new(snapshot);
         let refuse = |reason: String| {
             error!("{reason}");
             NotStarted::Refused
         };
         let count = worker_count(snapshot.plan().gateway.workers);
         prewarm(&snapshot, count).map_err(refuse)?;
-        let mut sockets = Sockets::default();
+        let sockets = Sockets::default();
         let opened = sockets.prepare(&snapshot, count).map_err(refuse)?;
+        let watched = AdminSockets::default().prepare(snapshot.plan()).map_err(refuse)?;
         let log = LogWriter::start(snapshot.plan().access_log.to.clone())
             .map_err(|error| refuse(format!("cannot start the access log's thread: {error}")))?;
         let mut checker = Checker::default();
@@ -105,21 +128,21 @@ impl Reloader {
             .collect();
         let started = started.map_err(|error| refuse(format!("cannot start a worker: {error}")))?;
         let (workers, threads): (Vec<_>, Vec<_>) = started.into_iter().unzip();
+        let facts = Arc::new(Facts::new(root.clone(), count));
+        let admin = Admin::new(&facts, &shared, &host, orders.clone());
         let mut watch = Watch::start(orders);
         watch.set(&prepared.inputs);
-        sockets.commit(opened, &workers, snapshot.plan().gateway.drain);
-        for listener in &snapshot.plan().listeners {
-            info!(listener = listener.name, bind = %sockets::words(listener.bind), state = ?listener.state, "listener");
-        }
-        doubt(&snapshot);
-        info!(generation = snapshot.generation, workers = count, "ready");
-        let serving = Serving { shared: Arc::clone(&shared), workers: workers.clone(), threads, log };
-        let reloader = Self {
+        let serving = Serving { shared: Arc::clone(&shared), workers: workers.clone(), threads, log, facts };
+        let mut reloader = Self {
             root,
             host,
             shared,
             workers,
             sockets,
+            admin,
+            written,
+            overrides: Overrides::default(),
+            facts: Arc::clone(&serving.facts),
             log: serving.log.control(),
             checker,
             watch,
@@ -129,15 +152,32 @@ impl Reloader {
             refused: false,
             again: Again::default(),
         };
+        reloader.facts.set_policy(Overrides::default(), Some(prepared.mask));
+        reloader.serve(&snapshot, Ready { opened, watched }, snapshot.plan().gateway.drain);
+        for listener in &snapshot.plan().listeners {
+            info!(listener = listener.name, bind = %words(listener.bind), state = ?listener.state, "listener");
+        }
+        doubt(&snapshot);
+        reloader.note("the start", begun, Outcome::InService(Changes::default()));
+        info!(generation = snapshot.generation, workers = count, "ready");
         Ok((reloader, serving))
     }
 
     /// Reloads when files change and when it is told to, until the gateway drains.
     pub fn run(mut self, orders: &Receiver<Order>) {
+        let mut waiting = VecDeque::new();
         while !self.signs.ending.load(Ordering::Acquire) {
-            let told = match orders.recv_timeout(limits::POLL) {
+            let next = match waiting.pop_front() {
+                Some(asked) => Ok(Order::Asked(asked)),
+                None => orders.recv_timeout(limits::POLL),
+            };
+            let told = match next {
                 Ok(Order::Read) => true,
-                Ok(Order::Changed(changed)) => settle(orders, changed),
+                Ok(Order::Changed(changed)) => settle(orders, changed, &mut waiting),
+                Ok(Order::Asked(asked)) => {
+                    self.obey(asked);
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -168,6 +208,7 @@ impl Reloader {
 
     /// Reads the files of certificates anew, and serves those that are sound. The policy stays as it is.
     fn renew(&mut self) {
+        let begun = Instant::now();
         let old = self.shared.snapshot();
         let files = renew::files(old.plan());
         self.seen.take_again(&files);
@@ -179,14 +220,15 @@ impl Reloader {
             error!("not renewed, the old one serves on: {kept}");
         }
         let Some(snapshot) = renewed.snapshot else { return };
-        let generation = snapshot.generation;
+        let (generation, names) = (snapshot.generation, renewed.names.join(","));
         let snapshot = Arc::new(snapshot);
         self.shared.commit(Arc::clone(&snapshot));
         self.check_servers(&snapshot);
         for worker in &self.workers {
             worker.send(Command::Refresh);
         }
-        info!(generation, names = renewed.names.join(","), "certificates renewed");
+        self.note(&format!("certificates were renewed: {names}"), begun, Outcome::InService(Changes::default()));
+        info!(generation, names, "certificates renewed");
     }
 
     fn check_servers(&mut self, snapshot: &Snapshot) {
@@ -200,10 +242,29 @@ impl Reloader {
         let started = Instant::now();
         let old = self.shared.snapshot();
         let unchanged = cause != Cause::Changed && self.seen.changed().is_empty();
-        let mut prepared = prepare(&self.root, &self.host, Some(&old), &self.inputs);
+        let reading = Reading {
+            previous: Some(&old),
+            known_inputs: &self.inputs,
+            overrides: &self.overrides,
+            ..Reading::of(&self.root, &self.host)
+        };
+        let mut prepared = prepare(reading);
         unbuilt::refuse(&mut prepared);
         let said = render::human(&prepared.diagnostics, &prepared.sources, false);
-        let Prepared { snapshot, mut inputs, seen, diagnostics, sources, refusal, troubled, .. } = prepared;
+        let found = diagnostics_of(&prepared);
+        let Prepared {
+            snapshot,
+            written,
+            overrides,
+            mut inputs,
+            seen,
+            diagnostics,
+            sources,
+            refusal,
+            mask,
+            troubled,
+            ..
+        } = prepared;
         let is_new = cause != Cause::Again || !self.again.has_said(&said);
         if is_new {
             report(&diagnostics, &sources, refusal.as_deref());
@@ -216,8 +277,10 @@ impl Reloader {
         self.watch.set(&inputs);
         self.inputs = inputs;
         self.refused = snapshot.is_none();
-        let Some(snapshot) = snapshot else {
+        let (Some(snapshot), Some(written)) = (snapshot, written) else {
             if is_new {
+                let outcome = Outcome::Refused { shown: said.clone(), diagnostics: found, reason: refusal };
+                self.note(cause.words(), started, outcome);
                 error!(generation = old.generation, "the policy was not reloaded; the old one serves on");
             }
             if cause == Cause::Told {
@@ -231,6 +294,8 @@ impl Reloader {
             }
             return;
         };
+        self.facts.set_policy(overrides.clone(), Some(mask));
+        (self.written, self.overrides) = (written, overrides);
         // Also if it is the same: a rotated file is opened anew.
         self.log.set_target(snapshot.plan().access_log.to.clone());
         if *snapshot.plan() == *old.plan()
@@ -245,14 +310,14 @@ impl Reloader {
         }
         let workers = self.workers.len();
         if let Err(reason) = prewarm(&snapshot, workers) {
-            return self.refuse(&old, &reason);
+            return self.refuse(&old, cause, started, &reason);
         }
-        match self.sockets.prepare(&snapshot, workers) {
-            Ok(opened) => self.commit(snapshot, &old, opened, started),
+        match self.open(&snapshot) {
+            Ok(ready) => self.commit(snapshot, &old, ready, (cause, started)),
             Err(reason) => {
                 let is_new = cause != Cause::Again || !self.again.has_said(&reason);
                 if is_new {
-                    self.refuse(&old, &reason);
+                    self.refuse(&old, cause, started, &reason);
                 }
                 self.refused = true;
                 // Whoever has the port may leave it; descriptors may come free.
@@ -261,14 +326,17 @@ impl Reloader {
         }
     }
 
-    fn refuse(&mut self, old: &Snapshot, reason: &str) {
+    fn refuse(&mut self, old: &Snapshot, cause: Cause, started: Instant, reason: &str) {
         self.refused = true;
         self.again = Again::default();
+        let reason_said = Some(reason.to_owned());
+        let outcome = Outcome::Refused { shown: String::new(), diagnostics: Vec::new(), reason: reason_said };
+        self.note(cause.words(), started, outcome);
         error!(generation = old.generation, "the policy was not reloaded; the old one serves on: {reason}");
     }
 
     /// Puts a policy in service, unless the gateway drains.
-    fn commit(&mut self, snapshot: Snapshot, old: &Snapshot, opened: sockets::Opened, started: Instant) {
+    fn commit(&mut self, snapshot: Snapshot, old: &Snapshot, ready: Ready, (cause, started): (Cause, Instant)) {
         self.again = Again::default();
         if self.signs.ending.load(Ordering::Acquire) {
             return;
@@ -279,11 +347,42 @@ impl Reloader {
         doubt(&snapshot);
         let snapshot = Arc::new(snapshot);
         self.shared.commit(Arc::clone(&snapshot));
-        self.check_servers(&snapshot);
-        self.sockets.commit(opened, &self.workers, snapshot.plan().gateway.drain);
+        self.serve(&snapshot, ready, snapshot.plan().gateway.drain);
+        self.note(cause.words(), started, Outcome::InService(diff(old.plan(), snapshot.plan())));
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(generation = snapshot.generation, ms, "reloaded");
     }
+
+    /// Opens the sockets that a policy needs and that are not open.
+    ///
+    /// # Errors
+    /// A sentence that names the listener, if an address cannot be had.
+    pub(super) fn open(&self, snapshot: &Snapshot) -> Result<Ready, String> {
+        let opened = self.sockets.prepare(snapshot, self.workers.len())?;
+        Ok(Ready { opened, watched: self.admin.sockets.prepare(snapshot.plan())? })
+    }
+
+    /// Serves on the sockets of a policy that is in service. Those that are gone end their connections within the time.
+    pub(super) fn serve(&mut self, snapshot: &Arc<Snapshot>, Ready { opened, watched }: Ready, drain: Duration) {
+        self.check_servers(snapshot);
+        self.facts.lifecycle(|lifecycle| lifecycle.prepare(snapshot.plan(), &self.overrides, drain));
+        self.sockets.commit(opened, &self.workers, drain);
+        self.facts.lifecycle(|lifecycle| lifecycle.run(self.sockets.loads()));
+        self.admin.serve(watched);
+    }
+
+    /// Notes what became of a policy that was read.
+    pub(super) fn note(&self, cause: &str, started: Instant, outcome: Outcome) {
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let generation = self.shared.snapshot().generation;
+        self.facts.note(Generation { generation, at: SystemTime::now(), ms, cause: cause.to_owned(), outcome });
+    }
+}
+
+/// Sockets that a policy needs and that nobody serves yet.
+pub struct Ready {
+    opened: sockets::Opened,
+    watched: admin::sockets::Opened,
 }
 
 /// The reason why the files are read.
@@ -297,9 +396,19 @@ enum Cause {
     Again,
 }
 
+impl Cause {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Changed => "a file changed",
+            Self::Told => "an operator wanted it",
+            Self::Again => "another try",
+        }
+    }
+}
+
 /// Waits for quiet after a change, so that half-written files are not read. The answer is whether an operator wants
-/// them to be read.
-fn settle(orders: &Receiver<Order>, Changed(mut quiet): Changed) -> bool {
+/// them to be read. Other orders wait until they have been read.
+fn settle(orders: &Receiver<Order>, Changed(mut quiet): Changed, waiting: &mut VecDeque<Asked>) -> bool {
     let latest = Instant::now() + limits::SETTLE_MAX;
     loop {
         let left = latest.saturating_duration_since(Instant::now());
@@ -307,6 +416,7 @@ fn settle(orders: &Receiver<Order>, Changed(mut quiet): Changed) -> bool {
             // The last event decides: a rename ends what the writes before it began.
             Ok(Order::Changed(Changed(last))) => quiet = last,
             Ok(Order::Read) => return true,
+            Ok(Order::Asked(asked)) => waiting.push_back(asked),
             Err(_) => return false,
         }
         if left.is_zero() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
-use tidegate_base::address::ListenerKey;
+use tidegate_base::address::{ListenerKey, words};
 use tidegate_base::limits;
 use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protocol};
 
@@ -23,6 +23,8 @@ use crate::worker::quic::WorkerEndpoint;
 pub struct Sockets {
     /// The sockets in service; a QUIC listener with what its workers share.
     open: HashMap<ListenerKey, Option<Arc<SharedEndpoint>>>,
+    /// The load of each.
+    loads: HashMap<ListenerKey, Arc<ListenerLoad>>,
     /// QUIC listeners that are gone and may still have connections, which live on their sockets.
     draining: HashMap<ListenerKey, Weak<SharedEndpoint>>,
 }
@@ -93,6 +95,11 @@ impl Sockets {
         Ok((sockets.into_iter().zip(inboxes).map(endpoint).collect(), Some(shared)))
     }
 
+    /// The loads of the listeners in service.
+    pub const fn loads(&self) -> &HashMap<ListenerKey, Arc<ListenerLoad>> {
+        &self.loads
+    }
+
     fn draining_now(&self) -> impl Iterator<Item = &ListenerKey> {
         self.draining.iter().filter(|(_, shared)| shared.strong_count() > 0).map(|(key, _)| key)
     }
@@ -101,6 +108,7 @@ impl Sockets {
     pub fn commit(&mut self, opened: Opened, workers: &[WorkerHandle], drain: Duration) {
         let mut heard = Vec::new();
         for key in opened.gone {
+            self.loads.remove(&key);
             if let Some(Some(shared)) = self.open.remove(&key) {
                 self.draining.insert(key, Arc::downgrade(&shared));
             }
@@ -112,6 +120,7 @@ impl Sockets {
             }
             let load = Arc::new(ListenerLoad::default());
             self.open.insert(key, shared);
+            self.loads.insert(key, Arc::clone(&load));
             let pairs = workers.iter().zip(sockets);
             heard.extend(
                 pairs.map(|(worker, socket)| worker.send(Command::Listen { key, socket, load: Arc::clone(&load) })),
@@ -135,14 +144,6 @@ fn running(plan: &Plan) -> impl Iterator<Item = (ListenerId, &Listener)> {
 /// TCP or UDP.
 fn kind(key: ListenerKey) -> Type {
     if key.protocol == Protocol::Quic { Type::DGRAM } else { Type::STREAM }
-}
-
-/// An address in the policy's words.
-pub fn words(bind: Bind) -> String {
-    match bind {
-        Bind::Port(port) => format!("port {port}"),
-        Bind::Address(address) => format!("address {address}"),
-    }
 }
 
 fn reason(error: &std::io::Error) -> String {

@@ -29,6 +29,8 @@ pub struct PolicyLoader<'h> {
     authorities: RefCell<HashMap<String, Arc<Authorities>>>,
     secrets: RefCell<HashMap<Secret, Vec<u8>>>,
     mask: RefCell<Mask>,
+    /// A text in place of that of a file.
+    draft: Option<(PathBuf, String)>,
     disk: Disk,
 }
 
@@ -65,8 +67,14 @@ impl<'h> PolicyLoader<'h> {
             authorities: RefCell::default(),
             secrets: RefCell::default(),
             mask: RefCell::default(),
+            draft: None,
             disk: Disk::default(),
         }
+    }
+
+    /// Reads this text in place of a file's.
+    pub fn with_draft(self, path: &Path, text: String) -> Self {
+        Self { draft: Some((path.to_owned(), text)), ..self }
     }
 
     /// Everything that was read and is to serve.
@@ -93,6 +101,9 @@ impl<'h> PolicyLoader<'h> {
 
 impl Loader for PolicyLoader<'_> {
     fn text(&self, path: &Path) -> Result<String, String> {
+        if let Some((_, text)) = self.draft.as_ref().filter(|(draft, _)| draft == path) {
+            return Ok(text.clone());
+        }
         let bytes = self.disk.read(path, limits::POLICY_BYTES)?;
         String::from_utf8(bytes).map_err(|error| {
             let line =

@@ -5,6 +5,7 @@ pub mod code_cache;
 pub mod file_stamps;
 pub mod loader;
 pub mod mask;
+pub mod overrides;
 pub mod prepare;
 pub mod renew;
 pub mod snapshot;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidegate_base::secret::{Purpose, Secrets};
+use tidegate_base::token::{Token, Tokens};
+use tidegate_dsl::plan::{Plan, Secret};
 use tidegate_dsl::{Compilation, Diagnostic, PolicyTest, Sources, compile};
 use tidegate_engine::Engine;
 use tidegate_engine::affinity::CookieKeys;
@@ -12,13 +14,41 @@ use tidegate_wasm_host::Host;
 use super::file_stamps::FileStamps;
 use super::loader::{Loaded, PolicyLoader};
 use super::mask::Mask;
+use super::overrides::Overrides;
 use super::snapshot::Snapshot;
 use crate::tls::Certificates;
+
+/// What is read, and what for.
+pub struct Reading<'r> {
+    /// The policy's file.
+    pub root: &'r Path,
+    /// A text in place of that file's.
+    pub draft: Option<String>,
+    /// Runs modules.
+    pub host: &'r Host,
+    /// The policy in service, from which is taken over what did not change.
+    pub previous: Option<&'r Snapshot>,
+    /// The files of that one.
+    pub known_inputs: &'r [PathBuf],
+    /// What was changed by hand.
+    pub overrides: &'r Overrides,
+}
+
+impl<'r> Reading<'r> {
+    /// A policy by itself.
+    pub fn of(root: &'r Path, host: &'r Host) -> Self {
+        Self { root, draft: None, host, previous: None, known_inputs: &[], overrides: Overrides::NONE }
+    }
+}
 
 /// What reading a policy led to.
 pub struct Prepared {
     /// The policy, ready to serve; `None` if it has an error.
     pub snapshot: Option<Snapshot>,
+    /// The plan as the files say it, before changes by hand; `None` with the snapshot.
+    pub written: Option<Plan>,
+    /// The changes by hand that hold beside these files.
+    pub overrides: Overrides,
     /// The policy's tests. They are no part of what serves: a change of them alone changes no plan.
     pub tests: Vec<PolicyTest>,
     /// What the compiler says, warnings included.
@@ -38,10 +68,19 @@ pub struct Prepared {
 }
 
 /// Compiles a policy and builds what serves it. Nothing in service is touched.
-pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inputs: &[PathBuf]) -> Prepared {
+pub fn prepare(reading: Reading<'_>) -> Prepared {
+    let Reading { root, draft, host, previous, known_inputs, overrides } = reading;
     let before = FileStamps::at(known_inputs);
-    let files = PolicyLoader::new(host);
-    let Compilation { plan, tests, mut diagnostics, sources, inputs } = compile(root, &files);
+    let files = match draft {
+        Some(text) => PolicyLoader::new(host).with_draft(root, text),
+        None => PolicyLoader::new(host),
+    };
+    let Compilation { plan: written, tests, mut diagnostics, sources, inputs } = compile(root, &files);
+    let overrides = written.as_ref().map(|written| overrides.after_reload(written)).unwrap_or_default();
+    let plan = written.clone().map(|mut plan| {
+        overrides.apply(&mut plan);
+        plan
+    });
     // Files that this reading found for the first time are taken as they are now.
     let seen = before.extend_to(&inputs);
     let Loaded { mut extensions, certificates, authorities, secrets, mask, troubled } = files.into_loaded();
@@ -57,8 +96,15 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         let (Some(chains), Some(authorities)) = (chains, authorities) else {
             return Err("a certificate was not loaded".to_owned());
         };
-        let secrets = plan.gateway.secrets.iter().filter_map(|secret| secrets.get(secret)).map(Vec::as_slice);
-        let certificates = Certificates { chains, authorities, secrets: Secrets::new(secrets) };
+        let of_gateway = plan.gateway.secrets.iter().filter_map(|secret| secrets.get(secret)).map(Vec::as_slice);
+        let token =
+            |secret: &Option<Secret>| secret.as_ref().and_then(|secret| secrets.get(secret)).map(|it| Token::new(it));
+        let tokens = plan
+            .admin
+            .as_ref()
+            .map(|admin| Tokens { read: token(&admin.read_token), operate: token(&admin.operate_token) });
+        let secrets = Secrets::new(of_gateway);
+        let certificates = Certificates { chains, authorities, secrets, tokens: tokens.unwrap_or_default() };
         let cookies = CookieKeys::new(certificates.secrets.keys_or_own(Purpose::Cookies));
         let engine = Engine::build_keyed(Arc::new(plan), previous.map(|previous| &*previous.engine), cookies)
             .map_err(|error| error.to_string())?;
@@ -69,5 +115,6 @@ pub fn prepare(root: &Path, host: &Host, previous: Option<&Snapshot>, known_inpu
         Some(Err(refusal)) => (None, Some(refusal)),
         None => (None, None),
     };
-    Prepared { snapshot, tests, diagnostics, sources, refusal, inputs, seen, mask, troubled }
+    let written = written.filter(|_| snapshot.is_some());
+    Prepared { snapshot, written, overrides, tests, diagnostics, sources, refusal, inputs, seen, mask, troubled }
 }

@@ -38,7 +38,9 @@ pub fn renew(old: &Snapshot) -> Renewed {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let mut renewed = Renewed { snapshot: None, names: Vec::new(), kept: Vec::new(), troubled: false };
     let disk = Disk::default();
-    let mut certificates = Certificates { secrets: old.tls.certificates.secrets.clone(), ..Certificates::default() };
+    let known = &old.tls.certificates;
+    let (secrets, tokens) = (known.secrets.clone(), known.tokens.clone());
+    let mut certificates = Certificates { secrets, tokens, ..Certificates::default() };
     for (certificate, known) in plan.certificates.iter().zip(&old.tls.certificates.chains) {
         let staple = certificate.staple.as_deref().map(Path::new);
         let read =

@@ -25,9 +25,9 @@ fn unbuilt(plan: &Plan) -> Vec<String> {
     let mut note = |word: &str, place: String| {
         found.push(format!("`{word}` is not built yet ({place}): remove it to run this policy"));
     };
-    let process =
-        [("admin", plan.admin.is_some()), ("metrics", plan.metrics.is_some()), ("tracing", plan.tracing.is_some())];
-    process.iter().filter(|(_, used)| *used).for_each(|(word, _)| note(word, "at the top of the file".to_owned()));
+    if plan.tracing.is_some() {
+        note("tracing", "at the top of the file".to_owned());
+    }
     for listener in &plan.listeners {
         of_listener(listener).for_each(|word| note(word, format!("listener `{}`", listener.name)));
     }

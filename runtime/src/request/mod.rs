@@ -14,6 +14,7 @@ pub mod compression;
 pub mod connection_state;
 pub mod context;
 pub mod encoder;
+pub mod explain;
 pub mod faults;
 pub mod fields;
 pub mod forward;
@@ -36,6 +37,7 @@ pub mod serve;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 pub mod tunnel;
 pub mod upgrade;
 pub mod worker;

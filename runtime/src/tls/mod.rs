@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tidegate_base::address::ListenerKey;
 use tidegate_base::secret::Secrets;
+use tidegate_base::token::Tokens;
 use tidegate_dsl::plan::{CaId, GroupId, GroupProtocol, HealthCheck, HttpProbe, ListenerId, Plan, Probe};
 use tidegate_upstream::tls::GroupTls;
 
@@ -28,6 +29,8 @@ pub struct Certificates {
     pub authorities: Vec<Arc<Authorities>>,
     /// The secrets that keys are derived from.
     pub secrets: Secrets,
+    /// The tokens of the admin API.
+    pub tokens: Tokens,
 }
 
 impl Certificates {
@@ -38,6 +41,7 @@ impl Certificates {
         self.chains.iter().map(certificate).eq(other.chains.iter().map(certificate))
             && self.authorities.iter().map(roots).eq(other.authorities.iter().map(roots))
             && self.secrets == other.secrets
+            && self.tokens == other.tokens
     }
 }
 

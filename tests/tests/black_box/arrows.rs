@@ -9,6 +9,7 @@ use tidegate_tests::workspace;
 const LAYERS: &[&[&str]] = &[
     &["cli", "lsp"],
     &["gateway"],
+    &["admin"],
     &["worker"],
     &["downstream"],
     &["request"],

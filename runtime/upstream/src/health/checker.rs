@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_base::address::address;
 use tidegate_base::limits;
@@ -81,7 +81,9 @@ where
     loop {
         ticks.tick().await;
         let late = || Err(format!("no answer within {:?}", server.check.timeout));
+        let began = Instant::now();
         let answer = within(server.check.timeout, probe(&server)).await.unwrap_or_else(|_| late());
+        server.note(began.elapsed(), answer.as_ref().err().cloned());
         if streak.note(answer.is_ok(), server.is_healthy(), &server.check) {
             server.healthy.store(answer.is_ok(), Ordering::Relaxed);
             let (group, address) = (&server.group, address(&server.server.host, server.server.port));
@@ -100,7 +102,7 @@ mod tests {
     use std::rc::Rc;
 
     use tidegate_dsl::plan::{HealthCheck, Probe};
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn checks_that_begin_together_are_spread() {
         run(async {
-            let began = Instant::now();
+            let began = tokio::time::Instant::now();
             let times = Rc::new(RefCell::new(Vec::new()));
             for at in [0, 1, 2, limits::HEALTH_SPREAD_OVER - 1, limits::HEALTH_SPREAD_OVER] {
                 let times = Rc::clone(&times);

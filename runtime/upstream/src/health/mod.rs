@@ -4,8 +4,9 @@
 mod checker;
 mod probe;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tidegate_dsl::plan::{GroupId, HealthCheck, Plan, Server};
 
@@ -31,6 +32,19 @@ pub struct ServerHealth {
     /// What checks are secured with; `None` is in clear text.
     secure: Option<Secure>,
     healthy: AtomicBool,
+    /// What became of the last check. The thread `health` writes it, and whoever watches the gateway reads it.
+    last: Mutex<Option<LastCheck>>,
+}
+
+/// What became of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastCheck {
+    /// When it was done.
+    pub at: SystemTime,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
 }
 
 impl Health {
@@ -48,6 +62,7 @@ impl Health {
                     check: check.clone(),
                     secure: secure(position),
                     healthy: AtomicBool::new(true),
+                    last: Mutex::default(),
                 };
                 known.iter().flatten().find(|old| old.is_same(&new)).cloned().unwrap_or_else(|| Arc::new(new))
             });
@@ -77,11 +92,28 @@ impl ServerHealth {
         self.healthy.load(Ordering::Relaxed)
     }
 
+    /// What became of the last check; nothing before the first.
+    pub fn last_check(&self) -> Option<LastCheck> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, took: Duration, error: Option<String>) {
+        let last = LastCheck { at: SystemTime::now(), took, error };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+
     /// A server of a test.
     #[cfg(test)]
     fn at(host: &str, port: u16, check: HealthCheck) -> Self {
         let server = Server { host: host.into(), port, weight: 1, backup: false, stopped: false };
-        Self { group: "web".into(), server, check, secure: None, healthy: AtomicBool::new(true) }
+        Self {
+            group: "web".into(),
+            server,
+            check,
+            secure: None,
+            healthy: AtomicBool::new(true),
+            last: Mutex::default(),
+        }
     }
 
     /// Whether both check the same server in the same way.
@@ -116,8 +148,6 @@ impl Streak {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tidegate_dsl::plan::Probe;
 
     use super::*;

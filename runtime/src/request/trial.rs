@@ -18,10 +18,10 @@ use crate::policy::snapshot::Snapshot;
 use crate::request::head;
 
 /// The moment of every trial, and what chance says: always the same.
-pub(super) const MOMENT: Moment = Moment { nanos: 1, random: 0 };
+pub const MOMENT: Moment = Moment { nanos: 1, random: 0 };
 
 /// Who sends a request.
-pub(super) struct Client<'c> {
+pub struct Client<'c> {
     /// The address of the peer.
     pub from: IpAddr,
     /// The certificate that it shows where it is asked for one.
@@ -32,7 +32,7 @@ pub(super) struct Client<'c> {
 
 /// The versions in which clients of today would bring a request: the best that the listener has. Whoever asks for WebSocket
 /// comes with HTTP/1.1 (RFC 9110, 7.8) or, where there is HTTP/2, over that (RFC 8441), as the connection happens to be.
-pub(super) fn versions(plan: &Plan, listener: ListenerId, headers: &HeaderMap) -> Vec<Version> {
+pub fn versions(plan: &Plan, listener: ListenerId, headers: &HeaderMap) -> Vec<Version> {
     let Some(listener) = plan.listeners.get(listener.0) else { return Vec::new() };
     match version(listener) {
         Version::HTTP_2 if asks_for_websocket(headers) => vec![Version::HTTP_11, Version::HTTP_2],
@@ -50,7 +50,7 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// Why it is refused before any rule sees it.
-pub(super) fn exchange(
+pub fn exchange(
     snapshot: &Snapshot,
     listener: ListenerId,
     mut request: Request<()>,
@@ -123,7 +123,7 @@ fn is_address(host: &str) -> bool {
 }
 
 /// Gives a request the `Host` of its URL.
-pub(super) fn set_host(headers: &mut HeaderMap, uri: &Uri) {
+pub fn set_host(headers: &mut HeaderMap, uri: &Uri) {
     if let Some(authority) = uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
@@ -132,19 +132,19 @@ pub(super) fn set_host(headers: &mut HeaderMap, uri: &Uri) {
 }
 
 /// The extensions of a policy, with instances of their own.
-pub(super) struct Guests<'s> {
+pub struct Guests<'s> {
     extensions: &'s [Arc<Extension>],
     pools: Vec<Pool>,
 }
 
 impl<'s> Guests<'s> {
-    pub(super) fn new(snapshot: &'s Snapshot) -> Self {
+    pub fn new(snapshot: &'s Snapshot) -> Self {
         let pools = snapshot.extensions.iter().map(|extension| Pool::new(Arc::clone(extension))).collect();
         Self { extensions: &snapshot.extensions, pools }
     }
 
     /// Asks an extension, if the request interests it; no verdict if it does not have the hook.
-    pub(super) fn call(
+    pub fn call(
         &mut self,
         id: ExtensionId,
         hook: Hook,

@@ -1,0 +1,137 @@
+//! `/v1/groups`: server groups, and what is known of their servers.
+
+use http::StatusCode;
+use serde::Serialize;
+use tidegate_base::address::address;
+use tidegate_dsl::plan::{GroupId, Server, ServerGroup};
+use tidegate_upstream::health::{LastCheck, ServerHealth};
+
+use super::super::answer::Answer;
+use super::super::context::Context;
+use super::{masked, moment};
+use crate::policy::overrides::{Overrides, ServerState};
+use crate::policy::snapshot::Snapshot;
+
+/// All server groups.
+#[derive(Debug, Serialize)]
+pub struct Groups {
+    /// The number of the policy in service.
+    pub generation: u64,
+    /// The groups, in the order of the policy.
+    pub groups: Vec<View>,
+}
+
+/// A server group.
+#[derive(Debug, Serialize)]
+pub struct View {
+    /// The name.
+    pub name: String,
+    /// `http`, `https` or `grpc`.
+    pub protocol: &'static str,
+    /// Whether its servers are checked.
+    pub checked: bool,
+    /// Servers that get requests now.
+    pub available: usize,
+    /// The servers, in the order of the policy.
+    pub servers: Vec<ServerView>,
+}
+
+/// A server of a group.
+#[derive(Debug, Serialize)]
+pub struct ServerView {
+    /// Its address, by which orders name it.
+    pub address: String,
+    /// `running`, `draining` or `stopped`.
+    pub state: &'static str,
+    /// Its share of the requests.
+    pub weight: u32,
+    /// Whether it gets requests only where no other can.
+    pub backup: bool,
+    /// Whether it was changed by hand, against what the policy's files say.
+    pub by_hand: bool,
+    /// `healthy`, `unhealthy`, or `unchecked`.
+    pub health: &'static str,
+    /// What became of its last check.
+    pub last_check: Option<Check>,
+}
+
+/// What became of a check.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// When it was done.
+    pub at: String,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+/// `GET /v1/groups`
+pub fn all(context: &Context) -> Answer {
+    let (snapshot, overrides) = (context.snapshot(), context.facts.overrides());
+    let groups = snapshot.plan().groups.iter().enumerate();
+    let groups = groups.map(|(at, group)| view(&snapshot, GroupId(at), group, &overrides)).collect();
+    masked(context, &Groups { generation: snapshot.generation, groups })
+}
+
+/// `GET /v1/groups/NAME`
+pub fn one(context: &Context, name: &str) -> Answer {
+    let (snapshot, overrides) = (context.snapshot(), context.facts.overrides());
+    let found = snapshot.plan().groups.iter().enumerate().find(|(_, group)| group.name == name);
+    match found {
+        Some((at, group)) => masked(context, &view(&snapshot, GroupId(at), group, &overrides)),
+        None => Answer::problem(StatusCode::NOT_FOUND, format!("the policy has no server group `{name}`")),
+    }
+}
+
+fn view(snapshot: &Snapshot, id: GroupId, group: &ServerGroup, overrides: &Overrides) -> View {
+    let health = snapshot.health.group(id);
+    let servers: Vec<_> = group
+        .servers
+        .iter()
+        .enumerate()
+        .map(|(at, server)| server_view(group, server, health.get(at).map(|health| &**health), overrides))
+        .collect();
+    let available = servers.iter().filter(|server| server.state == "running" && server.health != "unhealthy");
+    View {
+        name: group.name.clone(),
+        protocol: group.protocol.word(),
+        checked: group.health_check.is_some(),
+        available: available.count(),
+        servers,
+    }
+}
+
+fn server_view(
+    group: &ServerGroup,
+    server: &Server,
+    health: Option<&ServerHealth>,
+    overrides: &Overrides,
+) -> ServerView {
+    let address = address(&server.host, server.port);
+    let change = overrides.server(&group.name, &address);
+    let state = match change.map(|change| change.state) {
+        Some(ServerState::Draining) => "draining",
+        _ if server.stopped => "stopped",
+        _ => "running",
+    };
+    // Those that get no requests are not checked.
+    let checked = health.filter(|_| !server.stopped && server.weight > 0);
+    ServerView {
+        address,
+        state,
+        weight: server.weight,
+        backup: server.backup,
+        by_hand: change.is_some(),
+        health: match checked {
+            None => "unchecked",
+            Some(health) if health.is_healthy() => "healthy",
+            Some(_) => "unhealthy",
+        },
+        last_check: checked.and_then(ServerHealth::last_check).map(check),
+    }
+}
+
+fn check(LastCheck { at, took, error }: LastCheck) -> Check {
+    Check { at: moment(at), ms: (took.as_secs_f64() * 1e6).round() / 1e3, error }
+}
