@@ -30,6 +30,7 @@ struct Inner {
     generations: VecDeque<Generation>,
     overrides: Overrides,
     mask: Mask,
+    socket_files: Vec<PathBuf>,
     is_ending: bool,
 }
 
@@ -122,6 +123,19 @@ impl Facts {
     /// The values of the environment that are not to be shown.
     pub fn mask(&self) -> Mask {
         self.inner().mask.clone()
+    }
+
+    /// Notes the files of the Unix sockets that are open.
+    pub fn set_socket_files(&self, files: Vec<PathBuf>) {
+        self.inner().socket_files = files;
+    }
+
+    /// Removes the files of the Unix sockets: the process is about to end.
+    pub fn remove_socket_files(&self) {
+        for file in std::mem::take(&mut self.inner().socket_files) {
+            // It may have been removed by hand.
+            let _ = std::fs::remove_file(file);
+        }
     }
 
     /// Notes that the gateway ends.

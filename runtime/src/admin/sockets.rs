@@ -96,6 +96,15 @@ impl AdminSockets {
         Ok(Opened { new, gone })
     }
 
+    /// The files of the Unix sockets in service.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let file = |place: &Place| match &place.at {
+            At::Unix(path) => Some(path.clone()),
+            At::Tcp(_) => None,
+        };
+        self.0.iter().filter_map(file).collect()
+    }
+
     /// Notes what is in service from now on.
     pub fn commit(&mut self, opened: &Opened) {
         self.0.retain(|place| !opened.gone.contains(place));

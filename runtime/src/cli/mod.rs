@@ -14,6 +14,7 @@ mod help;
 mod new;
 mod plan;
 mod print;
+mod remote;
 mod run;
 mod test;
 
@@ -136,6 +137,26 @@ enum Command {
     Extension {
         #[command(subcommand)]
         what: Extension,
+    },
+    /// Ask a running gateway how it is.
+    Status {
+        #[command(flatten)]
+        remote: remote::Remote,
+    },
+    /// Look at the listeners of a running gateway; start and stop them.
+    Listener {
+        #[command(subcommand)]
+        what: remote::Listener,
+    },
+    /// Look at the server groups of a running gateway.
+    Group {
+        #[command(subcommand)]
+        what: remote::Group,
+    },
+    /// Drain, stop and start a server of a running gateway.
+    Server {
+        #[command(subcommand)]
+        what: remote::Server,
     },
     /// Serve an editor: the language server, on standard input and output.
     Lsp {
@@ -261,6 +282,10 @@ pub fn main() -> ExitCode {
         Command::New { what: New::Extension { name } } => new::extension(&name),
         Command::Extension { what: Extension::Inspect { module, format } } => extension::inspect(&module, format),
         Command::Extension { what: Extension::Bench { module, format } } => extension::bench(&module, format),
+        Command::Status { remote } => remote::status(&remote),
+        Command::Listener { what } => remote::listener(&what),
+        Command::Group { what } => remote::group(&what),
+        Command::Server { what } => remote::server(&what),
         Command::Lsp { stdio: _ } => crate::lsp::run(),
         Command::Completion { shell } => completion::completion(shell),
         Command::Help { topic } => help::help(topic.as_deref()),

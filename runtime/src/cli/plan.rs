@@ -5,7 +5,7 @@ use std::path::Path;
 use tidegate_dsl::diff::diff;
 
 use super::check::compile;
-use super::{AnswerFormat, Failed, answer};
+use super::{AnswerFormat, Failed, answer, remote};
 
 /// Says what becomes of each declaration, and which connections end.
 pub(super) fn plan(
@@ -16,10 +16,9 @@ pub(super) fn plan(
     show_env: bool,
 ) -> Result<(), Failed> {
     if let Some(address) = admin {
-        return Err(Failed::Because(format!(
-            "cannot ask `{address}`: a gateway of this version has no admin address yet; compare two files: \
-             `tidegate plan OLD NEW`"
-        )));
+        let policy = std::fs::read_to_string(old)
+            .map_err(|error| Failed::Because(format!("cannot read `{}`: {error}", old.display())))?;
+        return remote::plan(address, policy, format);
     }
     let Some(new) = new else {
         return Err(Failed::Usage("name two policies: `tidegate plan OLD NEW`".to_owned()));

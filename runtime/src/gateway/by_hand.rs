@@ -28,6 +28,7 @@ use crate::request::worker::Shared;
 pub struct Admin {
     pub(super) sockets: AdminSockets,
     server: AdminServer,
+    facts: Arc<Facts>,
 }
 
 impl Admin {
@@ -40,12 +41,13 @@ impl Admin {
     ) -> Self {
         let orders = Box::new(move |asked| orders.send(reload::Order::Asked(asked)).is_ok());
         let context = Context::new(Arc::clone(facts), Arc::clone(shared), Arc::clone(host), orders);
-        Self { sockets: AdminSockets::default(), server: AdminServer::new(context) }
+        Self { sockets: AdminSockets::default(), server: AdminServer::new(context), facts: Arc::clone(facts) }
     }
 
     /// Serves on these sockets from now on.
     pub(super) fn serve(&mut self, opened: Opened) {
         self.sockets.commit(&opened);
+        self.facts.set_socket_files(self.sockets.files());
         if let Err(error) = self.server.serve(opened) {
             error!("nobody can watch the gateway: {error}");
         }

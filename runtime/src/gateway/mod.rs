@@ -149,6 +149,7 @@ impl Gateway {
         for bound in Bound::ALL.iter().filter(|bound| bound.count() > 0) {
             info!(bound = bound.name(), times = bound.count(), "a bound was met");
         }
+        facts.remove_socket_files();
         info!("stopped");
     }
 }
