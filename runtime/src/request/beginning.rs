@@ -110,3 +110,145 @@ async fn next(body: &mut UpstreamBody, waits: bool, until: Instant) -> Option<Op
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_base::limits::{COMPRESSED_FROM, COMPRESSION_WAIT};
+    use tokio::time::Instant;
+
+    use crate::tests::{Client, House, Server, run, settle};
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    /// A client that takes gzip and has asked, and the server that is about to answer.
+    async fn asked(house: &House) -> (Client, Server) {
+        let (mut client, mut server) = (house.client(), house.server(1));
+        client.send("GET / HTTP/1.1\r\nhost: a\r\naccept-encoding: gzip\r\nte: trailers\r\n\r\n").await;
+        server.request().await;
+        (client, server)
+    }
+
+    fn house() -> House {
+        House::forwarding("compression [gzip]", "otherwise { forward web }")
+    }
+
+    fn chunk(length: u64) -> String {
+        format!("{length:x}\r\n{}\r\n", "x".repeat(usize::try_from(length).unwrap_or_default()))
+    }
+
+    /// The head of a response whose body comes in these pieces, and then ends.
+    async fn head_of(pieces: &[u64]) -> String {
+        let house = house();
+        let (mut client, mut server) = asked(&house).await;
+        server.say(HEAD).await;
+        for length in pieces {
+            assert!(client.is_silent().await, "before {length} in {pieces:?}");
+            server.say(&chunk(*length)).await;
+        }
+        server.say("0\r\n\r\n").await;
+        client.response(0).await.0
+    }
+
+    #[test]
+    fn a_body_of_unknown_length_is_compressed_if_it_turns_out_long() {
+        run(async {
+            for pieces in [&[COMPRESSED_FROM + 1][..], &[COMPRESSED_FROM, 1], &[1, COMPRESSED_FROM]] {
+                assert!(head_of(pieces).await.contains("\ncontent-encoding: gzip"), "{pieces:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_body_that_turns_out_short_has_its_length_and_is_as_it_was() {
+        run(async {
+            for (pieces, length) in [(&[COMPRESSED_FROM][..], COMPRESSED_FROM), (&[1, 2, 3], 6), (&[], 0)] {
+                let head = head_of(pieces).await;
+                assert!(!head.contains("content-encoding"), "{head}");
+                assert!(head.contains(&format!("\ncontent-length: {length}")), "{head}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_pieces_of_a_beginning_stay_in_their_order() {
+        run(async {
+            let house = house();
+            let (mut client, mut server) = asked(&house).await;
+            server.say(HEAD).await;
+            for piece in ["one ", "two ", "three"] {
+                server.say(&format!("{:x}\r\n{piece}\r\n", piece.len())).await;
+            }
+            server.say("0\r\n\r\n").await;
+            assert_eq!(client.response(13).await.1, "one two three");
+        });
+    }
+
+    #[test]
+    fn trailers_come_after_what_was_read_ahead_of_them() {
+        run(async {
+            let house = house();
+            let (mut client, mut server) = asked(&house).await;
+            server.say(&HEAD.replace("\r\n\r\n", "\r\ntrailer: x-sum\r\n\r\n")).await;
+            server.say("2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n").await;
+            let (head, body) = client.response(22).await;
+            assert!(head.contains("\ntransfer-encoding: chunked"), "{head}");
+            assert_eq!(body, "2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n");
+        });
+    }
+
+    #[test]
+    fn a_head_waits_for_a_slow_body_only_so_long() {
+        run(async {
+            let house = house();
+            let (mut client, mut server) = asked(&house).await;
+            server.say(HEAD).await;
+            server.say("2\r\nok\r\n").await;
+            let start = Instant::now();
+            assert!(client.is_silent().await);
+            let head = client.response(0).await.0;
+            assert!(head.contains("\ncontent-encoding: gzip"), "the rest may be long: {head}");
+            let waited = start.elapsed();
+            assert!(waited > COMPRESSION_WAIT / 2 && waited <= COMPRESSION_WAIT, "{waited:?}");
+        });
+    }
+
+    #[test]
+    fn an_event_stream_does_not_wait() {
+        run(async {
+            let house = house();
+            let (mut client, mut server) = asked(&house).await;
+            let start = Instant::now();
+            server.say(&HEAD.replace("text/plain", "text/event-stream")).await;
+            client.response(0).await;
+            assert!(start.elapsed() < COMPRESSION_WAIT);
+        });
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_at_its_beginning_is_an_error_and_not_a_short_response() {
+        run(async {
+            let house = house();
+            let (mut client, mut server) = asked(&house).await;
+            server.say(HEAD).await;
+            server.say("5\r\nok").await;
+            drop(server);
+            settle().await;
+            assert!(client.response(0).await.0.starts_with("HTTP/1.1 502 "));
+            client.end().await;
+            drop(client.rest().await);
+            assert_eq!(house.line()["failure"], "upstream-body");
+        });
+    }
+
+    #[test]
+    fn the_connection_of_a_short_response_serves_the_next_request() {
+        run(async {
+            let house = house();
+            let (mut client, mut server) = asked(&house).await;
+            server.say(&format!("{HEAD}2\r\nok\r\n0\r\n\r\n")).await;
+            client.response(2).await;
+            client.send("GET /next HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            assert!(server.request().await.starts_with("GET /next "));
+        });
+    }
+}

@@ -226,3 +226,6 @@ pub(super) fn put(body: &mut ResponseBody, ahead: Bytes, filters: Vec<Box<dyn Bo
         body.stack(filter);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,4 +40,12 @@ impl Caller for StreamState {
     fn may_log(&self, kind: &'static str) -> bool {
         self.worker().log_throttle.may_write(kind)
     }
+
+    #[cfg(test)]
+    async fn dial(
+        &self,
+        address: tidegate_upstream::Address<'_>,
+    ) -> Result<tidegate_upstream::ServerIo, tidegate_upstream::Refused> {
+        self.worker().servers.dial(address.server.port)
+    }
 }

@@ -87,3 +87,93 @@ impl BodyFilter for HookFilter {
         Ok(on.freeze())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+    use crate::request::tests::guest::Act::{self, AtEnd, Close, MarkRequest, MarkResponse, Reply, Set, Trap};
+    use crate::request::tests::{context, guarded, handler};
+    use crate::tests::{House, run};
+
+    const BODY: &str = "proxy_on_response_body";
+
+    /// What goes on of these pieces, after a guest that takes three bytes at most and does this.
+    fn on(words: &str, acts: &[Act], pieces: &[(&'static str, bool)]) -> Vec<Result<Bytes, Failure>> {
+        let house = guarded(words, &[&[(BODY, acts)]], "forward web");
+        let (stream, view) = (house.stream(), house.worker.view());
+        let mut context = context(&stream, false);
+        let mut filter =
+            HookFilter::new(&handler(&view, &stream), (ExtensionId(0), Hook::ResponseBody), 3, &mut context);
+        pieces.iter().map(|(piece, last)| filter.piece(Bytes::from_static(piece.as_bytes()), *last)).collect()
+    }
+
+    #[test]
+    fn a_piece_is_cut_to_what_the_guest_takes_and_the_end_is_said_with_an_empty_one() {
+        let pieces = on("", &[MarkResponse("<")], &[("abc", false), ("abcdefgh", false), ("", true)]);
+        assert_eq!(pieces, [Ok("<abc".into()), Ok("<abc<def<gh".into()), Ok("<".into())]);
+    }
+
+    #[test]
+    fn the_end_is_in_the_last_part_of_a_last_piece_that_is_cut() {
+        let pieces = on("", &[AtEnd(&MarkResponse("."))], &[("abcdef", false), ("abcdef", true)]);
+        assert_eq!(pieces, [Ok("abcdef".into()), Ok("abc.def".into())]);
+    }
+
+    #[test]
+    fn a_guest_that_fails_at_a_piece_ends_the_body_or_is_left_out() {
+        for (acts, words, first) in [
+            (&[Trap][..], "on-error deny 503", Err(Failure::Extension)),
+            (&[Trap], "on-error skip", Ok("ab".into())),
+            (&[Close], "", Err(Failure::Closed)),
+            (&[Reply(418, "tea")], "on-error skip", Ok("ab".into())),
+        ] {
+            assert_eq!(on(words, acts, &[("ab", false)]), [first], "the head has left: {words}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_long_piece_goes_on_after_a_failure() {
+        assert_eq!(on("on-error deny", &[MarkResponse("<"), Trap], &[("abcdef", false)]), [Err(Failure::Extension)]);
+    }
+
+    #[test]
+    fn what_is_set_for_a_piece_is_kept_for_the_end_of_the_request() {
+        let house = guarded("", &[&[(BODY, &[Set("seen", "yes")])]], "forward web");
+        let (stream, view) = (house.stream(), house.worker.view());
+        let mut context = context(&stream, false);
+        context.exchange.vars.set("before", "1").unwrap();
+        let mut filter =
+            HookFilter::new(&handler(&view, &stream), (ExtensionId(0), Hook::ResponseBody), 3, &mut context);
+        filter.piece("ab".into(), true).unwrap();
+        assert_eq!(filter.exchange.vars.get("before"), Some("1"));
+        assert_eq!(context.exchange.vars.get("seen"), None, "nobody asked for it yet");
+        context.record.take_streamed(&mut context.exchange);
+        assert_eq!((context.exchange.vars.get("seen"), context.exchange.vars.get("before")), (Some("yes"), Some("1")));
+    }
+
+    #[test]
+    fn a_request_whose_length_nobody_knows_is_seen_on_its_way() {
+        run(async {
+            let house: House = guarded("", &[&[("proxy_on_request_body", &[MarkRequest("<")])]], "forward web");
+            let (mut client, mut server) = (house.client(), house.server(1));
+            client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+            assert!(server.request().await.contains("\ntransfer-encoding: chunked"), "the head does not wait");
+            assert_eq!(server.take(8).await, "3\r\n<hi\r\n");
+            client.send("0\r\n\r\n").await;
+            assert_eq!(server.take(11).await, "1\r\n<\r\n0\r\n\r\n");
+        });
+    }
+
+    #[test]
+    fn a_response_that_a_guest_ends_on_its_way_is_not_passed_off_as_whole() {
+        run(async {
+            let house = guarded("on-error deny", &[&[(BODY, &[Trap])]], "forward web");
+            let (mut client, mut server) = (house.client(), house.server(1));
+            client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            server.answer("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await;
+            let text = client.rest().await;
+            assert_eq!((&*text, &house.line()["failure"]), ("", &"extension".into()));
+        });
+    }
+}

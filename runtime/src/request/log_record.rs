@@ -243,3 +243,127 @@ fn labels(snapshot: &Snapshot, id: ListenerId) -> Labels<'_> {
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::Value;
+    use tidegate_engine::exchange::Connection;
+
+    use super::*;
+    use crate::request::admission::Admission;
+    use crate::request::connection_state::ConnectionState;
+    use crate::request::tests::guest::Act::{self, Set, Trap};
+    use crate::request::tests::{context, guarded};
+    use crate::tests::{House, run};
+
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    /// The line of a head that was refused, of which this could be read.
+    fn refused(house: &House, head: Option<http::request::Builder>) -> Value {
+        let (stream, view) = (house.stream(), house.worker.view());
+        let head = head.map(|head| head.body(()).unwrap().into_parts().0);
+        write_refused(&stream, &view, ListenerId(0), head.as_ref(), Instant::now(), Failure::BadTarget, 7);
+        house.line()
+    }
+
+    #[test]
+    fn a_head_that_was_refused_is_told_as_far_as_it_was_read() {
+        let head = http::Request::post("/a?b").version(Version::HTTP_2).header("host", "a.example");
+        let line = refused(&House::answering(""), Some(head.header("traceparent", TRACE).header("user-agent", "t/1")));
+        for (name, value) in [
+            ("method", "POST"),
+            ("uri", "/a?b"),
+            ("host", "a.example"),
+            ("protocol", "h2"),
+            ("user_agent", "t/1"),
+            ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+            ("failure", "bad-target"),
+            ("side", "client"),
+        ] {
+            assert_eq!(line[name], value, "{name}");
+        }
+        assert_eq!((&line["status"], &line["bytes"]), (&400.into(), &7.into()));
+        assert!(line["request_id"].is_null() && line["rule"].is_null(), "it became no request: {line}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_spoil_the_line() {
+        let odd = HeaderValue::from_bytes(b"a\xff\"b").unwrap();
+        let line = refused(
+            &House::answering(""),
+            Some(http::Request::get("/").header("host", &odd).header("user-agent", odd)),
+        );
+        assert_eq!((&line["host"], &line["user_agent"]), (&"a\u{fffd}\"b".into(), &"a\u{fffd}\"b".into()));
+    }
+
+    #[test]
+    fn the_host_of_an_absolute_target_is_that_of_the_line() {
+        let head = http::Request::get("http://a.example:81/x").header("host", "b.example");
+        assert_eq!(refused(&House::answering(""), Some(head))["host"], "a.example");
+    }
+
+    #[test]
+    fn a_head_that_did_not_arrive_is_a_line_with_its_time() {
+        let house = House::answering("label team \"shop\"");
+        write_unread(&house.stream(), Duration::from_millis(1500), Failure::ClientTimeout, 3);
+        let line = house.line();
+        assert!(line["ms"].as_f64().is_some_and(|ms| (1500.0..9000.0).contains(&ms)), "{line}");
+        assert_eq!((&line["failure"], &line["labels"]["team"]), (&"client-timeout".into(), &"shop".into()));
+        assert!(line["method"].is_null() && line["host"].is_null() && line["uri"].is_null(), "{line}");
+    }
+
+    #[test]
+    fn a_line_tells_of_the_handshake_what_there_is() {
+        for (cipher, group) in [("TLS_AES_128_GCM_SHA256", Some("x25519")), ("", None)] {
+            let house = House::answering("");
+            let plain = house.connection();
+            let tls = Tls {
+                sni: Some("a.example".into()),
+                version: "tls1.3",
+                cipher: cipher.to_owned(),
+                group,
+                client_cert: None,
+            };
+            let info = Connection { tls: Some(tls), ..(*plain.info).clone() };
+            let admission = Admission::tcp(info.peer.ip(), false);
+            let connection =
+                ConnectionState::new(Arc::new(info), admission, Rc::clone(&plain.handle), Rc::clone(&plain.worker));
+            context(&StreamState::enter(&Rc::new(connection)), true).end(0, None);
+            let line = house.line();
+            assert_eq!(
+                (&line["tls_version"], &line["sni"], &line["scheme"]),
+                (&"tls1.3".into(), &"a.example".into(), &"https".into())
+            );
+            assert_eq!(line["tls_cipher"].as_str(), Some(cipher).filter(|cipher| !cipher.is_empty()));
+            assert_eq!(line["tls_group"].as_str(), group);
+        }
+    }
+
+    #[test]
+    fn times_are_in_milliseconds_to_the_microsecond() {
+        assert_eq!(millis(Duration::from_nanos(1_234_567)).to_string(), "1.235");
+        assert_eq!(millis(Duration::from_secs(2)).to_string(), "2000");
+    }
+
+    /// The line of a request that this guest hears the end of.
+    fn told(acts: &[Act]) -> Value {
+        run(async {
+            let callbacks: &[(&str, &[Act])] = &[("proxy_on_request_headers", &[]), ("proxy_on_log", acts)];
+            let house = guarded("on-error deny 503", &[callbacks], "respond 200 \"hello\"");
+            let mut client = house.client();
+            client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            assert_eq!(client.status(5).await, "HTTP/1.1 200 OK");
+            house.line()
+        })
+    }
+
+    #[test]
+    fn whoever_hears_of_the_end_comes_before_the_line_and_cannot_fail_the_request() {
+        assert_eq!(told(&[Set("end", "heard")])["vars"]["end"], "heard");
+        let line = told(&[Trap]);
+        assert!(line["failure"].is_null() && line["status"] == 200, "{line}");
+    }
+}

@@ -167,3 +167,119 @@ fn with_head<B>(body: B, status: StatusCode, headers: HeaderMap, own_alt_svc: bo
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use http::header::{CONTENT_TYPE, HeaderName};
+    use http_body::Body;
+
+    use super::*;
+    use crate::request::grpc::ErrorsInTrailers;
+    use crate::request::tests::{context, handler};
+    use crate::request::upgrade::Upgrade;
+    use crate::tests::{House, run};
+
+    const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+    /// What leaves for a response made here, and whether the line of its request, once it is dropped, names a failure.
+    fn responded(
+        prepare: impl FnOnce(&mut RequestHandler<'_>, &mut RequestContext),
+        status: StatusCode,
+    ) -> (Response<ResponseBody>, House) {
+        let house = House::answering("");
+        let (stream, view) = (house.stream(), house.worker.view());
+        let (mut handler, mut context) = (handler(&view, &stream), context(&stream, true));
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
+        context.exchange.response = Some(ResponseHead::new(status, headers));
+        prepare(&mut handler, &mut context);
+        match handler.respond(context, Passing::of(Source::Ours("hello".into()))) {
+            Served::Response(response) => (response, house),
+            Served::Tunnel(..) => unreachable!("nobody switches protocols"),
+        }
+    }
+
+    #[test]
+    fn an_error_for_a_grpc_call_is_one_of_grpc_in_the_only_fields_that_it_reads() {
+        let (response, house) = responded(|handler, _| handler.facts.grpc = true, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            (response.status(), &response.headers()[GRPC_STATUS]),
+            (StatusCode::OK, &HeaderValue::from_static("14"))
+        );
+        assert!(response.extensions().get::<ErrorsInTrailers>().is_some() && response.body().is_end_stream());
+        drop(response);
+        assert_eq!(house.line()["status"], 200, "that is what the client got");
+    }
+
+    #[test]
+    fn an_answer_that_would_open_a_tunnel_is_none() {
+        let upgrade =
+            |handler: &mut RequestHandler<'_>, _: &mut RequestContext| handler.facts.upgrade = Some(Upgrade::Http2);
+        let (response, house) = responded(upgrade, StatusCode::OK);
+        assert_eq!((response.status().as_u16(), response.body().is_end_stream()), (501, false));
+        drop(response);
+        let line = house.line();
+        assert_eq!((&line["failure"], &line["status"]), (&"no-upgrade".into(), &501.into()));
+        assert_eq!(responded(upgrade, StatusCode::FORBIDDEN).0.status(), 403, "a refusal passes");
+    }
+
+    #[test]
+    fn what_is_left_of_a_body_is_not_taken_for_the_next_request() {
+        for (version, failure, closes) in [
+            (Version::HTTP_11, Failure::ClientBody, true),
+            (Version::HTTP_10, Failure::BodyTooLarge, true),
+            (Version::HTTP_11, Failure::UpstreamTimeout, false),
+            (Version::HTTP_2, Failure::ClientBody, false),
+        ] {
+            let failed = |_: &mut RequestHandler<'_>, context: &mut RequestContext| {
+                context.exchange.request.version = version;
+                context.record.failure = Some(failure);
+            };
+            let (response, _) = responded(failed, failure.status());
+            assert_eq!(response.headers().contains_key(CONNECTION), closes, "{version:?} {failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_nobody_is_to_read_is_no_failure() {
+        for (method, status, failure) in [
+            (Method::HEAD, StatusCode::OK, "none"),
+            (Method::GET, StatusCode::NOT_MODIFIED, "none"),
+            (Method::GET, StatusCode::OK, "client-closed"),
+        ] {
+            let (response, house) = responded(|_, context| context.exchange.request.method = method, status);
+            drop(response);
+            assert_eq!(house.line()["failure"].as_str().unwrap_or("none"), failure, "{status}");
+        }
+    }
+
+    #[test]
+    fn blocks_for_responses_see_those_of_servers_and_those_of_the_gateway() {
+        let block = "on-response { when response-header \"server\" present; remove-header \"server\" }";
+        let rules = "otherwise { forward web; on-response { when status is 5xx; set-header \"x-sorry\" \"yes\" } }";
+        run(async {
+            let house = House::forwarding(block, rules);
+            let (mut client, mut server) = (house.client(), house.server(1));
+            client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            server.answer("HTTP/1.1 200 OK\r\nserver: s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let head = client.response(0).await.0;
+            assert!(!head.contains("server") && !head.contains("x-sorry"), "{head}");
+            client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            let head = client.response(0).await.0;
+            assert!(head.starts_with("HTTP/1.1 502 ") && head.contains("\nx-sorry: yes"), "{head}");
+        });
+    }
+
+    #[test]
+    fn a_response_to_head_keeps_the_length_that_the_server_said() {
+        run(async {
+            let house = House::forwarding("compression [gzip]", "otherwise { forward web }");
+            let (mut client, mut server) = (house.client(), house.server(1));
+            for _ in 0..2 {
+                client.send("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+                server.answer("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n").await;
+                assert!(client.response(0).await.0.contains("\ncontent-length: 7"));
+                assert!(client.is_silent().await && house.line()["failure"].is_null());
+            }
+        });
+    }
+}

@@ -157,3 +157,122 @@ impl Drop for Http1Body {
 fn is_little(body: &Incoming) -> bool {
     body.size_hint().exact().is_some_and(|left| left <= limits::DISCARDED_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{ANSWERS, Client, House, run};
+
+    const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    /// A client of whose request the head has come.
+    async fn asked(house: &House, fields: &str) -> Client {
+        let mut client = house.client();
+        client.send(&format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).await;
+        client
+    }
+
+    /// Whether the connection of a request with these fields ends with a response of the gateway's own.
+    async fn ends(fields: &str) -> bool {
+        let house = House::answering("");
+        let mut client = asked(&house, fields).await;
+        let (head, body) = client.response(5).await;
+        assert!(head.starts_with("HTTP/1.1 200 ") && body == "hello", "nobody waits for the body: {head}");
+        head.contains("\nconnection: close")
+    }
+
+    #[test]
+    fn a_connection_goes_on_if_little_can_be_left_of_a_body_that_nobody_wants() {
+        run(async {
+            for (fields, over) in [
+                ("content-length: 0\r\n", false),
+                ("content-length: 65536\r\n", false),
+                ("content-length: 65537\r\n", true),
+                ("transfer-encoding: chunked\r\n", true),
+                ("content-length: 5\r\nexpect: 100-continue\r\n", true),
+            ] {
+                assert_eq!(ends(fields).await, over, "{fields}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_rest_of_a_body_is_thrown_away_when_it_comes() {
+        run(async {
+            let house = House::answering("");
+            let mut client = asked(&house, "content-length: 10\r\n").await;
+            client.response(5).await;
+            client.send("GET / HT").await;
+            assert!(client.is_silent().await);
+            client.send("TP").await;
+            client.send(GET).await;
+            assert_eq!(client.status(5).await, "HTTP/1.1 200 OK");
+            assert_eq!(house.log().len(), 2);
+        });
+    }
+
+    #[test]
+    fn a_client_that_leaves_with_the_rest_of_its_body_leaves_alone() {
+        run(async {
+            let house = House::answering("");
+            let mut client = asked(&house, "content-length: 10\r\n").await;
+            client.response(5).await;
+            client.send("abc").await;
+            client.end().await;
+            assert_eq!(client.rest().await, "");
+            assert_eq!(house.log().len(), 1);
+        });
+    }
+
+    #[test]
+    fn a_server_that_refuses_an_upload_ends_it_and_one_that_agrees_does_not() {
+        let (refuses, agrees, waits) = ("413 Payload Too Large", "200 OK", "100\r\nexpect: 100-continue");
+        for (length, status, over) in
+            [("100000", refuses, true), ("100000", agrees, false), ("100", refuses, false), (waits, refuses, true)]
+        {
+            run(async {
+                let house = House::forwarding("", "otherwise { forward web }");
+                let mut server = house.server(1);
+                let mut client = asked(&house, &format!("content-length: {length}\r\n")).await;
+                server.answer(&format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await;
+                let mut head = client.response(0).await.0;
+                if head.starts_with("HTTP/1.1 100 ") {
+                    head = client.response(0).await.0;
+                }
+                assert_eq!(head.contains("\nconnection: close"), over, "{length}: {head}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_body_that_a_server_took_whole_leaves_the_connection_as_it_was() {
+        for end in ["0\r\n\r\n", "0\r\nx-sum: 7\r\n\r\n"] {
+            run(async {
+                let house = House::forwarding("", "otherwise { forward web }");
+                let mut server = house.server(1);
+                let mut client = asked(&house, "transfer-encoding: chunked\r\ntrailer: x-sum\r\n").await;
+                client.send(&format!("2\r\nhi\r\n{end}")).await;
+                server.answer("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n").await;
+                assert!(!client.response(0).await.0.contains("connection: close"), "{end:?}");
+                client.send(GET).await;
+                assert!(server.take(100).await.contains("GET / HTTP/1.1"), "{end:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_client_that_waits_is_told_to_go_on_when_a_server_wants_its_body() {
+        run(async {
+            let house = House::forwarding("", &format!("rule up {{ when path is \"/up\"; forward web }} {ANSWERS}"));
+            let (mut client, mut server) = (house.client(), house.server(1));
+            client.send("POST /up HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n").await;
+            server.request().await;
+            assert_eq!(client.status(0).await, "HTTP/1.1 100 Continue");
+            client.send("hi").await;
+            assert_eq!(server.take(2).await, "hi");
+            server.say("HTTP/1.1 204 No Content\r\n\r\n").await;
+            assert_eq!(client.status(0).await, "HTTP/1.1 204 No Content");
+            client.send(GET).await;
+            assert_eq!(client.status(5).await, "HTTP/1.1 200 OK", "the connection goes on");
+        });
+    }
+}

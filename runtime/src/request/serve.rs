@@ -195,3 +195,118 @@ impl RequestHandler<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+
+    use crate::tests::{House, forwarding, run};
+
+    const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_server_has_the_time_of_the_rule_and_else_that_of_the_listener() {
+        for (rules, time) in [("otherwise { forward web }", 5), ("otherwise { timeout 2s; forward web }", 2)] {
+            run(async {
+                let house = House::forwarding("request-timeout 5s", rules);
+                let (mut client, mut server) = (house.client(), house.server(1));
+                client.send(GET).await;
+                server.request().await;
+                house.pass(SECOND * time).await;
+                assert!(client.is_silent().await, "the clock may be a tick behind");
+                house.pass(SECOND / 5).await;
+                assert!(client.response(0).await.0.starts_with("HTTP/1.1 504 "), "{rules}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_server_that_says_a_little_now_and_then_has_more_time() {
+        run(async {
+            let house = House::forwarding("request-timeout 2s", "otherwise { forward web }");
+            let (mut client, mut server) = (house.client(), house.server(1));
+            client.send(GET).await;
+            server.answer("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n").await;
+            client.response(0).await;
+            for _ in 0..3 {
+                house.pass(SECOND * 3 / 2).await;
+                server.say("x").await;
+            }
+            house.pass(SECOND * 11 / 5).await;
+            assert_eq!(client.rest().await, "xxx");
+            assert_eq!(house.line()["failure"], "upstream-timeout");
+        });
+    }
+
+    #[test]
+    fn a_client_that_owes_its_body_is_the_one_that_is_late() {
+        run(async {
+            let house = House::forwarding("request-timeout 2s", "otherwise { forward web }");
+            let (mut client, mut server) = (house.client(), house.server(1));
+            client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe").await;
+            server.request().await;
+            house.pass(SECOND * 11 / 5).await;
+            let head = client.response(0).await.0;
+            assert!(head.starts_with("HTTP/1.1 408 ") && head.contains("\nconnection: close"), "{head}");
+        });
+    }
+
+    #[test]
+    fn another_server_is_tried_and_the_line_counts_it() {
+        run(async {
+            let group = "server 127.0.0.1:1; server 127.0.0.1:2; balance round-robin";
+            let house = House::of(&forwarding(group, "", "otherwise { forward web }"));
+            for _ in 0..2 {
+                let (mut client, mut server) = (house.client(), house.server(2));
+                client.send(GET).await;
+                server.answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await;
+                assert_eq!(client.status(2).await, "HTTP/1.1 200 OK");
+            }
+            let lines = house.log();
+            assert!(lines.iter().all(|line| line["server"] == "127.0.0.1:2"), "{lines:?}");
+            let retries: u64 = lines.iter().filter_map(|line| line["retries"].as_u64()).sum();
+            assert_eq!(retries, 1, "one of the two began with the server that is not there: {lines:?}");
+        });
+    }
+
+    #[test]
+    fn a_request_that_came_by_here_before_goes_no_further() {
+        run(async {
+            let house = House::of(
+                &(forwarding("server 127.0.0.1:1", "", "otherwise { forward web }") + "gateway { via \"gate\" }\n"),
+            );
+            let mut client = house.client();
+            client.send("GET / HTTP/1.1\r\nhost: a\r\nvia: 1.1 other, 2.0 GATE\r\n\r\n").await;
+            assert!(client.response(0).await.0.starts_with("HTTP/1.1 508 "));
+            assert_eq!(house.line()["failure"], "loop");
+        });
+    }
+
+    #[test]
+    fn a_grpc_call_is_over_when_its_client_says_however_much_moves() {
+        run(async {
+            let house = House::forwarding("request-timeout 60s", "otherwise { forward web }");
+            let mut server = house.server(1);
+            let (sender, connection) = h2::client::handshake(house.client().io).await.unwrap();
+            tokio::task::spawn_local(connection);
+            let call =
+                Request::post("http://a/").header("content-type", "application/grpc").header("grpc-timeout", "2S");
+            let mut sender = sender.ready().await.unwrap();
+            let (response, mut body) = sender.send_request(call.body(()).unwrap(), false).unwrap();
+            assert!(server.request().await.contains("\nte: trailers"), "what gRPC needs on every hop");
+            for _ in 0..3 {
+                house.pass(SECOND / 2).await;
+                body.send_data("x".into(), false).unwrap();
+            }
+            assert!(house.log().is_empty());
+            house.pass(SECOND * 7 / 10).await;
+            let response = response.await.unwrap();
+            assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &"4".parse().unwrap()));
+            assert_eq!(house.line()["failure"], "client-timeout", "it owes the rest of its body");
+        });
+    }
+}

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+pub(super) mod guest;
+
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,8 +14,12 @@ use tidegate_dsl::plan::ListenerId;
 use tidegate_engine::exchange::Exchange;
 
 use crate::request::context::RequestContext;
+use crate::request::handler::{Facts, RequestHandler};
 use crate::request::log_record::LogRecord;
 use crate::request::state::StreamState;
+use crate::request::tests::guest::{Act, filter};
+use crate::request::worker_snapshot::WorkerSnapshot;
+use crate::tests::{House, forwarding};
 
 /// A request under way, on a listener that logs or does not.
 pub(super) fn context(stream: &Rc<StreamState>, logs: bool) -> Box<RequestContext> {
@@ -42,4 +48,29 @@ pub(super) async fn body() -> (SendStream<Bytes>, RecvStream) {
     let request = Request::post("http://a/").body(()).unwrap();
     let (_, stream) = sender.ready().await.unwrap().send_request(request, false).unwrap();
     (stream, accepted.await.unwrap())
+}
+
+/// What serves a request on a stream.
+pub(super) fn handler<'c>(view: &'c Rc<WorkerSnapshot>, state: &'c Rc<StreamState>) -> RequestHandler<'c> {
+    let listener = &view.snapshot.plan().listeners[0];
+    RequestHandler { facts: Facts::default(), view, listener, id: ListenerId(0), state }
+}
+
+/// The callbacks of a guest, and what it does in them.
+pub(super) type Callbacks<'a> = &'a [(&'a str, &'a [Act])];
+
+/// A house whose rule runs these guests, `a`, `b` and so on, each with these words, and then does this. The group `web` has the
+/// server at port 1, and the listener compresses.
+pub(super) fn guarded(words: &str, guests: &[Callbacks<'_>], then: &str) -> House {
+    let names: Vec<_> = ('a'..).take(guests.len()).collect();
+    let run: String = names.iter().map(|name| format!("run {name}; ")).collect();
+    let mut policy = forwarding("server 127.0.0.1:1", "compression [gzip]", &format!("otherwise {{ {run} {then} }}"));
+    for name in &names {
+        policy += &format!(
+            "extension {name} {{ module \"{name}.wasm\"; abi proxy-wasm; limits {{ time 1s }}; {words}; allow [read-request, \
+             write-request-headers, read-response, write-response-headers, respond, body, vars, outbound] }}\n"
+        );
+    }
+    let module = |(name, callbacks): (&char, &Callbacks<'_>)| (format!("{name}.wasm"), filter(callbacks));
+    House::with_modules(&policy, &names.iter().zip(guests).map(module).collect::<Vec<_>>())
 }

@@ -120,6 +120,9 @@ pub struct Worker {
     pub handshakes: HandshakePermits,
     /// Keeps the gateway's own log readable when one kind of trouble repeats.
     pub log_throttle: LogThrottle,
+    /// The servers of a test.
+    #[cfg(test)]
+    pub(crate) servers: crate::tests::Servers,
 }
 
 impl Worker {
@@ -146,6 +149,8 @@ impl Worker {
             gathered: Room::new(limits::GATHERED_BYTES_WORKER),
             handshakes: HandshakePermits::default(),
             log_throttle: LogThrottle::default(),
+            #[cfg(test)]
+            servers: crate::tests::Servers::default(),
             shared,
         })
     }

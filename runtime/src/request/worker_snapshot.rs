@@ -247,7 +247,10 @@ impl Groups for PlannedGroups {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
+    use crate::request::tests::guarded;
+    use crate::request::tests::guest::Act;
     use crate::tests::House;
+    use crate::tls::Certificates;
 
     fn with_groups(groups: &str) -> String {
         let rules = "rules site { rule b { when path is \"/b\"; forward b }; otherwise { forward a } }";
@@ -303,5 +306,26 @@ mod tests {
             )),
             limits::OUTBOUND_CALLS / 2
         );
+    }
+
+    #[test]
+    fn an_extension_that_did_not_change_keeps_its_instances_and_its_room() {
+        const REQUEST: &[(&str, &[Act])] = &[("proxy_on_request_headers", &[])];
+        fn room(view: &WorkerSnapshot, id: usize) -> Option<tidegate_base::permits::Permit<'_>> {
+            view.outbound(ExtensionId(id)).unwrap().enter()
+        }
+        let house = guarded("", &[REQUEST, REQUEST], "respond 204");
+        let (shared, before) = (&house.worker.shared, house.worker.view());
+        let share = limits::OUTBOUND_CALLS / 4;
+        let taken: Vec<_> = (0..share).map(|_| room(&before, 0).unwrap()).collect();
+        assert!(room(&before, 0).is_none(), "two ask, and each has half of what there is for them");
+        let (old, certificates) = (shared.snapshot(), Certificates::default());
+        let next = Snapshot::build(Arc::clone(&old.engine), old.extensions.clone(), certificates, Some(&old)).unwrap();
+        shared.commit(Arc::new(next));
+        let after = house.worker.view();
+        assert!(Rc::ptr_eq(&before.instances[1], &after.instances[1]));
+        assert!(room(&after, 0).is_none() && room(&after, 1).is_some(), "calls that are under way count");
+        drop(taken);
+        assert!(room(&after, 0).is_some());
     }
 }

@@ -20,7 +20,7 @@ enum Carrier {
     /// TLS, in a box: it is many times as large.
     Tls(Box<TlsStream<TcpStream>>),
     /// Neither: a test is at the other end.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "memory"))]
     Memory(tokio::io::DuplexStream),
 }
 
@@ -58,8 +58,8 @@ impl ServerIo {
     }
 
     /// The bytes of a test.
-    #[cfg(test)]
-    pub(crate) const fn memory(stream: tokio::io::DuplexStream) -> Self {
+    #[cfg(any(test, feature = "memory"))]
+    pub const fn memory(stream: tokio::io::DuplexStream) -> Self {
         Self::unwatched(Carrier::Memory(stream))
     }
 
@@ -99,7 +99,7 @@ macro_rules! carried {
                 let $stream = Pin::new(stream.as_mut());
                 $does
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "memory"))]
             Carrier::Memory(stream) => {
                 let $stream = Pin::new(stream);
                 $does
@@ -157,7 +157,7 @@ impl AsyncWrite for ServerIo {
         match &self.carrier {
             Carrier::Plain(stream) => stream.is_write_vectored(),
             Carrier::Tls(stream) => stream.is_write_vectored(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "memory"))]
             Carrier::Memory(stream) => stream.is_write_vectored(),
         }
     }
