@@ -98,3 +98,76 @@ impl ClientBody {
 fn client_failure(error: &h2::Error) -> Failure {
     if error.is_remote() || error.is_io() { Failure::ClientClosed } else { Failure::ClientBody }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::request::tests::body;
+    use crate::tests::{run, settle};
+
+    /// Counts how often a client is told to go on.
+    #[derive(Default)]
+    struct Told(Cell<u32>);
+
+    impl Progress for Told {
+        fn count_body(&self, _: u64) {}
+        fn set_body_due(&self, _: bool) {}
+        fn want_continue(&self) {
+            self.0.set(self.0.get() + 1);
+        }
+        fn note_upstream(&self) {}
+        fn set_ending(&self, _: Failure) {}
+    }
+
+    async fn poll(body: &mut ClientBody, told: &Told) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        settle().await;
+        poll_fn(|cx| Poll::Ready(body.poll(told, cx))).await
+    }
+
+    #[test]
+    fn a_client_that_waits_is_told_once_and_only_if_nothing_has_come() {
+        run(async {
+            for (waits, sent, times) in [(true, false, 1), (false, false, 0), (true, true, 0)] {
+                let (mut sender, stream) = body().await;
+                let (mut body, told) = (ClientBody::Http2 { stream, waits }, Told::default());
+                if sent {
+                    sender.send_data("a".into(), false).unwrap();
+                }
+                assert_eq!(poll(&mut body, &told).await.is_ready(), sent);
+                assert!(sent || poll(&mut body, &told).await.is_pending());
+                assert_eq!(told.0.get(), times, "waits: {waits}, sent: {sent}");
+            }
+        });
+    }
+
+    #[test]
+    fn whoever_breaks_a_body_off_has_left() {
+        run(async {
+            let (mut sender, stream) = body().await;
+            let mut body = ClientBody::Http2 { stream, waits: false };
+            sender.send_data("a".into(), false).unwrap();
+            assert!(matches!(poll(&mut body, &Told::default()).await, Poll::Ready(Some(Ok(_)))));
+            sender.send_reset(h2::Reason::INTERNAL_ERROR);
+            let broken = poll(&mut body, &Told::default()).await;
+            assert!(matches!(broken, Poll::Ready(Some(Err(Failure::ClientClosed)))));
+        });
+    }
+
+    #[test]
+    fn trailers_may_follow_what_has_not_ended() {
+        run(async {
+            let (mut sender, stream) = body().await;
+            let mut body = ClientBody::Http2 { stream, waits: false };
+            assert!(body.may_have_trailers() && !body.is_end_stream());
+            sender.send_data("a".into(), true).unwrap();
+            while let Poll::Ready(Some(frame)) = poll(&mut body, &Told::default()).await {
+                assert!(frame.is_ok());
+            }
+            assert!(!body.may_have_trailers() && body.is_end_stream() && !ClientBody::Empty.may_have_trailers());
+        });
+    }
+}

@@ -224,6 +224,7 @@ impl KnownHost {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::tests::House;
 
     #[test]
     fn the_place_of_a_request_without_a_host_has_the_port_that_is_not_usual() {
@@ -250,5 +251,113 @@ mod tests {
             };
             assert_eq!(place(&connection, &KnownHost::default()).unwrap(), expected);
         }
+    }
+
+    /// What becomes of these heads, one after the other, on a connection to a listener with these words.
+    fn read(listener: &str, requests: Vec<http::request::Builder>) -> Vec<Result<Request, Failure>> {
+        let house = House::answering(listener);
+        let (connection, view) = (house.connection(), house.worker.view());
+        let read = |request: http::request::Builder| {
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let reader = Reader {
+                listener: &view.snapshot.plan().listeners[0],
+                via: None,
+                kinds: FieldKinds::of(&parts.headers),
+                connection: &connection.info,
+                known: &connection.host,
+            };
+            reader.read(parts).map_err(|(failure, _)| failure)
+        };
+        requests.into_iter().map(read).collect()
+    }
+
+    fn http2(target: &str) -> http::request::Builder {
+        http::Request::get(target).version(Version::HTTP_2)
+    }
+
+    #[test]
+    fn authority_and_host_of_http_2_say_the_same() {
+        for (request, host) in [
+            (http2("https://A.example/"), Ok("a.example")),
+            (http2("https://a.example/").header(HOST, "A.example"), Ok("a.example")),
+            (http2("/").header(HOST, "A.example:81"), Ok("a.example:81")),
+            (http2("https://a.example/").header(HOST, "b.example"), Err(Failure::BadHost)),
+            (http2("https://a.example/").header(HOST, "a.example").header(HOST, "a.example"), Err(Failure::BadHost)),
+            (http2("/").header(HOST, "a.example").header(HOST, "b.example"), Err(Failure::BadHost)),
+            (http2("/"), Err(Failure::BadHost)),
+            (http2("https://user@a.example/"), Err(Failure::BadHost)),
+        ] {
+            let shown = format!("{request:?}");
+            let read = read("", vec![request]).remove(0);
+            let read = read.map(|request| (request.authority.to_string(), request.headers.contains_key(HOST)));
+            assert_eq!(read, host.map(|host| (host.to_owned(), true)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_connection_may_ask_for_one_host_after_the_other() {
+        let targets = ["https://A.example/", "https://A.example/", "https://b.example/", "https://A.example/"];
+        let heads = read("", targets.map(http2).into());
+        let hosts = heads.into_iter().map(|head| {
+            let head = head.unwrap();
+            (head.authority.to_string(), head.headers[HOST].to_str().unwrap().to_owned())
+        });
+        let expected =
+            ["a.example", "a.example", "b.example", "a.example"].map(|host| (host.to_owned(), host.to_owned()));
+        assert_eq!(hosts.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_head_of_http_2_is_held_to_what_reading_it_in_http_1_sees_to() {
+        let fields =
+            |count: usize| (0..count).fold(http2("https://a/"), |head, at| head.header(format!("x-{at}"), "y"));
+        let two = http2("https://a/").header("content-length", "1").header("content-length", "1");
+        let codings = http2("https://a/").header("transfer-encoding", "gzip");
+        let heads = read("limits { headers 8 }", vec![fields(8), fields(9), two, codings]);
+        let failures: Vec<_> = heads.into_iter().map(Result::err).collect();
+        let [many, length, coding] = [Failure::TooManyHeaders, Failure::ClientBody, Failure::BadCoding].map(Some);
+        assert_eq!(failures, [None, many, length, coding]);
+    }
+
+    #[test]
+    fn crumbs_of_a_cookie_are_joined_before_rules_see_them() {
+        let head =
+            read("", vec![http2("https://a/").header("cookie", "a=1").header("cookie", "b=2")]).remove(0).unwrap();
+        assert_eq!(head.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+    }
+
+    #[test]
+    fn an_absolute_target_counts_more_than_the_host_beside_it() {
+        let http1 = |target: &str| http::Request::get(target).version(Version::HTTP_11);
+        for (request, host) in [
+            (http1("http://a.example/x").header(HOST, "b.example"), Ok("a.example")),
+            (http1("http://a.example/x").header(HOST, "b b"), Err(Failure::BadHost)),
+            (http1("http://a.example/x"), Err(Failure::BadHost)),
+            (http1("http://a.example/x").version(Version::HTTP_10), Ok("a.example")),
+            (http1("/x").version(Version::HTTP_10), Ok("192.0.2.2:8080")),
+        ] {
+            let shown = format!("{request:?}");
+            let read =
+                read("", vec![request]).remove(0).map(|request| (request.authority.to_string(), request.unnamed));
+            assert_eq!(read, host.map(|host| (host.to_owned(), host.starts_with("192."))), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_replay_is_read_if_its_method_is_safe() {
+        for (method, failure) in [
+            ("GET", None),
+            ("HEAD", None),
+            ("OPTIONS", None),
+            ("POST", Some(Failure::TooEarly)),
+            ("PUT", Some(Failure::TooEarly)),
+        ] {
+            let request = http2("https://a/").method(method).extension(InEarlyData);
+            assert_eq!(read("", vec![request]).remove(0).err(), failure, "{method}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.append("early-data", HeaderValue::from_static("0"));
+        InEarlyData::tell(&mut headers);
+        assert_eq!(headers.get_all("early-data").iter().collect::<Vec<_>>(), ["1"], "whatever the client said");
     }
 }
