@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::{JoinHandle, LocalSet};
 
 use crate::downstream::connection::{Opened, serve};
-use crate::policy::prepare::prepare;
+use crate::policy::prepare::{Reading, prepare};
 use crate::policy::snapshot::Snapshot;
 use crate::request::admission::Admission;
 use crate::request::connection_state::ConnectionState;
@@ -263,7 +263,7 @@ impl House {
         }
         let root = folder.path().join("test.gate");
         std::fs::write(&root, policy).unwrap();
-        let prepared = prepare(&root, &HOST, None, &[]);
+        let prepared = prepare(Reading::of(&root, &HOST));
         Self::with(prepared.snapshot.unwrap_or_else(|| panic!("{:?} {:?}", prepared.diagnostics, prepared.refusal)))
     }
 

@@ -56,3 +56,54 @@ impl AccessLog {
         String::from_utf8_lossy(&std::mem::take(&mut *self.batch.borrow_mut())).into_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::telemetry::writer::tests::{Inbox, inbox};
+    use crate::tests::{policy, snapshot};
+
+    /// What the writer gets when so many lines are written by this policy, and what waits after them.
+    fn written(top: &str, lines: usize) -> (Inbox, AccessLog) {
+        let snapshot = snapshot(&(policy("", "otherwise { respond 204 }") + top), None);
+        let (sender, inbox) = inbox(8);
+        let log = AccessLog::new(sender);
+        let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
+        let line = super::super::log_line::tests::line(humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH), peer);
+        (0..lines).for_each(|_| log.write(&line, None, &snapshot.engine));
+        (inbox, log)
+    }
+
+    #[test]
+    fn lines_are_written_as_the_policy_says() {
+        for (top, begins) in [
+            ("", "{\"time\":\"1970-01-01T00:00:00.000Z\","),
+            ("access-log { format text }", "1970-01-01T00:00:00.000Z 192.0.2.1 "),
+            ("access-log { format template \"${status} ${method} ${uri} ${rule}\" }", "400 GET /a?b -\n"),
+        ] {
+            let (_, log) = written(top, 2);
+            let lines = log.take();
+            assert!(lines.starts_with(begins) && lines.ends_with('\n'), "{lines}");
+            assert_eq!(lines.lines().count(), 2, "{lines}");
+        }
+    }
+
+    #[test]
+    fn lines_are_handed_on_when_they_are_many_and_when_the_time_has_come() {
+        let (inbox, log) = written("", 10);
+        assert!(inbox.next().is_none(), "a few wait for more");
+        log.flush();
+        assert_eq!(inbox.next().map(|lines| lines.matches('\n').count()), Some(10));
+        log.flush();
+        assert!(inbox.next().is_none(), "nothing is handed on twice, and nothing of nothing");
+        let (inbox, log) = written("", 200);
+        let batch = inbox.next().unwrap_or_default();
+        assert!((limits::LOG_BATCH..limits::LOG_BATCH + 1024).contains(&batch.len()), "{}", batch.len());
+        assert!(batch.ends_with("}\n"), "lines stay whole");
+        let all = batch + &std::iter::from_fn(|| inbox.next()).collect::<String>() + &log.take();
+        assert_eq!(all.lines().count(), 200);
+    }
+}

@@ -226,8 +226,122 @@ fn as_text<S: serde::Serializer>(time: &humantime::Rfc3339Timestamp, to: S) -> R
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use humantime::Rfc3339Timestamp;
+
     use super::*;
+
+    /// The line of a request that was refused.
+    pub(crate) fn line(time: Rfc3339Timestamp, peer: SocketAddr) -> Line<'static> {
+        Line {
+            time,
+            request_id: None,
+            trace_id: None,
+            span_id: None,
+            listener: "main",
+            rule: None,
+            client_ip: peer.ip(),
+            peer,
+            method: Some("GET"),
+            scheme: "http",
+            host: Some("a.example:81".into()),
+            uri: Some("/a?b"),
+            version: Version::HTTP_11,
+            status: 400,
+            bytes: 5,
+            bytes_in: 0,
+            ms: 1.5,
+            group: None,
+            server: None,
+            upstream_status: None,
+            upstream_ms: None,
+            retries: 0,
+            limited: false,
+            failure: None,
+            side: None,
+            tls_version: None,
+            tls_cipher: None,
+            tls_group: None,
+            sni: None,
+            user_agent: None,
+            vars: None,
+            labels: Labels(&[]),
+            generation: 1,
+        }
+    }
+
+    fn refused() -> Line<'static> {
+        line(humantime::format_rfc3339_millis(std::time::UNIX_EPOCH), SocketAddr::from(([192, 0, 2, 1], 4711)))
+    }
+
+    fn text(line: &Line<'_>) -> String {
+        let mut out = Vec::new();
+        assert!(line.write_text(&mut out).is_ok());
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn words_stay_in_their_places_whatever_is_in_them() {
+        let plain = "1970-01-01T00:00:00.000Z 192.0.2.1 main GET a.example:81 /a?b http/1.1 400 5 1.5ms rule=- server=- upstream=-";
+        assert_eq!(text(&refused()), plain);
+        let odd = Line {
+            method: None,
+            host: Some("a b\n200".into()),
+            uri: Some(""),
+            rule: Some("my rule"),
+            server: Some("127.0.0.1:1"),
+            upstream_status: Some(502),
+            failure: Some("upstream-body"),
+            side: Some("upstream"),
+            ..refused()
+        };
+        let odd = text(&odd);
+        let words: Vec<_> = odd.split(' ').collect();
+        assert_eq!((words.len(), words[3], words[5], words[11]), (15, "-", "-", "server=127.0.0.1:1"), "{odd}");
+        assert!(!odd.contains('\n') && odd.ends_with(" upstream=502 failure=upstream-body side=upstream"), "{odd}");
+    }
+
+    #[test]
+    fn json_has_what_is_there_and_leaves_out_what_is_seldom() {
+        let json = |line: &Line<'_>| {
+            let mut out = Vec::new();
+            assert!(line.write_json(&mut out).is_ok());
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap_or_default()
+        };
+        let refused_line = json(&refused());
+        for always in ["request_id", "rule", "group", "server", "upstream_status", "upstream_ms", "user_agent"] {
+            assert!(refused_line.as_object().is_some_and(|line| line.contains_key(always)), "{always}");
+        }
+        for seldom in ["trace_id", "span_id", "limited", "failure", "side", "tls_version", "sni", "vars", "labels"] {
+            assert!(!refused_line.as_object().is_some_and(|line| line.contains_key(seldom)), "{seldom}");
+        }
+        let labels = [("team".to_owned(), "a\"b".to_owned())];
+        let line = json(&Line { limited: true, labels: Labels(&labels), ..refused() });
+        assert_eq!((&line["limited"], &line["labels"]["team"]), (&true.into(), &"a\"b".into()));
+    }
+
+    #[test]
+    fn a_layout_is_told_what_is_known_of_a_request_that_was_refused() {
+        let line = Line { sni: Some("a.example"), trace_id: Some("t"), version: Version::HTTP_2, ..refused() };
+        for (insert, expected) in [
+            (Insert::Path, "/a"),
+            (Insert::Query, "b"),
+            (Insert::OriginalUri, "/a?b"),
+            (Insert::Host, "a.example:81"),
+            (Insert::Protocol, "h2"),
+            (Insert::ClientPort, "4711"),
+            (Insert::PeerIp, "192.0.2.1"),
+            (Insert::Sni, "a.example"),
+            (Insert::TraceId, "t"),
+            (Insert::Group, ""),
+        ] {
+            let mut out = String::new();
+            assert!(line.refused(&insert, &mut out).is_ok());
+            assert_eq!(out, expected, "{insert:?}");
+        }
+        let mut out = String::new();
+        assert!(Line { uri: None, ..refused() }.refused(&Insert::Path, &mut out).is_ok() && out.is_empty(), "{out}");
+    }
 
     #[test]
     fn json_hides_nothing() {

@@ -268,3 +268,6 @@ impl LogSender {
         Self { queue: sync_channel(1).0, dropped: Arc::default() }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;
