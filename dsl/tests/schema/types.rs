@@ -1,5 +1,5 @@
-//! Reads types off their source, and says how `serde` writes them. It knows what the plan's types use, and fails on the rest,
-//! so that nothing is said wrongly.
+//! Reads types off their source, and says how `serde` writes and reads them. It knows what the plan's types and those of the
+//! admin API use, and fails on the rest, so that nothing is said wrongly.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,40 +9,49 @@ use serde_json::{Map, Value, json};
 use syn::parse::ParseStream;
 use syn::{Attribute, Expr, Fields, GenericArgument, Item, Lit, Meta, PathArguments, Type};
 
-/// The schema of `Plan`, from every file of a folder.
-pub(crate) fn schema(folder: &Path) -> Value {
+/// The schema of each type in a file that `serde` writes or reads, by its name.
+pub(crate) fn definitions(file: &Path) -> BTreeMap<String, Value> {
     let mut types: BTreeMap<String, Value> = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for item in syn::parse_file(&text).unwrap().items {
-            match item {
-                Item::Struct(item) if writes(&item.attrs) => {
-                    types.insert(item.ident.to_string(), with_comment(fields(&item.fields), &item.attrs));
-                }
-                Item::Enum(item) if writes(&item.attrs) => {
-                    types.insert(item.ident.to_string(), enumeration(&item));
-                }
-                Item::Macro(item) if item.ident.is_none() => types.extend([named(&item.mac)]),
-                _ => {}
+    for item in syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap().items {
+        match item {
+            Item::Struct(item) if derives(&item.attrs, "Serialize") => {
+                types.insert(item.ident.to_string(), with_comment(fields(&item.fields), &item.attrs));
             }
+            Item::Struct(item) if derives(&item.attrs, "Deserialize") => {
+                types.insert(item.ident.to_string(), with_comment(read_fields(&item.fields), &item.attrs));
+            }
+            Item::Enum(item) if derives(&item.attrs, "Serialize") || derives(&item.attrs, "Deserialize") => {
+                types.insert(item.ident.to_string(), enumeration(&item));
+            }
+            Item::Macro(item) if item.ident.is_none() => types.extend(named(&item.mac)),
+            _ => {}
         }
     }
-    let plan = types.remove("Plan").expect("a plan");
-    let mut schema = json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "The plan of a Tidegate policy, as `tidegate print --as json` writes it",
-        "$defs": types,
-    });
-    schema.as_object_mut().unwrap().extend(plan.as_object().unwrap().clone());
-    schema
+    types
 }
 
-/// Whether `serde` writes a type as its definition says.
-fn writes(attributes: &[Attribute]) -> bool {
+/// Whether `serde` writes or reads a type as its definition says.
+fn derives(attributes: &[Attribute], wanted: &str) -> bool {
     attributes.iter().any(|attribute| {
         let Meta::List(list) = &attribute.meta else { return false };
-        list.path.is_ident("derive") && list.tokens.to_string().contains("Serialize")
+        let is_wanted = |token: &str| token.trim() == wanted;
+        list.path.is_ident("derive") && list.tokens.to_string().split(',').any(is_wanted)
     })
+}
+
+/// The fields of a struct that is read: those with a default, and options, may be left out.
+fn read_fields(fields: &Fields) -> Value {
+    let mut schema = self::fields(fields);
+    let may_be_left_out = |field: &&syn::Field| {
+        let Type::Path(path) = &field.ty else { return false };
+        let is_option = path.path.segments.last().is_some_and(|segment| segment.ident == "Option");
+        is_option
+            || path.path.is_ident("bool")
+            || field.attrs.iter().any(|attribute| attribute.path().is_ident("serde"))
+    };
+    let required = fields.iter().filter(|field| !may_be_left_out(field));
+    schema["required"] = required.map(|field| field.ident.as_ref().unwrap().to_string()).collect();
+    schema
 }
 
 fn fields(fields: &Fields) -> Value {
@@ -51,7 +60,7 @@ fn fields(fields: &Fields) -> Value {
             let mut properties = Map::new();
             for field in &named.named {
                 assert!(setting(&field.attrs, "rename").is_none(), "teach `types.rs` to rename fields");
-                let name = field.ident.as_ref().unwrap().to_string();
+                let name = field.ident.as_ref().unwrap().to_string().trim_start_matches("r#").to_owned();
                 properties.insert(name, with_comment(of_type(&field.ty), &field.attrs));
             }
             let required: Vec<&String> = properties.keys().collect();
@@ -85,7 +94,10 @@ fn enumeration(item: &syn::ItemEnum) -> Value {
 }
 
 /// `Type { Entry "NAME" "OTHER SPELLING", … }`: the form of the macro that makes enums of registered names.
-fn named(made: &syn::Macro) -> (String, Value) {
+fn named(made: &syn::Macro) -> Option<(String, Value)> {
+    if made.path.is_ident("thread_local") {
+        return None;
+    }
     let parsed = made.parse_body_with(|input: ParseStream<'_>| {
         let attributes = input.call(Attribute::parse_outer)?;
         let name: syn::Ident = input.parse()?;
@@ -101,13 +113,14 @@ fn named(made: &syn::Macro) -> (String, Value) {
         }
         Ok((name.to_string(), with_comment(json!({ "enum": names }), &attributes)))
     });
-    parsed.expect("a macro that `types.rs` knows")
+    Some(parsed.expect("a macro that `types.rs` knows"))
 }
 
 fn of_type(given: &Type) -> Value {
     let path = match given {
         Type::Path(path) => path.path.segments.last().unwrap(),
         Type::Tuple(several) => return tuple(several.elems.iter()),
+        Type::Reference(to) => return of_type(&to.elem),
         _ => panic!("teach `types.rs` this type"),
     };
     let inner: Vec<&Type> = match &path.arguments {
@@ -123,7 +136,9 @@ fn of_type(given: &Type) -> Value {
         ("Box" | "Arc", [inner]) => of_type(inner),
         ("Vec", [inner]) => json!({ "type": "array", "items": of_type(inner) }),
         ("BTreeMap", [_, inner]) => json!({ "type": "object", "additionalProperties": of_type(inner) }),
-        ("String" | "PathBuf" | "IpNet" | "IpAddr" | "SocketAddr", []) => json!({ "type": "string" }),
+        ("String" | "str" | "PathBuf" | "IpNet" | "IpAddr" | "SocketAddr", []) => json!({ "type": "string" }),
+        ("f64", []) => json!({ "type": "number" }),
+        ("i64", []) => json!({ "type": "integer" }),
         ("bool", []) => json!({ "type": "boolean" }),
         ("u8" | "u16" | "u32" | "u64" | "usize", []) => json!({ "type": "integer", "minimum": 0 }),
         ("Value", []) => json!({}),
@@ -149,6 +164,9 @@ fn setting(attributes: &[Attribute], wanted: &str) -> Option<String> {
     let mut found = None;
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
         let known = attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("deny_unknown_fields") || meta.path.is_ident("default") {
+                return Ok(());
+            }
             let value: syn::LitStr = meta.value()?.parse()?;
             assert!(meta.path.is_ident("rename") || meta.path.is_ident("rename_all"), "teach `types.rs` a setting");
             if meta.path.is_ident(wanted) {

@@ -216,6 +216,21 @@ mod tests {
     }
 
     #[test]
+    fn the_description_has_every_path_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap_or_default();
+        let paths = document["paths"].as_object().into_iter().flatten();
+        let mut described: Vec<_> = paths
+            .flat_map(|(path, item)| item.as_object().into_iter().flatten().map(move |(method, _)| (path, method)))
+            .filter(|(_, method)| *method != "parameters")
+            .map(|(path, method)| format!("{} {path}", method.to_uppercase()))
+            .collect();
+        let mut here: Vec<_> = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        described.sort();
+        here.sort();
+        assert_eq!(described, here);
+    }
+
+    #[test]
     fn nothing_is_changed_by_get() {
         for route in &ROUTES {
             assert!(route.needs != Needs::Operate || route.method == "POST", "{}", route.path);

@@ -11,16 +11,16 @@ use super::{masked, since_epoch};
 
 /// All certificates.
 #[derive(Debug, Serialize)]
-pub struct Certificates {
+pub struct CertificateList {
     /// The number of the policy in service.
     pub generation: u64,
     /// The certificates, in the order of the policy.
-    pub certificates: Vec<View>,
+    pub certificates: Vec<CertificateView>,
 }
 
 /// A certificate with its chain.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub struct CertificateView {
     /// The name.
     pub name: String,
     /// The file of the chain.
@@ -48,7 +48,7 @@ pub fn all(context: &Context) -> Answer {
     let certificates = both.map(|(at, (certificate, read))| {
         let shown = |tls: &tidegate_dsl::plan::ListenerTls| tls.certificates.contains(&CertificateId(at));
         let listeners = plan.listeners.iter().filter(|listener| listener.tls.as_ref().is_some_and(shown));
-        View {
+        CertificateView {
             name: certificate.name.clone(),
             chain: certificate.chain.clone(),
             names: read.names.clone(),
@@ -59,7 +59,7 @@ pub fn all(context: &Context) -> Answer {
             listeners: listeners.map(|listener| listener.name.clone()).collect(),
         }
     });
-    masked(context, &Certificates { generation: snapshot.generation, certificates: certificates.collect() })
+    masked(context, &CertificateList { generation: snapshot.generation, certificates: certificates.collect() })
 }
 
 fn days_left(not_after: Duration, now: Duration) -> i64 {

@@ -32,7 +32,7 @@ pub struct ExplainOrder {
 
 /// The way of the request.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub struct ExplainView {
     /// The number of the policy in service.
     pub generation: u64,
     /// The way, as the command line writes it.
@@ -68,7 +68,9 @@ pub async fn answer(context: &Context, body: &[u8]) -> Answer {
         })
     });
     match explained.await {
-        Ok(Ok(explanation)) => masked(context, &View { generation, shown: explanation.to_string(), explanation }),
+        Ok(Ok(explanation)) => {
+            masked(context, &ExplainView { generation, shown: explanation.to_string(), explanation })
+        }
         Ok(Err(answer)) | Err(answer) => answer,
     }
 }

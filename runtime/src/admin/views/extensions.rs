@@ -11,16 +11,16 @@ use super::masked;
 
 /// All extensions.
 #[derive(Debug, Serialize)]
-pub struct Extensions {
+pub struct ExtensionList {
     /// The number of the policy in service.
     pub generation: u64,
     /// The extensions, in the order of the policy.
-    pub extensions: Vec<View>,
+    pub extensions: Vec<ExtensionView>,
 }
 
 /// An extension.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub struct ExtensionView {
     /// The name.
     pub name: String,
     /// The file of its module.
@@ -44,7 +44,7 @@ pub fn all(context: &Context) -> Answer {
     for sample in context.host.samples() {
         samples.entry(sample.extension).or_default().insert(sample.name, sample.value);
     }
-    let extensions = snapshot.plan().extensions.iter().map(|extension| View {
+    let extensions = snapshot.plan().extensions.iter().map(|extension| ExtensionView {
         name: extension.name.clone(),
         module: extension.module.clone(),
         abi: extension.abi.word(),
@@ -56,5 +56,5 @@ pub fn all(context: &Context) -> Answer {
         },
         metrics: samples.remove(&extension.name).unwrap_or_default(),
     });
-    masked(context, &Extensions { generation: snapshot.generation, extensions: extensions.collect() })
+    masked(context, &ExtensionList { generation: snapshot.generation, extensions: extensions.collect() })
 }

@@ -12,16 +12,16 @@ use super::{masked, moment};
 
 /// The last policies that were read.
 #[derive(Debug, Serialize)]
-pub struct Generations {
+pub struct GenerationList {
     /// The number of the policy in service.
     pub generation: u64,
     /// The policies, the newest first.
-    pub generations: Vec<View>,
+    pub generations: Vec<GenerationView>,
 }
 
 /// A policy that was read.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub struct GenerationView {
     /// The number of the policy in service since then.
     pub generation: u64,
     /// When it was read.
@@ -45,16 +45,16 @@ pub struct View {
 /// `GET /v1/generations`
 pub fn all(context: &Context) -> Answer {
     let generations = context.facts.generations().into_iter().map(view).collect();
-    masked(context, &Generations { generation: context.snapshot().generation, generations })
+    masked(context, &GenerationList { generation: context.snapshot().generation, generations })
 }
 
-fn view(read: Generation) -> View {
+fn view(read: Generation) -> GenerationView {
     let (result, shown, changes, diagnostics, reason) = match read.outcome {
         Outcome::InService(changes) => ("in-service", changes.to_string(), Some(changes), Vec::new(), None),
         Outcome::Refused { shown, diagnostics, reason } => ("refused", shown, None, diagnostics, reason),
     };
     let shown = cut(shown);
-    View {
+    GenerationView {
         generation: read.generation,
         at: moment(read.at),
         ms: read.ms,

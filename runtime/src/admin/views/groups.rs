@@ -14,16 +14,16 @@ use crate::policy::snapshot::Snapshot;
 
 /// All server groups.
 #[derive(Debug, Serialize)]
-pub struct Groups {
+pub struct GroupList {
     /// The number of the policy in service.
     pub generation: u64,
     /// The groups, in the order of the policy.
-    pub groups: Vec<View>,
+    pub groups: Vec<GroupView>,
 }
 
 /// A server group.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub struct GroupView {
     /// The name.
     pub name: String,
     /// `http`, `https` or `grpc`.
@@ -71,7 +71,7 @@ pub fn all(context: &Context) -> Answer {
     let (snapshot, overrides) = (context.snapshot(), context.facts.overrides());
     let groups = snapshot.plan().groups.iter().enumerate();
     let groups = groups.map(|(at, group)| view(&snapshot, GroupId(at), group, &overrides)).collect();
-    masked(context, &Groups { generation: snapshot.generation, groups })
+    masked(context, &GroupList { generation: snapshot.generation, groups })
 }
 
 /// `GET /v1/groups/NAME`
@@ -84,7 +84,7 @@ pub fn one(context: &Context, name: &str) -> Answer {
     }
 }
 
-fn view(snapshot: &Snapshot, id: GroupId, group: &ServerGroup, overrides: &Overrides) -> View {
+fn view(snapshot: &Snapshot, id: GroupId, group: &ServerGroup, overrides: &Overrides) -> GroupView {
     let health = snapshot.health.group(id);
     let servers: Vec<_> = group
         .servers
@@ -93,7 +93,7 @@ fn view(snapshot: &Snapshot, id: GroupId, group: &ServerGroup, overrides: &Overr
         .map(|(at, server)| server_view(group, server, health.get(at).map(|health| &**health), overrides))
         .collect();
     let available = servers.iter().filter(|server| server.state == "running" && server.health != "unhealthy");
-    View {
+    GroupView {
         name: group.name.clone(),
         protocol: group.protocol.word(),
         checked: group.health_check.is_some(),

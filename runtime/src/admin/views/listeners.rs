@@ -16,18 +16,18 @@ use crate::policy::overrides::Overrides;
 
 /// All listeners.
 #[derive(Debug, Serialize)]
-pub struct Listeners {
+pub struct ListenerList {
     /// The number of the policy in service.
     pub generation: u64,
     /// Those of the policy, in its order.
-    pub listeners: Vec<View>,
+    pub listeners: Vec<ListenerView>,
     /// Those that the policy has no more, and that finish their requests.
     pub leaving: Vec<Leaving>,
 }
 
 /// A listener.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub struct ListenerView {
     /// The name.
     pub name: String,
     /// `http`, `https` or `quic`.
@@ -85,7 +85,7 @@ pub fn all(context: &Context) -> Answer {
         });
         (plan.listeners.iter().map(view).collect(), leaving.collect())
     });
-    masked(context, &Listeners { generation: snapshot.generation, listeners, leaving })
+    masked(context, &ListenerList { generation: snapshot.generation, listeners, leaving })
 }
 
 /// `GET /v1/listeners/NAME`
@@ -103,7 +103,7 @@ fn unknown(name: &str) -> Answer {
     Answer::problem(StatusCode::NOT_FOUND, format!("the policy has no listener `{name}`"))
 }
 
-fn view(plan: &Plan, listener: &Listener, life: Option<&Life>, overrides: &Overrides) -> View {
+fn view(plan: &Plan, listener: &Listener, life: Option<&Life>, overrides: &Overrides) -> ListenerView {
     let (rules, forward) = match &listener.action {
         ListenerAction::Rules(id) => (plan.rule_sets.get(id.0).map(|rules| rules.name.clone()), Vec::new()),
         ListenerAction::Forward(targets) => {
@@ -117,7 +117,7 @@ fn view(plan: &Plan, listener: &Listener, life: Option<&Life>, overrides: &Overr
         ListenerState::Running => State::Warming,
         ListenerState::Stopped => State::Stopped,
     };
-    View {
+    ListenerView {
         name: listener.name.clone(),
         protocol: listener.protocol.word(),
         bind: words(listener.bind),

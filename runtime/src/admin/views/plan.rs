@@ -26,7 +26,7 @@ pub struct PlanOrder {
 
 /// What would become of it.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub struct PlanView {
     /// The number of the policy in service.
     pub generation: u64,
     /// `accepted` or `refused`.
@@ -71,7 +71,7 @@ fn view(facts: &Facts, old: &Snapshot, prepared: &Prepared) -> Answer {
     let Prepared { snapshot, diagnostics, sources, refusal, mask, .. } = prepared;
     let said = render::human(diagnostics, sources, false);
     let changes = snapshot.as_ref().map(|new| diff(old.plan(), new.plan()));
-    let view = View {
+    let view = PlanView {
         generation: old.generation,
         result: if changes.is_some() { "accepted" } else { "refused" },
         shown: changes.as_ref().map_or(said, ToString::to_string),

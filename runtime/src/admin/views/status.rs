@@ -28,19 +28,19 @@ pub struct Status {
     pub generation: u64,
     /// The threads that serve.
     pub workers: usize,
-    /// Listeners by state.
-    pub listeners: Listeners,
+    /// ListenerCounts by state.
+    pub listeners: ListenerCounts,
     /// Open connections of clients.
     pub connections: u32,
-    /// Servers by what is known of them.
-    pub servers: Servers,
+    /// ServerCounts by what is known of them.
+    pub servers: ServerCounts,
     /// What became of the policy that was read last.
     pub last_read: Option<LastRead>,
 }
 
-/// Listeners by state.
+/// ListenerCounts by state.
 #[derive(Debug, Default, Serialize)]
-pub struct Listeners {
+pub struct ListenerCounts {
     /// Those whose workers do not accept yet.
     pub warming: usize,
     /// Those that accept.
@@ -51,9 +51,9 @@ pub struct Listeners {
     pub stopped: usize,
 }
 
-/// Servers by what is known of them.
+/// ServerCounts by what is known of them.
 #[derive(Debug, Default, Serialize)]
-pub struct Servers {
+pub struct ServerCounts {
     /// Those whose checks are answered.
     pub healthy: usize,
     /// Those whose checks fail.
@@ -79,7 +79,7 @@ pub fn answer(context: &Context) -> Answer {
     let plan = snapshot.plan();
     let mut connections = 0;
     let listeners = facts.lifecycle(|lifecycle| {
-        let mut listeners = Listeners::default();
+        let mut listeners = ListenerCounts::default();
         let named = plan.listeners.iter().filter_map(|listener| lifecycle.of(&listener.name));
         for life in named.chain(lifecycle.leaving().map(|(_, life)| life)) {
             connections += life.connections();
@@ -116,9 +116,9 @@ pub fn answer(context: &Context) -> Answer {
     })
 }
 
-fn servers(context: &Context) -> Servers {
+fn servers(context: &Context) -> ServerCounts {
     let snapshot = context.snapshot();
-    let mut servers = Servers::default();
+    let mut servers = ServerCounts::default();
     for (at, group) in snapshot.plan().groups.iter().enumerate() {
         let health = snapshot.health.group(tidegate_dsl::plan::GroupId(at));
         let healthy = health.iter().filter(|server| server.is_healthy()).count();
