@@ -21,13 +21,18 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
+/// What TLS is spoken over: a socket, or a pipe in memory.
+pub trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Io for S {}
+
 /// Makes a handshake as far as it takes to read the client's first request: to its end, or to accepted early data.
 ///
 /// The time for that is the caller's to watch.
 ///
 /// # Errors
 /// It failed; the client got an alert that says why, as far as TLS has one.
-pub async fn accept(socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result<ClientTls> {
+pub async fn accept<S: Io>(socket: S, config: &Arc<ServerConfig>) -> io::Result<ClientTls<S>> {
     let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
     tls.set_buffer_limit(Some(limits::TLS_BUFFER));
     let mut early = Box::new(Early { socket, tls, config: Arc::clone(config), bytes: Rc::default(), deadline: None });
@@ -53,18 +58,18 @@ pub async fn accept(socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result
 
 /// The stream of a client with TLS, on which HTTP comes.
 #[expect(clippy::large_enum_variant, reason = "nearly every connection is open, and would be read through a pointer")]
-pub enum ClientTls {
+pub enum ClientTls<S = TcpStream> {
     /// The handshake is not over, or not all of the early data was read.
-    Early(Box<Early>),
+    Early(Box<Early<S>>),
     /// Both are over, and the end of our part of the handshake is on its way.
-    Completing(Box<Accept<TcpStream>>),
+    Completing(Box<Accept<S>>),
     /// The handshake is complete.
-    Open(TlsStream<TcpStream>),
+    Open(TlsStream<S>),
     /// The connection broke between two of these.
     Gone,
 }
 
-impl ClientTls {
+impl<S: Io> ClientTls<S> {
     /// The state of the handshake so far.
     pub fn connection(&self) -> Option<&ServerConnection> {
         match self {
@@ -130,8 +135,8 @@ impl EarlyBytes {
 }
 
 /// A handshake whose early data is being read.
-pub struct Early {
-    socket: TcpStream,
+pub struct Early<S> {
+    socket: S,
     tls: ServerConnection,
     config: Arc<ServerConfig>,
     bytes: Rc<EarlyBytes>,
@@ -139,7 +144,7 @@ pub struct Early {
     deadline: Option<Deadline>,
 }
 
-impl Early {
+impl<S: Io> Early<S> {
     /// Reads early data; false if there is no more, the handshake is complete, and HTTP has looked at all of it.
     fn poll_early(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         loop {
@@ -234,7 +239,7 @@ impl Early {
     }
 }
 
-impl AsyncRead for ClientTls {
+impl<S: Io> AsyncRead for ClientTls<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
@@ -253,7 +258,7 @@ impl AsyncRead for ClientTls {
     }
 }
 
-impl AsyncWrite for ClientTls {
+impl<S: Io> AsyncWrite for ClientTls<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Open(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -311,8 +316,8 @@ impl AsyncWrite for ClientTls {
 }
 
 /// A socket as rustls wants it: what would wait is an error.
-struct Socket<'a, 'c> {
-    socket: &'a mut TcpStream,
+struct Socket<'a, 'c, S> {
+    socket: &'a mut S,
     cx: &'a mut Context<'c>,
 }
 
@@ -323,7 +328,7 @@ fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
     }
 }
 
-impl Read for Socket<'_, '_> {
+impl<S: Io> Read for Socket<'_, '_, S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut buf = ReadBuf::new(buf);
         now(Pin::new(&mut *self.socket).poll_read(self.cx, &mut buf))?;
@@ -331,7 +336,7 @@ impl Read for Socket<'_, '_> {
     }
 }
 
-impl Write for Socket<'_, '_> {
+impl<S: Io> Write for Socket<'_, '_, S> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         now(Pin::new(&mut *self.socket).poll_write(self.cx, buf))
     }

@@ -13,14 +13,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::client_cert;
-use super::early::{self, ClientTls, EarlyBytes};
+use super::early::{self, ClientTls, EarlyBytes, Io};
 use super::endpoint::{Endpoint, word_of};
 use super::terms::Terms;
 
 /// A connection after its handshake, or with early data before the end of it.
-pub struct Secured {
+pub struct Secured<S = TcpStream> {
     /// What HTTP comes on.
-    pub stream: ClientTls,
+    pub stream: ClientTls<S>,
     /// What rules and hooks see of it.
     pub tls: Tls,
     /// The terms that both sides agreed on, as far as a policy decides about them.
@@ -123,7 +123,7 @@ pub async fn begin(stream: &TcpStream) -> Result<(), Refused> {
 ///
 /// # Errors
 /// It failed; the client got an alert that says why, as far as TLS has one.
-pub async fn finish(stream: TcpStream, endpoint: &Endpoint) -> Result<Secured, Refused> {
+pub async fn finish<S: Io>(stream: S, endpoint: &Endpoint) -> Result<Secured<S>, Refused> {
     let made = if endpoint.config.max_early_data_size > 0 {
         early::accept(stream, &endpoint.config).await
     } else {
