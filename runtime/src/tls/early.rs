@@ -349,3 +349,6 @@ impl<S: Io> Write for Socket<'_, '_, S> {
         now(Pin::new(&mut *self.socket).poll_flush(self.cx))
     }
 }
+
+#[cfg(test)]
+mod tests;

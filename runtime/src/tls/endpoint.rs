@@ -266,4 +266,118 @@ mod tests {
             assert!(format!("{:?}", group_of(*group).name()).eq_ignore_ascii_case(group.name()));
         }
     }
+
+    use rustls::HandshakeKind::{Full, Resumed};
+    use tidegate_base::secret::Secrets;
+
+    use crate::tests::run;
+    use crate::tls::tests::{Authority, Secure, second, shake};
+
+    #[test]
+    fn sessions_outlive_a_reload_that_lets_in_the_same_clients() {
+        let (authority, other) = (Authority::new("ours"), Authority::new("another"));
+        let certificates = authority.certificates();
+        let both = Certificates { authorities: vec![Authority::bundle(&[&authority, &other])], ..certificates.clone() };
+        let secret = Certificates { secrets: Secrets::new([&[7; 32][..]]), ..certificates.clone() };
+        let (own, trusting) = (&certificates, &both);
+        let (optional, required) = ("client-ca partners optional", "client-ca partners required");
+        for (before, after, certificates, kind) in [
+            ("", "", own, Resumed),
+            ("", "http2 off", own, Resumed),
+            ("", required, own, Full),
+            (required, "", own, Full),
+            (required, required, own, Resumed),
+            (optional, required, own, Full),
+            (required, optional, own, Full),
+            (required, required, trusting, Full),
+            // Whoever learns the keys of one is not to read the sessions of the other.
+            ("", "", &secret, Full),
+            ("early-data on", "early-data on", own, Resumed),
+            ("early-data on", "", own, Full),
+            ("", "early-data on", own, Full),
+        ] {
+            let first = Secure::new(before, own.clone());
+            let then = first.then(after, certificates.clone());
+            let client = authority.client(Some(&authority));
+            assert_eq!(second(client, &first, &then), kind, "`{before}` and then `{after}`");
+        }
+    }
+
+    #[test]
+    fn sessions_outlive_a_process_by_its_secrets_alone() {
+        let authority = Authority::new("ours");
+        let with = |secrets: &[&[u8]]| Certificates {
+            secrets: Secrets::new(secrets.iter().copied()),
+            ..authority.certificates()
+        };
+        let (one, other) = (&[1; 32][..], &[2; 32][..]);
+        for (before, after, kind) in [
+            (&[][..], &[][..], Full),
+            (&[one], &[one], Resumed),
+            (&[one], &[other, one], Resumed),
+            (&[one], &[other], Full),
+            (&[one], &[], Full),
+        ] {
+            let (first, then) = (Secure::new("", with(before)), Secure::new("", with(after)));
+            assert_eq!(second(authority.client(None), &first, &then), kind, "{before:?} and then {after:?}");
+        }
+        // A reload that takes the secret away takes its tickets, too.
+        let first = Secure::new("", with(&[one]));
+        assert_eq!(second(authority.client(None), &first, &first.then("", with(&[]))), Full);
+    }
+
+    #[test]
+    fn nothing_is_early_where_clients_are_asked_for_certificates() {
+        let authority = Authority::new("ours");
+        for (words, most) in [
+            ("", 0),
+            ("early-data on", limits::EARLY_DATA_BYTES),
+            ("early-data on; client-ca partners optional", 0),
+            ("early-data on; client-ca partners required", 0),
+        ] {
+            let listener = Secure::new(words, authority.certificates());
+            let config = &listener.endpoint().config;
+            assert_eq!((config.max_early_data_size, config.send_half_rtt_data), (most, most > 0), "{words}");
+            // What keeps a replay out is a session that is remembered.
+            assert_eq!(config.session_storage.can_cache(), most > 0, "{words}");
+            assert_eq!(config.ticketer.enabled(), most == 0, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_order_is_ours_and_http2_is_offered_as_the_policy_says() {
+        let authority = Authority::new("ours");
+        for (words, offered, agreed) in [
+            ("", &["http/1.1", "h2"][..], Some("h2")),
+            ("http2 off", &["h2", "http/1.1"], Some("http/1.1")),
+            ("", &["http/1.1"], Some("http/1.1")),
+            ("", &[], None),
+            ("http2 off", &["h2"], Some("refused")),
+        ] {
+            let listener = Secure::new(words, authority.certificates());
+            let mut client = authority.client(None);
+            client.alpn_protocols = offered.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+            let shaken = run(shake(&Arc::new(client), listener.endpoint()));
+            let got = match &shaken.server {
+                Ok(_) => shaken.peer.tls.alpn_protocol(),
+                Err(_) => Some(&b"refused"[..]),
+            };
+            assert_eq!(got.map(String::from_utf8_lossy).as_deref(), agreed, "{words} {offered:?}");
+        }
+    }
+
+    #[test]
+    fn who_may_come_in_is_asked_of_every_certificate() {
+        let (authority, other) = (Authority::new("ours"), Authority::new("another"));
+        let shown = |by: &Authority| vec![by.certificate("client.test").key.cert[0].clone()];
+        for (words, none, own, foreign) in [
+            ("", true, true, true),
+            ("client-ca partners optional", true, true, false),
+            ("client-ca partners required", false, true, false),
+        ] {
+            let listener = Secure::new(words, authority.certificates());
+            let takes = |shown: &[CertificateDer<'_>]| listener.endpoint().takes(shown).is_ok();
+            assert_eq!((takes(&[]), takes(&shown(&authority)), takes(&shown(&other))), (none, own, foreign), "{words}");
+        }
+    }
 }

@@ -241,10 +241,15 @@ fn alert_words(alert: AlertDescription) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
-    use rustls::CertificateError;
+    use rustls::{CertificateError, ClientConfig, RootCertStore};
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::tests::run;
+    use crate::tls::Certificates;
+    use crate::tls::tests::{Authority, Secure, Shaken, shake};
 
     #[test]
     fn reasons_are_in_the_users_words() {
@@ -266,5 +271,127 @@ mod tests {
         for (at, kind) in RefusedKind::ALL.iter().enumerate() {
             assert_eq!(*kind as usize, at);
         }
+    }
+
+    /// What a listener with these words comes to with a client.
+    fn met(listener: &str, client: ClientConfig) -> Shaken {
+        AUTHORITY.with(|authority| {
+            let listener = Secure::new(listener, authority.certificates());
+            run(shake(&Arc::new(client), listener.endpoint()))
+        })
+    }
+
+    #[test]
+    fn what_was_agreed_on_is_told_in_the_names_of_the_standards() {
+        AUTHORITY.with(|authority| {
+            // The order is ours: the client has another one.
+            for (listener, version, cipher) in [
+                ("", "tls1.3", "TLS_AES_128_GCM_SHA256"),
+                ("tls-policy newest", "tls1.3", "TLS_AES_256_GCM_SHA384"),
+                ("tls-policy older", "tls1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"),
+            ] {
+                let tls = met(listener, authority.client(None)).secured().tls;
+                assert_eq!((tls.version, tls.cipher.as_str()), (version, cipher), "{listener}");
+                assert_eq!((tls.sni.as_deref(), tls.group), (Some("shop.test"), Some("x25519")));
+                assert!(tls.client_cert.is_none());
+            }
+            let shown = met("client-ca partners required", authority.client(Some(authority)));
+            let shown = shown.secured().tls.client_cert.unwrap();
+            assert_eq!(shown.issuer, "CN=ours");
+            // Where nobody asks for it, nobody sees it.
+            assert!(met("", authority.client(Some(authority))).secured().tls.client_cert.is_none());
+        });
+    }
+
+    #[test]
+    fn both_sides_learn_why_there_is_no_connection() {
+        use AlertDescription::{
+            CertificateRequired, HandshakeFailure, NoApplicationProtocol, ProtocolVersion as Version, UnknownCA,
+        };
+        AUTHORITY.with(|authority| {
+            let (other, own) = (Authority::new("another"), || authority.client(None));
+            let speaking = |protocol: &str| {
+                let mut client = own();
+                client.alpn_protocols = vec![protocol.into()];
+                client
+            };
+            let required = "client-ca partners required";
+            for (listener, client, kind, words, alert) in [
+                ("tls-policy older", newest(&own()), RefusedKind::Incompatible, "no version of TLS", Some(Version)),
+                ("tls-policy slow", own(), RefusedKind::Incompatible, "key-exchange group", Some(HandshakeFailure)),
+                ("", speaking("spdy/3"), RefusedKind::Incompatible, "(ALPN)", Some(NoApplicationProtocol)),
+                (required, own(), RefusedKind::NoCertificate, "`client-ca` requires", Some(CertificateRequired)),
+                (required, authority.client(Some(&other)), RefusedKind::BadCertificate, "", Some(UnknownCA)),
+                ("client-ca partners optional", authority.client(Some(&other)), RefusedKind::BadCertificate, "", None),
+                // It is the client that sends the alert.
+                ("", other.client(None), RefusedKind::ByClient, "does not accept our certificate (UnknownCA)", None),
+            ] {
+                let shaken = met(listener, client);
+                let refused = shaken.server.err().unwrap();
+                assert_eq!(refused.kind, kind, "{listener}: {}", refused.why);
+                assert!(refused.why.contains(words), "{listener}: {}", refused.why);
+                let told = shaken.client.unwrap_err();
+                if let Some(alert) = alert {
+                    assert_eq!(told, Error::AlertReceived(alert), "{listener}");
+                }
+            }
+        });
+    }
+
+    /// The settings of a client that speaks TLS 1.3 alone.
+    fn newest(like: &ClientConfig) -> ClientConfig {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(like.crypto_provider()));
+        let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+        builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+    }
+
+    #[test]
+    fn bytes_that_are_no_handshake_are_told_from_a_client_that_leaves() {
+        for (early, listener) in [(false, ""), (true, "early-data on")] {
+            for (bytes, kind) in [
+                (&b""[..], RefusedKind::Left),
+                (b"\x16\x03\x01\x00\x05\x01", RefusedKind::Left),
+                (b"\x16\x03\x01\x00\x05\x02\0\0\x01\0", RefusedKind::Malformed),
+                (b"\0\0\0\0\0\0\0\0\0\0", RefusedKind::Malformed),
+            ] {
+                AUTHORITY.with(|authority| {
+                    let listener = Secure::new(listener, authority.certificates());
+                    let refused = run(async {
+                        let (mut io, other) = tokio::io::duplex(1024);
+                        io.write_all(bytes).await.unwrap();
+                        io.shutdown().await.unwrap();
+                        finish(other, listener.endpoint()).await.err().unwrap()
+                    });
+                    assert_eq!(refused.kind, kind, "{bytes:?}, early data: {early}: {}", refused.why);
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_is_not_resumed_by_a_client_that_may_not_come_in_any_more() {
+        AUTHORITY.with(|authority| {
+            let listener = Secure::new("client-ca partners required", authority.certificates());
+            let client = Arc::new(authority.client(Some(authority)));
+            run(async {
+                assert!(shake(&client, listener.endpoint()).await.client.is_ok());
+                // The trust of the session is not that of the verifier: it stands for a certificate that has expired since.
+                let stranger = Certificates {
+                    authorities: vec![Authority::bundle(&[&Authority::new("another")])],
+                    ..authority.certificates()
+                };
+                let Secure { plan, .. } = &listener;
+                let tls = plan.listeners[0].tls.as_ref().unwrap();
+                let mut endpoint = Endpoint::build(plan, &plan.listeners[0], tls, &stranger, None).unwrap();
+                endpoint.config = Arc::clone(&listener.endpoint().config);
+                let shaken = shake(&client, &endpoint).await;
+                assert_eq!(shaken.server.err().unwrap().kind, RefusedKind::BadCertificate);
+                assert_eq!(shaken.peer.tls.handshake_kind(), Some(HandshakeKind::Resumed));
+            });
+        });
+    }
+
+    thread_local! {
+        static AUTHORITY: Authority = Authority::new("ours");
     }
 }

@@ -105,3 +105,6 @@ impl Service {
         &self.checks
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

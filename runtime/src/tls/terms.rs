@@ -52,3 +52,49 @@ impl Terms {
         (same && !self.shown.is_empty()) || endpoint.takes(&self.shown).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::run;
+    use crate::tls::Certificates;
+    use crate::tls::tests::{Authority, Secure, shake};
+
+    #[test]
+    fn a_connection_stays_that_the_policy_of_now_would_have_made() {
+        let (authority, other) = (Authority::new("ours"), Authority::new("another"));
+        let trusting =
+            |of: &[&Authority]| Certificates { authorities: vec![Authority::bundle(of)], ..authority.certificates() };
+        let own = trusting(&[&authority]);
+        let (both, foreign) = (trusting(&[&authority, &other]), trusting(&[&other]));
+        let (optional, required) = ("client-ca partners optional", "client-ca partners required");
+        for (before, protocol, after, certificates, suits) in [
+            ("", "h2", "", &own, true),
+            // TLS_AES_128_GCM_SHA256 was agreed on, with x25519.
+            ("", "h2", "tls-policy newest", &own, false),
+            ("tls-policy newest", "h2", "", &own, true),
+            ("", "h2", "tls-policy older", &own, false),
+            ("", "h2", "tls-policy slow", &own, false),
+            ("", "h2", "http2 off", &own, false),
+            ("", "http/1.1", "http2 off", &own, true),
+            ("http2 off", "http/1.1", "", &own, true),
+            // The client shows a certificate where it is asked for one.
+            ("", "h2", optional, &own, true),
+            ("", "h2", required, &own, false),
+            (required, "h2", "", &own, true),
+            (required, "h2", optional, &own, true),
+            (optional, "h2", required, &own, true),
+            (required, "h2", required, &both, true),
+            (required, "h2", required, &foreign, false),
+            (optional, "h2", optional, &foreign, false),
+        ] {
+            let first = Secure::new(before, own.clone());
+            let mut client = authority.client(Some(&authority));
+            client.alpn_protocols = vec![protocol.into()];
+            let terms = run(shake(&Arc::new(client), first.endpoint())).secured().terms;
+            assert_eq!(terms.http2(), protocol == "h2");
+            let then = first.then(after, certificates.clone());
+            assert_eq!(terms.suit(then.endpoint()), suits, "{protocol} by `{before}`, and then `{after}`");
+        }
+    }
+}
