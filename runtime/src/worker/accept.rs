@@ -35,10 +35,12 @@ pub async fn run(listener: TcpListener, handle: Rc<ListenerHandle>, worker: Rc<W
     drain_backlog(listener, &handle, &worker);
 }
 
-/// Serves the connections that the kernel completed before the socket closes, which would reset them.
+/// Serves the connections that the kernel completed before the socket closes, which would reset them. They are no more than it
+/// holds for a listener: clients who go on connecting do not hold up the worker.
 fn drain_backlog(listener: TcpListener, handle: &Rc<ListenerHandle>, worker: &Rc<Worker>) {
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, peer)) = listener.accept() {
+    for _ in 0..=limits::ACCEPT_BACKLOG {
+        let Ok((stream, peer)) = listener.accept() else { break };
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
