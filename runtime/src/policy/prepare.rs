@@ -118,3 +118,83 @@ pub fn prepare(reading: Reading<'_>) -> Prepared {
     let written = written.filter(|_| snapshot.is_some());
     Prepared { snapshot, written, overrides, tests, diagnostics, sources, refusal, inputs, seen, mask, troubled }
 }
+
+/// Policies in files, for the tests of what is made from them.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+pub(crate) mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+    use tidegate_wasm_host::HostOptions;
+
+    use super::*;
+
+    /// A folder with a policy in `main.gate`.
+    pub(crate) struct Files {
+        folder: TempDir,
+        pub(crate) host: Arc<Host>,
+    }
+
+    impl Files {
+        pub(crate) fn new(policy: &str) -> Self {
+            let host = Arc::new(Host::new(HostOptions::new(Arc::new(|_| {}))).unwrap());
+            let files = Self { folder: tempfile::tempdir().unwrap(), host };
+            files.write("main.gate", policy);
+            files
+        }
+
+        pub(crate) fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        pub(crate) fn root(&self) -> PathBuf {
+            self.path("main.gate")
+        }
+
+        pub(crate) fn write(&self, name: &str, text: &str) {
+            fs::write(self.path(name), text).unwrap();
+        }
+
+        /// Reads the policy after another one, whose files are known.
+        pub(crate) fn prepare(&self, previous: Option<&Snapshot>, known: &[PathBuf]) -> Prepared {
+            prepare(&self.root(), &self.host, previous, known)
+        }
+    }
+
+    const POLICY: &str = "tidegate 1\ninclude \"site.gate\"\nlistener http main { port 8080; rules site }\n";
+    const SITE: &str = "rules site { otherwise { respond 204 } }\n";
+
+    fn codes(prepared: &Prepared) -> Vec<&str> {
+        prepared.diagnostics.iter().map(|said| said.code).collect()
+    }
+
+    #[test]
+    fn a_policy_with_an_error_leaves_what_to_watch_and_what_to_say() {
+        let files = Files::new(POLICY);
+        let missing = files.prepare(None, &[]);
+        assert!(missing.snapshot.is_none() && missing.refusal.is_none() && !missing.troubled);
+        assert!(!codes(&missing).is_empty());
+        assert!(missing.inputs.contains(&files.path("site.gate")), "it may come: {:?}", missing.inputs);
+        assert_eq!(missing.seen.changed(), [] as [PathBuf; 0]);
+        files.write("site.gate", SITE);
+        assert_eq!(missing.seen.changed(), [files.path("site.gate")]);
+        let first = files.prepare(None, &missing.inputs);
+        let first = first.snapshot.unwrap();
+        assert_eq!((first.generation, files.prepare(Some(&first), &[]).snapshot.unwrap().generation), (1, 2));
+    }
+
+    #[test]
+    fn tests_are_beside_the_plan() {
+        let test = "test \"it answers\" { request GET \"http://a/\"; expect status 204 }\n";
+        let files = Files::new(&format!("{POLICY}{test}"));
+        files.write("site.gate", SITE);
+        let with = files.prepare(None, &[]);
+        assert_eq!(with.tests.iter().map(|test| &*test.name).collect::<Vec<_>>(), ["it answers"]);
+        files.write("main.gate", POLICY);
+        let without = files.prepare(None, &[]);
+        assert!(without.tests.is_empty());
+        assert!(with.snapshot.unwrap().plan() == without.snapshot.unwrap().plan());
+    }
+}

@@ -101,3 +101,116 @@ fn words(problem: &CertificateProblem, certificate: &tidegate_dsl::plan::Certifi
         ),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+    use crate::policy::prepare::tests::Files;
+    use crate::tls::tests::Authority;
+
+    const POLICY: &str = r#"tidegate 1
+        certificate shop { chain "shop.pem"; key "shop.key" }
+        certificate blog { chain "blog.pem"; key "blog.key" }
+        ca partners { bundle "partners.pem" }
+        listener https main { port 8443; certificate shop; certificate blog; client-ca partners; rules site }
+        rules site { otherwise { respond 204 } }"#;
+
+    struct World {
+        authority: Authority,
+        files: Files,
+        old: Snapshot,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (authority, files) = (Authority::new("ours"), Files::new(POLICY));
+            for name in ["shop", "blog"] {
+                write(&files, name, &authority.files(&format!("{name}.test")));
+            }
+            files.write("partners.pem", &authority.file());
+            let prepared = files.prepare(None, &[]);
+            let old = prepared.snapshot.unwrap_or_else(|| panic!("{:?}", prepared.diagnostics));
+            Self { authority, files, old }
+        }
+
+        fn renew(&self) -> Renewed {
+            renew(&self.old)
+        }
+
+        /// The only sentence about what was kept, without the folder.
+        fn kept(&self, renewed: &Renewed) -> String {
+            assert_eq!(renewed.kept.len(), 1, "{:?}", renewed.kept);
+            renewed.kept[0].replace(&format!("{}/", self.files.path("").display()).replace("//", "/"), "")
+        }
+    }
+
+    fn write(files: &Files, name: &str, (chain, key): &(String, String)) {
+        files.write(&format!("{name}.pem"), chain);
+        files.write(&format!("{name}.key"), key);
+    }
+
+    #[test]
+    fn what_is_the_same_is_not_renewed() {
+        let world = World::new();
+        let blog = std::fs::read_to_string(world.files.path("blog.pem")).unwrap();
+        world.files.write("blog.pem", &blog);
+        let renewed = world.renew();
+        assert!(renewed.snapshot.is_none() && renewed.names.is_empty() && renewed.kept.is_empty());
+        let names = ["shop.pem", "shop.key", "blog.pem", "blog.key", "partners.pem"];
+        assert_eq!(files(world.old.plan()), names.map(|name| world.files.path(name)));
+    }
+
+    #[test]
+    fn a_sound_one_is_taken_and_a_broken_one_is_kept() {
+        let world = World::new();
+        write(&world.files, "shop", &world.authority.files("shop.test"));
+        world.files.write("blog.pem", "");
+        let renewed = world.renew();
+        assert_eq!(renewed.names, ["shop"]);
+        let said = world.kept(&renewed);
+        assert!(
+            said.starts_with("certificate `blog`: the file `blog.pem` cannot be used: it holds no certificate"),
+            "{said}"
+        );
+        let (new, old) = (renewed.snapshot.unwrap(), &world.old);
+        assert_eq!(new.generation, old.generation + 1);
+        assert!(Arc::ptr_eq(&new.engine, &old.engine), "the rules are the same");
+        let (new, old) = (&new.tls.certificates, &old.tls.certificates);
+        assert!(new.chains[0].key.cert != old.chains[0].key.cert && Arc::ptr_eq(&new.chains[1], &old.chains[1]));
+        assert!(Arc::ptr_eq(&new.authorities[0], &old.authorities[0]));
+    }
+
+    #[test]
+    fn a_pair_is_taken_once_both_of_its_files_are_there() {
+        let world = World::new();
+        let (chain, key) = world.authority.files("shop.test");
+        world.files.write("shop.pem", &chain);
+        let half = world.renew();
+        assert!(half.snapshot.is_none() && half.names.is_empty());
+        let said =
+            "certificate `shop`: the key in `shop.key` does not belong to the certificate in `shop.pem`; renew both";
+        assert_eq!(world.kept(&half), said);
+        world.files.write("shop.pem", &format!("{}{chain}", world.authority.file()));
+        world.files.write("shop.key", &key);
+        let said = "certificate `shop`: the key in `shop.key` belongs to certificate 2 in `shop.pem`; put that one first, and \
+                    its issuers behind it";
+        assert_eq!(world.kept(&world.renew()), said);
+        world.files.write("shop.pem", &chain);
+        assert_eq!(world.renew().names, ["shop"]);
+    }
+
+    #[test]
+    fn trust_changes_by_a_bundle_that_can_be_read() {
+        let world = World::new();
+        world.files.write("partners.pem", "");
+        let broken = world.renew();
+        assert!(broken.snapshot.is_none());
+        let said = world.kept(&broken);
+        assert!(said.starts_with("ca `partners`: the file `partners.pem` cannot be used: "), "{said}");
+        world.files.write("partners.pem", &format!("{}{}", world.authority.file(), Authority::new("another").file()));
+        let renewed = world.renew();
+        assert_eq!(renewed.names, ["partners"]);
+        assert_eq!(renewed.snapshot.unwrap().tls.certificates.authorities[0].roots.len(), 2);
+    }
+}

@@ -95,3 +95,34 @@ impl Names {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use tidegate_dsl::plan::{Bind, Protocol};
+
+    use crate::tests::snapshot;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_is_found_by_what_it_listens_on_while_it_runs() {
+        let listener = |name: &str, words: &str| format!("listener http {name} {{ {words}; rules site }}\n");
+        let policy = format!(
+            "tidegate 1\n{}{}{}rules site {{ otherwise {{ close }} }}\n",
+            listener("stopped", "port 8080; state stopped"),
+            listener("one", "address 127.0.0.1:8081"),
+            listener("other", "address 127.0.0.2:8081"),
+        );
+        let first = snapshot(&policy, None);
+        let at = |bind, protocol| first.listener_at(ListenerKey { bind, protocol }).map(|id| id.0);
+        let address = |text: &str| Bind::Address(text.parse().unwrap());
+        assert_eq!(at(Bind::Port(8080), Protocol::Http), None, "it holds no socket");
+        assert_eq!(at(address("127.0.0.1:8081"), Protocol::Http), Some(1));
+        assert_eq!(at(address("127.0.0.2:8081"), Protocol::Http), Some(2));
+        assert_eq!(at(address("127.0.0.2:8081"), Protocol::Https), None);
+        assert_eq!(at(Bind::Port(8081), Protocol::Http), None);
+        let second = snapshot(&policy, Some(&first));
+        assert_eq!((first.generation, second.generation), (1, 2));
+    }
+}

@@ -85,3 +85,52 @@ fn quiet_after(kind: EventKind) -> Option<Duration> {
         _ => Some(limits::SETTLE),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_watched_where_it_is_named_and_where_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (real, named) = (folder.join("real"), folder.join("named"));
+        fs::create_dir_all(&real).unwrap();
+        fs::create_dir_all(&named).unwrap();
+        fs::write(real.join("a.gate"), "").unwrap();
+        std::os::unix::fs::symlink(real.join("a.gate"), named.join("a.gate")).unwrap();
+        assert_eq!(directories(&named.join("a.gate")), [named.clone(), real.clone()]);
+        assert_eq!(directories(&named.join("gone.gate")), std::slice::from_ref(&named), "it may come");
+        assert_eq!(directories(&real), [folder.clone(), real, folder], "the folder of a pattern");
+        assert_eq!(directories(Path::new("gone.gate")), [Path::new(".")]);
+    }
+
+    #[test]
+    fn changes_are_told_of_the_folders_that_are_watched_now() {
+        let patience = Duration::from_secs(10);
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        for name in ["old", "new"] {
+            fs::create_dir(file(name)).unwrap();
+            fs::write(file(name).join("a.gate"), "").unwrap();
+        }
+        let (sender, events) = channel::<Changed>();
+        let mut watch = Watch::start(sender);
+        watch.set(&[file("old/a.gate")]);
+        // A rename is whole at once.
+        fs::write(file("a.gate"), "").unwrap();
+        fs::rename(file("a.gate"), file("old/a.gate")).unwrap();
+        assert_eq!(events.recv_timeout(patience), Ok(Changed(limits::SETTLE_RENAME)));
+        watch.set(&[file("new/a.gate")]);
+        while events.try_recv().is_ok() {}
+        // Nobody watches the one, to read is no change, and to write is one that may go on.
+        fs::rename(file("old/a.gate"), file("old/b.gate")).unwrap();
+        fs::read(file("new/a.gate")).unwrap();
+        fs::write(file("new/a.gate"), "more").unwrap();
+        assert_eq!(events.recv_timeout(patience), Ok(Changed(limits::SETTLE)));
+    }
+}

@@ -29,7 +29,7 @@ use crate::tests::run;
 /// An authority, which signs certificates of servers and of clients.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    root: CertificateDer<'static>,
+    root: rcgen::Certificate,
 }
 
 impl Authority {
@@ -38,14 +38,29 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = params.self_signed(&key).unwrap().der().clone();
+        let root = params.self_signed(&key).unwrap();
         Self { issuer: Issuer::new(params, key), root }
     }
 
     fn issue(&self, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let (certificate, key) = self.signed(name);
         (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    fn signed(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        (CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// A certificate and its key, as files have them.
+    pub(crate) fn files(&self, name: &str) -> (String, String) {
+        let (certificate, key) = self.signed(name);
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// The certificate of the authority itself, as a file has it.
+    pub(crate) fn file(&self) -> String {
+        self.root.pem()
     }
 
     /// A certificate of a server, as it is read from files.
@@ -65,7 +80,7 @@ impl Authority {
     /// The bundle of these authorities.
     pub(crate) fn bundle(of: &[&Self]) -> Arc<Authorities> {
         let mut roots = RootCertStore::empty();
-        of.iter().for_each(|one| roots.add(one.root.clone()).unwrap());
+        of.iter().for_each(|one| roots.add(one.root.der().clone()).unwrap());
         Arc::new(Authorities { roots: Arc::new(roots), not_after: Duration::MAX })
     }
 
@@ -128,9 +143,16 @@ impl Loader for Sound {
     }
 }
 
+/// The plan of a policy whose certificates are all sound.
+pub(crate) fn sound(policy: &str) -> Plan {
+    let compiled = compile(Path::new("test.gate"), &Sound(OneText(policy.to_owned())));
+    let said = compiled.diagnostics;
+    compiled.plan.unwrap_or_else(|| panic!("{said:?}"))
+}
+
 /// A plan whose listener `main` has these words, in the order of the certificates of [`Authority::certificates`].
-pub(crate) fn plan(listener: &str) -> Plan {
-    let text = format!(
+fn plan(listener: &str) -> Plan {
+    sound(&format!(
         r#"tidegate 1
         certificate shop {{ chain "shop.pem"; key "shop.key" }}
         ca partners {{ bundle "partners.pem" }}
@@ -139,10 +161,7 @@ pub(crate) fn plan(listener: &str) -> Plan {
         tls-policy slow {{ groups [secp384r1] }}
         listener https main {{ port 8443; certificate shop; rules site; {listener} }}
         rules site {{ otherwise {{ respond 204 }} }}"#
-    );
-    let compiled = compile(Path::new("test.gate"), &Sound(OneText(text)));
-    let said = compiled.diagnostics;
-    compiled.plan.unwrap_or_else(|| panic!("{said:?}"))
+    ))
 }
 
 /// The TLS of a policy whose listener has these words.
