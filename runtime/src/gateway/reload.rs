@@ -469,3 +469,6 @@ fn report(diagnostics: &[Diagnostic], sources: &Sources, refusal: Option<&str>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

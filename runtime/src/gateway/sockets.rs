@@ -206,3 +206,96 @@ fn bound(address: SocketAddr, kind: Type, shared: bool) -> std::io::Result<Socke
     socket.bind(&address.into())?;
     Ok(socket)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+pub(super) mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use crate::tests::snapshot;
+
+    use super::*;
+
+    /// An address of this machine that nobody listens on.
+    pub(in crate::gateway) fn free() -> SocketAddr {
+        // A part of the loopback network that nothing else is likely to use.
+        TcpListener::bind("127.53.7.1:0").unwrap().local_addr().unwrap()
+    }
+
+    /// A policy with these listeners, each with its words.
+    fn policy(listeners: &[(&str, &str)]) -> Snapshot {
+        let listeners: String =
+            listeners.iter().map(|(name, words)| format!("listener http {name} {{ {words}; rules site }}\n")).collect();
+        snapshot(&format!("tidegate 1\n{listeners}rules site {{ otherwise {{ close }} }}\n"), None)
+    }
+
+    fn key(address: SocketAddr) -> ListenerKey {
+        ListenerKey { bind: Bind::Address(address), protocol: Protocol::Http }
+    }
+
+    fn at(address: SocketAddr) -> String {
+        format!("address {address}")
+    }
+
+    #[test]
+    fn what_is_open_is_kept_and_only_what_is_new_is_opened() {
+        let (one, other, third) = (free(), free(), free());
+        let mut sockets = Sockets::default();
+        let opened = sockets.prepare(&policy(&[("one", &at(one)), ("other", &at(other))]), 3).unwrap();
+        let counts: Vec<_> = opened.new.iter().map(|new| (new.key, new.sockets.len())).collect();
+        assert_eq!(counts, [(key(one), 3), (key(other), 3)], "a socket for each worker");
+        sockets.commit(opened, &[], Duration::ZERO);
+        // Another name and another order, one that stops, and one that comes.
+        let next = policy(&[("c", &at(third)), ("b", &format!("{}; state stopped", at(other))), ("a", &at(one))]);
+        let opened = sockets.prepare(&next, 1).unwrap();
+        assert_eq!(opened.new.iter().map(|new| new.key).collect::<Vec<_>>(), [key(third)]);
+        assert_eq!(opened.gone, [key(other)]);
+        // A policy that is not put in service after all changes nothing.
+        drop(opened);
+        assert!(TcpListener::bind(third).is_ok());
+        let opened = sockets.prepare(&next, 1).unwrap();
+        sockets.commit(opened, &[], Duration::ZERO);
+        let opened = sockets.prepare(&next, 1).unwrap();
+        assert!(opened.new.is_empty() && opened.gone.is_empty());
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_named_and_nothing_stays_open() {
+        let (own, taken) = (free(), TcpListener::bind("127.53.7.1:0").unwrap());
+        let taken = (taken.local_addr().unwrap(), taken);
+        for (address, why) in [
+            (taken.0, "another process listens there"),
+            // Of a network for documents alone (RFC 5737).
+            ("203.0.113.7:8080".parse().unwrap(), "this machine does not have the address"),
+        ] {
+            let wanted = policy(&[("own", &at(own)), ("other", &at(address))]);
+            let Err(said) = Sockets::default().prepare(&wanted, 2) else { panic!("{address} was had") };
+            assert_eq!(said, format!("listener `other` cannot listen on address {address}: {why}"));
+            assert!(TcpListener::bind(own).is_ok(), "the one before it is closed again");
+        }
+        let denied = reason(&std::io::ErrorKind::PermissionDenied.into());
+        assert!(denied.contains("CAP_NET_BIND_SERVICE"), "{denied}");
+        assert_eq!(words(Bind::Port(80)), "port 80");
+    }
+
+    #[test]
+    fn workers_share_an_address_and_gateways_do_not() {
+        for kind in [Type::STREAM, Type::DGRAM] {
+            let address = free();
+            let held = open(Bind::Address(address), kind, 2, false).unwrap();
+            assert_eq!(held.len(), 2);
+            let again = open(Bind::Address(address), kind, 1, false);
+            assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::AddrInUse, "{kind:?}: another gateway");
+            assert!(open(Bind::Address(address), kind, 1, true).is_ok(), "{kind:?}: the same gateway, over a reload");
+            drop(held);
+            let foreign: Box<dyn std::any::Any> = match kind {
+                Type::STREAM => Box::new(TcpListener::bind(address).unwrap()),
+                _ => Box::new(UdpSocket::bind(address).unwrap()),
+            };
+            for ours in [false, true] {
+                assert!(open(Bind::Address(address), kind, 1, ours).is_err(), "{kind:?}: the process of another");
+            }
+            drop(foreign);
+        }
+    }
+}
