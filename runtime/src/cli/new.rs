@@ -94,6 +94,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failed> {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, clippy::panic, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 
@@ -106,5 +107,26 @@ mod tests {
             assert!(wrong_with(bad).is_some(), "{bad}");
         }
         assert!(wrong_with(&"a".repeat(65)).is_some());
+    }
+
+    #[test]
+    fn no_gap_of_a_template_stays_and_the_module_has_no_hyphens() {
+        for (path, text) in CRATE {
+            let filled = format!("{}\n{}", fill(path, "my-filter"), fill(text, "my-filter"));
+            assert!(!filled.contains("@name@") && !filled.contains("@module@"), "{path}");
+        }
+        let [_, _, (path, policy), ..] = CRATE;
+        assert_eq!(fill(path, "my-filter"), "my-filter.gate");
+        assert!(fill(policy, "my-filter").contains("my_filter.wasm"), "{policy}");
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("src/lib.rs");
+        assert!(write(&path, "one").is_ok(), "its folder is made");
+        let Err(Failed::Because(said)) = write(&path, "two") else { panic!("it was written over") };
+        assert!(said.starts_with(&format!("cannot write `{}`: ", path.display())), "{said}");
+        assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some("one"));
     }
 }

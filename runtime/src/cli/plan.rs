@@ -36,3 +36,22 @@ pub(super) fn plan(
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::panic, reason = "a failed test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_compared_is_told_before_anything_is_read() {
+        let old = Path::new("/none");
+        let Err(Failed::Usage(said)) = plan(old, None, None, AnswerFormat::Human, false) else {
+            panic!("one policy cannot be compared")
+        };
+        assert_eq!(said, "name two policies: `tidegate plan OLD NEW`");
+        let Err(Failed::Because(said)) = plan(old, Some(old), Some("[::1]:9901"), AnswerFormat::Json, false) else {
+            panic!("nobody answers there")
+        };
+        assert!(said.starts_with("cannot ask `[::1]:9901`"), "{said}");
+    }
+}

@@ -311,3 +311,6 @@ fn group_name(id: GroupId, plan: &Plan) -> &str {
 fn header<'h>(headers: &'h [(String, String)], wanted: &str) -> Option<&'h String> {
     headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,3 +182,118 @@ fn after_hold(
     });
     (exchange, verdict)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use tidegate_engine::Engine;
+
+    use super::*;
+    use crate::tls::tests::{Authority, sound};
+
+    /// A policy with a listener of each kind.
+    fn served() -> Snapshot {
+        let plan = sound(
+            r#"tidegate 1
+            certificate shop { chain "shop.pem"; key "shop.key" }
+            ca partners { bundle "partners.pem" }
+            tls-policy older { versions [tls1.2] }
+            listener http plain { port 80; rules site }
+            listener https main { port 443; certificate shop; rules site; client-ca partners optional }
+            listener https strict { port 444; certificate shop; rules site; client-ca partners required; http2 off }
+            listener https older { port 445; certificate shop; rules site; tls-policy older }
+            listener quic fast { port 443; certificate shop; rules site }
+            rules site { otherwise { respond 204 } }"#,
+        );
+        let engine = Arc::new(Engine::build(Arc::new(plan), None).unwrap());
+        Snapshot::build(engine, Vec::new(), Authority::new("ours").certificates(), None).unwrap()
+    }
+
+    const PLAIN: ListenerId = ListenerId(0);
+    const MAIN: ListenerId = ListenerId(1);
+    const STRICT: ListenerId = ListenerId(2);
+    const OLDER: ListenerId = ListenerId(3);
+    const FAST: ListenerId = ListenerId(4);
+
+    /// A `GET` of `/` with this value of `upgrade`, if it is not empty.
+    fn get(url: &str, upgrade: &str) -> Request<()> {
+        let uri: Uri = url.parse().unwrap();
+        let mut request = Request::new(());
+        set_host(request.headers_mut(), &uri);
+        *request.uri_mut() = uri;
+        if !upgrade.is_empty() {
+            request.headers_mut().insert(UPGRADE, upgrade.parse().unwrap());
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        request
+    }
+
+    fn client(version: Option<Version>) -> Client<'static> {
+        Client { from: IpAddr::from([192, 0, 2, 1]), certificate: None, version }
+    }
+
+    #[test]
+    fn clients_come_with_the_best_version_that_can_carry_what_they_want() {
+        let served = served();
+        let (h1, h2, h3) = (Version::HTTP_11, Version::HTTP_2, Version::HTTP_3);
+        for (listener, upgrade, expected) in [
+            (PLAIN, "", &[h1][..]),
+            (PLAIN, "websocket", &[h1]),
+            (MAIN, "", &[h2]),
+            (MAIN, "WebSocket", &[h1, h2]),
+            (MAIN, "h2c", &[h1]),
+            (STRICT, "websocket", &[h1]),
+            (FAST, "", &[h3]),
+            (ListenerId(9), "", &[]),
+        ] {
+            let request = get("http://a.test/", upgrade);
+            assert_eq!(versions(served.plan(), listener, request.headers()), expected, "{listener:?} {upgrade}");
+        }
+    }
+
+    #[test]
+    fn websocket_over_http2_is_no_header() {
+        let served = served();
+        for (version, upgrade, websocket, kept) in [
+            (Version::HTTP_11, "websocket", true, true),
+            (Version::HTTP_2, "websocket", true, false),
+            (Version::HTTP_2, "", false, false),
+        ] {
+            let request = get("https://a.test/", upgrade);
+            let head = exchange(&served, MAIN, request, &client(Some(version))).unwrap().request;
+            assert_eq!(head.websocket, websocket, "{version:?} {upgrade}");
+            assert_eq!(head.headers.contains_key(UPGRADE), kept, "{version:?} {upgrade}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_what_such_a_client_would_have_made() {
+        let served = served();
+        let tls = |listener, url: &str, client: &Client<'_>| {
+            exchange(&served, listener, get(url, ""), client).unwrap().connection.tls.clone()
+        };
+        assert!(tls(PLAIN, "http://a.test/", &client(None)).is_none());
+        for (url, sni) in
+            [("https://A.Test/", Some("a.test")), ("https://192.0.2.7/", None), ("https://[2001:db8::1]:443/", None)]
+        {
+            assert_eq!(tls(MAIN, url, &client(None)).unwrap().sni.as_deref(), sni, "{url}");
+        }
+        for (listener, version) in [(MAIN, "tls1.3"), (OLDER, "tls1.2"), (FAST, "tls1.3")] {
+            assert_eq!(tls(listener, "https://a.test/", &client(None)).unwrap().version, version);
+        }
+        let till = ShownCertificate { subject: "CN=till".to_owned(), ..ShownCertificate::default() };
+        let own = ShownCertificate::default().subject;
+        for (listener, certificate, subject) in [
+            (MAIN, None, None),
+            (MAIN, Some(&till), Some("CN=till")),
+            // No client comes without one.
+            (STRICT, None, Some(&*own)),
+            (STRICT, Some(&till), Some("CN=till")),
+            // Nobody asks for it.
+            (FAST, Some(&till), None),
+        ] {
+            let shown = tls(listener, "https://a.test/", &Client { certificate, ..client(None) }).unwrap().client_cert;
+            assert_eq!(shown.map(|shown| shown.subject).as_deref(), subject, "{listener:?}");
+        }
+    }
+}
