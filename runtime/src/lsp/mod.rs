@@ -246,3 +246,6 @@ fn parameters<T: DeserializeOwned>(value: Value) -> Option<T> {
 fn json(answer: &impl serde::Serialize) -> Value {
     serde_json::to_value(answer).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
