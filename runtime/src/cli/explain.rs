@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn headers_may_repeat_and_the_host_is_that_of_the_url() {
         let uri = Uri::from_static("http://a.test:8080/");
-        let lines = ["x: 1", "X:2:3", "host: b.test", "empty:"].map(str::to_owned);
+        let lines = ["x: 1", " X :2:3 ", "host: b.test", "empty:"].map(str::to_owned);
         let headers = headers(&lines, &uri).ok().unwrap();
         assert_eq!(headers.get_all("x").iter().collect::<Vec<_>>(), ["1", "2:3"]);
         assert_eq!(headers.get_all("host").iter().collect::<Vec<_>>(), ["a.test:8080"]);

@@ -164,6 +164,11 @@ fn the_policy_of_a_document_is_searched_three_folders_up() {
         let mut editor = Editor::with(&[(&uri, SITE)]);
         let told = editor.check();
         assert_eq!(codes(&told[&uri]) == ["W0901"], found, "{below}: {told:?}");
+        // Nobody includes it any more.
+        std::fs::write(folder.path().join("main.gate"), "tidegate 1\n").unwrap();
+        editor.tell("textDocument/didSave", json!({ "textDocument": { "uri": uri } }));
+        let told = editor.check();
+        assert_eq!(told.get(&uri).is_some_and(|said| said.len() > 1), found, "it is no part of that: {told:?}");
     }
 }
 

@@ -132,5 +132,10 @@ mod tests {
         fs::read(file("new/a.gate")).unwrap();
         fs::write(file("new/a.gate"), "more").unwrap();
         assert_eq!(events.recv_timeout(patience), Ok(Changed(limits::SETTLE)));
+        // A folder may come back.
+        watch.set(&[file("old/a.gate")]);
+        while events.try_recv().is_ok() {}
+        fs::rename(file("old/b.gate"), file("old/a.gate")).unwrap();
+        assert_eq!(events.recv_timeout(patience), Ok(Changed(limits::SETTLE_RENAME)));
     }
 }

@@ -299,7 +299,8 @@ mod tests {
             let first = Secure::new(before, own.clone());
             let then = first.then(after, certificates.clone());
             let client = authority.client(Some(&authority));
-            assert_eq!(second(client, &first, &then), kind, "`{before}` and then `{after}`");
+            assert_eq!(second(client.clone(), &first, &then), kind, "`{before}` and then `{after}`");
+            assert_eq!(second(client, &then, &then), Resumed, "`{before}` and then `{after}`");
         }
     }
 

@@ -278,6 +278,13 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     use rustls::crypto::aws_lc_rs::default_provider;
     use tempfile::TempDir;
+    use x509_cert::der::Encode;
+    use x509_cert::der::asn1::{BitString, GeneralizedTime, ObjectIdentifier, OctetString};
+    use x509_cert::serial_number::SerialNumber;
+    use x509_cert::spki::AlgorithmIdentifierOwned;
+    use x509_ocsp::{
+        CertId, CertStatus, OcspGeneralizedTime, ResponderId, ResponseBytes, ResponseData, SingleResponse,
+    };
 
     use super::*;
 
@@ -419,6 +426,68 @@ mod tests {
             let said = reason(read, CertificateFile::Staple);
             assert!(said.starts_with(wanted), "{said}");
         }
+    }
+
+    /// A response (RFC 6960, 4.2.1) about the certificate with this serial number, which says when it runs out.
+    fn response(serial: &SerialNumber, next_update: Option<u64>) -> Vec<u8> {
+        let time =
+            |seconds| OcspGeneralizedTime(GeneralizedTime::from_unix_duration(Duration::from_secs(seconds)).unwrap());
+        let algorithm =
+            || AlgorithmIdentifierOwned { oid: ObjectIdentifier::new_unwrap("1.3.14.3.2.26"), parameters: None };
+        let octets = |bytes: &[u8]| OctetString::new(bytes).unwrap();
+        let cert_id = CertId {
+            hash_algorithm: algorithm(),
+            issuer_name_hash: octets(&[1; 20]),
+            issuer_key_hash: octets(&[2; 20]),
+            serial_number: serial.clone(),
+        };
+        let one = SingleResponse {
+            cert_id,
+            cert_status: CertStatus::good(),
+            this_update: time(1),
+            next_update: next_update.map(time),
+            single_extensions: None,
+        };
+        let basic = BasicOcspResponse {
+            tbs_response_data: ResponseData {
+                version: x509_ocsp::Version::V1,
+                responder_id: ResponderId::ByKey(octets(&[3; 20])),
+                produced_at: time(1),
+                responses: vec![one],
+                response_extensions: None,
+            },
+            signature_algorithm: algorithm(),
+            signature: BitString::from_bytes(&[4]).unwrap(),
+            certs: None,
+        };
+        let whole = ResponseBytes {
+            response_type: ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1"),
+            response: OctetString::new(basic.to_der().unwrap()).unwrap(),
+        };
+        let status = OcspResponseStatus::Successful;
+        OcspResponse { response_status: status, response_bytes: Some(whole) }.to_der().unwrap()
+    }
+
+    #[test]
+    fn a_staple_is_about_its_certificate_and_may_run_out() {
+        let setup = Setup::new();
+        let read = |staple: &[u8]| {
+            let (chain, key) = (setup.file("chain", &setup.certificate), setup.file("key", setup.key.serialize_pem()));
+            let staple = setup.file("staple", staple);
+            read_certificate(&chain, &key, Some(&staple), &default_provider(), &Disk::default())
+        };
+        let der = CertificateDer::from_pem_slice(setup.certificate.as_bytes()).unwrap();
+        let own = Certificate::from_der(&der).unwrap().tbs_certificate.serial_number;
+        for until in [Some(1_000_000), None] {
+            let staple = response(&own, until);
+            let certificate = read(&staple).unwrap();
+            assert_eq!(certificate.key.ocsp.as_ref(), Some(&staple), "it is passed on as it is");
+            assert_eq!(certificate.staple_until, until.map(Duration::from_secs));
+            let facts = certificate.facts(UNIX_EPOCH + Duration::from_secs(1_000_007));
+            assert_eq!(facts.staple_seconds_left, until.map(|_| -7));
+        }
+        let foreign = read(&response(&SerialNumber::new(&[7]).unwrap(), Some(9)));
+        assert_eq!(reason(foreign, CertificateFile::Staple), "it is an OCSP response for another certificate");
     }
 
     #[test]

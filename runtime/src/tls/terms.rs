@@ -68,28 +68,30 @@ mod tests {
         let own = trusting(&[&authority]);
         let (both, foreign) = (trusting(&[&authority, &other]), trusting(&[&other]));
         let (optional, required) = ("client-ca partners optional", "client-ca partners required");
-        for (before, protocol, after, certificates, suits) in [
-            ("", "h2", "", &own, true),
+        for (before, shows, protocol, after, certificates, suits) in [
+            ("", true, "h2", "", &own, true),
             // TLS_AES_128_GCM_SHA256 was agreed on, with x25519.
-            ("", "h2", "tls-policy newest", &own, false),
-            ("tls-policy newest", "h2", "", &own, true),
-            ("", "h2", "tls-policy older", &own, false),
-            ("", "h2", "tls-policy slow", &own, false),
-            ("", "h2", "http2 off", &own, false),
-            ("", "http/1.1", "http2 off", &own, true),
-            ("http2 off", "http/1.1", "", &own, true),
-            // The client shows a certificate where it is asked for one.
-            ("", "h2", optional, &own, true),
-            ("", "h2", required, &own, false),
-            (required, "h2", "", &own, true),
-            (required, "h2", optional, &own, true),
-            (optional, "h2", required, &own, true),
-            (required, "h2", required, &both, true),
-            (required, "h2", required, &foreign, false),
-            (optional, "h2", optional, &foreign, false),
+            ("", true, "h2", "tls-policy newest", &own, false),
+            ("tls-policy newest", true, "h2", "", &own, true),
+            ("", true, "h2", "tls-policy older", &own, false),
+            ("", true, "h2", "tls-policy slow", &own, false),
+            ("", true, "h2", "http2 off", &own, false),
+            ("", true, "http/1.1", "http2 off", &own, true),
+            ("http2 off", true, "http/1.1", "", &own, true),
+            // The client shows a certificate where it is asked for one, or has none.
+            ("", true, "h2", optional, &own, true),
+            ("", true, "h2", required, &own, false),
+            (required, true, "h2", "", &own, true),
+            (required, true, "h2", optional, &own, true),
+            (optional, true, "h2", required, &own, true),
+            (optional, false, "h2", optional, &own, true),
+            (optional, false, "h2", required, &own, false),
+            (required, true, "h2", required, &both, true),
+            (required, true, "h2", required, &foreign, false),
+            (optional, true, "h2", optional, &foreign, false),
         ] {
             let first = Secure::new(before, own.clone());
-            let mut client = authority.client(Some(&authority));
+            let mut client = authority.client(shows.then_some(&authority));
             client.alpn_protocols = vec![protocol.into()];
             let terms = run(shake(&Arc::new(client), first.endpoint())).secured().terms;
             assert_eq!(terms.http2(), protocol == "h2");
