@@ -142,3 +142,6 @@ fn words(order: &Order) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

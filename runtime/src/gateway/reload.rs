@@ -471,4 +471,4 @@ fn report(diagnostics: &[Diagnostic], sources: &Sources, refusal: Option<&str>) 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -159,7 +159,7 @@ pub(crate) mod tests {
 
         /// Reads the policy after another one, whose files are known.
         pub(crate) fn prepare(&self, previous: Option<&Snapshot>, known: &[PathBuf]) -> Prepared {
-            prepare(&self.root(), &self.host, previous, known)
+            prepare(Reading { previous, known_inputs: known, ..Reading::of(&self.root(), &self.host) })
         }
     }
 

@@ -89,7 +89,7 @@ impl Authority {
         Certificates {
             chains: vec![Arc::new(self.certificate("shop.test"))],
             authorities: vec![Self::bundle(&[self])],
-            secrets: Secrets::default(),
+            ..Certificates::default()
         }
     }
 

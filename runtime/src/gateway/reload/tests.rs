@@ -8,14 +8,15 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::*;
+use crate::admin::orders;
 use crate::gateway::sockets::tests::free;
 use crate::policy::prepare::tests::Files;
 use crate::tls::tests::Authority;
 
-const RULES: &str = "rules site { otherwise { respond 204 } }\n";
+pub(crate) const RULES: &str = "rules site { otherwise { respond 204 } }\n";
 
 /// A policy with a listener at each of these addresses, and more.
-fn policy(addresses: &[SocketAddr], more: &str) -> String {
+pub(crate) fn policy(addresses: &[SocketAddr], more: &str) -> String {
     let mut text = "tidegate 1\ngateway { workers 1 }\n".to_owned();
     for (at, address) in addresses.iter().enumerate() {
         text += &format!("listener http l{at} {{ address {address}; rules site }}\n");
@@ -23,11 +24,11 @@ fn policy(addresses: &[SocketAddr], more: &str) -> String {
     text + more
 }
 
-struct World {
+pub(crate) struct World {
     files: Files,
     /// `None` once it has ended.
     serving: Option<Serving>,
-    reloader: Reloader,
+    pub(crate) reloader: Reloader,
 }
 
 impl World {
@@ -38,17 +39,17 @@ impl World {
         }
     }
 
-    fn of(policy: &str) -> Self {
+    pub(crate) fn of(policy: &str) -> Self {
         Self::start(Files::new(policy))
     }
 
     /// Writes a file, and looks for changes as the thread does.
-    fn change(&mut self, name: &str, text: &str) {
+    pub(crate) fn change(&mut self, name: &str, text: &str) {
         self.files.write(name, text);
         self.reloader.reload_if_changed();
     }
 
-    fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.reloader.shared.snapshot().generation
     }
 
@@ -70,7 +71,7 @@ fn start(files: &Files) -> Result<(Reloader, Serving), NotStarted> {
     Reloader::start(files.root(), Arc::clone(&files.host), channel().0, Arc::default())
 }
 
-fn accepts(address: SocketAddr) -> bool {
+pub(crate) fn accepts(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
@@ -182,7 +183,9 @@ fn what_cannot_be_served_is_not_started() {
     let own = free();
     for wrong in [
         "tidegate 1\na mistake\n".to_owned(),
-        policy(&[own], &format!("{RULES}admin {{ listen 127.0.0.1:9901 }}\n")),
+        policy(&[own], &format!("{RULES}tracing otlp {{ endpoint \"http://127.0.0.1:4317\" }}\n"))
+            .replace("rules site }", "rules site; tracing 1% }"),
+        policy(&[own], &format!("{RULES}admin {{ listen {} }}\n", taken.local_addr().unwrap())),
         policy(&[own, taken.local_addr().unwrap()], RULES),
     ] {
         assert!(matches!(start(&Files::new(&wrong)), Err(NotStarted::Refused)), "{wrong}");
@@ -208,9 +211,20 @@ fn the_last_change_says_how_long_to_wait_and_an_operator_does_not() {
         let first = if orders.is_empty() { short } else { long };
         orders.into_iter().for_each(|order| sender.send(order).unwrap());
         let began = Instant::now();
-        assert_eq!(settle(&inbox, Changed(first)), told);
+        assert_eq!(settle(&inbox, Changed(first), &mut VecDeque::new()), told);
         assert!(began.elapsed() < limits::SETTLE_MAX);
     }
+}
+
+#[test]
+fn an_order_that_comes_while_files_settle_waits_and_is_not_lost() {
+    let (sender, inbox) = channel();
+    let (reply, mut outcome) = tokio::sync::oneshot::channel();
+    let order = orders::Order::Start { listener: "main".into() };
+    sender.send(Order::Asked(Asked { order, reply })).unwrap();
+    let mut waiting = VecDeque::new();
+    assert!(!settle(&inbox, Changed(Duration::from_millis(1)), &mut waiting));
+    assert!(waiting.len() == 1 && outcome.try_recv().is_err(), "whoever asked still waits");
 }
 
 #[test]
