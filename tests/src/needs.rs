@@ -20,17 +20,21 @@ struct Need {
     programs: &'static [&'static str],
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 16] = [
     program_of("chromium", "chromium", &["chromium", "chromium-browser", "google-chrome"]),
     program_of("curl", "curl", &["curl"]),
+    program_of("debhelper", "debhelper", &["dh"]),
+    program_of("help2man", "help2man", &["help2man"]),
     program_of("nghttp", "nghttp2-client", &["nghttp"]),
     program_of("openssl", "openssl", &["openssl"]),
+    program_of("systemd-analyze", "systemd", &["systemd-analyze"]),
     program_of("testssl", "testssl.sh", &["testssl", "testssl.sh"]),
     other("python", "python3-venv, and pip's registry (tests/clients/install)"),
     other("wheel", "python3-pip, and its registry"),
     other("guest-c", "clang, lld and npm, and npm's registry"),
     other("guest-javascript", "npm, and its registry"),
     other("guest-python", "python3-venv, and pip's registry"),
+    other("namespaces", "util-linux and iproute2, and the right to make user namespaces"),
     other("descriptors", "a higher limit: ulimit -n 20000"),
     other("ipv6", "an address of the loopback interface"),
 ];

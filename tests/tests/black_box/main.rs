@@ -45,6 +45,7 @@ mod lsp;
 mod memory;
 mod mock_and_gateway;
 mod outbound;
+mod package;
 mod paths;
 mod process;
 mod proxy_protocol;
