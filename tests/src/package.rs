@@ -4,6 +4,7 @@
 //! that folder (`DPKG_ROOT`), where `/run` is empty, so that the services of this machine are out of their sight.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -110,13 +111,15 @@ impl CleanRoot {
         }
     }
 
-    /// Runs the installed gateway on a file of this root, in a network of its own, where every port is free.
+    /// Runs the installed gateway on a file of this root, which has an `admin`, in a network of its own, where every port is free, and with a `/run` of
+    /// its own.
     ///
     /// # Panics
     /// It does not become ready.
     pub fn serve(&self, policy: &str) -> Installed {
+        let begin = "mount -t tmpfs none /run && mkdir /run/tidegate && ip link set lo up && exec \"$0\" run \"$1\"";
         let mut gateway = Command::new("unshare");
-        gateway.args(["--map-root-user", "--net", "sh", "-c", "ip link set lo up && exec \"$0\" run \"$1\""]);
+        gateway.args(["--map-root-user", "--mount", "--net", "sh", "-c", begin]);
         gateway.arg(self.path("usr/bin/tidegate")).arg(self.path(policy)).env("PATH", PATH);
         let mut child = gateway
             .stdin(Stdio::null())
@@ -126,8 +129,11 @@ impl CleanRoot {
             .expect("`unshare` starts");
         let log = Lines::of(child.stderr.take().expect("a pipe"));
         let installed = Installed { child };
-        let ready = log.wait(0, |line| line.contains(" ready generation=").then_some(()));
-        ready.unwrap_or_else(|seen| panic!("the installed gateway is not ready: {seen}"));
+        // In service, and to be asked how it is.
+        for words in [" ready generation=", " watched at="] {
+            let seen = log.wait(0, |line| line.contains(words).then_some(()));
+            seen.unwrap_or_else(|seen| panic!("the installed gateway is not{words}: {seen}"));
+        }
         installed
     }
 }
@@ -138,16 +144,15 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// What `curl --include` shows of a page, from within the network of the gateway. `None` as [`needed`] says.
+    /// What a program says that runs where the gateway does.
     ///
     /// # Panics
-    /// curl fails.
-    pub fn get(&self, url: &str) -> Option<String> {
-        let curl = program("curl")?;
+    /// It fails.
+    pub fn beside(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
         let mut inside = Command::new("nsenter");
-        inside.args(["--user", "--preserve-credentials", "--net", "--target", &self.child.id().to_string()]);
-        inside.arg(curl.get_program()).args(["--silent", "--show-error", "--include", "--max-time", "20", url]);
-        Some(said(&mut inside))
+        let target = self.child.id().to_string();
+        inside.args(["--user", "--preserve-credentials", "--mount", "--net", "--target", &target]);
+        said(inside.arg(program).args(arguments))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use tidegate_tests::{CleanRoot, build_package, package, program, shipped};
 
 const POLICY: &str = "etc/tidegate/tidegate.gate";
@@ -83,9 +84,16 @@ fn the_installed_gateway_answers_on_port_80() {
         let output = Command::new(root.path("usr/bin/tidegate")).args(check).arg(root.path(POLICY)).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{check:?}: {output:?}");
     }
+    let Some(curl) = program("curl") else { return };
     let gateway = root.serve(POLICY);
-    let Some(page) = gateway.get("http://127.0.0.1/") else { return };
+    let page = ["--silent", "--show-error", "--include", "--max-time", "20", "http://127.0.0.1/"];
+    let page = gateway.beside(curl.get_program(), &page);
     assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("<h1>It works</h1>"), "{page}");
+    // Where the policy says that root is answered.
+    let status = ["status", "--admin", "unix:/run/tidegate/admin.sock", "--format", "json"];
+    let status = gateway.beside(root.path("usr/bin/tidegate"), &status);
+    let status: Value = serde_json::from_str(&status).unwrap_or_else(|error| panic!("{error}: {status}"));
+    assert_eq!(status["state"], "running", "{status}");
 }
 
 #[test]
