@@ -1,7 +1,7 @@
 //! The command line under test.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -69,20 +69,32 @@ impl Tool {
     /// # Panics
     /// The command does not start, or does not end.
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = Command::new(tidegate())
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        // It may end without reading all of it.
-        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-        let stdout = Lines::of(child.stdout.take().expect("a pipe"));
-        let stderr = Lines::of(child.stderr.take().expect("a pipe"));
-        let (stdout, stderr) = (stdout.whole(), stderr.whole());
-        let status = end_of(&mut child, || format!("{}\n{stdout}\n{stderr}", arguments.join(" ")));
-        Output { status: status.code(), stdout, stderr }
+        run(self.folder.path(), arguments, input)
     }
+
+    /// Runs `tidegate` with these arguments in a folder of somebody else, to its end.
+    ///
+    /// # Panics
+    /// The command does not start, or does not end.
+    pub fn run_in(folder: &Path, arguments: &[&str]) -> Output {
+        run(folder, arguments, "")
+    }
+}
+
+fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(tidegate())
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // It may end without reading all of it.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    let stdout = Lines::of(child.stdout.take().expect("a pipe"));
+    let stderr = Lines::of(child.stderr.take().expect("a pipe"));
+    let (stdout, stderr) = (stdout.whole(), stderr.whole());
+    let status = end_of(&mut child, || format!("{}\n{stdout}\n{stderr}", arguments.join(" ")));
+    Output { status: status.code(), stdout, stderr }
 }

@@ -11,6 +11,7 @@
     reason = "a harness that cannot go on fails its test, and says where"
 )]
 
+pub mod admin;
 pub mod arrows;
 mod backend;
 mod binary;
@@ -52,4 +53,4 @@ pub use ports::{free_port, listen, listen_on};
 pub use process::{Usage, reset_peak, ticks_of};
 pub use python::python;
 pub use raw_server::RawServer;
-pub use waiting::{PATIENCE, eventually, settled};
+pub use waiting::{PATIENCE, eventually, settled, until};

@@ -24,6 +24,14 @@ pub fn eventually<T, S: Debug>(what: &str, look: impl FnMut() -> Result<T, S>) -
         .unwrap_or_else(|seen| panic!("{what}: not within {PATIENCE:?}; last seen: {seen:?}"))
 }
 
+/// Waits until something holds; as [`eventually`], where there is nothing to return or to show.
+///
+/// # Panics
+/// It does not hold within [`PATIENCE`].
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    eventually(what, || if holds() { Ok(()) } else { Err("not so") });
+}
+
 /// Looks until something is found, or time is up: then, what was seen last.
 pub(crate) fn look_until<T, S>(end: Instant, mut look: impl FnMut() -> Result<T, S>) -> Result<T, S> {
     loop {

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use tidegate_base::secret::Purpose;
@@ -11,48 +10,13 @@ use tidegate_dsl::diff::diff;
 use tidegate_dsl::plan::ListenerState;
 use tidegate_engine::Engine;
 use tidegate_engine::affinity::CookieKeys;
-use tidegate_wasm_host::Host;
-use tracing::{error, info};
+use tracing::info;
 
-use super::reload::{self, Reloader};
-use crate::admin::context::Context;
-use crate::admin::facts::{Facts, Outcome};
+use super::reload::Reloader;
+use crate::admin::facts::Outcome;
 use crate::admin::orders::{Asked, Done, Order, Refusal};
-use crate::admin::server::AdminServer;
-use crate::admin::sockets::{AdminSockets, Opened};
 use crate::policy::overrides::{Overrides, ServerState};
 use crate::policy::snapshot::Snapshot;
-use crate::request::worker::Shared;
-
-/// The server of the admin API with its addresses.
-pub struct Admin {
-    pub(super) sockets: AdminSockets,
-    server: AdminServer,
-    facts: Arc<Facts>,
-}
-
-impl Admin {
-    /// A server without addresses, whose orders go to the thread `policy`.
-    pub(super) fn new(
-        facts: &Arc<Facts>,
-        shared: &Arc<Shared>,
-        host: &Arc<Host>,
-        orders: Sender<reload::Order>,
-    ) -> Self {
-        let orders = Box::new(move |asked| orders.send(reload::Order::Asked(asked)).is_ok());
-        let context = Context::new(Arc::clone(facts), Arc::clone(shared), Arc::clone(host), orders);
-        Self { sockets: AdminSockets::default(), server: AdminServer::new(context), facts: Arc::clone(facts) }
-    }
-
-    /// Serves on these sockets from now on.
-    pub(super) fn serve(&mut self, opened: Opened) {
-        self.sockets.commit(&opened);
-        self.facts.set_socket_files(self.sockets.files());
-        if let Err(error) = self.server.serve(opened) {
-            error!("nobody can watch the gateway: {error}");
-        }
-    }
-}
 
 impl Reloader {
     /// Carries out an order, and says what came of it.

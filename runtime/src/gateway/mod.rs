@@ -7,13 +7,13 @@ mod again;
 mod by_hand;
 pub mod reload;
 pub mod sockets;
+mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -194,6 +194,3 @@ fn listen_for_signals(events: Sender<Event>) -> std::io::Result<()> {
     })?;
     Ok(())
 }
-
-/// How long a command may take to reach every worker; only a worker that hangs takes longer.
-pub(crate) const WORKER_PATIENCE: Duration = Duration::from_secs(5);

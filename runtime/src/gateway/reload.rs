@@ -22,8 +22,8 @@ use tidegate_wasm_host::Host;
 use tracing::{error, info, warn};
 
 use super::again::Again;
-use super::by_hand::Admin;
 use super::sockets::{self, Sockets};
+use super::watched::Admin;
 use super::{NotStarted, Serving};
 use crate::admin;
 use crate::admin::facts::{Facts, Generation, Outcome};
@@ -129,7 +129,9 @@ impl Reloader {
         let started = started.map_err(|error| refuse(format!("cannot start a worker: {error}")))?;
         let (workers, threads): (Vec<_>, Vec<_>) = started.into_iter().unzip();
         let facts = Arc::new(Facts::new(root.clone(), count));
-        let admin = Admin::new(&facts, &shared, &host, orders.clone());
+        let told = orders.clone();
+        let told = Box::new(move |asked| told.send(Order::Asked(asked)).is_ok());
+        let admin = Admin::new(&facts, &shared, &host, told);
         let mut watch = Watch::start(orders);
         watch.set(&prepared.inputs);
         let serving = Serving { shared: Arc::clone(&shared), workers: workers.clone(), threads, log, facts };

@@ -10,13 +10,15 @@ use tidegate_base::address::{ListenerKey, words};
 use tidegate_base::limits;
 use tidegate_dsl::plan::{Bind, Listener, ListenerId, ListenerState, Plan, Protocol};
 
-use super::WORKER_PATIENCE;
 use crate::policy::snapshot::Snapshot;
 use crate::quic::config::crypto;
 use crate::quic::shared_endpoint::SharedEndpoint;
 use crate::request::listener_load::ListenerLoad;
 use crate::worker::control::{Command, ListenerSocket, WorkerHandle};
 use crate::worker::quic::WorkerEndpoint;
+
+/// How long a command may take to reach every worker; only a worker that hangs takes longer.
+const WORKER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The sockets in service.
 #[derive(Default)]

@@ -8,6 +8,7 @@
 )]
 
 mod access_log;
+mod admin;
 mod alt_svc;
 mod architecture;
 mod arrows;
