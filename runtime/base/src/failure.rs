@@ -114,6 +114,41 @@ pub struct Row {
 }
 
 impl Failure {
+    /// Every failure, in the order of the table.
+    pub const ALL: [Self; 31] = [
+        Self::BadHead,
+        Self::HeadTooLarge,
+        Self::BadHost,
+        Self::Loop,
+        Self::BadTarget,
+        Self::BadMethod,
+        Self::TooEarly,
+        Self::BadCoding,
+        Self::NoUpgrade,
+        Self::BadUpgrade,
+        Self::TooManyHeaders,
+        Self::UriTooLong,
+        Self::TooLongToTest,
+        Self::BodyTooLarge,
+        Self::ClientTimeout,
+        Self::ClientBody,
+        Self::ClientClosed,
+        Self::NoRoom,
+        Self::NoServer,
+        Self::ConnectFailed,
+        Self::NoDescriptor,
+        Self::ConnectTimeout,
+        Self::UpstreamTls,
+        Self::UpstreamClosed,
+        Self::UpstreamInvalid,
+        Self::TunnelTimeout,
+        Self::UpstreamTimeout,
+        Self::UpstreamBody,
+        Self::Extension,
+        Self::Closed,
+        Self::Drained,
+    ];
+
     /// The row of this failure.
     pub const fn row(self) -> Row {
         use Side::{Client, Gateway, Hook, Policy, Upstream};
@@ -177,6 +212,14 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_failure_stands_at_its_number_and_has_a_name_of_its_own() {
+        let names: std::collections::HashSet<_> = Failure::ALL.iter().map(|failure| failure.row().name).collect();
+        assert_eq!(names.len(), Failure::ALL.len());
+        assert!(Failure::ALL.iter().enumerate().all(|(at, failure)| *failure as usize == at));
+        assert_eq!(Failure::ALL.last(), Some(&Failure::Drained), "the last one of the table");
+    }
 
     #[test]
     fn every_status_is_one() {

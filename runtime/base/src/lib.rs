@@ -15,6 +15,7 @@ pub mod http2;
 pub mod limits;
 pub mod local_waker;
 pub mod log_throttle;
+pub mod metrics;
 pub mod permits;
 pub mod plain;
 pub mod proxy_protocol;
