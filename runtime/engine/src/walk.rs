@@ -94,6 +94,11 @@ impl Walk {
         engine.rule(self.listener, self.rule).map(|rule| &*rule.name)
     }
 
+    /// The position of the rule that took the request, among those of its listener; `None` where it has no [name](Self::rule_name).
+    pub const fn rule(&self) -> Option<usize> {
+        self.rule
+    }
+
     /// The listener that the request came on.
     pub const fn listener(&self) -> ListenerId {
         self.listener

@@ -16,6 +16,7 @@ use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::state::StreamState;
 use crate::request::worker::Worker;
+use crate::telemetry::metrics::registry::{ClientProtocol, OpenConnection};
 use crate::tls::early::EarlyBytes;
 
 /// What is known of a connection before its first request.
@@ -49,6 +50,8 @@ pub async fn serve<S: ClientStream>(stream: S, opened: Opened, handle: Rc<Listen
     let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, handle, worker).reading(early)));
     let mut io = ClientIo::new(stream, Rc::clone(&entry.stream));
     let http2 = if clear { unless_over(&entry.stream, io.begins_http2()).await } else { Some(agreed) };
+    let protocol = if http2 == Some(true) { ClientProtocol::Http2 } else { ClientProtocol::Http1 };
+    let _open = OpenConnection::new(&entry.stream.connection.cells, protocol);
     match http2 {
         Some(false) => http1::serve_http1(io, &entry.stream).await,
         // In a box: it is the larger of the two, and most connections are not it.

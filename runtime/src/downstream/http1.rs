@@ -74,7 +74,7 @@ where
         (End::Late, None) => {
             let failure = Failure::ClientTimeout;
             let text = failure.row().text;
-            log_record::write_unread(stream, stream.patience(), failure, text.len() + 1);
+            log_record::end_unread(stream, stream.patience(), failure, text.len() + 1);
             io.last_word(too_late(text).as_bytes());
             Box::pin(linger(io, stream)).await;
         }
@@ -182,7 +182,7 @@ where
             // Such as a head that cannot be read, which hyper has answered.
             Err(error) => {
                 if let Some(failure) = refused(&error).filter(|_| self.stream.is_between_requests()) {
-                    log_record::write_unread(self.stream, Duration::ZERO, failure, 0);
+                    log_record::end_unread(self.stream, Duration::ZERO, failure, 0);
                 }
                 End::Unread
             }

@@ -1,6 +1,7 @@
 //! Extensions that ask other servers: the guest waits, and the worker goes on.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode, Uri};
@@ -25,8 +26,21 @@ use crate::request::handler::RequestHandler;
 use crate::request::request_body::{RequestBody, UpstreamBody};
 use crate::request::worker_snapshot::Group;
 
-/// Calls a hook of an extension that may ask other servers.
+/// Calls a hook of an extension that may ask other servers. It is counted with the time that it waits; one whose client leaves
+/// meanwhile is not.
 pub(super) async fn run(
+    handler: &RequestHandler<'_>,
+    context: &mut RequestContext,
+    id: ExtensionId,
+    hook: Hook,
+) -> Result<Verdict, HookFault> {
+    let began = Instant::now();
+    let verdict = call(handler, context, id, hook).await;
+    handler.view.count_call(id, hook, began, &verdict);
+    verdict
+}
+
+async fn call(
     handler: &RequestHandler<'_>,
     context: &mut RequestContext,
     id: ExtensionId,

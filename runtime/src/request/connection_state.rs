@@ -15,6 +15,7 @@ use crate::request::head::KnownHost;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::listener_load::ListenerLoad;
 use crate::request::worker::{OpenConnection, Worker};
+use crate::telemetry::metrics::registry::ListenerCells;
 use crate::tls::early::EarlyBytes;
 
 /// What all requests of a client connection share.
@@ -27,6 +28,8 @@ pub struct ConnectionState {
     pub handle: Rc<ListenerHandle>,
     /// The worker of the connection.
     pub worker: Rc<Worker>,
+    /// What is counted of the listener, by the name that it had when the connection began.
+    pub cells: Arc<ListenerCells>,
     /// The host that it asked for last.
     pub host: KnownHost,
     /// Finish the requests in flight, then close.
@@ -46,11 +49,14 @@ impl ConnectionState {
     /// A connection that has just been accepted.
     pub fn new(info: Arc<Connection>, admission: Admission, handle: Rc<ListenerHandle>, worker: Rc<Worker>) -> Self {
         let finishing = Cell::new(handle.is_closed());
+        let (view, id) = handle.view(&worker);
+        let cells = view.meter(id).map(|meter| Arc::clone(&meter.cells)).unwrap_or_default();
         Self {
             info,
             admission,
             handle,
             worker,
+            cells,
             host: KnownHost::default(),
             finishing,
             aborted: Cell::new(false),

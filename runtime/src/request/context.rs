@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
+use http::StatusCode;
 use tidegate_base::failure::Failure;
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 
-use crate::request::log_record::LogRecord;
+use crate::request::log_record::{End, LogRecord};
+use crate::request::meter::{RequestNames, Tally};
 use crate::request::state::StreamState;
 
 /// The owner of a request, from its head to the end of its response: whoever drops it ends the request. A request whose context
@@ -19,13 +21,40 @@ pub struct RequestContext {
     pub(super) walk: Walk,
     pub(super) record: LogRecord,
     state: Rc<StreamState>,
+    /// The request's part in the numbers; nothing once it was handed on.
+    tally: Option<Tally>,
+    ended: bool,
+}
+
+/// Whoever ends a request whose response is on its way.
+pub enum Ending {
+    /// Somebody wants to know of the end: a log, an extension.
+    Told(Box<RequestContext>),
+    /// The end is counted, and that is all.
+    Counted(Counted),
+}
+
+/// A request of which nothing is left but its part in the numbers.
+pub struct Counted {
+    tally: Tally,
+    status: StatusCode,
+    failure: Option<Failure>,
+    state: Rc<StreamState>,
     ended: bool,
 }
 
 impl RequestContext {
     /// The context of a request whose head has been read.
     pub(super) fn new(exchange: Box<Exchange>, walk: Walk, record: LogRecord, state: &Rc<StreamState>) -> Box<Self> {
-        Box::new(Self { exchange, walk, record, state: Rc::clone(state), ended: false })
+        let tally = record.view.meter(walk.listener()).map(|meter| Tally::begin(meter, record.started));
+        Box::new(Self { exchange, walk, record, state: Rc::clone(state), tally, ended: false })
+    }
+
+    /// The request becomes a tunnel.
+    pub(super) fn become_tunnel(&mut self) {
+        if let Some(tally) = &mut self.tally {
+            tally.become_tunnel();
+        }
     }
 
     /// Ends a request that gets no response.
@@ -39,14 +68,62 @@ impl RequestContext {
     pub fn end(&mut self, sent: u64, failure: Option<Failure>) {
         if !std::mem::replace(&mut self.ended, true) {
             let failure = self.record.failure.or(failure);
-            self.record.end(&mut self.exchange, &self.walk, &self.state, sent, failure);
+            self.settle();
+            let trace_id = self.record.trace_id();
+            let took = self.tally.as_ref().map(|tally| tally.end(self.record.status, failure, trace_id));
+            let end = End { took: took.unwrap_or_default(), sent, failure };
+            self.record.end(&mut self.exchange, &self.walk, &self.state, end);
         }
     }
 
-    /// The context for the body of the response to end; nothing if nobody wants to know of the end.
-    pub(super) fn kept(mut self: Box<Self>) -> Option<Box<Self>> {
-        self.ended = !self.record.is_wanted(&self.exchange, &self.walk);
-        (!self.ended).then_some(self)
+    /// Finds what is counted for the rule and the group of the request.
+    fn settle(&mut self) {
+        let snapshot = &self.record.view.snapshot;
+        let rule = self.walk.rule().zip(self.walk.rule_name(&snapshot.engine));
+        let group = self.record.group.and_then(|id| Some((id, &**snapshot.names.groups.get(id.0)?)));
+        if let Some(tally) = &mut self.tally {
+            tally.settle(&RequestNames { rule, group }, self.walk.limited());
+        }
+    }
+
+    /// Whoever ends the request with the body of its response, or its tunnel: no more of it than somebody wants to know of the end.
+    pub(super) fn kept(mut self: Box<Self>) -> Option<Ending> {
+        if self.record.is_wanted(&self.exchange, &self.walk) {
+            return Some(Ending::Told(self));
+        }
+        self.settle();
+        self.ended = true;
+        let tally = self.tally.take()?;
+        let LogRecord { status, failure, .. } = self.record;
+        Some(Ending::Counted(Counted { tally, status, failure, state: Rc::clone(&self.state), ended: false }))
+    }
+}
+
+impl Ending {
+    /// Ends the request after so many bytes of its response's body; `failure` is how that failed, if it did.
+    pub fn end(&mut self, sent: u64, failure: Option<Failure>) {
+        match self {
+            Self::Told(context) => context.end(sent, failure),
+            Self::Counted(counted) => counted.end(failure),
+        }
+    }
+}
+
+impl Counted {
+    fn end(&mut self, failure: Option<Failure>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.tally.end(self.status, self.failure.or(failure), None);
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if !self.ended && !std::thread::panicking() {
+            let failure = self.state.ending().unwrap_or(Failure::ClientClosed);
+            self.status = failure.status();
+            self.end(Some(failure));
+        }
     }
 }
 
@@ -124,10 +201,10 @@ mod tests {
     #[test]
     fn a_request_of_whose_end_nobody_wants_to_know_is_not_kept() {
         let house = House::answering("");
-        assert!(context(&house.stream(), false).kept().is_none());
+        assert!(matches!(context(&house.stream(), false).kept(), Some(Ending::Counted(_))));
         assert!(house.log().is_empty());
         let kept = context(&house.stream(), true).kept();
-        assert!(kept.is_some() && house.log().is_empty(), "its end is still to come");
+        assert!(matches!(kept, Some(Ending::Told(_))) && house.log().is_empty(), "its end is still to come");
         drop(kept);
         assert_eq!(ending(&house).0, 499);
     }

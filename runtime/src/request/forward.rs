@@ -31,6 +31,7 @@ impl RequestHandler<'_> {
         let RequestContext { exchange, walk, record, .. } = context;
         let snapshot = &self.view.snapshot;
         let group = self.view.group(id).ok_or(Failure::NoServer)?;
+        record.group = Some(id);
         exchange.group = snapshot.names.groups.get(id.0).cloned();
         let limit = self.listener.limits.body_bytes;
         let is_longer = |most| fields::content_length(&exchange.request.headers).is_some_and(|length| length > most);

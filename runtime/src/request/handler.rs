@@ -77,6 +77,10 @@ pub(super) fn close(context: &mut RequestContext) -> Closed {
 }
 
 /// The outcome of serving a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every one is a response, and a box would cost each an allocation"
+)]
 pub enum Served {
     /// A response, whose body's end is the end of the request.
     Response(Response<ResponseBody>),

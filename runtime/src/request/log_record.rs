@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use tidegate_base::failure::Failure;
-use tidegate_dsl::plan::ListenerId;
+use tidegate_dsl::plan::{GroupId, ListenerId};
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::{Exchange, Tls};
 use tidegate_engine::trace::{self, TRACEPARENT, TraceContext};
@@ -29,13 +29,27 @@ pub struct LogRecord {
     pub status: StatusCode,
     /// What the backend did, if it was asked.
     pub upstream: Option<Upstream>,
-    started: Instant,
-    view: Rc<WorkerSnapshot>,
+    /// The group that the request went to, or was to go to.
+    pub group: Option<GroupId>,
+    /// The time when the request's head was there.
+    pub(super) started: Instant,
+    pub(super) view: Rc<WorkerSnapshot>,
     wanted: bool,
     user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     /// Variables that extensions set for pieces of bodies, once one looks at pieces.
     streamed: Option<Rc<RefCell<Vars>>>,
+}
+
+/// The end of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct End {
+    /// From its head to its end.
+    pub took: Duration,
+    /// How much of an answer's body went out.
+    pub sent: u64,
+    /// How it failed, if it did.
+    pub failure: Option<Failure>,
 }
 
 /// What a backend did.
@@ -62,6 +76,7 @@ impl LogRecord {
             failure: None,
             status: StatusCode::OK,
             upstream: None,
+            group: None,
             started,
             view,
             wanted,
@@ -93,18 +108,17 @@ impl LogRecord {
         self.wanted || self.view.wants_log(walk, exchange)
     }
 
-    /// Tells the extensions that want to know how a request ended, and writes its line; `sent` is how much of an answer went out.
-    pub fn end(
-        &self,
-        exchange: &mut Box<Exchange>,
-        walk: &Walk,
-        state: &StreamState,
-        sent: u64,
-        failure: Option<Failure>,
-    ) {
+    /// The trace that the client named, if it will be logged.
+    pub fn trace_id(&self) -> Option<u128> {
+        let trace = self.traceparent.as_ref().and_then(trace::read)?;
+        u128::from_str_radix(trace.trace_id, 16).ok()
+    }
+
+    /// Tells the extensions that want to know how a request ended, and writes its line.
+    pub fn end(&self, exchange: &mut Box<Exchange>, walk: &Walk, state: &StreamState, end: End) {
         self.tell(exchange, walk, state);
         if self.wanted {
-            self.line(exchange, walk, state, sent, failure);
+            self.line(exchange, walk, state, end);
         }
     }
 
@@ -117,7 +131,7 @@ impl LogRecord {
         }
     }
 
-    fn line(&self, exchange: &Exchange, walk: &Walk, state: &StreamState, sent: u64, failure: Option<Failure>) {
+    fn line(&self, exchange: &Exchange, walk: &Walk, state: &StreamState, end: End) {
         let snapshot = &self.view.snapshot;
         let request = &exchange.request;
         let trace = self.traceparent.as_ref().and_then(trace::read);
@@ -130,7 +144,7 @@ impl LogRecord {
             uri: Some(request.original_target.as_str()),
             version: request.version,
             status: self.status.as_u16(),
-            bytes: sent,
+            bytes: end.sent,
             bytes_in: state.bytes_in(),
             group: exchange.group.as_deref(),
             server: exchange.server.as_deref(),
@@ -140,22 +154,25 @@ impl LogRecord {
             limited: walk.limited(),
             user_agent: self.user_agent.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes())),
             vars: (!exchange.vars.is_empty()).then_some(VarsOf(&exchange.vars)),
-            ..blank(state, snapshot, walk.listener(), trace, self.started, failure)
+            ..blank(state, snapshot, walk.listener(), trace, (end.took, end.failure))
         };
         state.worker().access_log.write(&line, Some(exchange), &snapshot.engine);
     }
 }
 
-/// Writes the line of a request that was refused before any rule saw it. `head` is what could be read of it.
-pub fn write_refused(
+/// Counts a request that was refused before any rule saw it, and writes its line. `head` is what could be read of it.
+pub fn end_refused(
     state: &StreamState,
     view: &WorkerSnapshot,
     id: ListenerId,
     head: Option<&Parts>,
-    started: Instant,
+    took: Duration,
     failure: Failure,
     bytes: usize,
 ) {
+    if let Some(meter) = view.meter(id) {
+        meter.refused(failure, took);
+    }
     let snapshot = &view.snapshot;
     if !snapshot.plan().listeners.get(id.0).is_some_and(|listener| listener.access_log) {
         return;
@@ -171,7 +188,7 @@ pub fn write_refused(
         version: head.map_or(Version::HTTP_11, |head| head.version),
         bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
         user_agent: field(&USER_AGENT).map(lossy).map(Cow::Owned),
-        ..blank(state, snapshot, id, trace, started, Some(failure))
+        ..blank(state, snapshot, id, trace, (took, Some(failure)))
     };
     state.worker().access_log.write(&line, None, &snapshot.engine);
 }
@@ -182,8 +199,7 @@ fn blank<'l>(
     snapshot: &'l Snapshot,
     listener: ListenerId,
     trace: Option<TraceContext<'l>>,
-    started: Instant,
-    failure: Option<Failure>,
+    (took, failure): (Duration, Option<Failure>),
 ) -> Line<'l> {
     let row = failure.map(Failure::row);
     let info = &state.connection.info;
@@ -205,7 +221,7 @@ fn blank<'l>(
         status: row.map_or(0, |row| row.status),
         bytes: 0,
         bytes_in: 0,
-        ms: millis(started.elapsed()),
+        ms: millis(took),
         group: None,
         server: None,
         upstream_status: None,
@@ -225,11 +241,10 @@ fn blank<'l>(
     }
 }
 
-/// Writes the line of a head that could not be read, or did not arrive, after so long.
-pub fn write_unread(state: &StreamState, took: Duration, failure: Failure, bytes: usize) {
+/// Counts a head that could not be read, or did not arrive, after so long, and writes its line.
+pub fn end_unread(state: &StreamState, took: Duration, failure: Failure, bytes: usize) {
     let (view, id) = state.connection.handle.view(state.worker());
-    let now = Instant::now();
-    write_refused(state, &view, id, None, now.checked_sub(took).unwrap_or(now), failure, bytes);
+    end_refused(state, &view, id, None, took, failure, bytes);
 }
 
 fn cipher(tls: &Tls) -> Option<&str> {

@@ -15,6 +15,7 @@ pub mod connection_state;
 pub mod context;
 pub mod encoder;
 pub mod explain;
+pub mod extension_meter;
 pub mod faults;
 pub mod fields;
 pub mod forward;
@@ -28,11 +29,14 @@ mod lend;
 pub mod listener_handle;
 pub mod listener_load;
 pub mod log_record;
+pub mod meter;
 pub mod reply;
 pub mod request_body;
 pub mod response_body;
 pub mod response_phase;
 pub mod rest;
+#[allow(dead_code, reason = "whoever serves it asks for it")]
+pub mod scrape;
 pub mod serve;
 pub mod state;
 #[cfg(test)]

@@ -40,17 +40,8 @@ pub(super) fn take(exchange: &mut Exchange, reply: Reply) -> Source {
 /// Refuses a request whose head no rule may see.
 pub(super) fn refuse(handler: &RequestHandler<'_>, head: &Parts, failure: Failure) -> Response<ResponseBody> {
     let reply = of(failure);
-    if handler.listener.access_log {
-        log_record::write_refused(
-            handler.state,
-            handler.view,
-            handler.id,
-            Some(head),
-            handler.facts.started,
-            failure,
-            reply.body.len(),
-        );
-    }
+    let took = handler.facts.started.elapsed();
+    log_record::end_refused(handler.state, handler.view, handler.id, Some(head), took, failure, reply.body.len());
     let Reply { mut status, mut headers, mut body } = reply;
     if head.version >= Version::HTTP_2 && grpc::is_call(&head.headers) {
         grpc::translate(&mut status, &mut headers, &mut body, false);

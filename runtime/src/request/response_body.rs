@@ -11,7 +11,7 @@ use tidegate_base::failure::{BodyError, Failure};
 use tidegate_engine::exchange::Changed;
 
 use crate::request::body_filter::{BodyFilter, BodyFilters, Refused};
-use crate::request::context::RequestContext;
+use crate::request::context::Ending;
 use crate::request::fields::screened_trailers;
 use crate::request::request_body::UpstreamBody;
 use crate::request::state::StreamState;
@@ -29,7 +29,7 @@ pub struct ResponseBody {
     source: Source,
     filter: Option<Box<BodyFilters>>,
     state: Rc<StreamState>,
-    context: Option<Box<RequestContext>>,
+    ending: Option<Ending>,
     sent: u64,
     done: bool,
     /// Only its head is sent.
@@ -47,18 +47,18 @@ enum Source {
 
 impl ResponseBody {
     /// An answer made here.
-    pub fn ours(bytes: Bytes, state: Rc<StreamState>, context: Option<Box<RequestContext>>) -> Self {
-        Self::new(Source::Ours((!bytes.is_empty()).then_some(bytes)), state, context)
+    pub fn ours(bytes: Bytes, state: Rc<StreamState>, ending: Option<Ending>) -> Self {
+        Self::new(Source::Ours((!bytes.is_empty()).then_some(bytes)), state, ending)
     }
 
     /// A backend's answer.
-    pub fn upstream(body: UpstreamBody, state: Rc<StreamState>, context: Option<Box<RequestContext>>) -> Self {
-        Self::new(Source::Upstream(body), state, context)
+    pub fn upstream(body: UpstreamBody, state: Rc<StreamState>, ending: Option<Ending>) -> Self {
+        Self::new(Source::Upstream(body), state, ending)
     }
 
-    fn new(source: Source, state: Rc<StreamState>, context: Option<Box<RequestContext>>) -> Self {
+    fn new(source: Source, state: Rc<StreamState>, ending: Option<Ending>) -> Self {
         let (sent, done, unread, decided) = (0, false, false, Changed::default());
-        Self { prefix: None, trailers: None, source, filter: None, state, context, sent, done, unread, decided }
+        Self { prefix: None, trailers: None, source, filter: None, state, ending, sent, done, unread, decided }
     }
 
     /// Keeps out of the trailers what was decided about in the head.
@@ -136,8 +136,8 @@ impl ResponseBody {
         }
         self.state.end_request();
         // Taken, so that it does not outlive the request while the last piece waits for the client.
-        if let Some(mut context) = self.context.take() {
-            context.end(self.sent, failure);
+        if let Some(mut ending) = self.ending.take() {
+            ending.end(self.sent, failure);
         }
     }
 }
@@ -150,7 +150,9 @@ impl Body for ResponseBody {
         match ready!(self.poll_passed(cx)) {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    self.sent += u64::try_from(data.len()).unwrap_or(u64::MAX);
+                    let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                    self.sent += length;
+                    self.state.connection.cells.sent.add(length);
                 }
                 self.state.note_upstream();
                 // A body of known length is not polled to its end.
@@ -215,7 +217,7 @@ mod tests {
         let stream = house.stream();
         stream.begin_response();
         let context = context(&stream, true);
-        (ResponseBody::ours(data.into(), Rc::clone(&stream), Some(context)), stream)
+        (ResponseBody::ours(data.into(), Rc::clone(&stream), Some(Ending::Told(context))), stream)
     }
 
     /// The bytes sent, and the failure, of the only line.

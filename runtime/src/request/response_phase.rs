@@ -109,7 +109,8 @@ impl RequestHandler<'_> {
             Source::Upstream(body) => ResponseBody::upstream(body, Rc::clone(self.state), context.kept()),
             Source::Tunnel(upstream, client) => {
                 let timeout = self.listener.tunnel_timeout;
-                let tunnel = Box::new(Tunnel { upstream, client, context: context.kept(), timeout });
+                context.become_tunnel();
+                let tunnel = Box::new(Tunnel { upstream, client, ending: context.kept(), timeout });
                 return Served::Tunnel(with_head((), status, headers, own_alt_svc), tunnel);
             }
         };

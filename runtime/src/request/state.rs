@@ -306,6 +306,7 @@ impl Timed for StreamState {
 impl Progress for StreamState {
     fn count_body(&self, bytes: u64) {
         self.bytes_in.set(self.bytes_in.get().saturating_add(bytes));
+        self.connection.cells.received.add(bytes);
     }
 
     fn set_body_due(&self, due: bool) {

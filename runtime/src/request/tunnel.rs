@@ -13,7 +13,7 @@ use tidegate_base::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::request::client_body::ClientBody;
-use crate::request::context::RequestContext;
+use crate::request::context::Ending;
 use crate::request::request_body::Switched;
 use crate::request::state::StreamState;
 
@@ -23,8 +23,8 @@ pub struct Tunnel {
     pub upstream: Switched,
     /// What comes from the client, if the rest of its connection goes on without it (RFC 8441, RFC 9220).
     pub client: ClientBody,
-    /// The request, which ends with the tunnel; nothing if nobody wants to know of its end.
-    pub context: Option<Box<RequestContext>>,
+    /// Whoever ends the request, which ends with the tunnel.
+    pub ending: Option<Ending>,
     /// How long both sides may be silent.
     pub timeout: Duration,
 }
@@ -41,7 +41,7 @@ impl Tunnel {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let Self { mut upstream, mut context, timeout, .. } = self;
+        let Self { mut upstream, mut ending, timeout, .. } = self;
         stream.begin_tunnel(timeout);
         let mut sent = 0;
         let failure = match stream.guard(pin!(upstream.bare())).await {
@@ -56,8 +56,8 @@ impl Tunnel {
             Err(failure) => Some(failure),
         };
         stream.end_request();
-        if let Some(context) = &mut context {
-            context.end(sent, failure);
+        if let Some(ending) = &mut ending {
+            ending.end(sent, failure);
         }
     }
 }
@@ -89,6 +89,9 @@ where
             }
         }
         if (self.up.moved, self.down.moved) != before {
+            let cells = &stream.connection.cells;
+            cells.received.add(self.up.moved - before.0);
+            cells.sent.add(self.down.moved - before.1);
             stream.note_upstream();
         }
         match (up, down) {

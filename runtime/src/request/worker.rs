@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::request::listener_load::ListenerLoad;
 use crate::request::worker_snapshot::{Pools, WorkerSnapshot};
@@ -25,6 +25,8 @@ use tidegate_engine::hook::HookFault;
 
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::access_log::{AccessLog, LogSender};
+use crate::telemetry::metrics::Registry;
+use crate::telemetry::metrics::registry::WorkerCells;
 
 /// What all workers share.
 pub struct Shared {
@@ -38,6 +40,8 @@ pub struct Shared {
     pub started: Instant,
     /// Memory for compressing answers.
     pub encoders: Room,
+    /// Everything that is counted.
+    pub metrics: Arc<Registry>,
 }
 
 impl Shared {
@@ -45,12 +49,20 @@ impl Shared {
     pub fn new(snapshot: Arc<Snapshot>, log: LogSender) -> Self {
         let generation = AtomicU64::new(snapshot.generation);
         let encoders = Room::new(limits::ENCODERS_BYTES);
-        Self { current: ArcSwap::new(snapshot), generation, log, started: Instant::now(), encoders }
+        Self {
+            current: ArcSwap::new(snapshot),
+            generation,
+            log,
+            started: Instant::now(),
+            encoders,
+            metrics: Arc::default(),
+        }
     }
 
     /// Puts a policy in service: the next request of every worker sees it.
     pub fn commit(&self, snapshot: Arc<Snapshot>) {
         let generation = snapshot.generation;
+        self.metrics.keep(snapshot.plan());
         self.current.store(snapshot);
         self.generation.store(generation, Ordering::Release);
     }
@@ -123,6 +135,8 @@ pub struct Worker {
     /// The servers of a test.
     #[cfg(test)]
     pub(crate) servers: crate::tests::Servers,
+    /// What is counted without any name of the policy.
+    pub cells: Arc<WorkerCells>,
 }
 
 impl Worker {
@@ -130,7 +144,8 @@ impl Worker {
     pub fn new(index: u16, shared: Arc<Shared>) -> Rc<Self> {
         let snapshot = shared.snapshot();
         let pools = Pools::default();
-        let view = RefCell::new(Rc::new(WorkerSnapshot::new(snapshot, None, &pools)));
+        let counted = (&shared.metrics, index);
+        let view = RefCell::new(Rc::new(WorkerSnapshot::new(snapshot, None, &pools, counted)));
         let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
         Rc::new(Self {
             index,
@@ -151,6 +166,7 @@ impl Worker {
             log_throttle: LogThrottle::default(),
             #[cfg(test)]
             servers: crate::tests::Servers::default(),
+            cells: shared.metrics.workers.of(index),
             shared,
         })
     }
@@ -159,7 +175,12 @@ impl Worker {
     pub fn view(&self) -> Rc<WorkerSnapshot> {
         let mut view = self.view.borrow_mut();
         if view.snapshot.generation != self.shared.generation.load(Ordering::Acquire) {
-            *view = Rc::new(WorkerSnapshot::new(self.shared.snapshot(), Some(&**view), &self.pools));
+            *view = Rc::new(WorkerSnapshot::new(
+                self.shared.snapshot(),
+                Some(&**view),
+                &self.pools,
+                (&self.shared.metrics, self.index),
+            ));
         }
         Rc::clone(&view)
     }
@@ -239,8 +260,9 @@ impl Worker {
         }
     }
 
-    /// One turn of the clock: wakes the tasks whose timers are due, and closes what was idle for too long.
-    pub async fn tick(&self) {
+    /// One turn of the clock, which comes so late: wakes the tasks whose timers are due, and closes what was idle for too long.
+    pub async fn tick(&self, late: Duration) {
+        self.cells.late.observe(late);
         self.turn(clock::millis(self.shared.started.elapsed())).await;
     }
 
@@ -258,7 +280,7 @@ impl Worker {
         for (_, timed) in self.timers.borrow().iter() {
             timed.timer().expire(now);
         }
-        self.pools.prune(now);
+        self.cells.idle.set(i64::try_from(self.pools.prune(now)).unwrap_or(i64::MAX));
         self.access_log.flush();
         self.log_throttle.tick(now);
         self.tick_extensions();
@@ -286,7 +308,6 @@ impl Worker {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use std::collections::HashSet;
-    use std::time::Duration;
 
     use super::*;
     use crate::tests::{ANSWERS, House, policy, run};

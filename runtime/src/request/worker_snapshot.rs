@@ -8,18 +8,22 @@ use std::time::Instant;
 
 use tidegate_base::limits;
 use tidegate_base::permits::Permits;
-use tidegate_dsl::plan::{ExtensionId, GroupId, ServerGroup};
+use tidegate_dsl::plan::{Extension, ExtensionId, GroupId, ListenerId, ServerGroup};
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::hook::{Abi, BodyVerdict, Hook, HookFault, HookFaultKind, Verdict};
+use tidegate_upstream::GroupMeter;
 use tidegate_upstream::health::ServerHealth;
 use tidegate_wasm_host::{
     BodyMode, CalloutResult, GroupSource, GroupState, Groups, Pool as Instances, Step, SuspendedCall,
 };
 
 use crate::policy::snapshot::Snapshot;
+use crate::request::extension_meter::{Counted, ExtensionMeter};
 use crate::request::lend::StandIn;
+use crate::request::meter::ListenerMeter;
 use crate::request::request_body::RequestBody;
+use crate::telemetry::metrics::Registry;
 
 /// A server group on one worker.
 pub type Group = tidegate_upstream::Group<RequestBody>;
@@ -37,12 +41,21 @@ pub struct WorkerSnapshot {
     outbound: Vec<Rc<Permits>>,
     /// Balancer and pools of each group. Shared with later generations that have the same group.
     groups: Vec<Rc<Group>>,
+    /// What is counted of each listener. Shared with later generations that have the same listeners and rules.
+    meters: Vec<Rc<ListenerMeter>>,
+    /// What is counted of each extension.
+    extension_meters: Vec<ExtensionMeter>,
     stand_in: StandIn,
 }
 
 impl WorkerSnapshot {
     /// Adopts a snapshot and carries over what did not change.
-    pub fn new(snapshot: Arc<Snapshot>, old: Option<&Self>, pools: &Pools) -> Self {
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        old: Option<&Self>,
+        pools: &Pools,
+        (registry, worker): (&Arc<Registry>, u16),
+    ) -> Self {
         let share = outbound_share(&snapshot);
         let (instances, outbound): (Vec<_>, Vec<_>) = snapshot
             .extensions
@@ -76,11 +89,26 @@ impl WorkerSnapshot {
                 let health = snapshot.health.group(GroupId(at));
                 let is_same = |other: &&Rc<Group>| other.is_same(group, tls, health, keys);
                 let same = |old: &Self| old.groups.iter().find(is_same).cloned();
-                old.and_then(same)
-                    .unwrap_or_else(|| Rc::new(Group::new(group.clone(), tls.cloned(), health, keys, pools)))
+                old.and_then(same).unwrap_or_else(|| {
+                    let meter = group_meter(registry, worker, group, snapshot.names.servers.get(at));
+                    Rc::new(Group::new(group.clone(), tls.cloned(), health, keys, pools, meter))
+                })
             })
             .collect();
-        Self { snapshot, instances, outbound, groups, stand_in: StandIn::default() }
+        let same_rules = |old: &&Self| Arc::ptr_eq(&old.snapshot.engine, &snapshot.engine);
+        let meters = match old.filter(same_rules) {
+            // Only certificates are new.
+            Some(old) => old.meters.clone(),
+            None => snapshot.names.listeners.iter().map(|name| ListenerMeter::new(registry, name, worker)).collect(),
+        };
+        let meter = |extension: &Extension| ExtensionMeter::new(registry, &extension.name, worker);
+        let extension_meters = snapshot.plan().extensions.iter().map(meter).collect();
+        Self { snapshot, instances, outbound, groups, meters, extension_meters, stand_in: StandIn::default() }
+    }
+
+    /// What is counted of a listener; `None` cannot happen for an id of this plan.
+    pub fn meter(&self, id: ListenerId) -> Option<&Rc<ListenerMeter>> {
+        self.meters.get(id.0)
     }
 
     /// The group; `None` cannot happen for an id of this plan.
@@ -96,7 +124,27 @@ impl WorkerSnapshot {
         if !extension.wants(hook, exchange) {
             return Ok(Verdict::Next);
         }
-        self.stand_in.lend(exchange, |exchange| instances.borrow_mut().call(hook, exchange))
+        self.timed(id, hook, || self.stand_in.lend(exchange, |exchange| instances.borrow_mut().call(hook, exchange)))
+    }
+
+    /// Makes a call of an extension that does not wait, and counts it.
+    fn timed<V: Counted>(
+        &self,
+        id: ExtensionId,
+        hook: Hook,
+        call: impl FnOnce() -> Result<V, HookFault>,
+    ) -> Result<V, HookFault> {
+        let began = Instant::now();
+        let verdict = call();
+        self.count_call(id, hook, began, &verdict);
+        verdict
+    }
+
+    /// Counts a call of an extension that began at this time and has ended now.
+    pub fn count_call<V: Counted>(&self, id: ExtensionId, hook: Hook, began: Instant, verdict: &Result<V, HookFault>) {
+        if let Some(meter) = self.extension_meters.get(id.0) {
+            meter.ended(hook, began, verdict);
+        }
     }
 
     /// Whether a call of this hook may wait for other servers; it is then made with [`WorkerSnapshot::begin`].
@@ -171,7 +219,7 @@ impl WorkerSnapshot {
     ) -> Result<BodyVerdict, HookFault> {
         let Some(instances) = self.instances.get(id.0) else { return Ok(BodyVerdict::Next) };
         let call = |exchange| instances.borrow_mut().call_body(hook, exchange, piece, streams);
-        self.stand_in.lend(exchange, call)
+        self.timed(id, hook, || self.stand_in.lend(exchange, call))
     }
 
     /// The fault of a body that is longer than an extension wants to take.
@@ -197,7 +245,8 @@ impl WorkerSnapshot {
                 continue;
             };
             if extension.wants(Hook::Log, exchange) {
-                let told = self.stand_in.lend(exchange, |exchange| instances.borrow_mut().log(exchange));
+                let tell = || self.stand_in.lend(exchange, |exchange| instances.borrow_mut().log(exchange));
+                let told = self.timed(id, Hook::Log, tell);
                 last = told.err().map(|fault| (id, fault)).or(last);
             }
         }
@@ -207,7 +256,10 @@ impl WorkerSnapshot {
     /// Ticks the extensions whose time has come; their faults.
     pub fn tick(&self, now: Instant) -> Vec<(ExtensionId, HookFault)> {
         let tick = |(at, instances): (usize, &Rc<RefCell<Instances>>)| {
-            instances.borrow_mut().tick(now).err().map(|fault| (ExtensionId(at), fault))
+            let id = ExtensionId(at);
+            let due = instances.borrow().is_due(now);
+            let ticked = due.then(|| self.timed(id, Hook::Tick, || instances.borrow_mut().tick(now)))?;
+            ticked.err().map(|fault| (id, fault))
         };
         self.instances.iter().enumerate().filter_map(tick).collect()
     }
@@ -218,6 +270,13 @@ impl WorkerSnapshot {
 fn outbound_share(snapshot: &Snapshot) -> usize {
     let asking = snapshot.extensions.iter().filter(|extension| extension.waits()).count();
     (limits::OUTBOUND_CALLS / 2 / asking.max(1)).max(1)
+}
+
+/// The cells of a group and its servers on a worker.
+fn group_meter(registry: &Registry, worker: u16, group: &ServerGroup, servers: Option<&Vec<Arc<str>>>) -> GroupMeter {
+    let series = registry.groups.of(&group.name);
+    let servers = servers.into_iter().flatten().map(|server| series.servers.of(server).of(worker)).collect();
+    GroupMeter { group: series.cells.of(worker), servers }
 }
 
 /// The groups of a policy, for guests: each with its name, how many servers it has, and what is known of them.

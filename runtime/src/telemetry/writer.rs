@@ -24,6 +24,8 @@ use super::carry::{Carry, count};
 pub struct LogSender {
     queue: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    /// Every line that was lost since the start, whatever the reason.
+    lost: Arc<AtomicU64>,
 }
 
 enum Message {
@@ -60,12 +62,13 @@ impl LogWriter {
     /// The system has no thread to give.
     pub fn start(target: LogTarget) -> io::Result<Self> {
         let (queue, inbox) = sync_channel(limits::LOG_QUEUE);
-        let sender = LogSender { queue, dropped: Arc::default() };
+        let sender = LogSender { queue, dropped: Arc::default(), lost: Arc::default() };
         let control = LogControl { sender, orders: Arc::default() };
         let (dropped, orders) = (Arc::clone(&control.sender.dropped), Arc::clone(&control.orders));
+        let lost = Arc::clone(&control.sender.lost);
         let (ended, done) = sync_channel(1);
         std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            run(&inbox, &dropped, &orders, target);
+            run(&inbox, &dropped, &orders, Output::open(target, lost));
             drop(ended);
         })?;
         Ok(Self { control, done })
@@ -110,13 +113,18 @@ impl LogSender {
     pub fn send(&self, lines: Vec<u8>) {
         if let Err(TrySendError::Full(Message::Lines(lines))) = self.queue.try_send(Message::Lines(lines)) {
             self.dropped.fetch_add(count(&lines), Ordering::Relaxed);
+            self.lost.fetch_add(count(&lines), Ordering::Relaxed);
             Bound::LogQueue.met();
         }
     }
+
+    /// How many lines were lost since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
 }
 
-fn run(inbox: &Receiver<Message>, dropped: &AtomicU64, orders: &Orders, target: LogTarget) {
-    let mut output = Output::open(target);
+fn run(inbox: &Receiver<Message>, dropped: &AtomicU64, orders: &Orders, mut output: Output) {
     let mut ends = false;
     while !ends {
         // After a failure the target is looked at again, also if no line comes.
@@ -156,11 +164,13 @@ struct Output {
     carry: Carry,
     /// The target failed: since when it is not to be tried again, and the lines that it did not take.
     failed: Option<(Instant, u64)>,
+    /// Every line that was lost since the start.
+    lost: Arc<AtomicU64>,
 }
 
 impl Output {
-    fn open(target: LogTarget) -> Self {
-        let mut output = Self { target, file: None, carry: Carry::default(), failed: None };
+    fn open(target: LogTarget, lost: Arc<AtomicU64>) -> Self {
+        let mut output = Self { target, file: None, carry: Carry::default(), failed: None, lost };
         if let Err(error) = output.reach() {
             output.fail(&error, 0);
         }
@@ -174,7 +184,7 @@ impl Output {
             let _ = self.put(b"");
         }
         let lost = self.failed.map_or(0, |(_, lost)| lost);
-        let mut next = Self::open(target);
+        let mut next = Self::open(target, Arc::clone(&self.lost));
         match &mut next.failed {
             Some((_, before)) => *before += lost,
             None if lost > 0 => told(lost),
@@ -188,6 +198,7 @@ impl Output {
             && since.elapsed() < limits::LOG_RETRY
         {
             *lost += count(lines);
+            self.lost.fetch_add(count(lines), Ordering::Relaxed);
             return;
         }
         if lines.is_empty() && !self.has_something_to_try() {
@@ -227,6 +238,7 @@ impl Output {
     }
 
     fn fail(&mut self, error: &io::Error, lost: u64) {
+        self.lost.fetch_add(lost, Ordering::Relaxed);
         let before = self.failed.map(|(_, before)| before);
         if before.is_none() {
             let (to, why) = (self.name(), words(error));
@@ -265,7 +277,7 @@ fn told(lost: u64) {
 impl LogSender {
     /// A sender whose lines nobody writes.
     pub(crate) fn nowhere() -> Self {
-        Self { queue: sync_channel(1).0, dropped: Arc::default() }
+        Self { queue: sync_channel(1).0, dropped: Arc::default(), lost: Arc::default() }
     }
 }
 

@@ -106,7 +106,7 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let drain = loop {
         tokio::select! {
-            _ = tick.tick() => worker.tick().await,
+            due = tick.tick() => worker.tick(due.elapsed()).await,
             command = inbox.recv() => match command {
                 Some((Command::Drain(drain), _)) => break drain,
                 Some((command, done)) => {
@@ -221,7 +221,7 @@ async fn drain_all(worker: &Rc<Worker>, drain: Duration, tick: &mut tokio::time:
     worker.each_connection(|connection| connection.finish());
     while worker.has_connections() && tokio::time::Instant::now() < end {
         tokio::select! {
-            _ = tick.tick() => worker.tick().await,
+            due = tick.tick() => worker.tick(due.elapsed()).await,
             () = worker.emptied.notified() => {}
         }
     }

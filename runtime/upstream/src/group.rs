@@ -11,7 +11,9 @@ use tidegate_engine::affinity::CookieKeys;
 use tidegate_engine::exchange::Exchange;
 use tidegate_engine::servers::{PickRequest, Servers};
 
+use crate::caller::Caller;
 use crate::health::ServerHealth;
+use crate::meter::GroupMeter;
 use crate::pool::{Pools, ServerPool};
 use crate::tls::GroupTls;
 
@@ -28,16 +30,19 @@ pub struct Group<B> {
     /// What is known of each server; empty if they are not checked.
     health: Vec<Arc<ServerHealth>>,
     pools: Vec<Rc<ServerPool<B>>>,
+    /// What is counted of it.
+    pub(crate) meter: GroupMeter,
 }
 
 impl<B> Group<B> {
-    /// A group whose servers use these pools.
+    /// A group whose servers use these pools, and are counted there.
     pub fn new(
         plan: ServerGroup,
         tls: Option<GroupTls>,
         health: &[Arc<ServerHealth>],
         keys: &CookieKeys,
         pools: &Pools<B>,
+        meter: GroupMeter,
     ) -> Self {
         let chosen = Servers::new(&plan, keys);
         let secure = |at| tls.as_ref().and_then(|tls| tls.secure(at));
@@ -51,6 +56,7 @@ impl<B> Group<B> {
             keys: keys.clone(),
             health: health.to_vec(),
             pools,
+            meter,
         }
     }
 
@@ -97,12 +103,19 @@ impl<B> Group<B> {
         if self.counts {
             self.servers.borrow_mut().begin(server);
         }
+        self.meter.in_flight(server, 1);
         InFlight { group: Rc::clone(self), server }
     }
 
     /// The cookie that tells a client the server to stay on, if the client does not know it.
     pub(crate) fn sticky_cookie(&self, pick: PickRequest, server: usize, secure: bool) -> Option<HeaderValue> {
         self.servers.borrow().sticky_cookie(pick, server, secure)
+    }
+
+    /// Counts one more try of a request of this caller.
+    pub(crate) fn count_retry(&self, caller: &impl Caller) {
+        self.meter.group.retries.one();
+        caller.count_retry();
     }
 
     /// Whether some server is left for a request beside those that were tried, and this one.
@@ -163,5 +176,6 @@ impl<B> Drop for InFlight<B> {
         if self.group.counts {
             self.group.servers.borrow_mut().end(self.server);
         }
+        self.group.meter.in_flight(self.server, -1);
     }
 }

@@ -1,6 +1,7 @@
 //! Sends a request to a server of a group, and waits for the head of its response.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use http::header::SET_COOKIE;
 use http::uri::Authority;
@@ -63,11 +64,12 @@ pub async fn send<C: Caller>(
     let again = outgoing.request.as_ref().filter(repeats).and_then(|request| Again::of(request, kept));
     while let Some((at, server, pool)) = group.pick(outgoing.pick, caller.random(), &tried) {
         if !tried.is_empty() {
-            caller.count_retry();
+            group.count_retry(caller);
         }
         let is_last = tried.len() + 1 >= group.tries();
         let once_more = || again.as_ref().filter(|_| !is_last).and_then(|again| again.request(kept));
         let target = Target { group, at, server, pool, caller };
+        let chosen = Instant::now();
         let sent = match group.plan.protocol {
             // In a box: its state would make every request's larger.
             GroupProtocol::Grpc => Box::pin(target.send_http2(outgoing, kept)).await,
@@ -75,6 +77,7 @@ pub async fn send<C: Caller>(
         };
         match sent {
             Ok(mut response) => {
+                group.meter.answered(at, response.status(), chosen.elapsed());
                 if group.retries_status(response.status())
                     && group.has_another(at, &tried)
                     && let Some(next) = once_more()
@@ -95,6 +98,7 @@ pub async fn send<C: Caller>(
             }
             Err(Unserved::Failed(failure)) => {
                 last = (failure, Some(at));
+                group.meter.failed(at);
                 outgoing.request = group.retries_after(failure).then(once_more).flatten();
                 if outgoing.request.is_none() {
                     break;
@@ -104,6 +108,7 @@ pub async fn send<C: Caller>(
             }
             Err(Unserved::Unreachable(failure)) => {
                 last = (failure, Some(at));
+                group.meter.failed(at);
                 if is_last || !group.retries_after(failure) {
                     break;
                 }

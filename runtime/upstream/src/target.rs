@@ -63,7 +63,7 @@ impl<C: Caller> Target<'_, C> {
             };
             match exchange(&mut lease, &mut outgoing.request, kept, self.caller).await {
                 Ok(response) => return Ok(response.map(|body| UpstreamBody::http1(body, lease))),
-                Err(_) if outgoing.request.is_some() => self.caller.count_retry(),
+                Err(_) if outgoing.request.is_some() => self.once_more(),
                 Err(failure) => return Err(Unserved::Failed(failure)),
             }
         }
@@ -116,12 +116,18 @@ impl<C: Caller> Target<'_, C> {
                     if request.is_none() || !may_repeat {
                         return Err(Unserved::Failed(self.caller.ending().unwrap_or(failure)));
                     }
-                    self.caller.count_retry();
+                    self.once_more();
                 }
                 Err(failure) => return Err(Unserved::Failed(failure)),
             }
         }
         Err(Unserved::Failed(Cause::Closed.failure()))
+    }
+
+    /// Counts a try that the server has not seen, and the next one.
+    fn once_more(&self) {
+        self.group.meter.failed(self.at);
+        self.group.count_retry(self.caller);
     }
 
     fn unreachable(&self, (failure, reason): Refused) -> Unserved {

@@ -1,14 +1,10 @@
 //! What another server is tried after, and what is not tried again.
 
-use std::rc::Rc;
-
 use http::Method;
 use tidegate_base::failure::Failure;
-use tidegate_engine::affinity::CookieKeys;
+use tidegate_base::metrics::{Counter, HistogramRead};
 
 use super::world::{Act, OK, Piece, Reply, Script, Sent, World, get, plan, request, run, with};
-use crate::Group;
-
 const TWO: &str = "server 10.0.0.1:1; server 10.0.0.1:2";
 
 /// A server that reads a request, and closes.
@@ -29,6 +25,16 @@ fn after(
         let answer = world.ask(&group, outgoing).await;
         let dials = world.dials([1, 2]);
         assert_eq!(world.retries.get(), u32::try_from(dials.iter().sum::<usize>()).unwrap() - 1, "each is counted");
+        assert_eq!(group.meter.group.retries.value(), u64::from(world.retries.get()));
+        let tries = group.meter.servers.iter().map(|server| {
+            assert_eq!(server.in_flight.value(), 0);
+            server.errors.value() + server.answers.iter().map(Counter::value).sum::<u64>()
+        });
+        assert_eq!(tries.collect::<Vec<_>>(), dials.map(|dials| dials as u64), "each try once");
+        let answered: u64 = group.meter.servers.iter().flat_map(|server| &server.answers).map(Counter::value).sum();
+        let mut timed = HistogramRead::default();
+        group.meter.group.duration.read(&mut timed);
+        assert_eq!(timed.count(), answered, "the time of those that were answered");
         (answer, dials)
     })
 }
@@ -128,7 +134,7 @@ fn without_servers_there_is_a_failure_of_its_own() {
         let world = World::default();
         let mut plan = plan(TWO);
         plan.servers.iter_mut().for_each(|server| server.stopped = true);
-        let group = Rc::new(Group::new(plan, None, &[], &CookieKeys::default(), &world.pools));
+        let group = world.group_of(plan);
         assert_eq!(world.ask(&group, get()).await, Err(Failure::NoServer));
         assert!(world.dialled.borrow().is_empty());
     });

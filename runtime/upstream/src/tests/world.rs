@@ -22,6 +22,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
 
+use crate::meter::GroupMeter;
 use crate::{Address, Caller, Content, Group, Outgoing, Pools, Refused, ServerIo, ServerResponse, send};
 
 /// How long a request may stand still.
@@ -125,7 +126,13 @@ impl World {
 
     /// The group with these words.
     pub(super) fn group(&self, words: &str) -> Rc<Group<Sent>> {
-        Rc::new(Group::new(plan(words), None, &[], &CookieKeys::default(), &self.pools))
+        self.group_of(plan(words))
+    }
+
+    /// The group of this plan.
+    pub(super) fn group_of(&self, plan: ServerGroup) -> Rc<Group<Sent>> {
+        let meter = GroupMeter::apart(plan.servers.len());
+        Rc::new(Group::new(plan, None, &[], &CookieKeys::default(), &self.pools, meter))
     }
 
     /// Sends a request, and waits for the head of the response.

@@ -154,16 +154,18 @@ impl Pool {
         (exchange, told)
     }
 
+    /// Whether the extension wants a tick, and it is time for it.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.extension.tick().is_some() && self.tick.is_none_or(|due| now >= due)
+    }
+
     /// Ticks, if the extension wants it and it is time.
     ///
     /// # Errors
     ///
     /// If the guest failed.
     pub fn tick(&mut self, now: Instant) -> Result<(), HookFault> {
-        let Some(every) = self.extension.tick() else { return Ok(()) };
-        if self.tick.is_some_and(|due| now < due) {
-            return Ok(());
-        }
+        let Some(every) = self.extension.tick().filter(|_| self.is_due(now)) else { return Ok(()) };
         self.tick = Some(now + every);
         let about = About { hook: Hook::Tick, exchange: None, streams: false };
         self.run(about, |guest| guest.tell(Hook::Tick), |(), _| Ok(())).1
