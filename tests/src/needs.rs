@@ -20,7 +20,7 @@ struct Need {
     programs: &'static [&'static str],
 }
 
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 17] = [
     program_of("chromium", "chromium", &["chromium", "chromium-browser", "google-chrome"]),
     program_of("curl", "curl", &["curl"]),
     program_of("debhelper", "debhelper", &["dh"]),
@@ -28,6 +28,7 @@ const NEEDS: [Need; 16] = [
     program_of("nghttp", "nghttp2-client", &["nghttp"]),
     program_of("openssl", "openssl", &["openssl"]),
     program_of("systemd-analyze", "systemd", &["systemd-analyze"]),
+    program_of("promtool", "prometheus", &["promtool"]),
     program_of("testssl", "testssl.sh", &["testssl", "testssl.sh"]),
     other("python", "python3-venv, and pip's registry (tests/clients/install)"),
     other("wheel", "python3-pip, and its registry"),

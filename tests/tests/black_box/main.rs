@@ -9,6 +9,7 @@
 
 mod access_log;
 mod admin;
+mod alerts;
 mod alt_svc;
 mod architecture;
 mod arrows;

@@ -191,6 +191,25 @@ fn a_rule_that_is_gone_goes_when_no_request_counts_for_it() {
 }
 
 #[test]
+fn rules_that_nobody_asks_for_cost_nothing() {
+    run(async {
+        let rules: String =
+            (0..1000).map(|n| format!("rule r{n} {{ when path is \"/{n}\"; respond 204 }}\n")).collect();
+        let listeners: String =
+            (0..100).map(|n| format!("listener http l{n} {{ port {}; rules site }}\n", 9000 + n)).collect();
+        let all = policy("", &(rules + ANSWERS)) + &listeners;
+        let house = House::of(&all);
+        let series = || {
+            let listeners = house.worker.shared.metrics.listeners.list();
+            listeners.iter().map(|(_, listener)| listener.requests.list().len()).sum::<usize>()
+        };
+        assert_eq!((house.worker.shared.metrics.listeners.list().len(), series()), (101, 0));
+        ask(&house, "/999").await;
+        assert_eq!(series(), 1);
+    });
+}
+
+#[test]
 fn a_trace_of_a_logged_request_becomes_an_exemplar() {
     run(async {
         let house = House::answering("");

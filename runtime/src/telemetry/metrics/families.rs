@@ -126,17 +126,4 @@ families! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_say_what_they_are_and_stand_once() {
-        let names: std::collections::HashSet<_> = ALL.iter().map(|family| family.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for family in ALL {
-            assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
-            assert!(family.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", family.name);
-            assert!(!family.labels.contains(&"le") && family.help.ends_with('.'), "{}", family.name);
-        }
-    }
-}
+mod tests;
