@@ -54,6 +54,7 @@ pub(crate) fn plan(rules: Vec<Rule>) -> Plan {
         access_log: AccessLog { to: LogTarget::Stdout, format: LogFormat::Json },
         tracing: None,
         admin: None,
+        metrics: None,
         certificates: Vec::new(),
         authorities: Vec::new(),
         tls_policies: Vec::new(),
