@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use tidegate_base::failure::{Failure, Side};
 use tidegate_base::metrics::{Counter, Gauge, Histogram, REQUEST_TIMES};
 
 /// What a worker counts of a group.
@@ -58,9 +59,9 @@ impl GroupMeter {
         }
     }
 
-    /// A try got no answer.
-    pub(crate) fn failed(&self, server: usize) {
-        if let Some(server) = self.servers.get(server) {
+    /// A try got no answer. One that the client ended says nothing of the server.
+    pub(crate) fn failed(&self, server: usize, failure: Failure) {
+        if let Some(server) = self.servers.get(server).filter(|_| failure.row().side != Side::Client) {
             server.errors.one();
         }
     }

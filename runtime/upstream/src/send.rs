@@ -98,7 +98,7 @@ pub async fn send<C: Caller>(
             }
             Err(Unserved::Failed(failure)) => {
                 last = (failure, Some(at));
-                group.meter.failed(at);
+                group.meter.failed(at, failure);
                 outgoing.request = group.retries_after(failure).then(once_more).flatten();
                 if outgoing.request.is_none() {
                     break;
@@ -108,7 +108,7 @@ pub async fn send<C: Caller>(
             }
             Err(Unserved::Unreachable(failure)) => {
                 last = (failure, Some(at));
-                group.meter.failed(at);
+                group.meter.failed(at, failure);
                 if is_last || !group.retries_after(failure) {
                     break;
                 }

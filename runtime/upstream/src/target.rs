@@ -126,7 +126,7 @@ impl<C: Caller> Target<'_, C> {
 
     /// Counts a try that the server has not seen, and the next one.
     fn once_more(&self) {
-        self.group.meter.failed(self.at);
+        self.group.meter.failed(self.at, Cause::Closed.failure());
         self.group.count_retry(self.caller);
     }
 

@@ -125,6 +125,7 @@ fn a_deadline_ends_the_wait_for_a_connection_too() {
         world.expired.set(Some(Failure::ClientTimeout));
         let group = world.group("server 10.0.0.1:1");
         assert_eq!(world.ask(&group, get()).await, Err(Failure::ClientTimeout));
+        assert_eq!(group.meter.servers[0].errors.value(), 0, "that is none of the server's");
     });
 }
 
