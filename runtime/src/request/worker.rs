@@ -25,8 +25,7 @@ use tidegate_engine::hook::HookFault;
 
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::access_log::{AccessLog, LogSender};
-use crate::telemetry::metrics::Registry;
-use crate::telemetry::metrics::registry::WorkerCells;
+use crate::telemetry::metrics::registry::{Registry, WorkerCells};
 
 /// What all workers share.
 pub struct Shared {

@@ -28,6 +28,8 @@ pub struct ServerCells {
     pub answers: [Counter; 5],
     /// Tries without an answer.
     pub errors: Counter,
+    /// Connections that were opened.
+    pub opened: Counter,
     /// Requests in flight, to the end of the answer or of the tunnel.
     pub in_flight: Gauge,
 }
@@ -63,6 +65,13 @@ impl GroupMeter {
     pub(crate) fn failed(&self, server: usize, failure: Failure) {
         if let Some(server) = self.servers.get(server).filter(|_| failure.row().side != Side::Client) {
             server.errors.one();
+        }
+    }
+
+    /// A connection to a server was opened.
+    pub(crate) fn opened(&self, server: usize) {
+        if let Some(server) = self.servers.get(server) {
+            server.opened.one();
         }
     }
 

@@ -99,11 +99,16 @@ impl StreamLease {
 }
 
 impl Multiplexed {
-    /// A stream on an open connection with room for it, or on a new connection.
+    /// A stream on an open connection with room for it, or on a new connection, of which `opened` hears.
     ///
     /// # Errors
     /// As dialling says, or the server does not speak HTTP/2.
-    pub(crate) async fn stream(&self, caller: &impl Caller, address: Address<'_>) -> Result<StreamLease, Refused> {
+    pub(crate) async fn stream(
+        &self,
+        caller: &impl Caller,
+        address: Address<'_>,
+        opened: impl FnOnce(),
+    ) -> Result<StreamLease, Refused> {
         let now_ms = caller.now_ms();
         if let Some(lease) = self.with_room(now_ms) {
             return Ok(lease);
@@ -128,6 +133,7 @@ impl Multiplexed {
         }
         match open(caller, address).await {
             Ok(connection) => {
+                opened();
                 self.open.borrow_mut().push(Rc::clone(&connection));
                 Ok(StreamLease::on(&connection, now_ms))
             }
@@ -143,6 +149,11 @@ impl Multiplexed {
         let mut open = self.open.borrow_mut();
         open.retain(|connection| !connection.closed.get());
         open.iter().find(|connection| connection.room() > 0).map(|connection| StreamLease::on(connection, now_ms))
+    }
+
+    /// The number of open connections that carry no request.
+    pub(crate) fn idle(&self) -> usize {
+        self.open.borrow().iter().filter(|connection| connection.talk.requests() == 0).count()
     }
 
     /// Closes connections that were idle for so long. Called once a [`limits::TICK`].

@@ -36,7 +36,7 @@ impl<B> Pools<B> {
         Rc::clone(pools.entry((host.to_owned(), port, secure.cloned())).or_insert_with(pool))
     }
 
-    /// Closes connections that were idle for too long, and says how many of HTTP/1 are idle still. Called once a [`limits::TICK`].
+    /// Closes connections that were idle for too long, and says how many are idle still. Called once a [`limits::TICK`].
     pub fn prune(&self, now_ms: u64) -> usize {
         let idle_ms = millis(limits::UPSTREAM_IDLE);
         let mut left = 0;
@@ -44,8 +44,8 @@ impl<B> Pools<B> {
             pool.idle
                 .borrow_mut()
                 .retain(|idle| !idle.connection.sender.is_closed() && now_ms.saturating_sub(idle.since_ms) < idle_ms);
-            left += pool.idle.borrow().len();
             pool.multiplexed.prune(now_ms, idle_ms);
+            left += pool.idle.borrow().len() + pool.multiplexed.idle();
         }
         left
     }

@@ -74,9 +74,12 @@ impl<C: Caller> Target<'_, C> {
         let in_flight = self.group.begin(self.at);
         if upgrade {
             let (connection, switched) = connect_for_upgrade(self.caller, self.address()).await?;
+            self.group.meter.opened(self.at);
             Ok(Lease::for_upgrade(connection, in_flight, switched))
         } else {
-            Ok(Lease::new(connect(self.caller, self.address()).await?, in_flight))
+            let connection = connect(self.caller, self.address()).await?;
+            self.group.meter.opened(self.at);
+            Ok(Lease::new(connection, in_flight))
         }
     }
 
@@ -93,7 +96,8 @@ impl<C: Caller> Target<'_, C> {
         let in_flight = self.group.begin(self.at);
         let Outgoing { request, authority, .. } = outgoing;
         for try_ in 1.. {
-            let opening = self.pool.multiplexed.stream(self.caller, self.address());
+            let opening =
+                self.pool.multiplexed.stream(self.caller, self.address(), || self.group.meter.opened(self.at));
             let mut lease = match within_deadline(self.caller, pin!(opening)).await {
                 Ok(Ok(lease)) => lease,
                 Ok(Err(refused)) => return Err(self.unreachable(refused)),

@@ -79,8 +79,10 @@ families! {
         "Tries beyond the first of a request.";
     UPSTREAM_IN_FLIGHT = Gauge "tidegate_upstream_requests_in_flight" ["group", "server"]
         "Requests at servers that have not ended, tunnels among them.";
+    UPSTREAM_OPENED = Counter "tidegate_upstream_connections_opened_total" ["group", "server"]
+        "Connections to servers that were opened.";
     UPSTREAM_IDLE = Gauge "tidegate_upstream_idle_connections" []
-        "Connections of HTTP/1 to servers that wait for a request.";
+        "Connections to servers that wait for a request.";
     HEALTHY = Gauge "tidegate_server_healthy" ["group", "server"]
         "Whether a server takes requests; one that is not checked does.";
     EXTENSION_CALLS = Counter "tidegate_extension_calls_total" ["extension", "hook", "outcome"]

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tidegate_base::address::address;
 use tidegate_base::failure::Failure;
 use tidegate_base::metrics::{Counter, Gauge, Held, Histogram, Names, PerWorker, REQUEST_TIMES, WORK_TIMES};
 use tidegate_dsl::Hook;
@@ -230,7 +231,7 @@ pub struct WorkerCells {
     pub failures: [Counter; Failure::ALL.len()],
     /// How late the worker's ticks come.
     pub late: Histogram,
-    /// Connections of HTTP/1 to servers that wait for a request.
+    /// Connections to servers that wait for a request.
     pub idle: Gauge,
 }
 
@@ -281,44 +282,107 @@ impl Registry {
     /// Drops what this plan does not name, unless a request, a connection or a worker still counts for it. It is done when a policy
     /// is put in service, off the workers; what is held then goes the next time.
     pub fn keep(&self, plan: &Plan) {
-        let rules: Vec<HashSet<&str>> =
-            plan.rule_sets.iter().map(|set| set.rules.iter().map(|rule| rule.name.as_str()).collect()).collect();
-        let groups: HashMap<&str, HashSet<String>> = plan
-            .groups
-            .iter()
-            .map(|group| {
-                let place =
-                    |server: &tidegate_dsl::plan::Server| tidegate_base::address::address(&server.host, server.port);
-                (group.name.as_str(), group.servers.iter().map(place).collect())
-            })
-            .collect();
-        let listeners: HashMap<&str, Option<&HashSet<&str>>> = plan
-            .listeners
-            .iter()
-            .map(|listener| {
-                let own = match &listener.action {
-                    ListenerAction::Rules(id) => rules.get(id.0),
-                    _ => None,
-                };
-                (listener.name.as_str(), own)
-            })
-            .collect();
-        for (name, listener) in self.listeners.list() {
-            let own = listeners.get(&*name).copied().flatten();
-            let named = |rule: &str| {
-                listeners.contains_key(&*name) && (rule.is_empty() || own.is_some_and(|own| own.contains(rule)))
-            };
-            for (rule, by_group) in listener.requests.list() {
-                by_group.keep(|group| named(&rule) && (group.is_empty() || groups.contains_key(group)));
+        let named = Named::of(plan);
+        for (listener, series) in self.listeners.list() {
+            for (rule, by_group) in series.requests.list() {
+                let takes = named.has_rule(&listener, &rule);
+                by_group.keep(|group| takes && (group.is_empty() || named.groups.contains_key(group)));
             }
-            listener.requests.keep(named);
+            series.requests.keep(|rule| named.has_rule(&listener, rule));
         }
-        self.listeners.keep(|name| listeners.contains_key(name));
-        for (name, group) in self.groups.list() {
-            group.servers.keep(|server| groups.get(&*name).is_some_and(|servers| servers.contains(server)));
+        self.listeners.keep(|name| named.listeners.contains_key(name));
+        for (group, series) in self.groups.list() {
+            series.servers.keep(|server| named.groups.get(&*group).is_some_and(|servers| servers.contains(server)));
         }
-        self.groups.keep(|name| groups.contains_key(name));
+        self.groups.keep(|name| named.groups.contains_key(name));
         self.extensions.keep(|name| plan.extensions.iter().any(|extension| extension.name == name));
-        self.limited.keep(|name| rules.iter().any(|set| set.contains(name)));
+        self.limited.keep(|name| named.rules.iter().any(|set| set.contains(name)));
+    }
+}
+
+/// The names of a plan.
+struct Named<'p> {
+    /// The rules of each set.
+    rules: Vec<HashSet<&'p str>>,
+    /// The listeners, and the set of their rules.
+    listeners: HashMap<&'p str, Option<usize>>,
+    /// The groups, and their servers.
+    groups: HashMap<&'p str, HashSet<String>>,
+}
+
+impl<'p> Named<'p> {
+    fn of(plan: &'p Plan) -> Self {
+        let rules = plan.rule_sets.iter().map(|set| set.rules.iter().map(|rule| rule.name.as_str()).collect());
+        let listeners = plan.listeners.iter().map(|listener| {
+            let own = if let ListenerAction::Rules(id) = &listener.action { Some(id.0) } else { None };
+            (listener.name.as_str(), own)
+        });
+        let groups = plan.groups.iter().map(|group| {
+            let servers = group.servers.iter().map(|server| address(&server.host, server.port));
+            (group.name.as_str(), servers.collect())
+        });
+        Self { rules: rules.collect(), listeners: listeners.collect(), groups: groups.collect() }
+    }
+
+    /// Whether a listener of this name has a rule of this name; requests without a rule it may always have.
+    fn has_rule(&self, listener: &str, rule: &str) -> bool {
+        let Some(own) = self.listeners.get(listener) else { return false };
+        rule.is_empty() || own.and_then(|set| self.rules.get(set)).is_some_and(|set| set.contains(rule))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{plan, policy};
+
+    fn names<T>(all: &Names<T>) -> Vec<String> {
+        all.list().into_iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    #[test]
+    fn only_what_the_plan_names_is_kept_unless_somebody_counts() {
+        let registry = Registry::default();
+        let group = "server-group app { server 10.0.0.1:80; server [fd00::1]:81 }\n";
+        let named =
+            plan(&(policy("", "rule r { when path is \"/\"; forward app }; otherwise { respond 204 }") + group));
+        let app = registry.groups.of("app");
+        drop((app.servers.of("10.0.0.1:80"), app.servers.of("[fd00::1]:81"), app.servers.of("10.0.0.9:80")));
+        drop(app);
+        let held = registry.groups.of("old").servers.of("10.0.0.9:80").of(0);
+        drop((
+            registry.groups.of("older"),
+            registry.extensions.of("x"),
+            registry.limited.of("gone"),
+            registry.limited.of("r"),
+        ));
+        let main = registry.listeners.of("main").requests.of("r");
+        drop((main.of(""), main.of("app"), main.of("older")));
+        drop(main);
+        drop((
+            registry.listeners.of("main").requests.of("gone").of("app"),
+            registry.listeners.of("main").requests.of("").of(""),
+        ));
+        drop(registry.listeners.of("other").cells.of(0));
+        registry.keep(&named);
+        assert_eq!(names(&registry.groups), ["app", "old"]);
+        assert_eq!(names(&registry.groups.of("app").servers), ["10.0.0.1:80", "[fd00::1]:81"]);
+        assert_eq!((names(&registry.extensions), names(&registry.limited)), (Vec::new(), vec!["r".to_owned()]));
+        assert_eq!(names(&registry.listeners), ["main"]);
+        assert_eq!(names(&registry.listeners.of("main").requests), ["", "r"]);
+        assert_eq!(names(&registry.listeners.of("main").requests.of("r")), ["", "app"]);
+        drop(held);
+        registry.keep(&named);
+        assert_eq!(names(&registry.groups), ["app"]);
+    }
+
+    #[test]
+    fn every_word_stands_at_its_number() {
+        assert!(Reload::ALL.iter().enumerate().all(|(at, one)| *one as usize == at));
+        assert!(Outcome::ALL.iter().enumerate().all(|(at, one)| *one as usize == at));
+        assert!(ClientProtocol::ALL.iter().enumerate().all(|(at, one)| *one as usize == at));
+        let registry = Registry::default();
+        registry.count_reload(Reload::Unchanged);
+        assert_eq!(Reload::ALL.map(|result| registry.reloads(result)), [0, 1, 0]);
     }
 }

@@ -141,6 +141,12 @@ fn groups(text: &mut Text, all: &[(Arc<str>, Arc<GroupSeries>)], registry: &Regi
             in_flight.whole(&[group, &server], cells.total(|cells| cells.in_flight.value()));
         }
     }
+    let mut opened = text.family(&f::UPSTREAM_OPENED);
+    for (group, series) in all {
+        for (server, cells) in series.servers.list() {
+            opened.count(&[group, &server], cells.sum(|cells| cells.opened.value()));
+        }
+    }
     text.family(&f::UPSTREAM_IDLE).whole(&[], registry.workers.total(|cells| cells.idle.value()));
 }
 

@@ -173,8 +173,10 @@ fn an_idle_connection_is_closed_in_time() {
         let world = http2(&[&[Reply::Body("one")], &[Reply::Body("two")]]);
         let group = world.group(GROUP);
         assert_eq!(world.ask(&group, get()).await.unwrap(), "one");
-        world.pools.prune(u64::try_from(limits::UPSTREAM_IDLE.as_millis()).unwrap());
+        assert_eq!(world.pools.prune(0), 1);
+        assert_eq!(world.pools.prune(u64::try_from(limits::UPSTREAM_IDLE.as_millis()).unwrap()), 0);
         assert_eq!(world.ask(&group, get()).await.unwrap(), "two");
+        assert_eq!(group.meter.servers[0].opened.value(), 2);
         assert_eq!(world.dials([1]), [2]);
     });
 }

@@ -65,10 +65,8 @@ fn what_is_idle_for_too_long_is_closed() {
         world.now_ms.set(1000);
         assert_eq!(world.ask(&group, get()).await.unwrap(), "ok");
         let limit = u64::try_from(limits::UPSTREAM_IDLE.as_millis()).unwrap();
-        world.pools.prune(1000 + limit - 1);
-        assert_eq!(idle(&world), 1);
-        world.pools.prune(1000 + limit);
-        assert_eq!(idle(&world), 0);
+        assert_eq!((world.pools.prune(1000 + limit - 1), idle(&world)), (1, 1));
+        assert_eq!((world.pools.prune(1000 + limit), idle(&world)), (0, 0));
     });
 }
 

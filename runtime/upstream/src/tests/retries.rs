@@ -32,6 +32,9 @@ fn after(
         });
         assert_eq!(tries.collect::<Vec<_>>(), dials.map(|dials| dials as u64), "each try once");
         let answered: u64 = group.meter.servers.iter().flat_map(|server| &server.answers).map(Counter::value).sum();
+        let opened: u64 = group.meter.servers.iter().map(|server| server.opened.value()).sum();
+        let refused = if bad.is_none() { dials[0] as u64 } else { 0 };
+        assert_eq!(opened, dials.iter().sum::<usize>() as u64 - refused);
         let mut timed = HistogramRead::default();
         group.meter.group.duration.read(&mut timed);
         assert_eq!(timed.count(), answered, "the time of those that were answered");
