@@ -5,16 +5,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use rustls::crypto::aws_lc_rs::{default_provider, sign::any_supported_type};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, version};
 use tidegate_base::address::ListenerKey;
 use tidegate_base::failure::Failure;
 use tidegate_base::limits;
 use tidegate_dsl::plan::Plan;
-use tidegate_dsl::{OneText, compile};
+use tidegate_dsl::{
+    AuthorityFacts, CertificateFacts, CertificateProblem, KeyAlgorithm, Loader, ModuleFacts, OneText, compile,
+};
 use tidegate_engine::Engine;
 use tidegate_engine::exchange::Connection;
 use tidegate_upstream::{Refused, ServerIo};
@@ -33,6 +39,7 @@ use crate::request::state::StreamState;
 use crate::request::worker::{Shared, Worker};
 use crate::telemetry::access_log::LogSender;
 use crate::tls::Certificates;
+use crate::tls::files::ServerCertificate;
 
 /// Rules that answer themselves.
 pub(crate) const ANSWERS: &str = r#"
@@ -90,10 +97,10 @@ impl House {
 
     /// Serves a policy.
     pub(crate) fn of(policy: &str) -> Self {
-        Self::with(snapshot(policy, None))
+        Self::serving(snapshot(policy, None))
     }
 
-    fn with(snapshot: Snapshot) -> Self {
+    fn serving(snapshot: Snapshot) -> Self {
         let snapshot = Arc::new(snapshot);
         let key = ListenerKey::of(&snapshot.plan().listeners[0]);
         let worker = Worker::new(0, Arc::new(Shared::new(snapshot, LogSender::nowhere())));
@@ -151,8 +158,14 @@ impl House {
 
     /// A client that has connected.
     pub(crate) fn client(&self) -> Client {
-        let (ours, io) = tokio::io::duplex(256 * 1024);
-        let opened = Opened {
+        self.client_with(256 * 1024, |_| {})
+    }
+
+    /// A client that has connected otherwise than in clear text from 192.0.2.1, or that has other room for bytes that it
+    /// does not read.
+    pub(crate) fn client_with(&self, room: usize, change: impl FnOnce(&mut Opened)) -> Client {
+        let (ours, io) = tokio::io::duplex(room);
+        let mut opened = Opened {
             peer: "192.0.2.1:4711".parse().unwrap(),
             local: "192.0.2.2:8080".parse().unwrap(),
             tls: None,
@@ -160,6 +173,7 @@ impl House {
             admission: Admission::tcp("192.0.2.1".parse().unwrap(), false),
             early: None,
         };
+        change(&mut opened);
         let served = serve(ours, opened, Rc::clone(&self.handle), Rc::clone(&self.worker));
         Client { io, served: tokio::task::spawn_local(served) }
     }
@@ -264,7 +278,7 @@ impl House {
         let root = folder.path().join("test.gate");
         std::fs::write(&root, policy).unwrap();
         let prepared = prepare(Reading::of(&root, &HOST));
-        Self::with(prepared.snapshot.unwrap_or_else(|| panic!("{:?} {:?}", prepared.diagnostics, prepared.refusal)))
+        Self::serving(prepared.snapshot.unwrap_or_else(|| panic!("{:?} {:?}", prepared.diagnostics, prepared.refusal)))
     }
 
     /// A connection that the server at this port accepts next.
@@ -311,5 +325,107 @@ impl Server {
         let head = self.request().await;
         self.say(bytes).await;
         head
+
+/// Runs a test that has sockets, whose time passes as it does outside.
+pub(crate) fn run_with_sockets<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let bounded = async { tokio::time::timeout(Duration::from_secs(60), test).await };
+    LocalSet::new().block_on(&runtime, bounded).unwrap_or_else(|_| panic!("the test waits for what never comes"))
+}
+
+/// The certificate of a listener for `localhost`, which signs itself, and so is its own authority.
+pub(crate) struct Certified {
+    /// Whom a client trusts.
+    pub(crate) roots: Arc<RootCertStore>,
+    /// What the gateway has read.
+    certificates: Certificates,
+}
+
+impl Certified {
+    pub(crate) fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let key = CertifiedKey::new(vec![made.cert.der().clone()], any_supported_type(&key).unwrap());
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let chain = ServerCertificate {
+            key: Arc::new(key),
+            names: vec!["localhost".to_owned()],
+            algorithm: KeyAlgorithm::Ecdsa,
+            not_before: Duration::ZERO,
+            not_after: Duration::MAX,
+            staple_until: None,
+            gap: None,
+        };
+        let certificates = Certificates { chains: vec![Arc::new(chain)], ..Certificates::default() };
+        Self { roots: Arc::new(roots), certificates }
+    }
+
+    /// The policy whose listener `main` speaks this protocol, with these words and [`ANSWERS`].
+    fn snapshot(&self, protocol: &str, listener: &str, previous: Option<&Snapshot>) -> Snapshot {
+        let policy = policy(&format!("certificate own; {listener}"), ANSWERS);
+        let policy = policy.replacen("listener http ", &format!("listener {protocol} "), 1)
+            + "certificate own { chain \"own.pem\"; key \"own.key\" }\n";
+        let compiled = compile(Path::new("test.gate"), &WithCertificate(OneText(policy)));
+        let said = compiled.diagnostics;
+        let plan = compiled.plan.unwrap_or_else(|| panic!("{said:?}"));
+        let engine = Engine::build(Arc::new(plan), previous.map(|previous| &*previous.engine)).unwrap();
+        Snapshot::build(Arc::new(engine), Vec::new(), self.certificates.clone(), previous).unwrap()
+    }
+
+    /// Serves [`ANSWERS`] over TLS or QUIC.
+    pub(crate) fn house(&self, protocol: &str, listener: &str) -> House {
+        House::serving(self.snapshot(protocol, listener, None))
+    }
+
+    /// Puts a policy with other words of the listener in service.
+    pub(crate) fn reload(&self, house: &House, protocol: &str, listener: &str) {
+        let shared = &house.worker.shared;
+        shared.commit(Arc::new(self.snapshot(protocol, listener, Some(&shared.snapshot()))));
+    }
+
+    /// A client that offers these protocols.
+    pub(crate) fn client(&self, protocols: &[&str]) -> ClientConfig {
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_protocol_versions(&[&version::TLS13]).unwrap();
+        let mut config = builder.with_root_certificates(Arc::clone(&self.roots)).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config
+    }
+}
+
+/// A policy that is one text, in a world with one certificate.
+struct WithCertificate(OneText);
+
+impl Loader for WithCertificate {
+    fn text(&self, path: &Path) -> Result<String, String> {
+        self.0.text(path)
+    }
+
+    fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
+        self.0.glob(pattern)
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        self.0.env(name)
+    }
+
+    fn module(&self, extension: &tidegate_dsl::plan::Extension) -> Result<ModuleFacts, String> {
+        self.0.module(extension)
+    }
+
+    fn certificate(&self, _: &tidegate_dsl::plan::Certificate) -> Result<CertificateFacts, CertificateProblem> {
+        Ok(CertificateFacts {
+            names: vec!["localhost".to_owned()],
+            key: KeyAlgorithm::Ecdsa,
+            seconds_left: i64::from(u32::MAX),
+            seconds_to_begin: 0,
+            gap: None,
+            staple_seconds_left: None,
+        })
+    }
+
+    fn authority(&self, authority: &tidegate_dsl::plan::Ca) -> Result<AuthorityFacts, String> {
+        self.0.authority(authority)
     }
 }

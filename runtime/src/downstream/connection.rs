@@ -98,3 +98,92 @@ impl Drop for Entry {
         self.stream.worker().leave(self.key);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tests::{Client, House, run, settle};
+
+    const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    /// A client whose handshake agreed on HTTP/2, or on HTTP/1.1.
+    fn secured(house: &House, http2: bool) -> Client {
+        house.client_with(1 << 16, |opened| {
+            let tls = Tls { sni: None, version: "tls1.3", cipher: String::new(), group: None, client_cert: None };
+            (opened.tls, opened.http2) = (Some(tls), http2);
+        })
+    }
+
+    #[test]
+    fn a_client_of_ipv4_is_one_whatever_socket_it_came_through() {
+        let mapped = |opened: &mut Opened| {
+            opened.peer = "[::ffff:192.0.2.7]:4711".parse().unwrap();
+            opened.admission = Admission::tcp(opened.peer.ip(), false);
+        };
+        run(async {
+            let house = House::answering("allow-from 192.0.2.0/24");
+            let mut client = house.client_with(1 << 16, mapped);
+            client.send(GET).await;
+            assert_eq!(client.status(5).await, "HTTP/1.1 200 OK");
+            let line = house.line();
+            assert_eq!((&line["client_ip"], &line["peer"]), (&"192.0.2.7".into(), &"192.0.2.7:4711".into()));
+            let house = House::answering("deny-from 192.0.2.7");
+            let mut client = house.client_with(1 << 16, mapped);
+            client.send(GET).await;
+            assert!(client.is_over() && client.rest().await.is_empty() && house.log().is_empty());
+        });
+    }
+
+    #[test]
+    fn over_tls_the_handshake_decides_about_the_version_and_not_the_first_bytes() {
+        run(async {
+            let house = House::answering("");
+            let mut client = secured(&house, false);
+            client.send(PREFACE).await;
+            assert_eq!((client.rest().await, &house.line()["failure"]), (String::new(), &"bad-head".into()));
+            let mut client = secured(&house, true);
+            client.send(GET).await;
+            let mut bytes = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut client.io, &mut bytes).await.unwrap();
+            assert!(!bytes.starts_with(b"HTTP/1.1 ") && client.is_over() && house.log().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_drain_does_not_wait_for_the_rest_of_a_preface() {
+        run(async {
+            let house = House::answering("");
+            let mut client = house.client();
+            client.send("PRI * ").await;
+            house.worker.each_connection(|connection| connection.finish());
+            settle().await;
+            assert!(client.is_over() && client.rest().await.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_connection_leaves_nothing_behind_however_it_ends() {
+        for bytes in ["", "PRI * HT", PREFACE, "GET / HT", GET, "GET\r\n\r\n"] {
+            for leaves in [false, true] {
+                run(async {
+                    let house = House::answering("idle-timeout 2s; request-timeout 2s");
+                    let mut client = house.client();
+                    client.send(bytes).await;
+                    assert!(house.worker.has_connections());
+                    if leaves {
+                        client.end().await;
+                    } else {
+                        house.pass(Duration::from_secs(3)).await;
+                    }
+                    // What is left of it is the close in stages.
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    assert!(client.is_over() && !house.worker.has_connections(), "{bytes:?}");
+                });
+            }
+        }
+    }
+}

@@ -137,3 +137,142 @@ impl<S: ClientStream> AsyncWrite for ClientIo<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::time::Duration;
+
+    use tidegate_base::failure::Failure;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::request::state::Phase;
+    use crate::tests::{House, run};
+
+    /// The client's end of a connection that has room for so many bytes, and ours.
+    fn pair(house: &House, room: usize) -> (DuplexStream, ClientIo<DuplexStream>) {
+        let (client, ours) = tokio::io::duplex(room);
+        (client, ClientIo::new(ours, house.stream()))
+    }
+
+    /// Writes if there is room.
+    fn write(io: &mut ClientIo<DuplexStream>, bytes: &[u8]) -> Option<usize> {
+        match Pin::new(io).poll_write(&mut Context::from_waker(Waker::noop()), bytes) {
+            Poll::Ready(written) => Some(written.unwrap()),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn the_bytes_that_tell_the_version_are_given_out_again() {
+        let frames = [&PREFACE[..], b"and frames behind it"].concat();
+        for (sent, begins) in [
+            (&b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..], false),
+            (b"G", false),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\0 and so on", false),
+            (PREFACE, true),
+            (&frames, true),
+        ] {
+            for size in [1, 7, 24, 100] {
+                run(async {
+                    let (mut client, mut io) = pair(&House::answering(""), 1024);
+                    client.write_all(sent).await.unwrap();
+                    assert_eq!(io.begins_http2().await.unwrap(), begins);
+                    let mut read = Vec::new();
+                    while read.len() < sent.len() {
+                        let mut piece = vec![0; size];
+                        let count = io.read(&mut piece).await.unwrap();
+                        read.extend_from_slice(&piece[..count]);
+                    }
+                    assert_eq!(read, sent, "by {size}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn who_ends_before_the_version_is_known_has_asked_for_nothing() {
+        for sent in ["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            run(async {
+                let (mut client, mut io) = pair(&House::answering(""), 1024);
+                client.write_all(sent.as_bytes()).await.unwrap();
+                drop(client);
+                assert_eq!(io.begins_http2().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof, "{sent:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn bytes_begin_a_head_and_the_end_of_the_client_does_not() {
+        run(async {
+            let house = House::answering("");
+            let (mut client, mut io) = pair(&house, 1024);
+            client.shutdown().await.unwrap();
+            assert_eq!(io.read(&mut [0; 8]).await.unwrap(), 0);
+            assert!(io.has_ended() && io.state().phase() == Phase::Idle);
+            let (mut client, mut io) = pair(&house, 1024);
+            client.write_all(b"G").await.unwrap();
+            assert_eq!(io.read(&mut [0; 8]).await.unwrap(), 1);
+            assert!(!io.has_ended() && io.state().phase() == Phase::Head);
+        });
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_the_silent_one() {
+        run(async {
+            let (mut client, mut io) = pair(&House::answering(""), 4);
+            io.state().begin_response();
+            assert_eq!(write(&mut io, b"answer"), Some(4));
+            assert_eq!(io.state().silence(), Failure::UpstreamTimeout);
+            assert_eq!(write(&mut io, b"er"), None);
+            assert_eq!(io.state().silence(), Failure::ClientTimeout);
+            client.read_exact(&mut [0; 4]).await.unwrap();
+            assert_eq!(write(&mut io, b"er"), Some(2));
+            assert_eq!(io.state().silence(), Failure::UpstreamTimeout);
+        });
+    }
+
+    #[test]
+    fn only_what_the_client_takes_puts_the_deadline_off() {
+        for (reads, late) in [(true, false), (false, true)] {
+            run(async {
+                let house = House::answering("request-timeout 2s");
+                let (mut client, mut io) = pair(&house, 4);
+                let stream = Rc::clone(io.state());
+                stream.begin_request(Duration::from_secs(2));
+                stream.begin_response();
+                assert_eq!(write(&mut io, b"answ"), Some(4));
+                house.pass(Duration::from_millis(1500)).await;
+                if reads {
+                    client.read_exact(&mut [0; 4]).await.unwrap();
+                }
+                assert_eq!(write(&mut io, b"er").is_some(), reads);
+                house.pass(Duration::from_secs(1)).await;
+                assert_eq!(stream.take_expired(), late);
+            });
+        }
+    }
+
+    #[test]
+    fn a_last_word_does_not_wait_for_room() {
+        run(async {
+            let (mut client, mut io) = pair(&House::answering(""), 4);
+            io.last_word(b"too long");
+            io.last_word(b"too late");
+            drop(io);
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, b"too ");
+        });
+    }
+
+    #[test]
+    fn a_head_and_a_body_leave_together() {
+        run(async {
+            let (_client, mut io) = pair(&House::answering(""), 64);
+            assert!(io.is_write_vectored());
+            assert_eq!(io.write_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")]).await.unwrap(), 8);
+        });
+    }
+}

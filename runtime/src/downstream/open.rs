@@ -146,3 +146,6 @@ impl Drop for Counted {
         self.0.load.release();
     }
 }
+
+#[cfg(test)]
+mod tests;

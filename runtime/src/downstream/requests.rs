@@ -111,3 +111,88 @@ impl Drop for InFlight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use tidegate_base::limits;
+
+    use super::*;
+    use crate::tests::{House, run};
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The requests of a connection, and how often its task was woken since this was asked last.
+    fn requests(house: &House) -> (Rc<Requests>, impl Fn() -> usize) {
+        let (requests, count) = (Requests::new(&house.connection()), Arc::new(Count::default()));
+        requests.register(&Waker::from(Arc::clone(&count)));
+        (requests, move || count.0.swap(0, Ordering::Relaxed))
+    }
+
+    #[test]
+    fn the_last_request_that_ends_wakes_the_connection() {
+        let house = House::answering("");
+        let (requests, woken) = requests(&house);
+        assert!(!requests.are_active());
+        let (first, second) = (requests.begin(), requests.begin());
+        drop(first);
+        assert!(requests.are_active() && woken() == 0);
+        drop(second);
+        assert!(!requests.are_active() && woken() == 1);
+    }
+
+    #[test]
+    fn an_answer_on_its_way_is_no_request_and_its_arrival_wakes_the_connection() {
+        let house = House::answering("");
+        let (requests, woken) = requests(&house);
+        let (first, second) = (requests.begin().unsettled(), requests.begin().unsettled());
+        assert!(!requests.are_active() && !requests.are_settled());
+        woken();
+        drop(first);
+        assert!(!requests.are_settled() && woken() == 0);
+        drop(second);
+        assert!(requests.are_settled() && woken() == 1);
+    }
+
+    #[test]
+    fn one_given_up_too_many_wakes_the_connection_although_others_go_on() {
+        let house = House::answering("");
+        let (requests, woken) = requests(&house);
+        let _goes_on = requests.begin();
+        for _ in 0..limits::RESET_REQUESTS {
+            requests.begin().note_end(false);
+        }
+        requests.begin().note_end(true);
+        requests.begin().note_end(false);
+        assert!(!requests.resets.are_too_many() && woken() == 0);
+        requests.begin().note_end(false);
+        assert!(requests.resets.are_too_many() && woken() == 1);
+    }
+
+    #[test]
+    fn a_request_that_has_ended_has_no_deadline() {
+        run(async {
+            let house = House::answering("");
+            let (requests, _) = requests(&house);
+            let (ended, goes_on) = (requests.begin(), requests.begin());
+            let streams = [&ended, &goes_on].map(|request| Rc::clone(&request.stream));
+            for stream in &streams {
+                stream.begin_request(Duration::from_secs(1));
+            }
+            drop(ended);
+            house.pass(Duration::from_secs(2)).await;
+            assert_eq!(streams.map(|stream| stream.take_expired()), [false, true]);
+        });
+    }
+}

@@ -55,3 +55,84 @@ fn make_ready(head: &mut Parts, stream: &StreamState) {
         head.headers.insert(DATE, stream.worker().http_date());
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use http::HeaderMap;
+    use http::response::Builder;
+
+    use super::*;
+    use crate::tests::House;
+
+    fn status(status: u16) -> Builder {
+        Response::builder().status(status)
+    }
+
+    /// A response of this body as it leaves.
+    fn ready(head: Builder, body: &'static str, head_only: bool) -> Ready {
+        let stream = House::answering("").stream();
+        let body = ResponseBody::ours(body.into(), std::rc::Rc::clone(&stream), None);
+        Ready::of(head.body(body).unwrap(), head_only, &stream)
+    }
+
+    /// A response whose length nobody knows.
+    fn streamed(head: Builder, head_only: bool) -> Ready {
+        let stream = House::answering("").stream();
+        let mut body = ResponseBody::ours("".into(), std::rc::Rc::clone(&stream), None);
+        body.put_back_all("some".into(), Some(Box::new(HeaderMap::new())));
+        Ready::of(head.body(body).unwrap(), head_only, &stream)
+    }
+
+    fn length(ready: &Ready) -> Option<&str> {
+        ready.head.headers.get(CONTENT_LENGTH).map(|length| length.to_str().unwrap())
+    }
+
+    #[test]
+    fn the_head_says_how_long_the_body_is_and_whether_one_follows() {
+        for (code, body, head_only, ends, says) in [
+            (200, "hello", false, false, Some("5")),
+            (200, "hello", true, true, Some("5")),
+            (200, "", false, true, Some("0")),
+            (200, "", true, true, None),
+            (404, "no", false, false, Some("2")),
+            (204, "", false, true, None),
+            (304, "", false, true, None),
+            (304, "hello", false, true, None),
+        ] {
+            let ready = ready(status(code), body, head_only);
+            assert_eq!((ready.ends, length(&ready)), (ends, says), "{code} {body:?} {head_only}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_there_stays_and_one_that_is_not_known_is_not_made_up() {
+        let head = ready(status(200).header(CONTENT_LENGTH, 7), "", true);
+        assert_eq!((head.ends, length(&head)), (true, Some("7")), "as in response to GET");
+        assert_eq!(length(&ready(status(304).header(CONTENT_LENGTH, 7), "", false)), Some("7"));
+        for head_only in [false, true] {
+            let streamed = streamed(status(200), head_only);
+            assert_eq!((streamed.ends, length(&streamed)), (head_only, None));
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_the_connection_and_the_date_once() {
+        let head = ready(status(200).header(CONNECTION, "close").header(DATE, "then"), "", false).head;
+        assert!(!head.headers.contains_key(CONNECTION));
+        assert_eq!(head.headers.get_all(DATE).iter().collect::<Vec<_>>(), ["then"]);
+        assert!(ready(status(200), "", false).head.headers.contains_key(DATE));
+        let stream = House::answering("").stream();
+        let tunnel = of_tunnel(status(200).header(CONNECTION, "upgrade").body(()).unwrap(), &stream);
+        assert!(!tunnel.headers().contains_key(CONNECTION) && tunnel.headers().contains_key(DATE));
+    }
+
+    #[test]
+    fn errors_go_into_trailers_only_of_a_call_without_a_length() {
+        let call = || status(200).extension(grpc::ErrorsInTrailers);
+        assert!(streamed(call(), false).errors_in_trailers);
+        assert!(!streamed(status(200), false).errors_in_trailers);
+        assert!(!streamed(call().header(CONTENT_LENGTH, 9), false).errors_in_trailers, "less would be malformed");
+        assert!(!ready(call(), "hello", false).errors_in_trailers);
+    }
+}

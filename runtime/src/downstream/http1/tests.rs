@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::tests::{ANSWERS, Client, House, policy, run, settle};
 
@@ -412,5 +412,197 @@ fn a_listener_without_a_log_writes_no_lines() {
         client.send("GET\r\n\r\n").await;
         assert!(client.rest().await.starts_with("HTTP/1.1 400 "));
         assert!(house.log().is_empty());
+    });
+}
+
+/// A gateway with an answer of this length at `/big`.
+fn house_with_big(listener: &str, length: usize) -> House {
+    House::new(
+        listener,
+        &format!("rule big {{ when path is \"/big\"; respond 200 \"{}\" }} {ANSWERS}", "x".repeat(length)),
+    )
+}
+
+const BIG: &str = "GET /big HTTP/1.1\r\nhost: a\r\n\r\n";
+
+#[test]
+fn an_answer_goes_on_as_long_as_the_client_takes_some_of_it() {
+    run(async {
+        let house = house_with_big("idle-timeout 2s; request-timeout 2s", 20_000);
+        let mut client = house.client_with(4096, |_| {});
+        client.send(BIG).await;
+        for _ in 0..4 {
+            client.io.read_exact(&mut [0; 2048]).await.unwrap();
+            house.pass(SECOND * 3 / 2).await;
+            assert!(!client.is_over());
+        }
+        house.pass(SECOND * 7 / 10).await;
+        assert!(client.is_over(), "it has not read for longer than it may");
+        assert!(client.rest().await.len() < 20_000 - 4 * 2048, "what it has not taken is lost");
+    });
+}
+
+#[test]
+fn a_drain_lets_an_answer_end_and_an_abort_does_not() {
+    for (abort, whole) in [(false, true), (true, false)] {
+        run(async {
+            let house = house_with_big("", 20_000);
+            let mut client = house.client_with(4096, |_| {});
+            client.send(BIG).await;
+            house.worker.each_connection(|connection| if abort { connection.abort() } else { connection.finish() });
+            settle().await;
+            assert_eq!(client.is_over(), abort);
+            let rest = client.rest().await;
+            assert_eq!(rest.ends_with(&"x".repeat(20_000)), whole, "{} bytes", rest.len());
+            assert!(!house.worker.has_connections());
+        });
+    }
+}
+
+#[test]
+fn what_readers_could_read_in_two_ways_is_refused_and_nothing_behind_it_is_served() {
+    let chunked = "transfer-encoding: chunked\r\n";
+    for (line, fields) in [
+        ("POST / HTTP/1.1", "content-length: 3\r\ncontent-length: 4\r\n"),
+        ("POST / HTTP/1.1", "content-length: 3, 4\r\n"),
+        ("POST / HTTP/1.1", "content-length: +3\r\n"),
+        ("POST / HTTP/1.1", "content-length: -1\r\n"),
+        ("POST / HTTP/1.1", "content-length: 99999999999999999999\r\n"),
+        ("POST / HTTP/1.1", "content-length : 3\r\n"),
+        ("POST / HTTP/1.1", "x: a\r\n content-length: 3\r\n"),
+        ("POST / HTTP/1.1", "x: a\rcontent-length: 3\r\n"),
+        ("POST / HTTP/1.1", "x: a\0\r\n"),
+        ("POST / HTTP/1.1", ": a\r\n"),
+        ("POST / HTTP/1.1", "transfer-encoding: identity\r\n"),
+        ("POST / HTTP/1.1", "transfer-encoding: chunked, identity\r\n"),
+        ("POST / HTTP/1.1", "transfer-encoding: xchunked\r\n"),
+        ("POST / HTTP/1.0", chunked),
+        ("POST  / HTTP/1.1", ""),
+        ("POST /a b HTTP/1.1", ""),
+        ("POST / HTTP/1.2", ""),
+        ("POST / HTTP/2.0", ""),
+        ("POST / http/1.1", ""),
+    ] {
+        let (text, failures) = exchange("", &format!("{line}\r\nhost: a\r\n{fields}\r\n{GET}"));
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{line} {fields:?}: {text}");
+        assert!(text.starts_with("HTTP/1.1 400 ") || text.starts_with("HTTP/1.1 501 "), "{line} {fields:?}: {text}");
+        assert_eq!(failures.len(), 1, "{line} {fields:?}");
+    }
+}
+
+#[test]
+fn a_body_with_two_framings_ends_the_connection() {
+    // RFC 9112, 6.3: who takes the length for right sees a request in the body.
+    let post = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 6\r\n\r\n0\r\n\r\n";
+    let (text, failures) = exchange("", &format!("{post}{GET}"));
+    assert_eq!((text.matches("HTTP/1.1 ").count(), failures.len()), (1, 1), "{text}");
+}
+
+#[test]
+fn empty_lines_before_a_request_are_no_part_of_it() {
+    let (text, failures) = exchange("", &format!("\r\n\r\n{GET}\r\n{GET}"));
+    assert_eq!((text.matches("HTTP/1.1 200 OK").count(), failures), (2, vec!["none".to_owned(); 2]), "{text}");
+}
+
+#[test]
+fn a_switch_to_http_2_is_not_made() {
+    let upgrade = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n";
+    let (text, failures) = exchange("", &format!("GET / HTTP/1.1\r\nhost: a\r\n{upgrade}\r\n{GET}"));
+    assert_eq!((text.matches("HTTP/1.1 200 OK").count(), failures.len()), (2, 2), "{text}");
+}
+
+#[test]
+fn a_client_that_waits_for_leave_gets_the_answer_instead() {
+    run(async {
+        let house = House::answering("");
+        let mut client = house.client();
+        client.send("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n").await;
+        let (head, _) = client.response(5).await;
+        assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("connection: close"), "{head}");
+        // It may have sent the body meanwhile, and another request behind it.
+        client.send(&format!("abc{GET}")).await;
+        assert_eq!(client.rest().await, "");
+        assert_eq!(house.log().len(), 1);
+    });
+}
+
+#[test]
+fn a_body_of_unknown_length_that_nobody_wants_ends_the_connection() {
+    let post = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    run(async {
+        let house = House::answering("");
+        let mut client = house.client();
+        client.send(&format!("{post}1\r\nx\r\n")).await;
+        let (head, body) = client.response(5).await;
+        assert!(head.contains("connection: close") && body == "hello", "{head}");
+        client.send(&format!("0\r\n\r\n{GET}")).await;
+        assert_eq!((client.rest().await, house.log().len()), (String::new(), 1));
+    });
+}
+
+/// A client that has its answer, and owes two of the three bytes of its body.
+async fn owing(house: &House) -> Client {
+    let mut client = house.client();
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na").await;
+    let (head, _) = client.response(5).await;
+    assert!(!head.contains("connection: close"), "{head}");
+    house.line();
+    client
+}
+
+#[test]
+fn the_rest_of_a_little_body_may_come_after_the_answer() {
+    run(async {
+        let house = House::answering("idle-timeout 10s; request-timeout 2s");
+        let mut client = owing(&house).await;
+        client.send("b").await;
+        house.pass(SECOND).await;
+        client.send("c").await;
+        house.pass(SECOND * 3).await;
+        assert!(!client.is_over(), "the body was no head: the time is that between requests");
+        assert_eq!(asks(&mut client, GET, 5).await, "HTTP/1.1 200 OK");
+    });
+}
+
+#[test]
+fn the_rest_of_a_little_body_that_does_not_come_ends_the_connection_without_a_word() {
+    run(async {
+        let house = House::answering("idle-timeout 10s; request-timeout 2s");
+        let mut client = owing(&house).await;
+        client.send("b").await;
+        house.pass(SECOND * 22 / 10).await;
+        assert!(client.is_over());
+        assert_eq!(client.rest().await, "", "an answer would be taken for that to a second request");
+        assert!(house.log().is_empty());
+    });
+}
+
+#[test]
+fn a_client_that_was_refused_may_go_on_sending_for_a_while() {
+    run(async {
+        let house = House::answering("");
+        let mut client = house.client();
+        client.send("GET\r\n\r\n").await;
+        assert!(client.rest().await.starts_with("HTTP/1.1 400 "));
+        for _ in 0..3 {
+            // A reset would take the answer from a client that has not read it.
+            client.send(&"x".repeat(100_000)).await;
+            assert!(!client.is_over());
+        }
+        client.end().await;
+        assert!(client.is_over());
+    });
+}
+
+#[test]
+fn a_close_in_stages_ends_with_the_gateway() {
+    run(async {
+        let house = House::answering("");
+        let mut client = house.client();
+        client.send("GET\r\n\r\n").await;
+        assert!(!client.is_over());
+        house.worker.each_connection(|connection| connection.abort());
+        settle().await;
+        assert!(client.is_over());
     });
 }

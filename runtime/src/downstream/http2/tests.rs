@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod frames;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use h2::ext::Protocol;
 use h2::{Reason, RecvStream};
 use http::{Method, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -218,5 +221,34 @@ fn each_request_is_served_by_the_policy_in_service() {
         assert_eq!(get_status(&mut sender).await, 200);
         house.reload(&policy("", "otherwise { respond 503 }"));
         assert_eq!(get_status(&mut sender).await, 503);
+    });
+}
+
+#[test]
+fn a_head_that_is_too_large_is_answered_and_the_connection_goes_on() {
+    run(async {
+        let house = House::answering("limits { header-bytes 1KiB }");
+        let (mut sender, _ended) = connect(&house).await;
+        for (length, status) in [(800, 200), (1024, 431), (800, 200)] {
+            let request = Request::get("http://a/").header("x", "y".repeat(length)).body(()).unwrap();
+            assert_eq!(ask(&mut sender, request).await.unwrap().status(), status, "{length}");
+        }
+    });
+}
+
+#[test]
+fn a_tunnel_that_nobody_carries_is_refused_and_its_stream_ends() {
+    run(async {
+        let house = House::answering("");
+        let (mut sender, _ended) = connect(&house).await;
+        assert!(sender.is_extended_connect_protocol_enabled());
+        for (protocol, status, failure) in [("connect-udp", 501, "no-upgrade"), ("websocket", 501, "no-upgrade")] {
+            let connect = Request::builder().method(Method::CONNECT).uri("http://a/");
+            let request = connect.extension(Protocol::from_static(protocol)).body(()).unwrap();
+            let response = sender.send_request(request, false).unwrap().0.await.unwrap();
+            assert_eq!((response.status().as_u16(), &house.line()["failure"]), (status, &failure.into()), "{protocol}");
+            body(response).await;
+        }
+        assert_eq!(get_status(&mut sender).await, 200);
     });
 }
