@@ -48,6 +48,10 @@ pub async fn serve<S: ClientStream>(stream: S, opened: Opened, handle: Rc<Listen
         return;
     }
     let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, handle, worker).reading(early)));
+    if entry.stream.connection.is_finishing() {
+        // What lies in a new socket is known after a turn of the loop, and this connection is asked once.
+        tokio::task::yield_now().await;
+    }
     let mut io = ClientIo::new(stream, Rc::clone(&entry.stream));
     let http2 = if clear { unless_over(&entry.stream, io.begins_http2()).await } else { Some(agreed) };
     let protocol = if http2 == Some(true) { ClientProtocol::Http2 } else { ClientProtocol::Http1 };
