@@ -236,8 +236,11 @@ async fn drain_all(worker: &Rc<Worker>, drain: Duration, tick: &mut tokio::time:
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
-    use crate::tests::{ANSWERS, Client, House, policy, run, settle};
+    use crate::tests::{ANSWERS, Client, House, policy, run, run_with_sockets, settle};
 
     /// The number of others that have their turn while so many are done, and the number done.
     fn turns(count: usize) -> (usize, usize) {
@@ -341,5 +344,125 @@ mod tests {
             settle().await;
             assert!(mine.is_over());
         });
+    }
+
+    /// A listener's socket, and where it is.
+    fn socket() -> (ListenerSocket, std::net::SocketAddr) {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        (ListenerSocket::Tcp(socket), address)
+    }
+
+    fn listen_on(house: &House, socket: ListenerSocket) -> Command {
+        Command::Listen { key: house.handle.key, socket, load: Arc::clone(&house.handle.load) }
+    }
+
+    /// What a client is answered; nothing if nobody is there.
+    async fn asked(address: std::net::SocketAddr) -> Option<String> {
+        let mut client = TcpStream::connect(address).await.ok()?;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut all = String::new();
+        client.read_to_string(&mut all).await.unwrap();
+        all.lines().next().map(str::to_owned)
+    }
+
+    #[test]
+    fn listeners_come_and_go_and_come_again() {
+        run_with_sockets(async {
+            let (house, listening) = (House::answering(""), Listening::default());
+            for _ in 0..2 {
+                let (socket, address) = socket();
+                obey(listen_on(&house, socket), &listening, &house.worker);
+                assert_eq!(asked(address).await.as_deref(), Some("HTTP/1.1 200 OK"));
+                let idle = TcpStream::connect(address).await.unwrap();
+                let mut idle = tokio::io::BufReader::new(idle);
+                let unlisten = || Command::Unlisten { key: house.handle.key, drain: Duration::ZERO };
+                obey(unlisten(), &listening, &house.worker);
+                assert!(listening.borrow().is_empty());
+                // Once more is once too often, and does no harm.
+                obey(unlisten(), &listening, &house.worker);
+                assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0, "it had asked for nothing");
+                assert_eq!(asked(address).await, None);
+            }
+            while house.handle.load.connections() > 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_listener_that_no_policy_has_is_not_listened_for() {
+        run_with_sockets(async {
+            let (house, listening) = (House::answering(""), Listening::default());
+            house.reload(&policy("", ANSWERS).replace("port 8080", "port 9090"));
+            house.worker.view();
+            let (socket, address) = socket();
+            obey(listen_on(&house, socket), &listening, &house.worker);
+            assert!(listening.borrow().is_empty());
+            assert_eq!(asked(address).await, None, "its socket is closed");
+        });
+    }
+
+    #[test]
+    fn a_refresh_lets_go_of_the_old_policy_and_dismisses() {
+        run_with_sockets(async {
+            let (house, listening) = (House::answering(""), Listening::default());
+            let client = house.client();
+            let (socket, _) = socket();
+            obey(listen_on(&house, socket), &listening, &house.worker);
+            settle().await;
+            let old = Arc::downgrade(&house.worker.shared.snapshot());
+            house.reload(&policy("deny-from 192.0.2.1", ANSWERS));
+            assert!(old.upgrade().is_some() && !client.is_over());
+            obey(Command::Refresh, &listening, &house.worker);
+            // The handle of the house itself is none that the worker knows of.
+            house.handle.view(&house.worker);
+            settle().await;
+            assert!(client.is_over(), "the new policy would not let it in");
+            assert!(old.upgrade().is_none());
+        });
+    }
+
+    /// A client outside of the worker's thread.
+    fn status(address: std::net::SocketAddr) -> Option<String> {
+        let mut client = std::net::TcpStream::connect(address).ok()?;
+        io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").ok()?;
+        let text = io::read_to_string(client).ok()?;
+        text.lines().next().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_worker_says_when_it_has_done_what_it_was_told_and_ends_with_the_drain() {
+        let house = House::answering("");
+        let (worker, thread) = WorkerHandle::start(1, Arc::clone(&house.worker.shared)).unwrap();
+        let (socket, address) = socket();
+        worker.send(listen_on(&house, socket)).recv().unwrap();
+        assert_eq!(status(address).as_deref(), Some("HTTP/1.1 200 OK"));
+        house.reload(&policy("", "otherwise { respond 404 }"));
+        worker.send(Command::Refresh).recv().unwrap();
+        assert_eq!(status(address).as_deref(), Some("HTTP/1.1 404 Not Found"));
+        // Whoever is idle does not hold it up, and whoever has asked is answered.
+        let idle = std::net::TcpStream::connect(address).unwrap();
+        let mut asks = std::net::TcpStream::connect(address).unwrap();
+        io::Write::write_all(&mut asks, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let heard = worker.send(Command::Drain(Duration::from_secs(60)));
+        thread.join().unwrap();
+        assert!(heard.recv().is_err(), "nothing comes after it");
+        assert!(io::read_to_string(asks).unwrap().starts_with("HTTP/1.1 404 "));
+        assert_eq!(io::read_to_string(idle).unwrap_or_default(), "");
+        assert_eq!(status(address), None);
+        assert!(worker.send(Command::Refresh).recv().is_err(), "nobody is there");
+    }
+
+    #[test]
+    fn a_worker_without_a_gateway_ends() {
+        let house = House::answering("");
+        let (worker, thread) = WorkerHandle::start(1, Arc::clone(&house.worker.shared)).unwrap();
+        let (socket, address) = socket();
+        worker.send(listen_on(&house, socket)).recv().unwrap();
+        drop(worker);
+        thread.join().unwrap();
+        assert_eq!(status(address), None);
     }
 }
