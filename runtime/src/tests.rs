@@ -5,11 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ConnectionError, Endpoint, TransportConfig};
 use rustls::crypto::aws_lc_rs::{default_provider, sign::any_supported_type};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
@@ -31,6 +34,8 @@ use tokio::task::{JoinHandle, LocalSet};
 use crate::downstream::connection::{Opened, serve};
 use crate::policy::prepare::{Reading, prepare};
 use crate::policy::snapshot::Snapshot;
+use crate::quic::config::crypto;
+use crate::quic::shared_endpoint::SharedEndpoint;
 use crate::request::admission::Admission;
 use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;
@@ -40,6 +45,7 @@ use crate::request::worker::{Shared, Worker};
 use crate::telemetry::access_log::LogSender;
 use crate::tls::Certificates;
 use crate::tls::files::ServerCertificate;
+use crate::worker::quic::{QuicListener, WorkerEndpoint};
 
 /// Rules that answer themselves.
 pub(crate) const ANSWERS: &str = r#"
@@ -325,6 +331,8 @@ impl Server {
         let head = self.request().await;
         self.say(bytes).await;
         head
+    }
+}
 
 /// Runs a test that has sockets, whose time passes as it does outside.
 pub(crate) fn run_with_sockets<T>(test: impl Future<Output = T>) -> T {
@@ -339,6 +347,8 @@ pub(crate) struct Certified {
     pub(crate) roots: Arc<RootCertStore>,
     /// What the gateway has read.
     certificates: Certificates,
+    /// The rules that it serves.
+    rules: String,
 }
 
 impl Certified {
@@ -358,12 +368,12 @@ impl Certified {
             gap: None,
         };
         let certificates = Certificates { chains: vec![Arc::new(chain)], ..Certificates::default() };
-        Self { roots: Arc::new(roots), certificates }
+        Self { roots: Arc::new(roots), certificates, rules: ANSWERS.to_owned() }
     }
 
-    /// The policy whose listener `main` speaks this protocol, with these words and [`ANSWERS`].
+    /// The policy whose listener `main` speaks this protocol, with these words.
     fn snapshot(&self, protocol: &str, listener: &str, previous: Option<&Snapshot>) -> Snapshot {
-        let policy = policy(&format!("certificate own; {listener}"), ANSWERS);
+        let policy = policy(&format!("certificate own; {listener}"), &self.rules);
         let policy = policy.replacen("listener http ", &format!("listener {protocol} "), 1)
             + "certificate own { chain \"own.pem\"; key \"own.key\" }\n";
         let compiled = compile(Path::new("test.gate"), &WithCertificate(OneText(policy)));
@@ -373,7 +383,7 @@ impl Certified {
         Snapshot::build(Arc::new(engine), Vec::new(), self.certificates.clone(), previous).unwrap()
     }
 
-    /// Serves [`ANSWERS`] over TLS or QUIC.
+    /// Serves the rules over TLS or QUIC.
     pub(crate) fn house(&self, protocol: &str, listener: &str) -> House {
         House::serving(self.snapshot(protocol, listener, None))
     }
@@ -391,6 +401,47 @@ impl Certified {
         let mut config = builder.with_root_certificates(Arc::clone(&self.roots)).with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         config
+    }
+}
+
+/// A QUIC listener of one worker on the loopback interface, and a client who gets what he asks for in small pieces.
+pub(crate) struct Quic {
+    pub(crate) house: House,
+    pub(crate) listener: Rc<QuicListener>,
+    pub(crate) certified: Certified,
+    client: Endpoint,
+    address: SocketAddr,
+}
+
+impl Quic {
+    /// Bytes of one answer that the client takes before it reads.
+    pub(crate) const WINDOW: u32 = 2000;
+
+    /// Serves [`ANSWERS`], and 10,000 bytes at `/big`.
+    pub(crate) fn start(listener: &str) -> Self {
+        let big = format!("rule big {{ when path is \"/big\"; respond 200 \"{}\" }} {ANSWERS}", "x".repeat(10_000));
+        let certified = Certified { rules: big, ..Certified::new() };
+        let house = certified.house("quic", listener);
+        let (view, id) = house.handle.view(&house.worker);
+        let crypto = crypto(view.snapshot.tls.endpoint(id).unwrap()).unwrap();
+        let (shared, mut inboxes) = SharedEndpoint::new(1, crypto, Weak::new());
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let own = WorkerEndpoint { shared, socket, inbox: inboxes.remove(0) };
+        let listener = QuicListener::start(own, &house.handle, &house.worker).unwrap();
+        let mut transport = TransportConfig::default();
+        transport.stream_receive_window(Self::WINDOW.into());
+        let tls = QuicClientConfig::try_from(certified.client(&["h3"])).unwrap();
+        let mut config = quinn::ClientConfig::new(Arc::new(tls));
+        config.transport_config(Arc::new(transport));
+        let mut client = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        client.set_default_client_config(config);
+        Self { house, listener, certified, client, address }
+    }
+
+    /// Connects the client.
+    pub(crate) async fn connect(&self) -> Result<quinn::Connection, ConnectionError> {
+        self.client.connect(self.address, "localhost").unwrap().await
     }
 }
 

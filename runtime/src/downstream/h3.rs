@@ -228,3 +228,6 @@ fn moved(quic: &quinn::Connection) -> (u64, u64) {
     let stats = quic.stats();
     (stats.frame_tx.stream, stats.frame_rx.acks)
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,3 +243,39 @@ async fn written<T>(stream: &StreamState, writing: impl Future<Output = T>) -> R
     }));
     stream.guard(noted).await.inspect_err(|failure| stream.set_ending(*failure))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "literals")]
+mod tests {
+    use super::*;
+
+    fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn fields_of_http_1_make_a_request_malformed() {
+        for (name, value) in [
+            ("connection", "keep-alive"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("te", "gzip"),
+            ("te", "trailers, gzip"),
+            ("te", ""),
+        ] {
+            assert!(has_connection_fields(&fields(&[("x", "y"), (name, value)])), "{name}: {value}");
+        }
+        assert!(has_connection_fields(&fields(&[("te", "trailers"), ("te", "gzip")])), "one of two");
+        for (name, value) in [("te", "trailers"), ("te", "Trailers"), ("trailer", "x"), ("x-connection", "close")] {
+            assert!(!has_connection_fields(&fields(&[(name, value)])), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_client_waits_if_it_says_so_in_any_case() {
+        assert!(waits(&fields(&[("expect", "100-Continue")])));
+        assert!(!waits(&fields(&[("expect", "100-continue-or-not")])) && !waits(&fields(&[])));
+    }
+}

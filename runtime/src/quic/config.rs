@@ -37,3 +37,32 @@ pub fn crypto(endpoint: &Endpoint) -> Option<Arc<QuicServerConfig>> {
     // Fails only without the suite that first packets are protected with, and QUIC listeners have all of TLS 1.3.
     QuicServerConfig::try_from(Arc::clone(&endpoint.config)).ok().map(Arc::new)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tests::{ANSWERS, plan, policy};
+
+    #[test]
+    fn silence_is_longer_than_whatever_is_counted_above() {
+        for (words, longest) in [
+            ("idle-timeout 60s; request-timeout 5s; tunnel-timeout 30s", 60),
+            ("idle-timeout 5s; request-timeout 50s; tunnel-timeout 30s", 50),
+            ("idle-timeout 5s; request-timeout 50s; tunnel-timeout 24h", 24 * 3600),
+        ] {
+            let wanted = IdleTimeout::try_from(Duration::from_secs(longest) + limits::QUIC_SILENCE_MARGIN).unwrap();
+            assert_eq!(silence(&plan(&policy(words, ANSWERS)).listeners[0]), Some(wanted), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_client_may_open_as_many_streams_as_the_policy_says_and_send_no_datagrams() {
+        let transport = transport(&plan(&policy("limits { streams 7 }", ANSWERS)).listeners[0]);
+        let said = format!("{transport:?}");
+        assert!(said.contains("max_concurrent_bidi_streams: 7,"), "{said}");
+        assert!(said.contains("datagram_receive_buffer_size: None,"), "{said}");
+    }
+}

@@ -8,3 +8,6 @@
 pub mod config;
 pub mod shared_endpoint;
 pub mod socket;
+
+#[cfg(test)]
+mod tests;

@@ -106,3 +106,72 @@ impl SharedEndpoint {
         server
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quic::tests::{listener, packet};
+
+    /// What begins a connection, with an id of the client's choice.
+    const BEGINS: &[u8] = &[0xc0, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0];
+
+    /// The listener and the worker that a packet is handed over to; nothing if it stays.
+    fn handed_over(at: &Arc<SharedEndpoint>, packet: &[u8], worker: u16) -> Option<(*const SharedEndpoint, u16)> {
+        match at.owner(packet, worker) {
+            Owner::Ours => None,
+            Owner::Other(shared, owner) => Some((Arc::as_ptr(&shared), owner)),
+        }
+    }
+
+    #[test]
+    fn a_packet_goes_to_the_worker_that_owns_its_connection() {
+        let (listener, inboxes) = listener(3, None);
+        assert_eq!((listener.inboxes.len(), inboxes.len()), (3, 3));
+        for (owner, received, to) in [(0, 0, None), (2, 2, None), (2, 0, Some(2)), (0, 2, Some(0))] {
+            let to = to.map(|worker| (Arc::as_ptr(&listener), worker));
+            assert_eq!(handed_over(&listener, &packet(&listener, owner, &[]), received), to, "{owner} at {received}");
+        }
+    }
+
+    #[test]
+    fn what_is_nobodys_stays_where_it_came() {
+        let ((one, _a), (other, _b)) = (listener(3, None), listener(3, None));
+        for packet in [BEGINS, &packet(&other, 2, &[]), &[0x40, 1, 2], &[]] {
+            assert_eq!(handed_over(&one, packet, 1), None, "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn packets_find_the_listener_that_was_here_before() {
+        let (old, _a) = listener(3, None);
+        let (new, _b) = listener(3, Some(&old));
+        let to_old = packet(&old, 2, &[]);
+        // Also if the worker has the same number.
+        for received in [0, 2] {
+            assert_eq!(handed_over(&new, &to_old, received), Some((Arc::as_ptr(&old), 2)));
+        }
+        drop(old);
+        assert_eq!(handed_over(&new, &to_old, 0), None, "its connections have ended");
+    }
+
+    #[test]
+    fn packets_find_the_listener_that_is_here_now() {
+        let (old, _a) = listener(3, None);
+        let (new, _b) = listener(3, Some(&old));
+        assert_eq!(handed_over(&old, BEGINS, 1), None, "it serves until the other one does");
+        new.succeed();
+        assert_eq!(handed_over(&old, BEGINS, 1), Some((Arc::as_ptr(&new), 1)));
+        assert_eq!(handed_over(&old, &packet(&new, 2, &[]), 1), Some((Arc::as_ptr(&new), 2)));
+        assert_eq!(handed_over(&old, &packet(&old, 1, &[]), 1), None, "its own stay");
+        assert_eq!(handed_over(&new, BEGINS, 1), None);
+        drop(new);
+        assert_eq!(handed_over(&old, BEGINS, 1), None, "nobody is here now");
+    }
+
+    #[test]
+    fn connections_of_a_worker_have_ids_that_name_it() {
+        let (listener, _inboxes) = listener(3, None);
+        let config = format!("{:?}", listener.endpoint_config(2));
+        assert!(config.contains("supported_versions: [1]"), "drafts are gone: {config}");
+    }
+}

@@ -190,3 +190,108 @@ impl Drop for Handshake {
         self.0.handshakes.set(self.0.handshakes.get() - 1);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+mod tests {
+    use std::time::Duration;
+
+    use quinn::{Connection, ConnectionError};
+
+    use super::*;
+    use crate::tests::{Quic, run_with_sockets};
+
+    /// Whether the gateway said that it takes no connection (RFC 9000, 20.1).
+    fn is_refused(connected: Result<Connection, ConnectionError>) -> bool {
+        match connected {
+            Err(ConnectionError::ConnectionClosed(close)) => {
+                close.error_code == quinn::TransportErrorCode::CONNECTION_REFUSED
+            }
+            Err(error) => panic!("{error}"),
+            Ok(_) => false,
+        }
+    }
+
+    /// Whether a client may open two streams at once.
+    async fn opens_two(client: &Connection) -> bool {
+        let (_one, two) = (client.open_bi().await.unwrap(), client.open_bi());
+        tokio::time::timeout(Duration::from_millis(5), two).await.is_ok()
+    }
+
+    async fn until(what: impl Fn() -> bool) {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[test]
+    fn a_connection_too_many_is_refused_and_one_that_ends_makes_room() {
+        run_with_sockets(async {
+            let quic = Quic::start("limits { connections 1 }");
+            let first = quic.connect().await.unwrap();
+            assert!(is_refused(quic.connect().await));
+            assert_eq!(quic.house.handle.load.connections(), 1);
+            until(|| quic.listener.handshakes.get() == 0).await;
+            first.close(0_u32.into(), b"");
+            until(|| quic.house.handle.load.connections() == 0).await;
+            assert!(quic.connect().await.is_ok());
+        });
+    }
+
+    #[test]
+    fn handshakes_under_way_are_bounded_and_before_that_a_client_shows_its_address() {
+        run_with_sockets(async {
+            let quic = Quic::start("");
+            let mut hellos = Vec::new();
+            for under_way in [0, limits::QUIC_RETRY_FROM] {
+                quic.listener.handshakes.set(under_way);
+                let connection = quic.connect().await.unwrap();
+                until(|| quic.listener.handshakes.get() == under_way).await;
+                hellos.push(connection.stats().frame_tx.crypto);
+            }
+            assert!(hellos[1] > hellos[0], "it has said hello twice");
+            quic.listener.handshakes.set(limits::QUIC_HANDSHAKES);
+            assert!(is_refused(quic.connect().await));
+        });
+    }
+
+    #[test]
+    fn who_may_not_connect_is_told_nothing() {
+        run_with_sockets(async {
+            let quic = Quic::start("deny-from 127.0.0.1");
+            assert!(tokio::time::timeout(Duration::from_millis(30), quic.connect()).await.is_err());
+            assert_eq!((quic.house.handle.load.connections(), quic.listener.handshakes.get()), (0, 0));
+        });
+    }
+
+    #[test]
+    fn a_closed_listener_refuses_and_keeps_its_socket_for_those_who_are_left() {
+        run_with_sockets(async {
+            let quic = Quic::start("");
+            let client = quic.connect().await.unwrap();
+            quic.house.handle.close();
+            assert!(is_refused(quic.connect().await));
+            assert!(client.close_reason().is_none());
+            assert_eq!(Rc::strong_count(&quic.listener), 2);
+            client.close(0_u32.into(), b"");
+            until(|| Rc::strong_count(&quic.listener) == 1).await;
+        });
+    }
+
+    #[test]
+    fn a_reload_is_for_connections_that_come_after_it() {
+        run_with_sockets(async {
+            let quic = Quic::start("");
+            let before = quic.connect().await.unwrap();
+            quic.certified.reload(&quic.house, "quic", "limits { streams 1 }");
+            let after = quic.connect().await.unwrap();
+            assert!(opens_two(&before).await && !opens_two(&after).await);
+            let config = || quic.listener.config.borrow().clone().unwrap();
+            let served = config();
+            quic.certified.reload(&quic.house, "quic", "limits { streams 9 }");
+            quic.house.handle.close();
+            quic.listener.adopt(&quic.house.handle, &quic.house.worker);
+            assert!(Arc::ptr_eq(&served, &config()), "nobody comes after the end");
+        });
+    }
+}
