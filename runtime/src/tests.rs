@@ -337,7 +337,7 @@ impl Server {
 /// Runs a test that has sockets, whose time passes as it does outside.
 pub(crate) fn run_with_sockets<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let bounded = async { tokio::time::timeout(Duration::from_secs(60), test).await };
+    let bounded = async { tokio::time::timeout(Duration::from_secs(20), test).await };
     LocalSet::new().block_on(&runtime, bounded).unwrap_or_else(|_| panic!("the test waits for what never comes"))
 }
 

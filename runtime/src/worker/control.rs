@@ -367,16 +367,27 @@ mod tests {
         all.lines().next().map(str::to_owned)
     }
 
+    /// Waits until the listener has so many connections.
+    async fn counted(load: &ListenerLoad, connections: u32) {
+        while load.connections() != connections {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     #[test]
     fn listeners_come_and_go_and_come_again() {
         run_with_sockets(async {
             let (house, listening) = (House::answering(""), Listening::default());
             for _ in 0..2 {
                 let (socket, address) = socket();
-                obey(listen_on(&house, socket), &listening, &house.worker);
+                let load = Arc::<ListenerLoad>::default();
+                let listen = Command::Listen { key: house.handle.key, socket, load: Arc::clone(&load) };
+                obey(listen, &listening, &house.worker);
                 assert_eq!(asked(address).await.as_deref(), Some("HTTP/1.1 200 OK"));
-                let idle = TcpStream::connect(address).await.unwrap();
-                let mut idle = tokio::io::BufReader::new(idle);
+                counted(&load, 0).await;
+                let mut idle = TcpStream::connect(address).await.unwrap();
+                counted(&load, 1).await;
+                settle().await;
                 let unlisten = || Command::Unlisten { key: house.handle.key, drain: Duration::ZERO };
                 obey(unlisten(), &listening, &house.worker);
                 assert!(listening.borrow().is_empty());
@@ -384,9 +395,7 @@ mod tests {
                 obey(unlisten(), &listening, &house.worker);
                 assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0, "it had asked for nothing");
                 assert_eq!(asked(address).await, None);
-            }
-            while house.handle.load.connections() > 0 {
-                tokio::task::yield_now().await;
+                counted(&load, 0).await;
             }
         });
     }
@@ -442,16 +451,18 @@ mod tests {
         house.reload(&policy("", "otherwise { respond 404 }"));
         worker.send(Command::Refresh).recv().unwrap();
         assert_eq!(status(address).as_deref(), Some("HTTP/1.1 404 Not Found"));
-        // Whoever is idle does not hold it up, and whoever has asked is answered.
-        let idle = std::net::TcpStream::connect(address).unwrap();
-        let mut asks = std::net::TcpStream::connect(address).unwrap();
+        let connect = || std::net::TcpStream::connect(address).unwrap();
+        let (idle, mut asks, mut holds) = (connect(), connect(), connect());
         io::Write::write_all(&mut asks, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        io::Write::write_all(&mut holds, b"GET / HTTP/1.1\r\n").unwrap();
         let heard = worker.send(Command::Drain(Duration::from_secs(60)));
+        assert!(io::read_to_string(asks).unwrap().starts_with("HTTP/1.1 404 "), "what had come is served");
+        assert_eq!(io::read_to_string(idle).unwrap_or_default(), "");
+        assert_eq!(status(address), None, "nobody is let in while a request holds it up");
+        assert!(!thread.is_finished());
+        drop(holds);
         thread.join().unwrap();
         assert!(heard.recv().is_err(), "nothing comes after it");
-        assert!(io::read_to_string(asks).unwrap().starts_with("HTTP/1.1 404 "));
-        assert_eq!(io::read_to_string(idle).unwrap_or_default(), "");
-        assert_eq!(status(address), None);
         assert!(worker.send(Command::Refresh).recv().is_err(), "nobody is there");
     }
 
