@@ -169,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_a_worker_have_ids_that_name_it() {
+    fn version_1_is_spoken_and_no_draft() {
         let (listener, _inboxes) = listener(3, None);
         let config = format!("{:?}", listener.endpoint_config(2));
-        assert!(config.contains("supported_versions: [1]"), "drafts are gone: {config}");
+        assert!(config.contains("supported_versions: [1]"), "{config}");
     }
 }
