@@ -280,7 +280,7 @@ mod tests {
     fn refused(house: &House, head: Option<http::request::Builder>) -> Value {
         let (stream, view) = (house.stream(), house.worker.view());
         let head = head.map(|head| head.body(()).unwrap().into_parts().0);
-        write_refused(&stream, &view, ListenerId(0), head.as_ref(), Instant::now(), Failure::BadTarget, 7);
+        end_refused(&stream, &view, ListenerId(0), head.as_ref(), Duration::ZERO, Failure::BadTarget, 7);
         house.line()
     }
 
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn a_head_that_did_not_arrive_is_a_line_with_its_time() {
         let house = House::answering("label team \"shop\"");
-        write_unread(&house.stream(), Duration::from_millis(1500), Failure::ClientTimeout, 3);
+        end_unread(&house.stream(), Duration::from_millis(1500), Failure::ClientTimeout, 3);
         let line = house.line();
         assert!(line["ms"].as_f64().is_some_and(|ms| (1500.0..9000.0).contains(&ms)), "{line}");
         assert_eq!((&line["failure"], &line["labels"]["team"]), (&"client-timeout".into(), &"shop".into()));

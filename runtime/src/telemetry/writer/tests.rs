@@ -23,7 +23,7 @@ impl Inbox {
 /// A sender with a queue of so many messages, and its other end.
 pub(crate) fn inbox(messages: usize) -> (LogSender, Inbox) {
     let (queue, inbox) = sync_channel(messages);
-    (LogSender { queue, dropped: Arc::default() }, Inbox(inbox))
+    (LogSender { queue, dropped: Arc::default(), lost: Arc::default() }, Inbox(inbox))
 }
 
 fn file(path: &Path) -> LogTarget {
@@ -54,15 +54,15 @@ fn lost(output: &Output) -> Option<u64> {
 #[test]
 fn a_file_and_its_folder_are_made_and_added_to() {
     let (_folder, path) = folder();
-    Output::open(file(&path)).write(b"one\n");
-    Output::open(file(&path)).write(b"two\n");
+    Output::open(file(&path), Arc::default()).write(b"one\n");
+    Output::open(file(&path), Arc::default()).write(b"two\n");
     assert_eq!(read(&path), "one\ntwo\n");
 }
 
 #[test]
 fn a_file_that_was_moved_away_is_left_when_the_target_is_named_again() {
     let (_folder, path) = folder();
-    let mut output = Output::open(file(&path));
+    let mut output = Output::open(file(&path), Arc::default());
     output.write(b"one\n");
     let old = path.with_extension("old");
     std::fs::rename(&path, &old).unwrap();
@@ -75,7 +75,7 @@ fn a_file_that_was_moved_away_is_left_when_the_target_is_named_again() {
 fn a_target_that_fails_is_tried_again_after_a_while_and_what_it_did_not_take_is_counted() {
     let (_folder, path) = folder();
     std::fs::create_dir_all(&path).unwrap();
-    let mut output = Output::open(file(&path));
+    let mut output = Output::open(file(&path), Arc::default());
     assert_eq!(lost(&output), Some(0));
     output.write(b"one\ntwo\n");
     assert_eq!(lost(&output), Some(2));
@@ -91,7 +91,7 @@ fn a_target_that_fails_is_tried_again_after_a_while_and_what_it_did_not_take_is_
 fn a_target_shows_without_a_line_that_it_works_again() {
     let (_folder, path) = folder();
     std::fs::create_dir_all(&path).unwrap();
-    let mut output = Output::open(file(&path));
+    let mut output = Output::open(file(&path), Arc::default());
     output.write(b"one\n");
     wait(&mut output);
     output.write(b"");
@@ -106,7 +106,7 @@ fn a_target_shows_without_a_line_that_it_works_again() {
 fn lost_lines_are_counted_on_when_the_target_changes() {
     let (_folder, path) = folder();
     std::fs::create_dir_all(&path).unwrap();
-    let mut output = Output::open(file(&path));
+    let mut output = Output::open(file(&path), Arc::default());
     output.write(b"one\ntwo\n");
     let mut output = output.succeed(file(&path));
     output.write(b"three\n");
@@ -163,6 +163,11 @@ fn an_order_is_seen_although_the_queue_is_full() {
     control.sender.send(b"one\n".to_vec());
     control.set_target(file(&path));
     control.orders.ends.store(true, Ordering::Release);
-    run(&inbox, &control.sender.dropped, &control.orders, file(&path.with_extension("old")));
+    run(
+        &inbox,
+        &control.sender.dropped,
+        &control.orders,
+        Output::open(file(&path.with_extension("old")), Arc::default()),
+    );
     assert_eq!(read(&path), "one\n");
 }
