@@ -402,3 +402,24 @@ pub const ADMIN_ORDER_TIME: Duration = Duration::from_secs(30);
 
 /// Policies and requests that the admin API compiles or explains at a time: each takes a processor.
 pub const ADMIN_WORK: usize = 2;
+
+/// Answers of the admin API that go on, such as a live log: an operator or two, each with a few windows.
+pub const ADMIN_STREAMS: usize = 16;
+
+/// Events that wait for a slow reader of one.
+pub const ADMIN_EVENTS: usize = 64;
+
+/// Those who watch requests as they end, at once: a bit for each in every request that is watched.
+pub const WATCHERS: usize = 8;
+
+/// Lines that wait for one who watches.
+pub const WATCHED_LINES: usize = 256;
+
+/// Lines that one who watches gets in a second from all workers: more than anybody reads; the rest is counted.
+pub const WATCHED_LINES_A_SECOND: u32 = 200;
+
+/// Bytes of the condition by which requests are chosen.
+pub const WATCHED_CONDITION_BYTES: usize = 4 * 1024;
+
+/// Requests that failed and are kept to be looked at.
+pub const FAILED_REQUESTS_KEPT: usize = 64;

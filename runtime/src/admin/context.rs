@@ -27,13 +27,16 @@ pub struct Context {
     orders: Orders,
     waiting: Semaphore,
     work: Semaphore,
+    /// Room for answers that go on.
+    pub streams: Arc<Semaphore>,
 }
 
 impl Context {
     /// The context of a gateway; `orders` takes what is to be changed.
     pub fn new(facts: Arc<Facts>, shared: Arc<Shared>, host: Arc<Host>, orders: Orders) -> Self {
         let (waiting, work) = (Semaphore::new(limits::ADMIN_ORDERS), Semaphore::new(limits::ADMIN_WORK));
-        Self { facts, shared, host, orders, waiting, work }
+        let streams = Arc::new(Semaphore::new(limits::ADMIN_STREAMS));
+        Self { facts, shared, host, orders, waiting, work, streams }
     }
 
     /// The policy in service.

@@ -12,4 +12,5 @@ pub mod orders;
 pub mod routes;
 pub mod server;
 pub mod sockets;
+pub mod stream;
 pub mod views;

@@ -1,6 +1,7 @@
 //! The paths of the admin API: one table, by which requests are answered and which the description of the API is held against.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -36,6 +37,10 @@ enum Endpoint {
     OpenApi,
     Live,
     Ready,
+    Metrics,
+    LiveEvents,
+    Log,
+    Errors,
     Status,
     Listeners,
     Listener,
@@ -60,10 +65,14 @@ const fn post(path: &'static str, needs: Needs, endpoint: Endpoint) -> Route {
 }
 
 /// Every path.
-pub static ROUTES: [Route; 16] = [
+pub static ROUTES: [Route; 20] = [
     get("/v1/openapi.json", Needs::Nothing, false, Endpoint::OpenApi),
     get("/live", Needs::Read, true, Endpoint::Live),
     get("/ready", Needs::Read, true, Endpoint::Ready),
+    get("/metrics", Needs::Read, true, Endpoint::Metrics),
+    get("/v1/live", Needs::Read, false, Endpoint::LiveEvents),
+    get("/v1/log", Needs::Read, false, Endpoint::Log),
+    get("/v1/errors", Needs::Read, false, Endpoint::Errors),
     get("/v1/status", Needs::Read, false, Endpoint::Status),
     get("/v1/listeners", Needs::Read, false, Endpoint::Listeners),
     get("/v1/listeners/{listener}", Needs::Read, false, Endpoint::Listener),
@@ -107,14 +116,21 @@ impl Route {
 }
 
 /// Answers a request.
-pub async fn answer(context: &Context, role: Role, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(context: &Arc<Context>, role: Role, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let head_only = parts.method == Method::HEAD;
-    let answer = match route(context, role, peer, &parts) {
-        Ok((route, segments)) => act(context, route, segments, &parts, body).await,
-        Err(answer) => answer,
+    let reply = match route(context, role, peer, &parts) {
+        Ok((Route { endpoint: Endpoint::LiveEvents, .. }, _)) if !head_only => {
+            let once = query(&parts).split('&').any(|word| word == "once");
+            views::live::answer(Arc::clone(context), once).await
+        }
+        Ok((Route { endpoint: Endpoint::Log, .. }, _)) if !head_only => {
+            views::log::answer(context, query(&parts)).await
+        }
+        Ok((route, segments)) => act(context, route, segments, &parts, body).await.into(),
+        Err(answer) => answer.into(),
     };
-    answer.into_response(head_only)
+    reply.into_response(head_only)
 }
 
 /// The route of a request that may be answered.
@@ -150,6 +166,9 @@ async fn act(context: &Context, route: &Route, segments: Segments, parts: &Parts
         Endpoint::OpenApi => Answer::json_text(OPENAPI.to_owned()),
         Endpoint::Live => Answer::text("text/plain", "alive\n"),
         Endpoint::Ready => views::status::ready(context),
+        Endpoint::Metrics => views::metrics::answer(context, &parts.headers),
+        Endpoint::LiveEvents | Endpoint::Log => Answer::text("text/event-stream", ""),
+        Endpoint::Errors => views::errors::all(context),
         Endpoint::Status => views::status::answer(context),
         Endpoint::Listeners => views::listeners::all(context),
         Endpoint::Listener => views::listeners::one(context, &listener),
@@ -164,6 +183,10 @@ async fn act(context: &Context, route: &Route, segments: Segments, parts: &Parts
         Endpoint::Plan => views::plan::answer(context, is_text(parts), body).await,
         Endpoint::Explain => views::explain::answer(context, &body).await,
     }
+}
+
+fn query(parts: &Parts) -> &str {
+    parts.uri.query().unwrap_or_default()
 }
 
 /// The media type of a request's body, without parameters.

@@ -38,6 +38,7 @@ use crate::policy::watch::{Changed, Watch};
 use crate::policy::{renew, unbuilt};
 use crate::request::worker::Shared;
 use crate::telemetry::access_log::{LogControl, LogWriter};
+use crate::telemetry::metrics::registry::Reload;
 use crate::worker::control::{Command, WorkerHandle};
 
 /// An event that the thread `policy` waits for.
@@ -230,6 +231,7 @@ impl Reloader {
             worker.send(Command::Refresh);
         }
         self.note(&format!("certificates were renewed: {names}"), begun, Outcome::InService(Changes::default()));
+        self.shared.metrics.count_reload(Reload::Ok);
         info!(generation, names, "certificates renewed");
     }
 
@@ -283,6 +285,7 @@ impl Reloader {
             if is_new {
                 let outcome = Outcome::Refused { shown: said.clone(), diagnostics: found, reason: refusal };
                 self.note(cause.words(), started, outcome);
+                self.shared.metrics.count_reload(Reload::Refused);
                 error!(generation = old.generation, "the policy was not reloaded; the old one serves on");
             }
             if cause == Cause::Told {
@@ -308,6 +311,7 @@ impl Reloader {
             let files =
                 if unchanged { "nothing has changed" } else { "the policy's files changed, its meaning did not" };
             info!(generation = old.generation, "{files}");
+            self.shared.metrics.count_reload(Reload::Unchanged);
             return;
         }
         let workers = self.workers.len();
@@ -334,6 +338,7 @@ impl Reloader {
         let reason_said = Some(reason.to_owned());
         let outcome = Outcome::Refused { shown: String::new(), diagnostics: Vec::new(), reason: reason_said };
         self.note(cause.words(), started, outcome);
+        self.shared.metrics.count_reload(Reload::Refused);
         error!(generation = old.generation, "the policy was not reloaded; the old one serves on: {reason}");
     }
 
@@ -351,6 +356,7 @@ impl Reloader {
         self.shared.commit(Arc::clone(&snapshot));
         self.serve(&snapshot, ready, snapshot.plan().gateway.drain);
         self.note(cause.words(), started, Outcome::InService(diff(old.plan(), snapshot.plan())));
+        self.shared.metrics.count_reload(Reload::Ok);
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(generation = snapshot.generation, ms, "reloaded");
     }

@@ -20,6 +20,7 @@ use crate::policy::snapshot::Snapshot;
 use crate::request::state::StreamState;
 use crate::request::worker_snapshot::WorkerSnapshot;
 use crate::telemetry::access_log::{Labels, Line, VarsOf};
+use crate::telemetry::tap::Chosen;
 
 /// What is known of a request while it is served.
 pub struct LogRecord {
@@ -34,7 +35,12 @@ pub struct LogRecord {
     /// The time when the request's head was there.
     pub(super) started: Instant,
     pub(super) view: Rc<WorkerSnapshot>,
+    /// Somebody wants the line: the log, or one who watches.
     wanted: bool,
+    /// The log wants it.
+    logged: bool,
+    /// Those who watch the request.
+    chosen: Chosen,
     user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     /// Variables that extensions set for pieces of bodies, once one looks at pieces.
@@ -80,10 +86,17 @@ impl LogRecord {
             started,
             view,
             wanted,
+            logged: wanted,
+            chosen: Chosen::default(),
             user_agent: shown(&USER_AGENT),
             traceparent: shown(&TRACEPARENT),
             streamed: None,
         }
+    }
+
+    /// Somebody watches the request; its line is logged, or not.
+    pub fn watch(&mut self, chosen: Chosen, logged: bool) {
+        (self.chosen, self.logged) = (chosen, logged);
     }
 
     /// The variables of an extension that looks at pieces of a body: it leaves there what it sets.
@@ -117,7 +130,7 @@ impl LogRecord {
     /// Tells the extensions that want to know how a request ended, and writes its line.
     pub fn end(&self, exchange: &mut Box<Exchange>, walk: &Walk, state: &StreamState, end: End) {
         self.tell(exchange, walk, state);
-        if self.wanted {
+        if self.wanted || end.failure.is_some() {
             self.line(exchange, walk, state, end);
         }
     }
@@ -156,7 +169,30 @@ impl LogRecord {
             vars: (!exchange.vars.is_empty()).then_some(VarsOf(&exchange.vars)),
             ..blank(state, snapshot, walk.listener(), trace, (end.took, end.failure))
         };
-        state.worker().access_log.write(&line, Some(exchange), &snapshot.engine);
+        show(&line, Some(exchange), state, snapshot, (self.logged, self.chosen));
+    }
+}
+
+/// Writes a line where it is wanted: in the log, to those who watch, among the last that failed.
+fn show(
+    line: &Line<'_>,
+    exchange: Option<&Exchange>,
+    state: &StreamState,
+    snapshot: &Snapshot,
+    (logged, chosen): (bool, Chosen),
+) {
+    let worker = state.worker();
+    if logged {
+        worker.access_log.write(line, exchange, &snapshot.engine);
+    }
+    if line.failure.is_some() {
+        worker.shared.tap.failed(|| line.failed());
+    }
+    if !chosen.is_nobody() {
+        let mut json = Vec::new();
+        // Writing into memory cannot fail, and every field can be written as JSON.
+        let _ = line.write_json(&mut json);
+        worker.shared.tap.line(chosen, &json);
     }
 }
 
@@ -174,9 +210,7 @@ pub fn end_refused(
         meter.refused(failure, took);
     }
     let snapshot = &view.snapshot;
-    if !snapshot.plan().listeners.get(id.0).is_some_and(|listener| listener.access_log) {
-        return;
-    }
+    let logged = snapshot.plan().listeners.get(id.0).is_some_and(|listener| listener.access_log);
     let field = |name: &HeaderName| head.and_then(|head| head.headers.get(name));
     let lossy = |value: &'_ HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let host = head.and_then(|head| head.uri.host()).map(str::to_owned).or_else(|| field(&HOST).map(lossy));
@@ -190,7 +224,7 @@ pub fn end_refused(
         user_agent: field(&USER_AGENT).map(lossy).map(Cow::Owned),
         ..blank(state, snapshot, id, trace, (took, Some(failure)))
     };
-    state.worker().access_log.write(&line, None, &snapshot.engine);
+    show(&line, None, state, snapshot, (logged, state.worker().shared.tap.chosen_refused()));
 }
 
 /// A line with what is known of every request, read or not.

@@ -112,7 +112,10 @@ impl RequestHandler<'_> {
         let worker = self.state.worker();
         let id = u128::from(worker.random()) << 64 | u128::from(worker.random());
         let exchange = Box::new(Exchange::new(Arc::clone(&self.state.connection.info), head, client_ip, id));
-        let record = LogRecord::new(self.facts.started, Rc::clone(self.view), self.listener.access_log, &exchange);
+        let (chosen, logged) = (worker.shared.tap.chosen(&exchange), self.listener.access_log);
+        let wanted = logged || !chosen.is_nobody();
+        let mut record = LogRecord::new(self.facts.started, Rc::clone(self.view), wanted, &exchange);
+        record.watch(chosen, logged);
         Ok(RequestContext::new(exchange, engine.start(self.id), record, self.state))
     }
 

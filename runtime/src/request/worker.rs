@@ -26,6 +26,7 @@ use tidegate_engine::hook::HookFault;
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::access_log::{AccessLog, LogSender};
 use crate::telemetry::metrics::registry::{Registry, WorkerCells};
+use crate::telemetry::tap::Tap;
 
 /// What all workers share.
 pub struct Shared {
@@ -41,6 +42,8 @@ pub struct Shared {
     pub encoders: Room,
     /// Everything that is counted.
     pub metrics: Arc<Registry>,
+    /// What those who watch see of requests.
+    pub tap: Arc<Tap>,
 }
 
 impl Shared {
@@ -55,6 +58,7 @@ impl Shared {
             started: Instant::now(),
             encoders,
             metrics: Arc::default(),
+            tap: Arc::default(),
         }
     }
 

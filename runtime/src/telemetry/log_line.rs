@@ -14,6 +14,8 @@ use tidegate_engine::protocol;
 use tidegate_engine::vars::Vars;
 use tidegate_engine::{LogLine, LogSource};
 
+use super::failed_request::{FailedRequest, masked};
+
 /// The fields of a line, in their order.
 #[derive(Serialize)]
 pub(crate) struct Line<'l> {
@@ -104,8 +106,33 @@ impl Serialize for Labels<'_> {
 }
 
 impl Line<'_> {
+    /// The request as one that failed, for those who look at the last of them.
+    pub(crate) fn failed(&self) -> FailedRequest {
+        let text = |value: Option<&str>| value.map(str::to_owned);
+        FailedRequest {
+            time: self.time.to_string(),
+            request_id: self.request_id.clone(),
+            listener: self.listener.to_owned(),
+            rule: text(self.rule),
+            client_ip: self.client_ip.to_string(),
+            method: text(self.method),
+            host: self.host.as_deref().map(str::to_owned),
+            uri: self.uri.map(masked),
+            protocol: protocol::log_name(self.version).to_owned(),
+            status: self.status,
+            failure: self.failure.unwrap_or_default().to_owned(),
+            side: self.side.unwrap_or_default().to_owned(),
+            group: text(self.group),
+            server: text(self.server),
+            upstream_status: self.upstream_status,
+            ms: self.ms,
+            offset: self.method.is_none().then_some(self.bytes),
+            generation: self.generation,
+        }
+    }
+
     /// Writes the line as one JSON object.
-    pub(super) fn write_json(&self, out: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) -> io::Result<()> {
         to_json(self, out)
     }
 

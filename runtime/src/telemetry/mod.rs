@@ -3,7 +3,8 @@
 pub mod access_log;
 pub mod carry;
 pub mod events;
+pub mod failed_request;
 mod log_line;
-#[allow(dead_code, unused_imports, reason = "whoever serves a scrape asks for it")]
 pub mod metrics;
+pub mod tap;
 pub mod writer;

@@ -9,6 +9,16 @@ pub(crate) fn all() -> Value {
         ("/v1/openapi.json", open(get("This description", &any("application/json")))),
         ("/live", get("Whether the process lives", &any("text/plain"))),
         ("/ready", unready(get("Whether clients may be sent here", &any("text/plain")))),
+        ("/metrics", get("Everything that is counted", &metrics())),
+        ("/v1/live", crowded(get("Rates and latencies of each second; with `?once`, of one", &live()))),
+        (
+            "/v1/log",
+            crowded(refusing(get(
+                "Lines of the access log as requests end; `?when=` is a condition of the language",
+                &any("text/event-stream"),
+            ))),
+        ),
+        ("/v1/errors", get("The last requests that failed", &json_of("ErrorList"))),
         ("/v1/status", get("The gateway at a glance", &json_of("Status"))),
         ("/v1/listeners", get("The listeners, with the state of each", &json_of("ListenerList"))),
         ("/v1/listeners/{listener}", named(get("A listener", &json_of("ListenerView")))),
@@ -33,6 +43,29 @@ pub(crate) fn all() -> Value {
 
 fn any(media_type: &str) -> Value {
     json!({ media_type: {} })
+}
+
+/// The formats of a scrape.
+fn metrics() -> Value {
+    json!({
+        "text/plain; version=0.0.4; charset=utf-8": {},
+        "application/openmetrics-text; version=1.0.0; charset=utf-8": {}
+    })
+}
+
+/// One look, or events whose data are each one.
+fn live() -> Value {
+    json!({ "application/json": { "schema": reference("Live") }, "text/event-stream": {} })
+}
+
+fn crowded(mut item: Value) -> Value {
+    item["get"]["responses"]["503"] = problem("Too many streams are open already");
+    item
+}
+
+fn refusing(mut item: Value) -> Value {
+    item["get"]["responses"]["400"] = problem("The condition has a mistake");
+    item
 }
 
 fn json_of(name: &str) -> Value {

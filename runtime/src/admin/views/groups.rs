@@ -53,6 +53,8 @@ pub struct ServerView {
     pub health: &'static str,
     /// What became of its last check.
     pub last_check: Option<Check>,
+    /// Requests that it has now, tunnels among them.
+    pub in_flight: i64,
 }
 
 /// What became of a check.
@@ -70,7 +72,7 @@ pub struct Check {
 pub fn all(context: &Context) -> Answer {
     let (snapshot, overrides) = (context.snapshot(), context.facts.overrides());
     let groups = snapshot.plan().groups.iter().enumerate();
-    let groups = groups.map(|(at, group)| view(&snapshot, GroupId(at), group, &overrides)).collect();
+    let groups = groups.map(|(at, group)| view(context, &snapshot, (GroupId(at), group), &overrides)).collect();
     masked(context, &GroupList { generation: snapshot.generation, groups })
 }
 
@@ -79,18 +81,31 @@ pub fn one(context: &Context, name: &str) -> Answer {
     let (snapshot, overrides) = (context.snapshot(), context.facts.overrides());
     let found = snapshot.plan().groups.iter().enumerate().find(|(_, group)| group.name == name);
     match found {
-        Some((at, group)) => masked(context, &view(&snapshot, GroupId(at), group, &overrides)),
+        Some((at, group)) => masked(context, &view(context, &snapshot, (GroupId(at), group), &overrides)),
         None => Answer::problem(StatusCode::NOT_FOUND, format!("the policy has no server group `{name}`")),
     }
 }
 
-fn view(snapshot: &Snapshot, id: GroupId, group: &ServerGroup, overrides: &Overrides) -> GroupView {
+fn view(
+    context: &Context,
+    snapshot: &Snapshot,
+    (id, group): (GroupId, &ServerGroup),
+    overrides: &Overrides,
+) -> GroupView {
     let health = snapshot.health.group(id);
+    let counted = context.shared.metrics.groups.of(&group.name).servers.list();
+    let in_flight = |address: &str| {
+        let cells = counted.iter().find(|(name, _)| **name == *address);
+        cells.map_or(0, |(_, cells)| cells.total(|cells| cells.in_flight.value()))
+    };
     let servers: Vec<_> = group
         .servers
         .iter()
         .enumerate()
-        .map(|(at, server)| server_view(group, server, health.get(at).map(|health| &**health), overrides))
+        .map(|(at, server)| {
+            let view = server_view(group, server, health.get(at).map(|health| &**health), overrides);
+            ServerView { in_flight: in_flight(&view.address), ..view }
+        })
         .collect();
     let available = servers.iter().filter(|server| server.state == "running" && server.health != "unhealthy");
     GroupView {
@@ -129,6 +144,7 @@ fn server_view(
             Some(_) => "unhealthy",
         },
         last_check: checked.and_then(ServerHealth::last_check).map(check),
+        in_flight: 0,
     }
 }
 

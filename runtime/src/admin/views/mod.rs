@@ -1,11 +1,15 @@
 //! What the admin API says, a file for each kind of thing. The types are those of its JSON.
 
 pub mod certificates;
+pub mod errors;
 pub mod explain;
 pub mod extensions;
 pub mod generations;
 pub mod groups;
 pub mod listeners;
+pub mod live;
+pub mod log;
+pub mod metrics;
 pub mod plan;
 pub mod servers;
 pub mod status;

@@ -44,6 +44,7 @@ macro_rules! families {
         )+
 
         /// Every family, in the order in which they are rendered.
+        #[cfg(test)]
         pub static ALL: &[&Family] = &[$(&$ident,)+];
     };
 }

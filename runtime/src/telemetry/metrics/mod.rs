@@ -12,6 +12,6 @@ pub mod registry;
 pub mod render;
 pub mod text;
 
-pub use registry::{Registry, Reload};
+pub use registry::Registry;
 pub use render::{Facts, render};
 pub use text::Format;
