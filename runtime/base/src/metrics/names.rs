@@ -1,6 +1,5 @@
 //! What is counted, by name.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whether somebody still counts.
@@ -11,8 +10,13 @@ pub trait Held {
 
 /// Things that are counted, by the names that a policy gives them. They outlive the policy: who asks for the same name later gets
 /// the same thing.
+///
+/// They stand in the order of their names: there may be many such lists, most of them with one entry, for which a tree would take
+/// several times the room.
 #[derive(Debug)]
-pub struct Names<T>(Mutex<BTreeMap<Arc<str>, Arc<T>>>);
+pub struct Names<T>(Mutex<List<T>>);
+
+type List<T> = Vec<(Arc<str>, Arc<T>)>;
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
@@ -21,7 +25,7 @@ impl<T> Default for Names<T> {
 }
 
 impl<T> Names<T> {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<T>>> {
+    fn lock(&self) -> MutexGuard<'_, List<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -31,17 +35,19 @@ impl<T> Names<T> {
         T: Default,
     {
         let mut all = self.lock();
-        if let Some(known) = all.get(name) {
-            return Arc::clone(known);
+        match all.binary_search_by(|(known, _)| (**known).cmp(name)) {
+            Ok(at) => all.get(at).map(|(_, known)| Arc::clone(known)).unwrap_or_default(),
+            Err(at) => {
+                let made = Arc::<T>::default();
+                all.insert(at, (name.into(), Arc::clone(&made)));
+                made
+            }
         }
-        let made = Arc::<T>::default();
-        all.insert(name.into(), Arc::clone(&made));
-        made
     }
 
     /// Everything, in the order of the names. The lock is held while pointers are copied.
     pub fn list(&self) -> Vec<(Arc<str>, Arc<T>)> {
-        self.lock().iter().map(|(name, thing)| (Arc::clone(name), Arc::clone(thing))).collect()
+        self.lock().clone()
     }
 
     /// Drops what has no name any more, if nobody holds it either.
@@ -49,13 +55,13 @@ impl<T> Names<T> {
     where
         T: Held,
     {
-        self.lock().retain(|name, thing| named(name) || Arc::strong_count(thing) > 1 || thing.is_held());
+        self.lock().retain(|(name, thing)| named(name) || Arc::strong_count(thing) > 1 || thing.is_held());
     }
 }
 
 impl<T: Held> Held for Names<T> {
     fn is_held(&self) -> bool {
-        self.lock().values().any(|thing| Arc::strong_count(thing) > 1 || thing.is_held())
+        self.lock().iter().any(|(_, thing)| Arc::strong_count(thing) > 1 || thing.is_held())
     }
 }
 
