@@ -16,7 +16,7 @@ use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::state::StreamState;
 use crate::request::worker::Worker;
-use crate::telemetry::metrics::registry::{ClientProtocol, OpenConnection};
+use crate::telemetry::metrics::registry::{ClientProtocol, ConnectionCount};
 use crate::tls::early::EarlyBytes;
 
 /// What is known of a connection before its first request.
@@ -48,14 +48,17 @@ pub async fn serve<S: ClientStream>(stream: S, opened: Opened, handle: Rc<Listen
         return;
     }
     let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, handle, worker).reading(early)));
+    // In clear text, one that has said nothing yet is taken to speak HTTP/1.
+    let mut count = ConnectionCount::new(&entry.stream.connection.cells, ClientProtocol::Http1);
     if entry.stream.connection.is_finishing() {
         // What lies in a new socket is known after a turn of the loop, and this connection is asked once.
         tokio::task::yield_now().await;
     }
     let mut io = ClientIo::new(stream, Rc::clone(&entry.stream));
     let http2 = if clear { unless_over(&entry.stream, io.begins_http2()).await } else { Some(agreed) };
-    let protocol = if http2 == Some(true) { ClientProtocol::Http2 } else { ClientProtocol::Http1 };
-    let _open = OpenConnection::new(&entry.stream.connection.cells, protocol);
+    if http2 == Some(true) {
+        count.speaks(ClientProtocol::Http2);
+    }
     match http2 {
         Some(false) => http1::serve_http1(io, &entry.stream).await,
         // In a box: it is the larger of the two, and most connections are not it.

@@ -27,7 +27,7 @@ use crate::request::connection_state::ConnectionState;
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::state::{Phase, StreamState};
 use crate::request::worker::Worker;
-use crate::telemetry::metrics::registry::{ClientProtocol, OpenConnection};
+use crate::telemetry::metrics::registry::{ClientProtocol, ConnectionCount};
 
 type Http = server::Connection<Transport, Bytes>;
 pub(super) type Resolver = RequestResolver<Transport, Bytes>;
@@ -45,7 +45,7 @@ pub async fn serve(quic: quinn::Connection, handle: Rc<ListenerHandle>, worker: 
         return close(&quic, Code::H3_NO_ERROR, b"");
     }
     let entry = Entry::new(Rc::new(ConnectionState::new(info, admission, handle, worker)));
-    let _open = OpenConnection::new(&entry.stream.connection.cells, ClientProtocol::Http3);
+    let _open = ConnectionCount::new(&entry.stream.connection.cells, ClientProtocol::Http3);
     run(&quic, &entry.stream).await;
     close(&quic, Code::H3_NO_ERROR, b"");
 }

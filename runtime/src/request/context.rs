@@ -31,11 +31,11 @@ pub enum Ending {
     /// Somebody wants to know of the end: a log, an extension.
     Told(Box<RequestContext>),
     /// The end is counted, and that is all.
-    Counted(Counted),
+    Counted(CountedRequest),
 }
 
 /// A request of which nothing is left but its part in the numbers.
-pub struct Counted {
+pub struct CountedRequest {
     tally: Tally,
     status: StatusCode,
     failure: Option<Failure>,
@@ -95,7 +95,7 @@ impl RequestContext {
         self.ended = true;
         let tally = self.tally.take()?;
         let LogRecord { status, failure, .. } = self.record;
-        Some(Ending::Counted(Counted { tally, status, failure, state: Rc::clone(&self.state), ended: false }))
+        Some(Ending::Counted(CountedRequest { tally, status, failure, state: Rc::clone(&self.state), ended: false }))
     }
 }
 
@@ -109,7 +109,7 @@ impl Ending {
     }
 }
 
-impl Counted {
+impl CountedRequest {
     fn end(&mut self, failure: Option<Failure>) {
         if !std::mem::replace(&mut self.ended, true) {
             self.tally.end(self.status, self.failure.or(failure), None);
@@ -117,7 +117,7 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
         if !self.ended && !std::thread::panicking() {
             let failure = self.state.ending().unwrap_or(Failure::ClientClosed);

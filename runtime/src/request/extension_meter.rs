@@ -11,13 +11,13 @@ use crate::telemetry::metrics::registry::{ExtensionCells, Outcome};
 /// The cells of an extension on one worker.
 pub struct ExtensionMeter(Arc<ExtensionCells>);
 
-/// What a call came to, as it is counted.
-pub trait Counted {
+/// A verdict, as it is counted.
+pub trait ToOutcome {
     /// The outcome.
     fn outcome(&self) -> Outcome;
 }
 
-impl Counted for Verdict {
+impl ToOutcome for Verdict {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Next => Outcome::Next,
@@ -28,7 +28,7 @@ impl Counted for Verdict {
     }
 }
 
-impl Counted for BodyVerdict {
+impl ToOutcome for BodyVerdict {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Next => Outcome::Next,
@@ -40,7 +40,7 @@ impl Counted for BodyVerdict {
 }
 
 /// A hook that decides nothing.
-impl Counted for () {
+impl ToOutcome for () {
     fn outcome(&self) -> Outcome {
         Outcome::Next
     }
@@ -54,9 +54,9 @@ impl ExtensionMeter {
 
     /// Counts a call that has begun at this time, and has ended now. Where the guest was not called at all, there is no time of a
     /// call.
-    pub fn ended<V: Counted>(&self, hook: Hook, began: Instant, verdict: &Result<V, HookFault>) {
+    pub fn ended<V: ToOutcome>(&self, hook: Hook, began: Instant, verdict: &Result<V, HookFault>) {
         let Some(cells) = self.0.hooks.get(hook as usize) else { return };
-        let outcome = verdict.as_ref().map_or(Outcome::Fault, Counted::outcome);
+        let outcome = verdict.as_ref().map_or(Outcome::Fault, ToOutcome::outcome);
         if let Some(count) = cells.outcomes.get(outcome as usize) {
             count.one();
         }

@@ -19,7 +19,7 @@ use tidegate_wasm_host::{
 };
 
 use crate::policy::snapshot::Snapshot;
-use crate::request::extension_meter::{Counted, ExtensionMeter};
+use crate::request::extension_meter::{ExtensionMeter, ToOutcome};
 use crate::request::lend::StandIn;
 use crate::request::meter::ListenerMeter;
 use crate::request::request_body::RequestBody;
@@ -128,7 +128,7 @@ impl WorkerSnapshot {
     }
 
     /// Makes a call of an extension that does not wait, and counts it.
-    fn timed<V: Counted>(
+    fn timed<V: ToOutcome>(
         &self,
         id: ExtensionId,
         hook: Hook,
@@ -141,7 +141,13 @@ impl WorkerSnapshot {
     }
 
     /// Counts a call of an extension that began at this time and has ended now.
-    pub fn count_call<V: Counted>(&self, id: ExtensionId, hook: Hook, began: Instant, verdict: &Result<V, HookFault>) {
+    pub fn count_call<V: ToOutcome>(
+        &self,
+        id: ExtensionId,
+        hook: Hook,
+        began: Instant,
+        verdict: &Result<V, HookFault>,
+    ) {
         if let Some(meter) = self.extension_meters.get(id.0) {
             meter.ended(hook, began, verdict);
         }

@@ -70,9 +70,18 @@ fn connections_and_requests_in_flight_are_those_that_have_not_ended() {
         let house = House::answering("");
         let open = |house: &House| scrape(house).value("tidegate_connections", &["main", "h1"]);
         let mut client = house.client();
+        crate::tests::settle().await;
+        assert_eq!(open(&house), Some(1.0), "also while it says nothing");
         client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert_eq!(open(&house), Some(1.0));
         client.response(5).await;
+        let mut other = house.client();
+        other.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        assert_eq!(
+            (open(&house), scrape(&house).value("tidegate_connections", &["main", "h2"])),
+            (Some(1.0), Some(1.0))
+        );
+        drop(other);
         client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc").await;
         drop(client);
         crate::tests::settle().await;

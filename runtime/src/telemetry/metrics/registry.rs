@@ -126,14 +126,21 @@ impl ClientProtocol {
 
 /// A connection that is open: it counts until this is dropped, for the listener's name at the time when it began.
 #[derive(Debug)]
-pub struct OpenConnection(Arc<ListenerCells>, ClientProtocol);
+pub struct ConnectionCount(Arc<ListenerCells>, ClientProtocol);
 
-impl OpenConnection {
+impl ConnectionCount {
     /// Counts a connection in.
     pub fn new(cells: &Arc<ListenerCells>, protocol: ClientProtocol) -> Self {
         let open = Self(Arc::clone(cells), protocol);
         open.add(1);
         open
+    }
+
+    /// The client turns out to speak this.
+    pub fn speaks(&mut self, protocol: ClientProtocol) {
+        self.add(-1);
+        self.1 = protocol;
+        self.add(1);
     }
 
     fn add(&self, by: i64) {
@@ -143,7 +150,7 @@ impl OpenConnection {
     }
 }
 
-impl Drop for OpenConnection {
+impl Drop for ConnectionCount {
     fn drop(&mut self) {
         self.add(-1);
     }
