@@ -123,10 +123,7 @@ fn endpoint(handle: &ListenerHandle, worker: &Worker) -> Option<Arc<Endpoint>> {
 
 /// Counts a failed handshake, and says why it failed: what scanners do all day only to those who ask for it.
 fn report(refused: &Refused, peer: SocketAddr, handle: &ListenerHandle, worker: &Worker) {
-    let (view, id) = handle.view(worker);
-    if let Some(count) = view.meter(id).and_then(|meter| meter.cells.handshakes_failed.get(refused.kind as usize)) {
-        count.one();
-    }
+    handle.count_refused(worker, refused.kind);
     let why = &refused.why;
     let kind = refused.kind.name();
     if refused.kind.is_notable() {

@@ -6,6 +6,7 @@
 //! [`crate::downstream::h3`].
 
 pub mod config;
+pub mod refused;
 pub mod shared_endpoint;
 pub mod socket;
 

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::request::listener_load::ListenerLoad;
 use crate::request::worker::Worker;
 use crate::request::worker_snapshot::WorkerSnapshot;
+use crate::tls::handshake::RefusedKind;
 
 /// One socket of a listener, with the policy that its connections see.
 pub struct ListenerHandle {
@@ -63,6 +64,14 @@ impl ListenerHandle {
             Bound::Peers.met();
         }
         takes
+    }
+
+    /// Counts a handshake that failed.
+    pub fn count_refused(&self, worker: &Worker, kind: RefusedKind) {
+        let (view, id) = self.view(worker);
+        if let Some(count) = view.meter(id).and_then(|meter| meter.cells.handshakes_failed.get(kind as usize)) {
+            count.one();
+        }
     }
 
     /// What the policy in service says of this listener.

@@ -14,11 +14,12 @@ use tracing::warn;
 
 use crate::downstream::h3;
 use crate::downstream::open::Counted;
-use crate::quic::config;
 use crate::quic::shared_endpoint::SharedEndpoint;
 use crate::quic::socket::{Datagram, WorkerSocket};
+use crate::quic::{config, refused};
 use crate::request::listener_handle::ListenerHandle;
 use crate::request::worker::Worker;
+use crate::tls::handshake::RefusedKind;
 
 /// What a worker gets to serve a QUIC listener.
 pub struct WorkerEndpoint {
@@ -169,8 +170,11 @@ async fn connect(
     } else {
         let connected = within(limits::QUIC_HANDSHAKE_TIME, connecting).await;
         drop(handshake);
-        let Ok(Ok(connection)) = connected else { return };
-        connection
+        match connected {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return counted.0.count_refused(&worker, refused::kind(&error)),
+            Err(_) => return counted.0.count_refused(&worker, RefusedKind::Timeout),
+        }
     };
     h3::serve(connection, Rc::clone(&counted.0), worker).await;
 }

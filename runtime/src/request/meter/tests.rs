@@ -12,6 +12,7 @@ use crate::request::tests::context;
 use crate::telemetry::metrics::reader::{Read, read};
 use crate::telemetry::metrics::{Facts, Format, render};
 use crate::tests::{ANSWERS, House, policy, run};
+use crate::tls::handshake::RefusedKind;
 
 const REQUESTS: &str = "tidegate_requests_total";
 
@@ -229,6 +230,15 @@ fn a_trace_of_a_logged_request_becomes_an_exemplar() {
         let text = render(&house.worker.shared.metrics, &Facts::default(), Format::OpenMetrics);
         assert!(text.contains(&format!("# {{trace_id=\"{trace}\"}} ")), "{text}");
     });
+}
+
+#[test]
+fn failed_handshakes_are_counted_by_their_kind() {
+    let house = House::answering("");
+    house.handle.count_refused(&house.worker, RefusedKind::Plain);
+    house.handle.count_refused(&house.worker, RefusedKind::Plain);
+    let count = |kind: RefusedKind| scrape(&house).value("tidegate_handshakes_failed_total", &["main", kind.name()]);
+    assert_eq!((count(RefusedKind::Plain), count(RefusedKind::Left)), (Some(2.0), Some(0.0)));
 }
 
 #[test]
