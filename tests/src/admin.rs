@@ -196,3 +196,45 @@ fn is_of(template: &str, path: &str) -> bool {
 pub fn socket_of(gateway: &Gateway) -> PathBuf {
     gateway.folder().join(Path::new("admin.sock"))
 }
+
+/// Server-sent events, as they come.
+pub struct EventReader(std::io::BufReader<UnixStream>);
+
+impl EventReader {
+    /// Opens a stream of a gateway whose policy has [`ADMIN`]; its first event has come when this returns.
+    ///
+    /// # Panics
+    /// The answer is not 200, or nothing comes.
+    pub fn open(gateway: &Gateway, path: &str) -> Self {
+        let stream = UnixStream::connect(socket_of(gateway)).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        (&stream).write_all(request.as_bytes()).expect("it is sent");
+        let mut reader = Self(std::io::BufReader::new(stream));
+        assert!(reader.line().starts_with("HTTP/1.1 200 "), "no stream");
+        while !reader.line().is_empty() {}
+        reader
+    }
+
+    /// The next event: its name, empty where it has none, and its data.
+    pub fn event(&mut self) -> (String, Value) {
+        let (mut name, mut data) = (String::new(), String::new());
+        loop {
+            let line = self.line();
+            if let Some(rest) = line.strip_prefix("event: ") {
+                rest.clone_into(&mut name);
+            } else if let Some(rest) = line.strip_prefix("data: ") {
+                data.push_str(rest);
+            } else if line.is_empty() && !data.is_empty() {
+                return (name, serde_json::from_str(&data).expect("JSON"));
+            }
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = std::io::BufRead::read_line(&mut self.0, &mut line).expect("a line");
+        assert!(read > 0, "the stream has ended");
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    }
+}

@@ -72,6 +72,9 @@ fn read_folder(folder: &Path, module: &str, files: &mut BTreeMap<String, String>
     let below = |name: &str| if module.is_empty() { name.to_owned() } else { format!("{module}::{name}") };
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = entry.file_stem().unwrap().to_str().unwrap();
+        if entry.is_dir() && matches!(name, "tests" | "testing") {
+            continue;
+        }
         if entry.is_dir() {
             read_folder(&entry, &below(name), files);
         } else if entry.extension().is_some_and(|extension| extension == "rs")

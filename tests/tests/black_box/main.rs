@@ -45,6 +45,7 @@ mod languages;
 mod leaks;
 mod lsp;
 mod memory;
+mod metrics;
 mod mock_and_gateway;
 mod outbound;
 mod package;
