@@ -154,7 +154,11 @@ impl Seen {
             self.others = true;
             return Ok(());
         };
-        let empty = line.value.is_some_and(|value| value.bytes.is_empty());
+        // The line of the static table for an authority has an empty one.
+        let empty = match line.value {
+            Some(value) => value.bytes.is_empty(),
+            None => pseudo == Pseudo::Authority,
+        };
         let again = std::mem::replace(&mut self.pseudo[pseudo as usize], true);
         if kind == Kind::Trailers || self.others || again || empty {
             return Err(SectionError::Malformed);
@@ -290,6 +294,8 @@ mod tests {
             assert_eq!(request(&[&[GET, HTTPS, ROOT], &path]), Err(SectionError::Malformed));
         }
         assert_eq!(request(&[&[GET, HTTPS], &literal(b":path", false, b"")]), Err(SectionError::Malformed));
+        // `:authority` as a whole line of the static table, which is empty.
+        assert_eq!(request(&[&[GET, HTTPS, ROOT, 0xc0]]), Err(SectionError::Malformed));
     }
 
     #[test]
