@@ -143,6 +143,19 @@ enum Command {
         #[command(flatten)]
         remote: remote::Remote,
     },
+    /// Show the last requests that failed at a running gateway.
+    Errors {
+        #[command(flatten)]
+        remote: remote::Remote,
+    },
+    /// Follow the requests of a running gateway as they end.
+    Log {
+        /// A condition of the language, as a rule has it: `path under "/api"`.
+        #[arg(long, value_name = "CONDITION")]
+        when: Option<String>,
+        #[command(flatten)]
+        remote: remote::Remote,
+    },
     /// Look at the listeners of a running gateway; start and stop them.
     Listener {
         #[command(subcommand)]
@@ -283,6 +296,8 @@ pub fn main() -> ExitCode {
         Command::Extension { what: Extension::Inspect { module, format } } => extension::inspect(&module, format),
         Command::Extension { what: Extension::Bench { module, format } } => extension::bench(&module, format),
         Command::Status { remote } => remote::status(&remote),
+        Command::Errors { remote } => remote::errors(&remote),
+        Command::Log { when, remote } => remote::log(&remote, when.as_deref()),
         Command::Listener { what } => remote::listener(&what),
         Command::Group { what } => remote::group(&what),
         Command::Server { what } => remote::server(&what),

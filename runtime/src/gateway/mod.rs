@@ -5,6 +5,7 @@
 
 mod again;
 mod by_hand;
+mod notify;
 pub mod reload;
 pub mod sockets;
 mod watched;
@@ -27,6 +28,7 @@ use crate::admin::facts::Facts;
 use crate::request::worker::Shared;
 use crate::telemetry::access_log::LogWriter;
 use crate::worker::control::{Command, WorkerHandle};
+use notify::Notifier;
 use reload::{Order, Reloader, Signs};
 
 /// What the main thread waits for.
@@ -53,6 +55,7 @@ pub struct Gateway {
     events: Receiver<Event>,
     orders: Sender<Order>,
     signs: Arc<Signs>,
+    notifier: Arc<Notifier>,
 }
 
 /// Why a gateway did not start.
@@ -75,7 +78,8 @@ impl Gateway {
             NotStarted::Refused
         };
         descriptors::raise();
-        let (host, signs) = (Arc::new(host), Arc::new(Signs::default()));
+        let notifier = Arc::new(Notifier::from_environment());
+        let (host, signs) = (Arc::new(host), Arc::new(Signs::new(&notifier)));
         let (sender, events) = channel();
         listen_for_signals(sender.clone()).map_err(|error| refuse(format!("cannot take signals: {error}")))?;
         let (orders, inbox) = channel();
@@ -84,7 +88,9 @@ impl Gateway {
         loop {
             match events.recv_timeout(limits::POLL) {
                 Ok(Event::Started(started)) => {
-                    return started.map(|serving| Self { host, serving, events, orders, signs });
+                    let serving = started?;
+                    notifier.ready(serving.shared.snapshot().generation);
+                    return Ok(Self { host, serving, events, orders, signs, notifier });
                 }
                 Ok(Event::Signal(SIGHUP)) => send(&orders, Order::Read),
                 Ok(Event::Signal(signal)) => {
@@ -121,7 +127,9 @@ impl Gateway {
 
     /// Lets requests finish within `drain`, and ends. A second signal ends at once.
     fn drain(self) {
-        let Self { host, serving: Serving { shared, workers, threads, log, facts }, events, signs, .. } = self;
+        let Self { host, serving: Serving { shared, workers, threads, log, facts }, events, signs, notifier, .. } =
+            self;
+        notifier.stopping();
         signs.ending.store(true, Ordering::Release);
         facts.end();
         let drain = shared.snapshot().plan().gateway.drain;

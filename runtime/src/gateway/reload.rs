@@ -22,6 +22,7 @@ use tidegate_wasm_host::Host;
 use tracing::{error, info, warn};
 
 use super::again::Again;
+use super::notify::Notifier;
 use super::sockets::{self, Sockets};
 use super::watched::Admin;
 use super::{NotStarted, Serving};
@@ -64,6 +65,15 @@ pub struct Signs {
     pub busy: AtomicBool,
     /// The gateway drains: nothing new is put in service.
     pub ending: AtomicBool,
+    /// Whoever started the gateway is told of reloads.
+    notifier: Arc<Notifier>,
+}
+
+impl Signs {
+    /// Flags of a gateway whose service manager is told of reloads.
+    pub fn new(notifier: &Arc<Notifier>) -> Self {
+        Self { notifier: Arc::clone(notifier), ..Self::default() }
+    }
 }
 
 /// The policy in service, and what it was made of.
@@ -186,7 +196,9 @@ impl Reloader {
             };
             self.signs.busy.store(true, Ordering::Release);
             if told {
+                self.signs.notifier.reloading();
                 self.reload(Cause::Told);
+                self.signs.notifier.reloaded(self.shared.snapshot().generation);
             } else {
                 self.reload_if_changed();
             }

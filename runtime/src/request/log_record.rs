@@ -118,7 +118,7 @@ impl LogRecord {
 
     /// Whether somebody wants to know how the request ends.
     pub fn is_wanted(&self, exchange: &Exchange, walk: &Walk) -> bool {
-        self.wanted || self.view.wants_log(walk, exchange)
+        self.wanted || self.failure.is_some() || self.view.wants_log(walk, exchange)
     }
 
     /// The trace that the client named, if it will be logged.

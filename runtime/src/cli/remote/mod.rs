@@ -4,6 +4,7 @@ mod client;
 mod place;
 mod table;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -241,6 +242,67 @@ pub(super) fn server(what: &Server) -> Result<(), Failed> {
         order["until"] = "reload".into();
     }
     which.remote.order(&path, &order, &format!("server {} of {} {done}", which.address, which.group))
+}
+
+/// `tidegate errors`
+pub(super) fn errors(remote: &Remote) -> Result<(), Failed> {
+    let value = remote.client()?.get("/v1/errors")?;
+    remote.write(&value, |value| {
+        let mut table = Table::new(["time", "status", "failure", "side", "client", "request", "server", "ms"]);
+        for error in value["errors"].as_array().into_iter().flatten() {
+            let cell = |name: &str| table::cell(&error[name]);
+            let request = format!("{} {}{}", cell("method"), error["host"].as_str().unwrap_or_default(), cell("uri"));
+            table.row([
+                cell("time"),
+                cell("status"),
+                cell("failure"),
+                cell("side"),
+                cell("client_ip"),
+                request,
+                cell("server"),
+                cell("ms"),
+            ]);
+        }
+        table.to_string()
+    })
+}
+
+/// `tidegate log`
+pub(super) fn log(remote: &Remote, when: Option<&str>) -> Result<(), Failed> {
+    let query = when.map(|when| format!("?when={}", client::segment(when))).unwrap_or_default();
+    let json = matches!(remote.format, AnswerFormat::Json);
+    remote.client()?.follow(&format!("/v1/log{query}"), |event, data| match event {
+        "watching" => true,
+        "skipped" => {
+            let value: Value = serde_json::from_str(data).unwrap_or_default();
+            eprintln!("{} lines were left out: they came too fast", value["count"]);
+            true
+        }
+        // A reader that has seen enough, such as `head`, ends it.
+        _ => write_line(&if json { data.to_owned() } else { log_line(data) }),
+    })
+}
+
+fn write_line(line: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+}
+
+/// A line of the access log for people.
+fn log_line(data: &str) -> String {
+    let line: Value = serde_json::from_str(data).unwrap_or_default();
+    let cell = |name: &str| table::cell(&line[name]);
+    let url = format!("{}://{}{}", cell("scheme"), cell("host"), cell("uri"));
+    let failure = line["failure"].as_str().map(|failure| format!("  {failure}")).unwrap_or_default();
+    let (rule, server) = (cell("rule"), cell("server"));
+    format!(
+        "{}  {}  {} {url}  {}  {} ms  rule {rule}  server {server}{failure}",
+        cell("time"),
+        cell("client_ip"),
+        cell("method"),
+        cell("status"),
+        cell("ms")
+    )
 }
 
 /// `tidegate plan NEW --admin ADDRESS`: the text of a policy against what a gateway serves.
