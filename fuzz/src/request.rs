@@ -118,6 +118,7 @@ impl Head {
             response: None,
             client_ip: [203, 0, 113, 9].into(),
             request_id: 42,
+            trace: None,
             vars: Vars::new(),
             group: None,
             server: None,

@@ -16,6 +16,7 @@ pub mod arrows;
 mod backend;
 mod binary;
 mod client;
+pub mod collector;
 mod command;
 mod editor;
 pub mod frames;

@@ -156,7 +156,7 @@ const INSERT_WORDS: [Word; 27] = [
     Word::new("group", "", "the chosen group's name").more("Empty before the choice."),
     Word::new("server", "", "the chosen server's address").more("Empty before the choice."),
     Word::new("request-id", "", "the request's id").more("32 hexadecimal digits; the access log has the same."),
-    Word::new("trace-id", "", "the trace's id").more("Of the client's `traceparent`; empty without one."),
+    Word::new("trace-id", "", "the trace's id").more("Where the listener is not traced, of the client's `traceparent`; empty without one."),
     Word::new("protocol", "", "`h1`, `h2` or `h3`"),
     Word::new("client-port", "", "the port of the TCP or QUIC peer"),
     Word::new("sni", "", "the server name of the TLS handshake").more("Empty without one."),
@@ -205,7 +205,8 @@ const LOG_WORDS: [Word; 17] = [
     Word::new("side", "", "whose fault the failure is"),
     Word::new("peer", "", "the address and the port of the peer"),
     Word::new("user-agent", "", "the `User-Agent` of the request"),
-    Word::new("span-id", "", "the span that the line belongs to").more("Of the client's `traceparent`."),
+    Word::new("span-id", "", "the span that the line belongs to")
+        .more("The request's own, or where the listener is not traced, the client's."),
     Word::new("upstream-status", "", "the status of the server's answer"),
     Word::new("upstream-ms", "", "milliseconds from the choice of a server to the head of its answer"),
     Word::new("retries", "", "tries beyond the first"),

@@ -54,6 +54,8 @@ bounds! {
     UpstreamTalk = "upstream-talk",
     /// Access-log lines on their way to a slow target: [`crate::limits::LOG_QUEUE`].
     LogQueue = "log-queue",
+    /// Spans that no collector got: [`crate::limits::SPAN_RING`] and what follows it there.
+    Spans = "spans",
     /// File descriptors kept for servers and reloads.
     Descriptors = "descriptors",
     /// Values and work of one test: [`tidegate_engine::bounds::MAX_VALUES`], [`tidegate_dsl::effort::MAX_EFFORT`].
@@ -70,6 +72,11 @@ impl Bound {
     /// Counts that the bound was met once more.
     pub fn met(self) {
         COUNTS[self as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts that the bound was met so many times more.
+    pub fn met_times(self, times: u64) {
+        COUNTS[self as usize].fetch_add(times, Ordering::Relaxed);
     }
 
     /// How often the bound was met since the process started.

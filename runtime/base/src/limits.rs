@@ -423,3 +423,47 @@ pub const WATCHED_CONDITION_BYTES: usize = 4 * 1024;
 
 /// Requests that failed and are kept to be looked at.
 pub const FAILED_REQUESTS_KEPT: usize = 64;
+
+/// Spans on their way from a worker to the thread that sends them, which looks there every [`SPAN_LOOK`]: eighty thousand a second.
+pub const SPAN_RING: usize = 4096;
+
+/// Spans that wait for a slow collector: those of a few seconds. Beyond it they are dropped and counted.
+pub const SPAN_QUEUE: usize = 8192;
+
+/// Spans sent at a time, as OpenTelemetry's own exporters do. With [`SPAN_TEXT`], a request with so many stays below the 4 MiB that
+/// a gRPC server takes by default.
+pub const SPAN_BATCH: usize = 512;
+
+/// How long a span waits for others.
+pub const SPAN_WAIT: Duration = Duration::from_secs(1);
+
+/// How often the thread that sends spans looks for new ones.
+pub const SPAN_LOOK: Duration = Duration::from_millis(50);
+
+/// Spans of one request beside its own: a body in small pieces calls a hook for each.
+pub const SPANS_OF_A_REQUEST: u32 = 128;
+
+/// Bytes of one text in a span, such as a path: the rest is cut off.
+pub const SPAN_TEXT: usize = 1024;
+
+/// The time for a collector to take spans, from connecting to the end of its answer: the default of OpenTelemetry's exporters.
+pub const COLLECTOR_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes that a collector may send for one request, its head and whatever lies below it included: an answer has a hundred.
+pub const COLLECTOR_BYTES: usize = 256 * 1024;
+
+/// The wait before spans are sent a second time; it doubles with each time, up to [`COLLECTOR_PAUSE_MAX`], and chance takes up to
+/// half of it away.
+pub const COLLECTOR_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest wait before spans are sent once more.
+pub const COLLECTOR_PAUSE_MAX: Duration = Duration::from_secs(16);
+
+/// How long the same spans are sent again and again: longer than a collector takes to start anew.
+pub const COLLECTOR_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the end of the process waits for the last spans to be taken.
+pub const SPAN_LAST: Duration = Duration::from_secs(5);
+
+/// How often the gateway's own log says that a collector takes no spans, and how many were lost.
+pub const COLLECTOR_LINE: Duration = Duration::from_secs(60);

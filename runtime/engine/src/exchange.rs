@@ -9,6 +9,7 @@ use tidegate_dsl::field_names;
 
 use crate::parsed::Parsed;
 use crate::target::Target;
+use crate::trace::SpanContext;
 use crate::vars::Vars;
 
 /// The connection that a request came on; shared by all its requests.
@@ -212,6 +213,8 @@ pub struct Exchange {
     pub client_ip: IpAddr,
     /// Names this request in logs and headers.
     pub request_id: u128,
+    /// The request's own span, where its listener is traced.
+    pub trace: Option<SpanContext>,
     /// Variables of this request: rules, hooks, templates and the access log see them.
     pub vars: Vars,
     /// The chosen group's name.
@@ -235,6 +238,7 @@ impl Exchange {
             response: None,
             client_ip,
             request_id,
+            trace: None,
             vars: Vars::default(),
             group: None,
             server: None,

@@ -206,10 +206,13 @@ impl TemplatePart {
             Self::Group => out.insert(exchange.group.as_deref().unwrap_or_default()),
             Self::Server => out.insert(exchange.server.as_deref().unwrap_or_default()),
             Self::RequestId => out.insert_display(format_args!("{:032x}", exchange.request_id)),
-            Self::TraceId => {
-                let context = request.headers.get(&trace::TRACEPARENT).and_then(trace::read);
-                out.insert(context.map(|context| context.trace_id).unwrap_or_default());
-            }
+            Self::TraceId => match &exchange.trace {
+                Some(own) => out.insert_display(format_args!("{:032x}", own.trace_id)),
+                None => {
+                    let context = request.headers.get(&trace::TRACEPARENT).and_then(trace::read);
+                    out.insert(context.map(|context| context.trace_id).unwrap_or_default());
+                }
+            },
             Self::TlsVersion => out.insert(tls.map(|tls| tls.version).unwrap_or_default()),
             Self::TlsCipher => out.insert(tls.map(|tls| tls.cipher.as_str()).unwrap_or_default()),
             Self::TlsGroup => out.insert(tls.and_then(|tls| tls.group).unwrap_or_default()),

@@ -151,6 +151,7 @@ impl Gateway {
             }
         }
         log.finish();
+        shared.spans.finish();
         for Sample { extension, name, value, .. } in host.samples() {
             info!(extension, metric = name, value, "at the end");
         }

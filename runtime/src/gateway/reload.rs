@@ -134,6 +134,7 @@ impl Reloader {
         let mut checker = Checker::default();
         checker.watch(&snapshot.health).map_err(|error| refuse(format!("cannot check servers: {error}")))?;
         let shared = Arc::new(Shared::new(Arc::clone(&snapshot), log.sender()));
+        shared.spans.start();
         let started: Result<Vec<_>, _> = (0..count)
             .map(|index| WorkerHandle::start(u16::try_from(index).unwrap_or(u16::MAX), Arc::clone(&shared)))
             .collect();

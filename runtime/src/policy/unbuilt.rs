@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidegate_dsl::plan::{Listener, Plan, Rule, ServerGroup, Step};
+use tidegate_dsl::plan::{Plan, Rule, ServerGroup, Step};
 
 use super::prepare::Prepared;
 
@@ -25,12 +25,6 @@ fn unbuilt(plan: &Plan) -> Vec<String> {
     let mut note = |word: &str, place: String| {
         found.push(format!("`{word}` is not built yet ({place}): remove it to run this policy"));
     };
-    if plan.tracing.is_some() {
-        note("tracing", "at the top of the file".to_owned());
-    }
-    for listener in &plan.listeners {
-        of_listener(listener).for_each(|word| note(word, format!("listener `{}`", listener.name)));
-    }
     for group in &plan.groups {
         of_group(group).for_each(|word| note(word, format!("server group `{}`", group.name)));
     }
@@ -40,10 +34,6 @@ fn unbuilt(plan: &Plan) -> Vec<String> {
         }
     }
     found
-}
-
-fn of_listener(listener: &Listener) -> impl Iterator<Item = &'static str> {
-    used([("tracing", listener.tracing.is_some())])
 }
 
 fn of_group(group: &ServerGroup) -> impl Iterator<Item = &'static str> {

@@ -182,7 +182,11 @@ fn show(
     for (id, mode) in wanting {
         let BodyMode::Buffer(most) = mode else { continue };
         let verdict = if whole && data.len() <= *most {
-            handler.view.call_body(*id, hook, &mut context.exchange, (&data, true), false)
+            let caller = handler.caller(*id, hook);
+            let called = caller.begin_piece();
+            let verdict = handler.view.call_body(*id, hook, &mut context.exchange, (&data, true), false);
+            caller.end(called, &verdict);
+            verdict
         } else {
             handler.view.body_too_long(*id, *most)
         };

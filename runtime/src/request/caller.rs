@@ -1,7 +1,9 @@
 //! A stream as whoever sends its request to a server.
 
+use http::{Request, StatusCode};
 use tidegate_base::failure::Failure;
-use tidegate_upstream::Caller;
+use tidegate_dsl::plan::{Server, ServerGroup};
+use tidegate_upstream::{Caller, Content};
 
 use crate::request::request_body::RequestBody;
 use crate::request::state::StreamState;
@@ -23,6 +25,14 @@ impl Caller for StreamState {
 
     fn progress(&self) {
         self.note_upstream();
+    }
+
+    fn begin_try(&self, group: &ServerGroup, server: &Server, again: bool, request: &mut Request<Content<Self::Body>>) {
+        self.trace.begin_try((group, server), again, request, || self.worker().random());
+    }
+
+    fn end_try(&self, came: Result<StatusCode, Failure>) {
+        self.trace.end_try(came, &self.worker().spans);
     }
 
     fn count_retry(&self) {

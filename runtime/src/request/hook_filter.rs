@@ -14,6 +14,7 @@ use tidegate_engine::vars::Vars;
 use crate::request::body_filter::BodyFilter;
 use crate::request::context::RequestContext;
 use crate::request::handler::RequestHandler;
+use crate::request::hook_spans::Caller;
 use crate::request::state::StreamState;
 use crate::request::worker_snapshot::WorkerSnapshot;
 
@@ -54,7 +55,10 @@ impl HookFilter {
 
     /// What goes on for one piece, no larger than the extension wants it.
     fn one(&mut self, data: Bytes, last: bool) -> Result<Bytes, Failure> {
+        let caller = Caller { view: &self.view, state: &self.state, id: self.id, hook: self.hook };
+        let called = caller.begin_piece();
         let verdict = self.view.call_body(self.id, self.hook, &mut self.exchange, (&data, last), true);
+        caller.end(called, &verdict);
         self.set.borrow_mut().adopt(&mut self.exchange.vars);
         match verdict {
             Ok(BodyVerdict::Replace(other)) => Ok(other),

@@ -1,13 +1,14 @@
 //! Runs the engine's walk, and the extensions that it asks for.
 
 use tidegate_dsl::plan::ExtensionId;
-use tidegate_engine::hook::{Hook, Verdict};
+use tidegate_engine::hook::{Hook, HookFault, Verdict};
 use tidegate_engine::{Decision, Progress, ResponseDecision, Silent};
 
 use crate::request::callout;
 use crate::request::context::RequestContext;
 use crate::request::faults::report;
 use crate::request::handler::RequestHandler;
+use crate::request::hook_spans::Caller;
 
 /// How far a walk came.
 enum Reached<D> {
@@ -36,7 +37,10 @@ impl RequestHandler<'_> {
                     return Reached::Waits(extension);
                 }
                 Progress::Run(extension) => {
+                    let caller = self.caller(extension, Hook::Request);
+                    let called = caller.begin(&context.exchange);
                     let verdict = self.view.call(extension, Hook::Request, &mut context.exchange);
+                    caller.end(called, &verdict);
                     let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
                     engine.resume(&mut context.walk, &mut context.exchange, verdict);
                     report(self.view, self.state.worker(), context, forwards);
@@ -49,7 +53,7 @@ impl RequestHandler<'_> {
     /// The request's walk from an extension that may ask other servers, to its decision.
     async fn decide_waiting(&self, context: &mut RequestContext, mut extension: ExtensionId) -> Decision {
         loop {
-            let verdict = callout::run(self, context, extension, Hook::Request).await;
+            let verdict = self.wait(context, extension, Hook::Request).await;
             let forwards = matches!(verdict, Ok(Verdict::Forward(_)));
             self.view.snapshot.engine.resume(&mut context.walk, &mut context.exchange, verdict);
             report(self.view, self.state.worker(), context, forwards);
@@ -58,6 +62,20 @@ impl RequestHandler<'_> {
                 Reached::Waits(next) => extension = next,
             }
         }
+    }
+
+    /// Calls an extension that may ask other servers.
+    async fn wait(&self, context: &mut RequestContext, id: ExtensionId, hook: Hook) -> Result<Verdict, HookFault> {
+        let caller = self.caller(id, hook);
+        let called = caller.begin(&context.exchange);
+        let verdict = callout::run(self, context, id, hook).await;
+        caller.end(called, &verdict);
+        verdict
+    }
+
+    /// What is known of a call of an extension.
+    pub(super) fn caller(&self, id: ExtensionId, hook: Hook) -> Caller<'_> {
+        Caller { view: self.view, state: self.state, id, hook }
     }
 
     /// The response's walk, to its decision.
@@ -77,7 +95,10 @@ impl RequestHandler<'_> {
                     return Reached::Waits(extension);
                 }
                 Progress::Run(extension) => {
+                    let caller = self.caller(extension, Hook::Response);
+                    let called = caller.begin(&context.exchange);
                     let verdict = self.view.call(extension, Hook::Response, &mut context.exchange);
+                    caller.end(called, &verdict);
                     engine.resume_response(&mut context.walk, &mut context.exchange, verdict);
                     report(self.view, self.state.worker(), context, false);
                 }
@@ -93,7 +114,7 @@ impl RequestHandler<'_> {
         mut extension: ExtensionId,
     ) -> ResponseDecision {
         loop {
-            let verdict = callout::run(self, context, extension, Hook::Response).await;
+            let verdict = self.wait(context, extension, Hook::Response).await;
             self.view.snapshot.engine.resume_response(&mut context.walk, &mut context.exchange, verdict);
             report(self.view, self.state.worker(), context, false);
             match self.advance_response(context) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{HOST, USER_AGENT};
@@ -13,7 +14,7 @@ use tidegate_base::failure::Failure;
 use tidegate_dsl::plan::{GroupId, ListenerId};
 use tidegate_engine::Walk;
 use tidegate_engine::exchange::{Exchange, Tls};
-use tidegate_engine::trace::{self, TRACEPARENT, TraceContext};
+use tidegate_engine::trace::{self, SpanContext, TRACEPARENT, TraceContext};
 use tidegate_engine::vars::Vars;
 
 use crate::policy::snapshot::Snapshot;
@@ -21,6 +22,7 @@ use crate::request::state::StreamState;
 use crate::request::worker_snapshot::WorkerSnapshot;
 use crate::telemetry::access_log::{Labels, Line, VarsOf};
 use crate::telemetry::tap::Chosen;
+use crate::telemetry::spans::span::{RequestSpan, text, value};
 
 /// What is known of a request while it is served.
 pub struct LogRecord {
@@ -41,6 +43,8 @@ pub struct LogRecord {
     logged: bool,
     /// Those who watch the request.
     chosen: Chosen,
+    /// Whether a span is made of the request.
+    recorded: bool,
     user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     /// Variables that extensions set for pieces of bodies, once one looks at pieces.
@@ -77,7 +81,9 @@ impl Upstream {
 impl LogRecord {
     /// A request that has just been read.
     pub fn new(started: Instant, view: Rc<WorkerSnapshot>, wanted: bool, exchange: &Exchange) -> Self {
-        let shown = |name: &HeaderName| wanted.then(|| exchange.request.headers.get(name).cloned()).flatten();
+        let recorded = exchange.trace.is_some_and(|trace| trace.sampled);
+        let shown =
+            |name: &HeaderName| (wanted || recorded).then(|| exchange.request.headers.get(name).cloned()).flatten();
         Self {
             failure: None,
             status: StatusCode::OK,
@@ -88,6 +94,7 @@ impl LogRecord {
             wanted,
             logged: wanted,
             chosen: Chosen::default(),
+            recorded,
             user_agent: shown(&USER_AGENT),
             traceparent: shown(&TRACEPARENT),
             streamed: None,
@@ -118,7 +125,7 @@ impl LogRecord {
 
     /// Whether somebody wants to know how the request ends.
     pub fn is_wanted(&self, exchange: &Exchange, walk: &Walk) -> bool {
-        self.wanted || self.failure.is_some() || self.view.wants_log(walk, exchange)
+        self.wanted || self.recorded || self.failure.is_some() || self.view.wants_log(walk, exchange)
     }
 
     /// The trace that the client named, if it will be logged.
@@ -130,6 +137,9 @@ impl LogRecord {
     /// Tells the extensions that want to know how a request ended, and writes its line.
     pub fn end(&self, exchange: &mut Box<Exchange>, walk: &Walk, state: &StreamState, end: End) {
         self.tell(exchange, walk, state);
+        if self.recorded {
+            state.trace.end(|| self.span(exchange, walk, state, &end), &state.worker().spans);
+        }
         if self.wanted || end.failure.is_some() {
             self.line(exchange, walk, state, end);
         }
@@ -144,10 +154,34 @@ impl LogRecord {
         }
     }
 
+    /// The span of the request.
+    fn span(&self, exchange: &Exchange, walk: &Walk, state: &StreamState, end: &End) -> RequestSpan {
+        let request = &exchange.request;
+        RequestSpan {
+            connection: Arc::clone(&exchange.connection),
+            request_id: Some(exchange.request_id),
+            method: request.method.clone(),
+            version: request.version,
+            authority: Some(text(request.original_authority.as_str())),
+            path: Some(text(request.original_target.path())),
+            query: request.original_target.query().map(text),
+            client: exchange.client_ip,
+            user_agent: self.user_agent.as_ref().map(value),
+            rule: walk.rule_name(&self.view.snapshot.engine).map(Box::from),
+            group: exchange.group.clone(),
+            server: exchange.server.clone(),
+            status: self.status.as_u16(),
+            failure: end.failure,
+            received: state.bytes_in(),
+            sent: end.sent,
+        }
+    }
+
     fn line(&self, exchange: &Exchange, walk: &Walk, state: &StreamState, end: End) {
         let snapshot = &self.view.snapshot;
         let request = &exchange.request;
-        let trace = self.traceparent.as_ref().and_then(trace::read);
+        let own = exchange.trace.map(Ids::of);
+        let trace = own.as_ref().map(Ids::shown).or_else(|| self.traceparent.as_ref().and_then(trace::read));
         let line = Line {
             request_id: Some(format!("{:032x}", exchange.request_id)),
             rule: walk.rule_name(&snapshot.engine),
@@ -214,7 +248,8 @@ pub fn end_refused(
     let field = |name: &HeaderName| head.and_then(|head| head.headers.get(name));
     let lossy = |value: &'_ HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let host = head.and_then(|head| head.uri.host()).map(str::to_owned).or_else(|| field(&HOST).map(lossy));
-    let trace = field(&TRACEPARENT).and_then(trace::read);
+    let own = head.and_then(|_| state.trace.context()).map(Ids::of);
+    let trace = own.as_ref().map(Ids::shown).or_else(|| field(&TRACEPARENT).and_then(trace::read));
     let line = Line {
         method: head.map(|head| head.method.as_str()),
         host: host.map(Cow::Owned),
@@ -225,6 +260,45 @@ pub fn end_refused(
         ..blank(state, snapshot, id, trace, (took, Some(failure)))
     };
     show(&line, None, state, snapshot, (logged, state.worker().shared.tap.chosen_refused()));
+}
+
+/// The span of a request that was refused before any rule saw it.
+pub(super) fn refused_span(state: &StreamState, head: &Parts, failure: Failure, bytes: usize) -> RequestSpan {
+    let info = &state.connection.info;
+    let target = head.uri.path_and_query();
+    let authority = head.uri.authority().map(|authority| text(authority.as_str()));
+    RequestSpan {
+        connection: Arc::clone(info),
+        request_id: None,
+        method: head.method.clone(),
+        version: head.version,
+        authority: authority.or_else(|| head.headers.get(HOST).map(value)),
+        path: target.map(|target| text(target.path())),
+        query: target.and_then(PathAndQuery::query).map(text),
+        client: info.peer.ip(),
+        user_agent: head.headers.get(USER_AGENT).map(value),
+        rule: None,
+        group: None,
+        server: None,
+        status: failure.row().status,
+        failure: Some(failure),
+        received: state.bytes_in(),
+        sent: u64::try_from(bytes).unwrap_or(u64::MAX),
+    }
+}
+
+/// The ids of a request's own span, as a line shows them.
+struct Ids([u8; 32], [u8; 16]);
+
+impl Ids {
+    fn of(context: SpanContext) -> Self {
+        Self(context.trace_digits(), context.span_digits())
+    }
+
+    fn shown(&self) -> TraceContext<'_> {
+        let text = |digits| std::str::from_utf8(digits).unwrap_or_default();
+        TraceContext { trace_id: text(&self.0), parent_id: text(&self.1) }
+    }
 }
 
 /// A line with what is known of every request, read or not.
@@ -296,8 +370,6 @@ fn millis(duration: Duration) -> f64 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::Value;
     use tidegate_engine::exchange::Connection;
 

@@ -24,6 +24,7 @@ pub mod grpc;
 pub mod handler;
 pub mod head;
 pub mod hook_filter;
+mod hook_spans;
 pub mod hooks;
 mod lend;
 pub mod listener_handle;
@@ -41,6 +42,7 @@ pub mod serve;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod traced;
 pub mod trial;
 pub mod tunnel;
 pub mod upgrade;

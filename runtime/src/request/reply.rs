@@ -41,7 +41,14 @@ pub(super) fn take(exchange: &mut Exchange, reply: Reply) -> Source {
 pub(super) fn refuse(handler: &RequestHandler<'_>, head: &Parts, failure: Failure) -> Response<ResponseBody> {
     let reply = of(failure);
     let took = handler.facts.started.elapsed();
+    if let Some(sampling) = handler.listener.tracing {
+        handler.trace(sampling, &head.headers);
+    }
     log_record::end_refused(handler.state, handler.view, handler.id, Some(head), took, failure, reply.body.len());
+    if handler.state.trace.is_recorded() {
+        let span = || log_record::refused_span(handler.state, head, failure, reply.body.len());
+        handler.state.trace.end(span, &handler.state.worker().spans);
+    }
     let Reply { mut status, mut headers, mut body } = reply;
     if head.version >= Version::HTTP_2 && grpc::is_call(&head.headers) {
         grpc::translate(&mut status, &mut headers, &mut body, false);

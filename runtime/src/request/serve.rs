@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use http::header::{ALT_SVC, CONNECTION};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tidegate_base::bounds::Bound;
 use tidegate_base::failure::Failure;
-use tidegate_dsl::plan::GroupId;
+use tidegate_dsl::plan::{GroupId, Propagator, Sampling};
 use tidegate_engine::Decision;
 use tidegate_engine::exchange::{Changed, Exchange};
 use tidegate_engine::hook::Hook;
 use tidegate_engine::passage::FieldKinds;
+use tidegate_engine::trace::Traced;
 
 use crate::request::client_body::ClientBody;
 use crate::request::compression::Accepted;
@@ -111,12 +112,24 @@ impl RequestHandler<'_> {
         let client_ip = engine.client_ip(self.id, peer, &head.headers);
         let worker = self.state.worker();
         let id = u128::from(worker.random()) << 64 | u128::from(worker.random());
-        let exchange = Box::new(Exchange::new(Arc::clone(&self.state.connection.info), head, client_ip, id));
+        if let Some(sampling) = self.listener.tracing {
+            self.trace(sampling, &head.headers);
+        }
+        let mut exchange = Box::new(Exchange::new(Arc::clone(&self.state.connection.info), head, client_ip, id));
+        exchange.trace = self.state.trace.context();
         let (chosen, logged) = (worker.shared.tap.chosen(&exchange), self.listener.access_log);
         let wanted = logged || !chosen.is_nobody();
         let mut record = LogRecord::new(self.facts.started, Rc::clone(self.view), wanted, &exchange);
         record.watch(chosen, logged);
         Ok(RequestContext::new(exchange, engine.start(self.id), record, self.state))
+    }
+
+    /// Takes the request's place in its trace.
+    pub(super) fn trace(&self, sampling: Sampling, headers: &HeaderMap) {
+        let tracing = self.view.snapshot.plan().tracing.as_ref();
+        let b3 = tracing.is_some_and(|tracing| tracing.propagate.contains(&Propagator::B3));
+        let place = Traced::begin(headers, sampling, b3, || self.state.worker().random());
+        self.state.trace.begin(place, headers, self.facts.started);
     }
 
     /// Does what was decided: makes a response, or asks for one.

@@ -16,6 +16,7 @@ use tidegate_base::timer::Timer;
 
 use crate::request::client_body::Progress;
 use crate::request::connection_state::ConnectionState;
+use crate::request::traced::Trace;
 use crate::request::worker::{Timed, Worker};
 
 /// What a stream is doing.
@@ -62,6 +63,8 @@ pub struct StreamState {
     bytes_in: Cell<u64>,
     /// Tries of the request in flight beyond the first.
     retries: Cell<u32>,
+    /// The trace of the request in flight.
+    pub(super) trace: Trace,
     /// The stream's place among the timers of the worker.
     key: Cell<usize>,
 }
@@ -81,6 +84,7 @@ impl StreamState {
             ending: Cell::new(None),
             bytes_in: Cell::new(0),
             retries: Cell::new(0),
+            trace: Trace::default(),
             key: Cell::new(usize::MAX),
         });
         stream.set_timeouts();
@@ -141,6 +145,7 @@ impl StreamState {
         self.ending.set(None);
         self.bytes_in.set(0);
         self.retries.set(0);
+        self.trace.forget();
         self.timer.clear_end();
         self.set_phase(Phase::Waiting);
         self.connection.count_request()

@@ -62,9 +62,18 @@ pub(super) type Callbacks<'a> = &'a [(&'a str, &'a [Act])];
 /// A house whose rule runs these guests, `a`, `b` and so on, each with these words, and then does this. The group `web` has the
 /// server at port 1, and the listener compresses.
 pub(super) fn guarded(words: &str, guests: &[Callbacks<'_>], then: &str) -> House {
+    guarded_as(words, ("compression [gzip]", ""), guests, then)
+}
+
+/// A house whose listener has these words, and whose rule runs these guests and answers. `top` is more of the policy.
+pub(super) fn guarded_by(listener: &str, top: &str, guests: &[Callbacks<'_>]) -> House {
+    guarded_as("", (listener, top), guests, "respond 200")
+}
+
+fn guarded_as(words: &str, (listener, top): (&str, &str), guests: &[Callbacks<'_>], then: &str) -> House {
     let names: Vec<_> = ('a'..).take(guests.len()).collect();
     let run: String = names.iter().map(|name| format!("run {name}; ")).collect();
-    let mut policy = forwarding("server 127.0.0.1:1", "compression [gzip]", &format!("otherwise {{ {run} {then} }}"));
+    let mut policy = forwarding("server 127.0.0.1:1", listener, &format!("otherwise {{ {run} {then} }}")) + top;
     for name in &names {
         policy += &format!(
             "extension {name} {{ module \"{name}.wasm\"; abi proxy-wasm; limits {{ time 1s }}; {words}; allow [read-request, \

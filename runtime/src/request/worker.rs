@@ -27,6 +27,7 @@ use crate::policy::snapshot::Snapshot;
 use crate::telemetry::access_log::{AccessLog, LogSender};
 use crate::telemetry::metrics::registry::{Registry, WorkerCells};
 use crate::telemetry::tap::Tap;
+use crate::telemetry::spans::ring::{SpanSender, Spans};
 
 /// What all workers share.
 pub struct Shared {
@@ -36,6 +37,8 @@ pub struct Shared {
     generation: AtomicU64,
     /// Where access-log lines go.
     pub log: LogSender,
+    /// Where spans go.
+    pub spans: Arc<Spans>,
     /// When this process started: the zero of [`Worker::now_ms`].
     pub started: Instant,
     /// Memory for compressing answers.
@@ -51,10 +54,13 @@ impl Shared {
     pub fn new(snapshot: Arc<Snapshot>, log: LogSender) -> Self {
         let generation = AtomicU64::new(snapshot.generation);
         let encoders = Room::new(limits::ENCODERS_BYTES);
+        let spans = Arc::<Spans>::default();
+        spans.follow(snapshot.plan().tracing.as_ref());
         Self {
             current: ArcSwap::new(snapshot),
             generation,
             log,
+            spans,
             started: Instant::now(),
             encoders,
             metrics: Arc::default(),
@@ -66,6 +72,7 @@ impl Shared {
     pub fn commit(&self, snapshot: Arc<Snapshot>) {
         let generation = snapshot.generation;
         self.metrics.keep(snapshot.plan());
+        self.spans.follow(snapshot.plan().tracing.as_ref());
         self.current.store(snapshot);
         self.generation.store(generation, Ordering::Release);
     }
@@ -127,6 +134,8 @@ pub struct Worker {
     http_date: RefCell<(u64, HeaderValue)>,
     /// Lines on their way to the access log.
     pub access_log: AccessLog,
+    /// Spans on their way to a collector.
+    pub spans: SpanSender,
     /// Calls of extensions to other servers.
     pub outbound: Permits,
     /// Bodies that are held whole for extensions.
@@ -153,6 +162,7 @@ impl Worker {
         Rc::new(Self {
             index,
             access_log: AccessLog::new(shared.log.clone()),
+            spans: SpanSender::new(&shared.spans),
             view,
             connections: RefCell::default(),
             timers: RefCell::default(),

@@ -23,10 +23,10 @@ pub(crate) struct Line<'l> {
     #[serde(serialize_with = "as_text")]
     pub(crate) time: humantime::Rfc3339Timestamp,
     pub(crate) request_id: Option<String>,
-    /// The trace of the client's `traceparent`.
+    /// The trace of the request's own span, or of the client's `traceparent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trace_id: Option<&'l str>,
-    /// The span that the line belongs to: the client's.
+    /// The request's own span, or the client's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) span_id: Option<&'l str>,
     pub(crate) listener: &'l str,

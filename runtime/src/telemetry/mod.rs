@@ -7,4 +7,5 @@ pub mod failed_request;
 mod log_line;
 pub mod metrics;
 pub mod tap;
+pub mod spans;
 pub mod writer;

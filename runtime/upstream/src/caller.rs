@@ -4,10 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use http::{Request, StatusCode};
 use http_body::Body;
 use tidegate_base::failure::{BodyError, Failure};
 use tidegate_base::guard::guarded;
+use tidegate_dsl::plan::{Server, ServerGroup};
 
+use crate::content::Content;
 use crate::dial::{Address, Refused, dial};
 use crate::io::ServerIo;
 
@@ -27,6 +30,20 @@ pub trait Caller {
 
     /// Notes progress: the deadline of the request is put off.
     fn progress(&self);
+
+    /// A try of the request begins at a server of a group. Whoever traces it tells the server in the head; `again` says that the
+    /// same request was sent before.
+    fn begin_try(
+        &self,
+        _group: &ServerGroup,
+        _server: &Server,
+        _again: bool,
+        _request: &mut Request<Content<Self::Body>>,
+    ) {
+    }
+
+    /// The try has ended: with the head of an answer, or without one.
+    fn end_try(&self, _came: Result<StatusCode, Failure>) {}
 
     /// Counts one more try of the request.
     fn count_retry(&self);

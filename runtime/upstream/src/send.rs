@@ -7,7 +7,6 @@ use http::header::SET_COOKIE;
 use http::uri::Authority;
 use http::{HeaderMap, Request, Response};
 use tidegate_base::failure::Failure;
-use tidegate_dsl::plan::GroupProtocol;
 use tidegate_engine::passage::FieldKinds;
 use tidegate_engine::servers::PickRequest;
 use tidegate_engine::{method, passage};
@@ -70,12 +69,7 @@ pub async fn send<C: Caller>(
         let once_more = || again.as_ref().filter(|_| !is_last).and_then(|again| again.request(kept));
         let target = Target { group, at, server, pool, caller };
         let chosen = Instant::now();
-        let sent = match group.plan.protocol {
-            // In a box: its state would make every request's larger.
-            GroupProtocol::Grpc => Box::pin(target.send_http2(outgoing, kept)).await,
-            _ => target.send_http1(outgoing, kept).await,
-        };
-        match sent {
+        match target.send(outgoing, kept, !tried.is_empty()).await {
             Ok(mut response) => {
                 group.meter.answered(at, response.status(), chosen.elapsed());
                 if group.retries_status(response.status())

@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tidegate_base::failure::Failure;
 use tidegate_base::limits;
-use tidegate_dsl::plan::Server;
+use tidegate_dsl::plan::{GroupProtocol, Server};
 use tidegate_engine::method;
 use tracing::warn;
 
@@ -44,8 +44,42 @@ pub(crate) struct Target<'t, C: Caller> {
 }
 
 impl<C: Caller> Target<'_, C> {
+    /// Sends a request: one try, or more if it was lost on the way to this server. `again` says that it was sent before.
+    pub(crate) async fn send(
+        &self,
+        outgoing: &mut Outgoing<C::Body>,
+        kept: Option<&HeaderMap>,
+        again: bool,
+    ) -> Result<Response<UpstreamBody<C::Body>>, Unserved> {
+        self.begin(&mut outgoing.request, again);
+        let sent = match self.group.plan.protocol {
+            // In a box: its state would make every request's larger.
+            GroupProtocol::Grpc => Box::pin(self.send_http2(outgoing, kept)).await,
+            _ => self.send_http1(outgoing, kept).await,
+        };
+        self.caller.end_try(match &sent {
+            Ok(response) => Ok(response.status()),
+            Err(Unserved::Unreachable(failure) | Unserved::Failed(failure)) => Err(*failure),
+        });
+        sent
+    }
+
+    fn begin(&self, request: &mut Option<Request<Content<C::Body>>>, again: bool) {
+        if let Some(request) = request {
+            self.caller.begin_try(&self.group.plan, self.server, again, request);
+        }
+    }
+
+    /// The try has failed like this, and the server is asked once more.
+    fn again(&self, request: &mut Option<Request<Content<C::Body>>>, failure: Failure) {
+        self.caller.end_try(Err(failure));
+        self.group.meter.failed(self.at, Cause::Closed.failure());
+        self.group.count_retry(self.caller);
+        self.begin(request, true);
+    }
+
     /// Sends a request over HTTP/1; once more, if it was lost on a connection that had waited.
-    pub(crate) async fn send_http1(
+    async fn send_http1(
         &self,
         outgoing: &mut Outgoing<C::Body>,
         kept: Option<&HeaderMap>,
@@ -63,7 +97,7 @@ impl<C: Caller> Target<'_, C> {
             };
             match exchange(&mut lease, &mut outgoing.request, kept, self.caller).await {
                 Ok(response) => return Ok(response.map(|body| UpstreamBody::http1(body, lease))),
-                Err(_) if outgoing.request.is_some() => self.once_more(),
+                Err(failure) if outgoing.request.is_some() => self.again(&mut outgoing.request, failure),
                 Err(failure) => return Err(Unserved::Failed(failure)),
             }
         }
@@ -88,7 +122,7 @@ impl<C: Caller> Target<'_, C> {
     }
 
     /// Sends a request over HTTP/2; again, if the server has certainly not looked at it.
-    pub(crate) async fn send_http2(
+    async fn send_http2(
         &self,
         outgoing: &mut Outgoing<C::Body>,
         kept: Option<&HeaderMap>,
@@ -120,18 +154,12 @@ impl<C: Caller> Target<'_, C> {
                     if request.is_none() || !may_repeat {
                         return Err(Unserved::Failed(self.caller.ending().unwrap_or(failure)));
                     }
-                    self.once_more();
+                    self.again(request, failure);
                 }
                 Err(failure) => return Err(Unserved::Failed(failure)),
             }
         }
         Err(Unserved::Failed(Cause::Closed.failure()))
-    }
-
-    /// Counts a try that the server has not seen, and the next one.
-    fn once_more(&self) {
-        self.group.meter.failed(self.at, Cause::Closed.failure());
-        self.group.count_retry(self.caller);
     }
 
     fn unreachable(&self, (failure, reason): Refused) -> Unserved {

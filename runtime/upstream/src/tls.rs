@@ -120,6 +120,17 @@ impl Trust {
     }
 }
 
+/// The settings of connections to a server that no group has: it is to be one that the machine trusts, and speaks this protocol
+/// (RFC 7301).
+///
+/// # Errors
+/// The machine trusts nobody, in the user's words.
+pub fn client(protocol: &[u8]) -> Result<Arc<ClientConfig>, String> {
+    let mut config = Arc::unwrap_or_clone(config(&Trust::System)?);
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(Arc::new(config))
+}
+
 fn config(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
@@ -163,7 +174,7 @@ fn system_roots() -> Result<Arc<RootCertStore>, String> {
 }
 
 /// Why a server's handshake failed, in the user's words.
-pub(crate) fn words(error: &std::io::Error) -> String {
+pub fn words(error: &std::io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(reason)) => unacceptable::words(Shown::ByServer, reason),
         Some(Error::AlertReceived(alert)) => {

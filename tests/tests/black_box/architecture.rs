@@ -138,6 +138,7 @@ const TABLE: &[Row] = &[
             "h3",
             "h3-quinn",
             "http",
+            "prost",
             "quinn",
             "rcgen",
             "rustls",

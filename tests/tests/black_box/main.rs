@@ -63,6 +63,7 @@ mod tls;
 mod tls_memory;
 mod tls_upstream;
 mod tools;
+mod tracing;
 mod via;
 mod websocket;
 mod who_may_connect;

@@ -1,0 +1,231 @@
+//! Spans as OTLP has them, with names and attributes by OpenTelemetry's semantic conventions for HTTP.
+
+use bytes::Bytes;
+use http::{Method, Version};
+use prost::Message;
+use tidegate_base::failure::Failure;
+
+use super::otlp::{
+    AnyValue, CLIENT, ERROR, ExportTraceServiceRequest, HAS_IS_REMOTE, INTERNAL, IS_REMOTE, InstrumentationScope,
+    KeyValue, Resource, ResourceSpans, SERVER, ScopeSpans, Span as Encoded, Status, Value,
+};
+use super::span::{HookSpan, Of, RequestSpan, Span, TrySpan, address};
+
+/// The version of the semantic conventions that names and attributes follow.
+const SCHEMA: &str = "https://opentelemetry.io/schemas/1.30.0";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The process that spans are of.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// The name of the service, as the policy says.
+    pub service: String,
+    /// What no other process of the service has.
+    pub id: String,
+}
+
+/// Spans of this process as the request to a collector.
+pub fn request(instance: &Instance, spans: &[Span]) -> Bytes {
+    let mut of = Attributes::default();
+    of.text("service.name", &*instance.service);
+    of.text("service.version", VERSION);
+    of.text("service.instance.id", &*instance.id);
+    of.text("telemetry.sdk.name", "tidegate");
+    of.text("telemetry.sdk.language", "rust");
+    of.text("telemetry.sdk.version", VERSION);
+    let scope = InstrumentationScope { name: "tidegate".to_owned(), version: VERSION.to_owned() };
+    let spans = spans.iter().map(encoded).collect();
+    let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, schema_url: SCHEMA.to_owned() }];
+    let resource = Some(Resource { attributes: of.0 });
+    let resource_spans = vec![ResourceSpans { resource, scope_spans, schema_url: SCHEMA.to_owned() }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
+}
+
+/// A span as OTLP has it.
+pub fn encoded(span: &Span) -> Encoded {
+    let mut attributes = Attributes::default();
+    let (kind, name, status) = match &span.of {
+        Of::Request(request) => (SERVER, request_name(request), request.attributes(&mut attributes)),
+        Of::Try(tried) => {
+            (CLIENT, method(&tried.method).unwrap_or("HTTP").to_owned(), tried.attributes(&mut attributes))
+        }
+        Of::Hook(hook) => {
+            (INTERNAL, format!("{} {}", hook.hook.name(), hook.extension), hook.attributes(&mut attributes))
+        }
+    };
+    let flags = u32::from(span.context.sampled) | u32::from(span.context.random) << 1;
+    let remote = if span.parent.is_some_and(|(_, remote)| remote) { IS_REMOTE } else { 0 };
+    Encoded {
+        trace_id: span.context.trace_id.to_be_bytes().to_vec(),
+        span_id: span.context.span_id.to_be_bytes().to_vec(),
+        trace_state: span.state.as_deref().unwrap_or_default().to_owned(),
+        parent_span_id: span.parent.map(|(id, _)| id.to_be_bytes().to_vec()).unwrap_or_default(),
+        name,
+        kind,
+        start_time_unix_nano: span.start_ns,
+        end_time_unix_nano: span.end_ns,
+        attributes: attributes.0,
+        status,
+        flags: flags | HAS_IS_REMOTE | remote,
+    }
+}
+
+/// The method and the rule: there are no more names than a policy has rules.
+fn request_name(request: &RequestSpan) -> String {
+    let method = method(&request.method).unwrap_or("HTTP");
+    request.rule.as_deref().map_or_else(|| method.to_owned(), |rule| format!("{method} {rule}"))
+}
+
+/// The method, if it is a known one.
+fn method(method: &Method) -> Option<&str> {
+    const KNOWN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
+    Some(method.as_str()).filter(|method| KNOWN.contains(method))
+}
+
+impl RequestSpan {
+    fn attributes(&self, of: &mut Attributes) -> Option<Status> {
+        let info = &self.connection;
+        of.method(&self.method);
+        of.text("url.scheme", info.scheme());
+        of.given("url.path", self.path.as_deref());
+        of.given("url.query", self.query.as_deref().map(redacted).as_deref());
+        of.given("http.route", self.rule.as_deref());
+        if let Some(authority) = &self.authority {
+            let (host, port) = host_and_port(authority);
+            of.text("server.address", host);
+            of.number("server.port", port.unwrap_or(if info.tls.is_some() { 443 } else { 80 }));
+        }
+        of.text("client.address", self.client.to_canonical().to_string());
+        let (peer, port) = address(info.peer);
+        of.text("network.peer.address", peer);
+        of.number("network.peer.port", port);
+        of.version(self.version);
+        of.given("user_agent.original", self.user_agent.as_deref());
+        of.number("http.request.body.size", i64::try_from(self.received).unwrap_or(i64::MAX));
+        of.number("http.response.body.size", i64::try_from(self.sent).unwrap_or(i64::MAX));
+        of.text("tidegate.listener", &*info.listener);
+        of.given("tidegate.rule", self.rule.as_deref());
+        of.given("tidegate.group", self.group.as_deref());
+        of.given("tidegate.server", self.server.as_deref());
+        if let Some(id) = self.request_id {
+            of.text("tidegate.request_id", format!("{id:032x}"));
+        }
+        // Of a client's own mistakes, its server is not to blame (HTTP spans, Status).
+        of.outcome(Some(self.status).filter(|status| *status != 0), self.failure, 500)
+    }
+}
+
+impl TrySpan {
+    fn attributes(&self, of: &mut Attributes) -> Option<Status> {
+        let scheme = if self.secure { "https" } else { "http" };
+        of.method(&self.method);
+        of.text("server.address", &*self.server.host);
+        of.number("server.port", i64::from(self.server.port));
+        let authority = tidegate_base::address::address(&self.server.host, self.server.port);
+        of.text("url.full", format!("{scheme}://{authority}{}", redacted_target(&self.target)));
+        of.version(self.version);
+        if self.resends > 0 {
+            of.number("http.request.resend_count", i64::from(self.resends));
+        }
+        of.text("tidegate.group", &*self.group);
+        of.text("tidegate.server", authority);
+        of.outcome(self.status, self.failure, 400)
+    }
+}
+
+impl HookSpan {
+    fn attributes(&self, of: &mut Attributes) -> Option<Status> {
+        of.text("tidegate.extension", &*self.extension);
+        of.text("tidegate.hook", self.hook.name());
+        let (kind, message) = self.fault.as_ref()?;
+        of.text("error.type", *kind);
+        Some(Status { code: ERROR, message: String::from(&**message) })
+    }
+}
+
+/// The host and the port of an authority.
+fn host_and_port(authority: &str) -> (&str, Option<i64>) {
+    let port = authority.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let (host, port) = port.map_or((authority, None), |(host, port)| (host, Some(i64::from(port))));
+    (host.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+/// A query without the values that are as good as a password (URL attributes, `url.query`).
+fn redacted(query: &str) -> String {
+    const SECRET: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if SECRET.contains(&name) => format!("{name}=REDACTED"),
+        _ => pair.to_owned(),
+    };
+    query.split('&').map(shown).collect::<Vec<_>>().join("&")
+}
+
+fn redacted_target(target: &str) -> String {
+    target.split_once('?').map_or_else(|| target.to_owned(), |(path, query)| format!("{path}?{}", redacted(query)))
+}
+
+/// The attributes of a span.
+#[derive(Default)]
+struct Attributes(Vec<KeyValue>);
+
+impl Attributes {
+    fn put(&mut self, key: &str, value: Value) {
+        self.0.push(KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }) });
+    }
+
+    fn text(&mut self, key: &str, text: impl Into<String>) {
+        self.put(key, Value::Text(text.into()));
+    }
+
+    fn given(&mut self, key: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(key, text);
+        }
+    }
+
+    fn number(&mut self, key: &str, number: i64) {
+        self.put(key, Value::Number(number));
+    }
+
+    fn method(&mut self, sent: &Method) {
+        self.text("http.request.method", method(sent).unwrap_or("_OTHER"));
+        if method(sent).is_none() {
+            self.text("http.request.method_original", super::span::text(sent.as_str()));
+        }
+    }
+
+    fn version(&mut self, version: Version) {
+        self.text("network.protocol.name", "http");
+        let number = match version {
+            Version::HTTP_3 => "3",
+            Version::HTTP_2 => "2",
+            Version::HTTP_10 => "1.0",
+            _ => "1.1",
+        };
+        self.text("network.protocol.version", number);
+    }
+
+    /// The status of an answer, or what went wrong. A status is an error from this one on.
+    fn outcome(&mut self, status: Option<u16>, failure: Option<Failure>, error_from: u16) -> Option<Status> {
+        if let Some(status) = status {
+            self.number("http.response.status_code", i64::from(status));
+        }
+        if let Some(failure) = failure {
+            self.text("tidegate.failure", failure.row().name);
+        }
+        if status.is_some_and(|status| status < error_from) || status.or(failure.map(|_| 0)).is_none() {
+            return None;
+        }
+        match (failure, status) {
+            (Some(failure), _) => self.text("error.type", failure.row().name),
+            (None, Some(status)) => self.text("error.type", status.to_string()),
+            (None, None) => {}
+        }
+        let message = failure.map(|failure| failure.row().text.to_owned()).unwrap_or_default();
+        Some(Status { code: ERROR, message })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
