@@ -69,7 +69,8 @@ impl RequestContext {
         if !std::mem::replace(&mut self.ended, true) {
             let failure = self.record.failure.or(failure);
             self.settle();
-            let trace_id = self.record.trace_id();
+            // An exemplar leads to a trace that a collector has.
+            let trace_id = self.exchange.trace.filter(|trace| trace.sampled).map(|trace| trace.trace_id);
             let took = self.tally.as_ref().map(|tally| tally.end(self.record.status, failure, trace_id));
             let end = End { took: took.unwrap_or_default(), sent, failure };
             self.record.end(&mut self.exchange, &self.walk, &self.state, end);

@@ -21,8 +21,8 @@ use crate::policy::snapshot::Snapshot;
 use crate::request::state::StreamState;
 use crate::request::worker_snapshot::WorkerSnapshot;
 use crate::telemetry::access_log::{Labels, Line, VarsOf};
-use crate::telemetry::tap::Chosen;
 use crate::telemetry::spans::span::{RequestSpan, text, value};
+use crate::telemetry::tap::Chosen;
 
 /// What is known of a request while it is served.
 pub struct LogRecord {
@@ -126,12 +126,6 @@ impl LogRecord {
     /// Whether somebody wants to know how the request ends.
     pub fn is_wanted(&self, exchange: &Exchange, walk: &Walk) -> bool {
         self.wanted || self.recorded || self.failure.is_some() || self.view.wants_log(walk, exchange)
-    }
-
-    /// The trace that the client named, if it will be logged.
-    pub fn trace_id(&self) -> Option<u128> {
-        let trace = self.traceparent.as_ref().and_then(trace::read)?;
-        u128::from_str_radix(trace.trace_id, 16).ok()
     }
 
     /// Tells the extensions that want to know how a request ended, and writes its line.

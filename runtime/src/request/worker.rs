@@ -26,8 +26,8 @@ use tidegate_engine::hook::HookFault;
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::access_log::{AccessLog, LogSender};
 use crate::telemetry::metrics::registry::{Registry, WorkerCells};
-use crate::telemetry::tap::Tap;
 use crate::telemetry::spans::ring::{SpanSender, Spans};
+use crate::telemetry::tap::Tap;
 
 /// What all workers share.
 pub struct Shared {

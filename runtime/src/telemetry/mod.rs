@@ -6,6 +6,6 @@ pub mod events;
 pub mod failed_request;
 mod log_line;
 pub mod metrics;
-pub mod tap;
 pub mod spans;
+pub mod tap;
 pub mod writer;

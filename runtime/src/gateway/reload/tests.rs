@@ -183,8 +183,7 @@ fn what_cannot_be_served_is_not_started() {
     let own = free();
     for wrong in [
         "tidegate 1\na mistake\n".to_owned(),
-        policy(&[own], &format!("{RULES}tracing otlp {{ endpoint \"http://127.0.0.1:4317\" }}\n"))
-            .replace("rules site }", "rules site; tracing 1% }"),
+        policy(&[own], &format!("{RULES}server-group web {{ server 127.0.0.1:1; slow-start 10s }}\n")),
         policy(&[own], &format!("{RULES}admin {{ listen {} }}\n", taken.local_addr().unwrap())),
         policy(&[own, taken.local_addr().unwrap()], RULES),
     ] {

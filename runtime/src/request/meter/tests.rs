@@ -220,15 +220,20 @@ fn rules_that_nobody_asks_for_cost_nothing() {
 }
 
 #[test]
-fn a_trace_of_a_logged_request_becomes_an_exemplar() {
+fn a_trace_that_a_collector_has_becomes_an_exemplar() {
     run(async {
-        let house = House::answering("");
+        let collector = "tracing otlp { endpoint \"http://127.0.0.1:4318\" }\n";
+        let house = House::of(&(policy("tracing 1%", ANSWERS) + collector));
         let mut client = house.client();
         let trace = "0af7651916cd43dd8448eb211c80319c";
         let field = format!("traceparent: 00-{trace}-b7ad6b7169203331-01");
         client.send(&format!("GET / HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n")).await;
         let text = render(&house.worker.shared.metrics, &Facts::default(), Format::OpenMetrics);
         assert!(text.contains(&format!("# {{trace_id=\"{trace}\"}} ")), "{text}");
+        let untraced = House::answering("");
+        untraced.client().send(&format!("GET / HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n")).await;
+        let text = render(&untraced.worker.shared.metrics, &Facts::default(), Format::OpenMetrics);
+        assert!(!text.contains("trace_id"), "nobody has it: {text}");
     });
 }
 

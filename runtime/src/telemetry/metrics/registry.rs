@@ -27,8 +27,6 @@ pub struct Registry {
     /// By nothing but the worker.
     pub workers: PerWorker<WorkerCells>,
     reloads: [AtomicU64; Reload::ALL.len()],
-    /// Spans that did not reach their collector.
-    pub spans_dropped: AtomicU64,
 }
 
 /// How a reload ended.

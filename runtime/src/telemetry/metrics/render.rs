@@ -1,7 +1,6 @@
 //! A scrape: every family, each with what was counted in it, of all workers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tidegate_base::bounds::Bound;
 use tidegate_base::failure::Failure;
@@ -225,7 +224,7 @@ fn gateway(text: &mut Text, registry: &Registry, facts: &Facts<'_>) {
     text.family(&f::GENERATION).count(&[], facts.generation);
     text.family(&f::WORKER_LOOP).durations(&[], &read(&registry.workers, |cells| &cells.late));
     text.family(&f::LOG_DROPPED).count(&[], facts.log_lines_dropped);
-    text.family(&f::SPANS_DROPPED).count(&[], registry.spans_dropped.load(Ordering::Relaxed));
+    text.family(&f::SPANS_DROPPED).count(&[], Bound::Spans.count());
     text.family(&f::BUILD).count(&[env!("CARGO_PKG_VERSION")], 1);
 }
 
