@@ -15,6 +15,7 @@ pub mod admin;
 pub mod arrows;
 mod backend;
 mod binary;
+mod browser;
 mod client;
 pub mod collector;
 mod command;
@@ -40,6 +41,7 @@ pub mod websocket;
 
 pub use backend::{Backend, Behaviour};
 pub use binary::{example, guest, shipped, target_folder, tidegate, workspace};
+pub use browser::{Browser, axe};
 pub use client::{Client, Wire};
 pub use command::{Output, Tool};
 pub use editor::Editor;

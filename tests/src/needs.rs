@@ -30,6 +30,7 @@ const NEEDS: [Need; 17] = [
     program_of("systemd-analyze", "systemd", &["systemd-analyze"]),
     program_of("promtool", "prometheus", &["promtool"]),
     program_of("testssl", "testssl.sh", &["testssl", "testssl.sh"]),
+    other("axe", "npm, and its registry (tests/clients/axe)"),
     other("python", "python3-venv, and pip's registry (tests/clients/install)"),
     other("wheel", "python3-pip, and its registry"),
     other("guest-c", "clang, lld and npm, and npm's registry"),

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod answer;
+pub mod console;
 pub mod context;
 pub mod facts;
 pub mod lifecycle;

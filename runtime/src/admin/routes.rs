@@ -14,6 +14,7 @@ use tidegate_base::limits;
 
 use super::access::{self, Needs, Peer};
 use super::answer::{Answer, Body};
+use super::console;
 use super::context::Context;
 use super::sockets::Role;
 use super::views::{self, servers};
@@ -34,6 +35,7 @@ pub struct Route {
 /// What is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
+    Console,
     OpenApi,
     Live,
     Ready,
@@ -65,7 +67,8 @@ const fn post(path: &'static str, needs: Needs, endpoint: Endpoint) -> Route {
 }
 
 /// Every path.
-pub static ROUTES: [Route; 20] = [
+pub static ROUTES: [Route; 21] = [
+    get("/", Needs::Nothing, false, Endpoint::Console),
     get("/v1/openapi.json", Needs::Nothing, false, Endpoint::OpenApi),
     get("/live", Needs::Read, true, Endpoint::Live),
     get("/ready", Needs::Read, true, Endpoint::Ready),
@@ -163,6 +166,7 @@ async fn act(context: &Context, route: &Route, segments: Segments, parts: &Parts
         Bytes::new()
     };
     match route.endpoint {
+        Endpoint::Console => console::page(),
         Endpoint::OpenApi => Answer::json_text(OPENAPI.to_owned()),
         Endpoint::Live => Answer::text("text/plain", "alive\n"),
         Endpoint::Ready => views::status::ready(context),
@@ -233,7 +237,7 @@ mod tests {
         let server = found("/v1/groups/web/servers/%5B::1%5D:80");
         assert_eq!(server.len(), 1);
         assert!(server[0].1.contains(&"[::1]:80".to_owned()), "{server:?}");
-        for path in ["/", "", "/v1", "/v1/", "/v1/listeners/", "/v1/listeners/a/", "/v1/listeners/%ff", "/V1/status"] {
+        for path in ["//", "", "/v1", "/v1/", "/v1/listeners/", "/v1/listeners/a/", "/v1/listeners/%ff", "/V1/status"] {
             assert!(found(path).is_empty(), "{path}");
         }
     }

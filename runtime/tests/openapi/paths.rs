@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 pub(crate) fn all() -> Value {
     let mut paths = Map::new();
     for (path, item) in [
+        ("/", open(get("The console: a page for people, which asks the paths below", &any("text/html")))),
         ("/v1/openapi.json", open(get("This description", &any("application/json")))),
         ("/live", get("Whether the process lives", &any("text/plain"))),
         ("/ready", unready(get("Whether clients may be sent here", &any("text/plain")))),

@@ -23,6 +23,7 @@ mod certificates_refused;
 mod closing;
 mod command_line;
 mod compression;
+mod console;
 mod demo;
 mod drain;
 mod early_answers;

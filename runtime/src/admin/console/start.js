@@ -1,0 +1,140 @@
+
+// === The rounds: one request at a time, slower while nobody answers, none while nobody looks
+
+const ROUND_MS = 2_000;
+const BACK_OFF_MS = 30_000;
+
+const rounds = { number: 0, failed: 0, timer: null, running: null };
+
+async function askAll() {
+  rounds.number += 1;
+  for (const source of SOURCES) {
+    if (document.hidden) return;
+    if (isDue(source, rounds.number)) await refresh(source, rounds.number);
+  }
+  sample();
+}
+
+async function round() {
+  try {
+    await askAll();
+    rounds.failed = 0;
+    $("trouble").hidden = true;
+    if (!$("token-form").hidden && tokenFor === "read") closeToken();
+  } catch (problem) {
+    rounds.failed += 1;
+    if (problem.status === 401) return needToken(problem);
+    trouble(problem);
+  }
+  draw();
+  planNext();
+}
+
+/** Asks for a token and waits for it: another round would be refused, too. */
+function needToken(problem) {
+  const hadOne = tokens.reader() !== null;
+  tokens.keep("read", null);
+  tokens.keep("operate", null);
+  operating = false;
+  askToken("read", hadOne ? problem.message : "This gateway shows itself to those with the read-token, or the operate-token, of its policy.");
+}
+
+function trouble(problem) {
+  const why = problem instanceof Problem ? problem.message : "the gateway does not answer";
+  const since = seen.status ? " What stands below is the last that it said." : "";
+  $("trouble").textContent = `Not up to date: ${why}. Asked again in ${duration(Math.round(pause() / 1000))}.${since}`;
+  $("trouble").hidden = false;
+}
+
+const pause = () => Math.min(BACK_OFF_MS, ROUND_MS * 2 ** Math.min(rounds.failed, 5));
+
+function planNext() {
+  clearTimeout(rounds.timer);
+  rounds.timer = document.hidden ? null : setTimeout(again, pause());
+}
+
+/** A round now; one that is under way already is waited for before. */
+async function again() {
+  clearTimeout(rounds.timer);
+  rounds.running = (rounds.running ?? Promise.resolve()).then(round);
+  await rounds.running;
+}
+
+function draw() {
+  if (!seen.status) return;
+  drawHeadline();
+  drawRefusal();
+  drawGlance();
+  drawLive();
+  drawListeners();
+  drawGroups();
+  drawRules();
+  drawCertificates();
+  drawExtensions();
+  drawGenerations();
+  drawErrors();
+}
+
+// === What the reader does
+
+const THEMES = ["system", "light", "dark"];
+
+function showTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  $("theme").textContent = `Colours: ${theme === "system" ? "as the system" : theme}`;
+}
+
+const ACTS = {
+  theme() {
+    const now = document.documentElement.dataset.theme;
+    const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+    localStorage.setItem("tidegate.theme", next);
+    showTheme(next);
+  },
+  operate: () => (operating ? leaveOperating() : enterOperating()),
+  forget() {
+    tokens.keep("read", null);
+    leaveOperating();
+    location.reload();
+  },
+  "token-cancel": closeToken,
+  yes: () => $("question").close("yes"),
+  no: () => $("question").close(""),
+  "log-stop"() {
+    endLog();
+    say("log-state", "Not followed.");
+  },
+  "log-clear"() {
+    $("log-lines")?.replaceChildren();
+  },
+  explain: ({ line }) => explainLine(explainable.get(line)),
+  start: carryOut,
+  stop: carryOut,
+  drain: carryOut,
+  server: carryOut,
+};
+
+const FORMS = {
+  "token-form": takeToken,
+  "log-form": () => follow($("when").value.trim()),
+  "explain-form": explain,
+  "plan-form": plan,
+};
+
+document.addEventListener("click", (event) => {
+  const pressed = event.target.closest("[data-act]");
+  if (pressed) ACTS[pressed.dataset.act]({ ...pressed.dataset });
+});
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  FORMS[event.target.id]?.();
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) clearTimeout(rounds.timer);
+  else again();
+});
+
+const kept = localStorage.getItem("tidegate.theme");
+showTheme(THEMES.includes(kept) ? kept : "system");
+tokens.keep("read", tokens.of("read"));
+again();
