@@ -4,12 +4,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::waiting::look_until;
 use crate::{PATIENCE, eventually, needed, program, shipped, target_folder};
 
 /// Chromium's own descriptors for the protocol are 3 and 4; it has no other input or output. Nobody on the network is asked.
@@ -18,8 +20,8 @@ const LAUNCH: &str = "exec \"$0\" --headless --no-sandbox --disable-gpu --disabl
     --host-resolver-rules='MAP localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1' \
     --remote-debugging-pipe --user-data-dir=\"$1\" 3<&0 4>&1 0</dev/null >/dev/null 2>&1";
 
-/// Stands before the page's program: answers in place of those of a server, by the path with its query, in `window.instead`.
-/// `down` has every request fail.
+/// Stands before the page's program: answers in place of those of a server, by the path with its query, in `window.instead`, each
+/// of which may be a list that is gone through once. `down` has every request fail; `hurry` divides what the page waits for.
 const INSTEAD: &str = "
     window.instead = {};
     window.asked = [];
@@ -27,10 +29,13 @@ const INSTEAD: &str = "
     window.fetch = (path, options) => {
         window.asked.push(path);
         if (window.down) return Promise.reject(new TypeError('down'));
-        const { status, type, body } = window.instead[path] ?? {};
+        const given = window.instead[path] ?? {};
+        const { status, type, body } = given.length > 1 ? given.shift() : given[0] ?? {};
         if (status === undefined) return real(path, options);
         return Promise.resolve(new Response(body, { status, headers: { 'content-type': type } }));
-    };";
+    };
+    const later = window.setTimeout;
+    window.setTimeout = (act, ms) => later(act, ms / (window.hurry ?? 1));";
 
 /// A page. It is closed when it is dropped.
 pub struct Browser {
@@ -85,14 +90,23 @@ impl Browser {
 
     /// Has every page answer itself, in place of a server, what it asks at a path; before it is opened.
     pub fn instead(&mut self, path: &str, status: u16, media_type: &str, body: &str) {
-        let answer = json!({ "status": status, "type": media_type, "body": body });
-        let source = format!("window.instead[{}] = {answer};", json!(path));
+        self.instead_all(path, &json!([{ "status": status, "type": media_type, "body": body }]));
+    }
+
+    fn instead_all(&mut self, path: &str, answers: &Value) {
+        let source = format!("window.instead[{}] = {answers};", json!(path));
         self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
     }
 
     /// As [`Browser::instead`], of JSON and the status 200.
     pub fn instead_json(&mut self, path: &str, body: &Value) {
         self.instead(path, 200, "application/json", &body.to_string());
+    }
+
+    /// As [`Browser::instead_json`], one answer after another; the last stays.
+    pub fn instead_series(&mut self, path: &str, bodies: impl Iterator<Item = Value>) {
+        let answer = |body: Value| json!({ "status": 200, "type": "application/json", "body": body.to_string() });
+        self.instead_all(path, &bodies.map(answer).collect());
     }
 
     /// Opens a page, and waits until it is loaded.
@@ -236,22 +250,15 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.input.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
-        if eventually_gone(&mut self.child).is_none() {
+        let gone = look_until(Instant::now() + PATIENCE, || match self.child.try_wait() {
+            Ok(None) => Err(()),
+            _ => Ok(()),
+        });
+        if gone.is_err() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
     }
-}
-
-fn eventually_gone(child: &mut Child) -> Option<()> {
-    let end = std::time::Instant::now() + PATIENCE;
-    while std::time::Instant::now() < end {
-        if child.try_wait().ok()?.is_some() {
-            return Some(());
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    None
 }
 
 fn listen(output: ChildStdout, messages: &Sender<Value>) {

@@ -37,7 +37,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// # Errors
 /// The answer to one that may not.
 pub fn check(peer: Peer, needs: Needs, headers: &HeaderMap, tokens: &Tokens) -> Result<(), Answer> {
-    if is_foreign(headers) {
+    // What needs nothing tells nothing: a link on another site may lead to the console, whose own questions are asked from here.
+    if needs != Needs::Nothing && is_foreign(headers) {
         return Err(Answer::problem(StatusCode::FORBIDDEN, "pages of other sites may not ask here"));
     }
     match (peer, needs) {
@@ -173,6 +174,7 @@ mod tests {
             for peer in [Peer::Tcp, Peer::Owner] {
                 let all = format!("{host}; {fields}");
                 assert_eq!(asked(peer, Needs::Read, &all, &Tokens::default()), status, "{fields}");
+                assert_eq!(asked(peer, Needs::Nothing, &all, &Tokens::default()), 200, "{fields}");
             }
         }
     }

@@ -325,6 +325,10 @@ impl Reloader {
                 if unchanged { "nothing has changed" } else { "the policy's files changed, its meaning did not" };
             info!(generation = old.generation, "{files}");
             self.shared.metrics.count_reload(Reload::Unchanged);
+            // What was refused before is mended, even if it is only taken back.
+            if self.facts.last().is_some_and(|last| matches!(last.outcome, Outcome::Refused { .. })) {
+                self.note(cause.words(), started, Outcome::InService(Changes::default()));
+            }
             return;
         }
         let workers = self.workers.len();

@@ -28,6 +28,7 @@ function ask(title, words, yes) {
   $("yes").textContent = yes;
   dialog.returnValue = "";
   dialog.showModal();
+  dialog.querySelector("[data-act=no]").focus();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
   });
@@ -134,7 +135,7 @@ function leaveOperating() {
 
 function showOperating(on) {
   operating = on;
-  $("operate").textContent = on ? "Operating: leave" : "Read-only";
-  $("operate").setAttribute("aria-pressed", on);
+  $("operate").textContent = `Operate: ${on ? "on" : "off"}`;
+  $("operate").classList.toggle("danger", on);
   draw();
 }

@@ -21,7 +21,7 @@ function drawRefusal() {
     return;
   }
   const at = (...path) => ["generations", "generations", 0, ...path];
-  const mistakes = last.diagnostics.map((mistake, index) => mistakeOf(mistake, index));
+  const mistakes = last.diagnostics.map(mistakeOf).filter(Boolean);
   fill($("refusal"), h("section", { class: "refusal", "aria-labelledby": "refusal-title" },
     h("h2", { id: "refusal-title" }, "The last policy was refused"),
     h("p", null, "Read ", moment(...at("at")), ", because: ", text(...at("cause")), ". Generation ", figure("status", "generation"),
@@ -29,14 +29,18 @@ function drawRefusal() {
     last.reason && h("p", null, h("strong", null, text(...at("reason")))),
     mistakes.length > 0 && h("ul", null, mistakes),
     last.shown && source(last.shown, "The mistakes in the source")));
-  announce(`The last policy was refused: ${last.diagnostics[0]?.message ?? last.reason ?? ""}`);
+  const first = last.diagnostics.find(isMistake)?.message ?? last.reason ?? "";
+  announce(`The last policy was refused: ${first}`);
 }
 
-/** A mistake in a line: where, what, which code. */
+const isMistake = ({ severity }) => severity === "error";
+
+/** A mistake in a line: what, which code, where. Warnings stand with the source. */
 function mistakeOf(mistake, index) {
+  if (!isMistake(mistake)) return null;
   const at = (...path) => ["generations", "generations", 0, "diagnostics", index, ...path];
-  const place = mistake.file ? [text(...at("file")), mistake.line ? [":", figure(...at("line"))] : null, " "] : null;
-  return h("li", null, h("span", { class: "mono" }, place), text(...at("message")), " ", h("span", { class: "label" }, text(...at("code"))));
+  const place = mistake.path && h("small", { class: "mono" }, " ", text(...at("path")), ":", figureAs(String, ...at("line")), ":", figureAs(String, ...at("column")));
+  return h("li", null, text(...at("message")), " ", h("span", { class: "label" }, text(...at("code"))), place);
 }
 
 /** Tells those who hear the page, once. */
@@ -69,7 +73,7 @@ function what(read, index) {
   if (read.shown.trim() === "") return read.reason ?? "nothing";
   const isRefused = read.result === "refused";
   const lines = read.shown.trimEnd().split("\n").length;
-  const name = isRefused ? count(read.diagnostics.length, "mistake") : count(lines, "line");
+  const name = isRefused ? count(read.diagnostics.filter(isMistake).length, "mistake") : count(lines, "line");
   const shown = isRefused ? source : diff;
   return h("details", null, h("summary", null, name), read.reason && h("p", null, read.reason),
     shown(read.shown, `Policy ${index + 1} of those that were read`));

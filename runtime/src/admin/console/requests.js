@@ -177,7 +177,7 @@ async function plan() {
   await answerTo("plan", async () => {
     const { result, shown, diagnostics, reason } = await question("/v1/plan", { policy: $("plan-policy").value });
     const isRefused = result === "refused";
-    const words = isRefused ? `It would be refused: ${count(diagnostics.length, "mistake")}.` : "It would be taken into service.";
+    const words = isRefused ? `It would be refused: ${count(diagnostics.filter(isMistake).length, "mistake")}.` : "It would be taken into service.";
     return [h("p", { class: isRefused ? "bad" : "good" }, h("strong", null, words), reason && ` ${reason}`),
       shown.trim() === "" ? quiet("Nothing would change.") : (isRefused ? source : diff)(shown, "What would change, or is wrong")];
   });

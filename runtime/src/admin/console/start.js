@@ -75,6 +75,18 @@ function draw() {
   drawErrors();
 }
 
+/** Forgets what the API said: it was for those with a token. */
+function clear() {
+  endLog();
+  history.length = 0;
+  for (const source of SOURCES) {
+    delete seen[source.name];
+    delete missing[source.name];
+    delete source.asked;
+  }
+  document.querySelectorAll("main .body, main .answer, #refusal, #headline").forEach((place) => place.replaceChildren());
+}
+
 // === What the reader does
 
 const THEMES = ["system", "light", "dark"];
@@ -94,8 +106,10 @@ const ACTS = {
   operate: () => (operating ? leaveOperating() : enterOperating()),
   forget() {
     tokens.keep("read", null);
-    leaveOperating();
-    location.reload();
+    tokens.keep("operate", null);
+    showOperating(false);
+    clear();
+    return again();
   },
   "token-cancel": closeToken,
   yes: () => $("question").close("yes"),

@@ -16,7 +16,7 @@ function drawGlance() {
       h("small", null, ", ", text("status", "last_read", "cause"))),
     fact("Started", moment("status", "started")),
     fact("Workers", figure("status", "workers")),
-    fact("Process", figure("status", "pid"))));
+    fact("Process", figureAs(String, "status", "pid"))));
 }
 
 /** The place of what `/v1/live` says of a listener or a group; -1 if it says nothing. */

@@ -13,7 +13,7 @@ function look([name, ...path]) {
 
 /** A number with its digits in groups of three. */
 function digits(value) {
-  const places = Number.isInteger(value) ? 0 : Math.abs(value) < 10 ? 2 : 1;
+  const places = Number.isInteger(value) ? 0 : Math.abs(value) < 1 ? 3 : Math.abs(value) < 10 ? 2 : 1;
   const [whole, part] = value.toFixed(places).split(".");
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
   return part ? `${grouped}.${part}` : grouped;
