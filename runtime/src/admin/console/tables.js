@@ -6,7 +6,10 @@ function drawGlance() {
   const wide = (name, ...value) => h("div", { class: "wide" }, h("dt", null, name), h("dd", null, value));
   const listeners = ["running", "warming", "draining", "stopped"];
   const servers = ["healthy", "unhealthy", "unchecked"];
-  const counts = (of, states) => states.map((state, at) => [at > 0 && ", ", figure("status", of, state), ` ${state}`]);
+  const counts = (of, states) => states.map((state, at) => {
+    const isBad = TONES[state] === "bad" && seen.status[of][state] > 0;
+    return [at > 0 && ", ", h("span", { class: isBad && "bad" }, isBad && `${SIGNS.bad} `, figure("status", of, state), ` ${state}`)];
+  });
   fill(body("glance"), h("dl", { class: "facts" },
     fact("Connections", figure("status", "connections")),
     fact("Up", figureAs(duration, "status", "uptime_seconds")),
