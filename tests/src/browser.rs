@@ -79,13 +79,13 @@ impl Browser {
     }
 
     fn attach(&mut self) {
-        let target = self.call("Target.createTarget", json!({ "url": "about:blank" }));
-        let attached = self.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
+        let target = self.call("Target.createTarget", &json!({ "url": "about:blank" }));
+        let attached = self.call("Target.attachToTarget", &json!({ "targetId": target["targetId"], "flatten": true }));
         self.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Network", "Log", "Runtime", "Audits"] {
-            self.call(&format!("{domain}.enable"), json!({}));
+            self.call(&format!("{domain}.enable"), &json!({}));
         }
-        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": INSTEAD }));
+        self.call("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": INSTEAD }));
     }
 
     /// Has every page answer itself, in place of a server, what it asks at a path; before it is opened.
@@ -95,7 +95,7 @@ impl Browser {
 
     fn instead_all(&mut self, path: &str, answers: &Value) {
         let source = format!("window.instead[{}] = {answers};", json!(path));
-        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
+        self.call("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": source }));
     }
 
     /// As [`Browser::instead`], of JSON and the status 200.
@@ -115,7 +115,7 @@ impl Browser {
     /// It does not load.
     pub fn open(&mut self, url: &str) {
         let loads = self.loads;
-        let opened = self.call("Page.navigate", json!({ "url": url }));
+        let opened = self.call("Page.navigate", &json!({ "url": url }));
         assert!(opened["errorText"].is_null(), "{url}: {opened}");
         while self.loads == loads {
             let message = self.message();
@@ -126,9 +126,9 @@ impl Browser {
     /// The width and height of the page, and whether its reader likes it dark.
     pub fn look(&mut self, width: u32, height: u32, scheme: &str) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.call("Emulation.setDeviceMetricsOverride", &size);
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+        self.call("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
     /// What an expression comes to in the page.
@@ -137,7 +137,7 @@ impl Browser {
     /// It throws.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let asked = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let answer = self.call("Runtime.evaluate", asked);
+        let answer = self.call("Runtime.evaluate", &asked);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
         answer["result"]["value"].clone()
     }
@@ -184,7 +184,7 @@ impl Browser {
     pub fn key(&mut self, name: &str, code: u32, text: &str) {
         for kind in ["keyDown", "keyUp"] {
             let event = json!({ "type": kind, "key": name, "windowsVirtualKeyCode": code, "text": text });
-            self.call("Input.dispatchKeyEvent", event);
+            self.call("Input.dispatchKeyEvent", &event);
         }
     }
 
@@ -193,7 +193,7 @@ impl Browser {
     /// # Panics
     /// It cannot be told.
     pub fn picture(&mut self) -> Vec<u8> {
-        let answer = self.call("Page.captureScreenshot", json!({ "format": "png", "optimizeForSpeed": false }));
+        let answer = self.call("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
         BASE64_STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64")
     }
 
@@ -209,7 +209,7 @@ impl Browser {
         self.complaints.clone()
     }
 
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: &Value) -> Value {
         self.calls += 1;
         let mut message = json!({ "id": self.calls, "method": method, "params": params });
         if let Some(session) = &self.session {

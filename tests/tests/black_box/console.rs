@@ -1,11 +1,13 @@
 //! The console, in Chromium: what it shows is what the API says, what it changes it asks about first, and texts stay texts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::{fs, io, thread};
 
 use serde_json::{Value, json};
-use tidegate_tests::admin::{Admin, At};
+use tidegate_tests::admin::{ADMIN, Admin, At, socket_of};
 use tidegate_tests::pki::Authority;
 use tidegate_tests::{
     Backend, Browser, Client, Gateway, Policy, axe, eventually, free_port, guest, shipped, target_folder, until,
@@ -497,6 +499,44 @@ fn a_gateway_that_does_not_answer_is_told_and_asked_again() {
     browser.evaluate("window.hurry = 1; window.unseen = false; document.dispatchEvent(new Event('visibilitychange'))");
     browser.wait("window.asked.includes('/v1/listeners')");
     house.is_clean(&mut browser);
+}
+
+/// Carries connections to a port on to a Unix socket, as `ssh -L` does.
+fn forward(socket: PathBuf) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let server = UnixStream::connect(&socket).unwrap();
+            let (mut from_client, mut to_server) = (stream.try_clone().unwrap(), server.try_clone().unwrap());
+            let (mut from_server, mut to_client) = (server, stream);
+            thread::spawn(move || {
+                let _ = io::copy(&mut from_client, &mut to_server);
+                let _ = to_server.shutdown(Shutdown::Write);
+            });
+            thread::spawn(move || {
+                let _ = io::copy(&mut from_server, &mut to_client);
+                let _ = to_client.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn over_a_forwarded_unix_socket_its_owner_needs_no_token() {
+    let Some(mut browser) = Browser::start() else { return };
+    let gateway = Gateway::start(&Policy::saying("hello").top(ADMIN));
+    let port = forward(socket_of(&gateway));
+    browser.open(&format!("http://localhost:{port}/"));
+    browser.wait("document.querySelector('#listeners tbody tr')");
+    assert_eq!(browser.evaluate("document.querySelector('[data-act=stop]')"), Value::Null, "it only reads");
+    browser.press("#operate");
+    browser.wait("document.querySelector('[data-act=drain][data-listener=main]')");
+    browser.press("[data-act=drain][data-listener=main]");
+    browser.press("#yes");
+    browser.wait("document.querySelector('[data-act=start][data-listener=main]')");
+    assert_eq!(Admin::of(&gateway).read("/v1/listeners/main")["state"], "stopped");
 }
 
 /// Keeps a picture: below `docs` with `UPDATE`, else where the build's files are.
