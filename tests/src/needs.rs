@@ -20,7 +20,7 @@ struct Need {
     programs: &'static [&'static str],
 }
 
-const NEEDS: [Need; 17] = [
+const NEEDS: [Need; 18] = [
     program_of("chromium", "chromium", &["chromium", "chromium-browser", "google-chrome"]),
     program_of("curl", "curl", &["curl"]),
     program_of("debhelper", "debhelper", &["dh"]),

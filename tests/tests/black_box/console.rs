@@ -180,7 +180,7 @@ fn live() -> Value {
     json!({
         "at": "2026-11-28T15:00:00Z", "seconds": 1.0, "connections": 1234, "requests_per_second": 1520.25,
         "failures_per_second": 0.5, "status": { "2xx": 1480.25, "4xx": 39.5, "5xx": 0.5 }, "latency_ms": latency(1.25),
-        "listeners": [{ "name": "main", "connections": 3, "requests_per_second": 20.125, "latency_ms": latency(2.0) }],
+        "listeners": [{ "name": "main", "connections": 3, "in_flight": 2, "requests_per_second": 20.125, "latency_ms": latency(2.0) }],
         "groups": [{ "name": "web", "requests_per_second": 18.0, "latency_ms": latency(1.5) }],
         "rules": [
             { "listener": "main", "rule": "api", "total": 1_234_567 },
@@ -195,7 +195,8 @@ fn errors() -> Value {
         json!({
             "time": "2026-11-28T15:00:00Z", "listener": "main", "client_ip": "203.0.113.9", "method": "GET", "host": "shop.test",
             "uri": uri, "status": status, "failure": failure, "side": "client", "group": null, "server": null,
-            "request_id": "0af7651916cd43dd8448eb211c80319c", "ms": 0.125
+            "request_id": "0af7651916cd43dd8448eb211c80319c", "ms": 0.125, "rule": null, "protocol": "h2", "upstream_status": null,
+            "offset": 17, "generation": 1
         })
     };
     json!({ "errors": [error("/api/x?a=1", 404, "no-route"), error(&format!("/{MARKUP}"), 400, "bad-path")] })
@@ -222,7 +223,7 @@ fn working_day(browser: &mut Browser, connections: u32) {
         json!({
             "at": "2026-11-28T15:00:00Z", "seconds": 1.0, "connections": connections - second % 4, "requests_per_second": rate,
             "failures_per_second": failures, "status": { "2xx": rate - failures - 1.0, "4xx": 1.0, "5xx": failures }, "latency_ms": latency,
-            "listeners": [{ "name": "main", "connections": 3, "requests_per_second": rate, "latency_ms": latency }],
+            "listeners": [{ "name": "main", "connections": 3, "in_flight": 2, "requests_per_second": rate, "latency_ms": latency }],
             "groups": [{ "name": "web", "requests_per_second": rate - 2.0, "latency_ms": latency }],
             "rules": [{ "listener": "main", "rule": "api", "total": 1_234_567 }, { "listener": "main", "rule": "teapot", "total": 0 }]
         })
@@ -261,6 +262,19 @@ fn the_page_needs_no_token_and_nothing_but_itself() {
     assert_eq!((linked.get("/").status, linked.get("/v1/status").status), (200, 403), "a link may lead here");
 }
 
+/// What `/v1/live` says that the page shows: connections of listeners are those of `/v1/listeners`, and nine of ten requests are
+/// told of all together.
+fn shown_live(mut live: Value) -> Value {
+    live.as_object_mut().unwrap().remove("seconds");
+    for kind in ["listeners", "groups"] {
+        for one in live[kind].as_array_mut().unwrap() {
+            one.as_object_mut().unwrap().remove("connections");
+            one["latency_ms"].as_object_mut().unwrap().remove("p90");
+        }
+    }
+    live
+}
+
 #[test]
 fn every_number_on_the_page_is_the_apis() {
     let Some(mut browser) = Browser::start() else { return };
@@ -268,25 +282,16 @@ fn every_number_on_the_page_is_the_apis() {
     let mut client = house.gateway.client();
     let _held = Client::connect(house.other);
     assert_eq!((client.get("/api/1").status, client.get("/teapot").status), (200, 418));
+    house.gateway.client().send("nonsense\r\n\r\n");
     let admin = house.admin();
     until("servers are checked", || admin.read("/v1/status")["servers"]["unhealthy"] == 1);
     until("connections are seen", || admin.read("/v1/status")["connections"] == 2);
-    stand_still(&mut browser);
+    until("a request was refused", || !admin.read("/v1/errors")["errors"].as_array().unwrap().is_empty());
     house.page(&mut browser);
     let last = eventually("the page says what the API says", || {
-        let mut answers = BTreeMap::from([("live", live()), ("errors", errors())]);
-        for source in ["status", "listeners", "groups", "extensions", "certificates", "generations"] {
+        let mut answers = BTreeMap::from([("live", shown_live(admin.read("/v1/live?once")))]);
+        for source in ["status", "listeners", "groups", "extensions", "certificates", "generations", "errors"] {
             answers.insert(source, admin.read(&format!("/v1/{source}")));
-        }
-        // What an answer says of the time between its beginning and its end is said in other words.
-        answers.entry("live").and_modify(|live| drop(live.as_object_mut().map(|live| live.remove("seconds"))));
-        let shown = ["p90", "connections"];
-        for kind in ["listeners", "groups"] {
-            let live = answers.get_mut("live").and_then(|live| live[kind].as_array_mut()).unwrap();
-            for one in live {
-                shown.iter().for_each(|name| drop(one.as_object_mut().map(|one| one.remove(*name))));
-                one["latency_ms"].as_object_mut().unwrap().remove("p90");
-            }
         }
         match differences(&mut browser, &answers) {
             wrong if wrong.is_empty() => Ok(answers),
@@ -294,13 +299,53 @@ fn every_number_on_the_page_is_the_apis() {
         }
     });
     assert_eq!(last["status"]["connections"], 2);
-    assert!(browser.text("#rules summary").starts_with("1 rule"), "never hit");
+    assert_eq!(last["live"]["rules"][0]["listener"], "shop", "{}", last["live"]);
     assert!(browser.text("#certificates").contains("ends soon"), "{}", browser.text("#certificates"));
-    let chart = browser.evaluate("document.querySelector('#live svg').getAttribute('aria-label')");
-    assert!(chart.as_str().unwrap().contains("now connections 1\u{202f}234"), "{chart}");
     assert!(
         browser.evaluate("document.querySelectorAll('#live figure details table tbody tr').length").as_u64() >= Some(4)
     );
+    house.is_clean(&mut browser);
+}
+
+#[test]
+fn rates_latencies_and_hits_of_a_busy_gateway_are_shown() {
+    let Some(mut browser) = Browser::start() else { return };
+    let house = House::start();
+    stand_still(&mut browser);
+    house.page(&mut browser);
+    eventually("the page says what the API says", || {
+        match differences(&mut browser, &BTreeMap::from([("live", shown_live(live())), ("errors", errors())])) {
+            wrong if wrong.is_empty() => Ok(()),
+            wrong => Err(wrong),
+        }
+    });
+    assert!(browser.text("#rules summary").starts_with("1 rule"), "never hit: {}", browser.text("#rules"));
+    let chart = browser.evaluate("document.querySelector('#live svg').getAttribute('aria-label')");
+    assert!(chart.as_str().unwrap().contains("now connections 1\u{202f}234"), "{chart}");
+    house.is_clean(&mut browser);
+}
+
+#[test]
+fn requests_as_they_come_are_followed_by_a_condition() {
+    let Some(mut browser) = Browser::start() else { return };
+    let house = House::start();
+    house.page(&mut browser);
+    browser.submit("#when", "path undr \"/api\"");
+    browser.wait("document.querySelector('#log-state').textContent.includes('Not followed')");
+    assert!(browser.text("#log-state").contains("under"), "the mistake is told: {}", browser.text("#log-state"));
+    browser.submit("#when", "path under \"/api\"");
+    browser.wait("document.querySelector('#log-state').textContent.startsWith('Followed where')");
+    let mut client = house.gateway.client();
+    let uri = format!("/api/{}", MARKUP.replace(' ', "+").replace(['<', '>'], "'"));
+    assert_eq!((client.get("/teapot").status, client.get(&uri).status), (418, 200));
+    browser.wait("document.querySelectorAll('#log-lines tr').length > 0");
+    let lines = browser.evaluate("[...document.querySelectorAll('#log-lines tr')].map(line => line.innerText)");
+    assert_eq!(lines.as_array().unwrap().len(), 1, "{lines}");
+    assert!(lines[0].as_str().unwrap().contains("/api/"), "{lines}");
+    browser.press("#log-lines [data-act=explain]");
+    browser.wait("document.querySelector('#explain pre')?.textContent.includes('api')");
+    browser.press("#log-stop");
+    browser.wait("document.querySelector('#log-state').textContent === 'Not followed.'");
     house.is_clean(&mut browser);
 }
 
@@ -481,11 +526,12 @@ fn a_gateway_that_does_not_answer_is_told_and_asked_again() {
     let Some(mut browser) = Browser::start() else { return };
     let house = House::start();
     house.page(&mut browser);
-    browser.evaluate("window.down = true");
-    browser.wait("document.querySelector('#trouble').innerText.includes('Asked again in 8 s')");
+    browser.evaluate("window.down = true; window.hurry = 100");
+    browser.wait("document.querySelector('#trouble').innerText.includes('Asked again in 30 s')");
     assert!(!browser.text("#listeners tbody").is_empty(), "what was known stays");
     browser.evaluate("window.down = false");
     browser.wait("document.querySelector('#trouble').hidden");
+    browser.evaluate("window.hurry = 1");
     // Nobody looks: what is under way ends, and nothing more is asked. In half a second of a hurry there would be many rounds.
     browser.evaluate(
         "Object.defineProperty(document, 'hidden', { get: () => window.unseen }); window.unseen = true; window.hurry = 100;

@@ -20,13 +20,14 @@ const missing = {};
 /** What is asked, and how often: each so many rounds, or when the policy in service changed. */
 const SOURCES = [
   { name: "status", path: "/v1/status", every: 1 },
-  { name: "live", path: "/v1/live?once", every: 1 },
   { name: "listeners", path: "/v1/listeners", every: 1 },
   { name: "groups", path: "/v1/groups", every: 1 },
   { name: "errors", path: "/v1/errors", every: 2 },
   { name: "extensions", path: "/v1/extensions", every: 4 },
   { name: "generations", path: "/v1/generations", every: 30 },
   { name: "certificates", path: "/v1/certificates", every: 30 },
+  // It looks for a second before it answers.
+  { name: "live", path: "/v1/live?once", every: 1 },
 ];
 
 /** Rounds until a path that is not there is asked for again: the gateway may have been upgraded. */

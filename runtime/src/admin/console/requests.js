@@ -11,6 +11,8 @@ function explainButton(entry, number) {
   return h("button", { type: "button", "data-act": "explain", "data-line": number }, "Explain");
 }
 
+const isNumber = Number.isFinite;
+
 function drawErrors() {
   const none = absent("errors");
   if (none) return fill(body("errors"), none);
@@ -20,14 +22,16 @@ function drawErrors() {
   const to = (one) => one.group || one.server;
   fill(body("errors"), table("The last refused requests, the newest first", [
     ["Time", (_, i) => moment(...at(i, "time"))],
-    ["Status", (_, i) => figure(...at(i, "status"))],
-    ["Failure", (one, i) => [text(...at(i, "failure")), one.side && h("small", null, "side: ", text(...at(i, "side")))]],
+    ["Status", (one, i) => [figure(...at(i, "status")), isNumber(one.upstream_status) && h("small", null, "the server said ", figure(...at(i, "upstream_status")))]],
+    ["Failure", (one, i) => [text(...at(i, "failure")), one.side && h("small", null, "side: ", text(...at(i, "side"))),
+      isNumber(one.offset) && h("small", null, "in the first ", figure(...at(i, "offset")), " bytes")]],
     ["Request", (_, i) => h("span", { class: "mono" }, text(...at(i, "method")), " ", text(...at(i, "host")), text(...at(i, "uri")))],
-    ["Listener", (_, i) => text(...at(i, "listener"))],
+    ["Listener", (one, i) => [text(...at(i, "listener")), one.rule && h("small", null, "rule ", text(...at(i, "rule")))]],
     ["Client", (_, i) => text(...at(i, "client_ip"))],
     ["Server", (one, i) => to(one) && [text(...at(i, "group")), " ", text(...at(i, "server"))]],
     ["ms", (_, i) => figure(...at(i, "ms")), "number"],
-    ["Request id", (_, i) => h("span", { class: "mono" }, text(...at(i, "request_id")))],
+    ["Request id", (one, i) => [h("span", { class: "mono" }, text(...at(i, "request_id"))),
+      isNumber(one.generation) && h("small", null, "generation ", figure(...at(i, "generation")))]],
     ["Why", (one, i) => explainButton(one, `error ${i}`)],
   ], errors));
 }
@@ -91,7 +95,7 @@ function eventOf(text) {
 }
 
 function logEvent(kind, data) {
-  if (data === "") return;
+  if (data === "" || kind === "watching") return;
   let entry;
   try {
     entry = JSON.parse(data);

@@ -2,20 +2,24 @@
 // === The rounds: one request at a time, slower while nobody answers, none while nobody looks
 
 const ROUND_MS = 2_000;
+const PAUSE_MS = 500;
 const BACK_OFF_MS = 30_000;
 
-const rounds = { number: 0, failed: 0, timer: null, running: null };
+const rounds = { number: 0, failed: 0, begun: 0, timer: null, running: null };
 
 async function askAll() {
   rounds.number += 1;
   for (const source of SOURCES) {
     if (document.hidden) return;
-    if (isDue(source, rounds.number)) await refresh(source, rounds.number);
+    if (!isDue(source, rounds.number)) continue;
+    if (source.name === "live") draw();
+    await refresh(source, rounds.number);
   }
   sample();
 }
 
 async function round() {
+  rounds.begun = Date.now();
   try {
     await askAll();
     rounds.failed = 0;
@@ -50,7 +54,7 @@ const pause = () => Math.min(BACK_OFF_MS, ROUND_MS * 2 ** Math.min(rounds.failed
 
 function planNext() {
   clearTimeout(rounds.timer);
-  rounds.timer = document.hidden ? null : setTimeout(again, pause());
+  rounds.timer = document.hidden ? null : setTimeout(again, Math.max(PAUSE_MS, pause() - (Date.now() - rounds.begun)));
 }
 
 /** A round now; one that is under way already is waited for before. */
@@ -60,19 +64,19 @@ async function again() {
   await rounds.running;
 }
 
+/** The parts of the page. One that cannot be shown, because a newer gateway says what nobody foresaw, takes no other with it. */
+const PARTS = [drawHeadline, drawRefusal, drawGlance, drawLive, drawListeners, drawGroups, drawRules, drawCertificates, drawExtensions,
+  drawGenerations, drawErrors];
+
 function draw() {
   if (!seen.status) return;
-  drawHeadline();
-  drawRefusal();
-  drawGlance();
-  drawLive();
-  drawListeners();
-  drawGroups();
-  drawRules();
-  drawCertificates();
-  drawExtensions();
-  drawGenerations();
-  drawErrors();
+  for (const part of PARTS) {
+    try {
+      part();
+    } catch (error) {
+      console.error(part.name, error);
+    }
+  }
 }
 
 /** Forgets what the API said: it was for those with a token. */

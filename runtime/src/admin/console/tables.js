@@ -32,7 +32,8 @@ function liveColumns(kind) {
     const at = liveAt(kind, one.name);
     return at < 0 ? NONE : figure("live", kind, at, ...path);
   };
-  return [["Requests /s", value("requests_per_second"), "number"], ["p50 ms", value("latency_ms", "p50"), "number"],
+  const own = kind === "listeners" ? [["In flight", value("in_flight"), "number"]] : [];
+  return [...own, ["Requests /s", value("requests_per_second"), "number"], ["p50 ms", value("latency_ms", "p50"), "number"],
     ["p99 ms", value("latency_ms", "p99"), "number"]];
 }
 
@@ -84,6 +85,7 @@ function group(one, index) {
       h("small", null, " took ", figure(...of(i, "last_check", "ms")), " ms"),
       server.last_check.error && h("div", { class: "bad" }, text(...of(i, "last_check", "error")))]],
     ["Weight", (_, i) => figure(...of(i, "weight")), "number"],
+    ...(one.servers.some((server) => Number.isFinite(server.in_flight)) ? [["In flight", (_, i) => figure(...of(i, "in_flight")), "number"]] : []),
     ...(isOperating() ? [["Orders", (server) => serverOrders(one.name, server)]] : []),
   ];
   return h("div", { "data-key": `group ${one.name}` },
