@@ -108,6 +108,7 @@ function closeToken() {
 
 async function takeToken() {
   const token = $("token").value.trim();
+  if (!/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(token)) return say("token-why", "A token has visible ASCII letters alone, or a browser cannot send it.");
   if (tokenFor === "operate") return enterOperating(token);
   tokens.keep("read", token);
   closeToken();

@@ -124,6 +124,7 @@ const ACTS = {
   },
   "log-clear"() {
     $("log-lines")?.replaceChildren();
+    [...explainable.keys()].filter((number) => number.startsWith("log ")).forEach((number) => explainable.delete(number));
   },
   explain: ({ line }) => explainLine(explainable.get(line)),
   start: carryOut,
