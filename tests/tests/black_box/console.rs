@@ -635,6 +635,12 @@ fn it_fits_light_dark_and_a_phone_and_everybody_can_use_it() {
         }
         browser.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true })");
     }
+    if let Some(axe) = &axe {
+        browser.evaluate(
+            "document.querySelector('label[for=when]').remove(); document.querySelector('#when').placeholder = ''",
+        );
+        assert_ne!(accessible(&mut browser, axe), json!([]), "a field without a name is found");
+    }
     // The switch is stronger than the system.
     browser.press("#theme");
     browser.press("#theme");
