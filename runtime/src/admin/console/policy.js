@@ -73,6 +73,7 @@ function what(read, index) {
   if (read.shown.trim() === "") return read.reason ?? "nothing";
   const isRefused = read.result === "refused";
   const lines = read.shown.trimEnd().split("\n").length;
+  if (!isRefused && lines === 1) return read.shown.trim();
   const name = isRefused ? count(read.diagnostics.filter(isMistake).length, "mistake") : count(lines, "line");
   const shown = isRefused ? source : diff;
   return h("details", null, h("summary", null, name), read.reason && h("p", null, read.reason),

@@ -12,7 +12,8 @@ async function askAll() {
   for (const source of SOURCES) {
     if (document.hidden) return;
     if (!isDue(source, rounds.number)) continue;
-    if (source.name === "live") draw();
+    // The first page need not wait for a second.
+    if (source.name === "live" && history.length === 0) draw();
     await refresh(source, rounds.number);
   }
   sample();
