@@ -44,6 +44,7 @@ mod http3_bodies;
 mod http3_clients;
 mod languages;
 mod leaks;
+mod living;
 mod lsp;
 mod memory;
 mod metrics;
