@@ -266,3 +266,62 @@ fn a_request_makes_only_so_many_spans() {
         assert!(Bound::Spans.count() > lost);
     });
 }
+
+#[test]
+fn streams_of_a_connection_have_traces_of_their_own() {
+    run(async {
+        let house = house("100%", "server 127.0.0.1:1");
+        let mut servers = [house.server(1), house.server(1)];
+        let (sender, connection) = h2::client::handshake(house.client().io).await.unwrap();
+        tokio::task::spawn_local(connection);
+        let mut sender = sender.ready().await.unwrap();
+        let mut answers = Vec::new();
+        for path in ["one", "other"] {
+            let request = http::Request::get(format!("http://a/api/{path}")).body(()).unwrap();
+            answers.push(sender.send_request(request, true).unwrap().0);
+            crate::tests::settle().await;
+        }
+        let heads = [servers[0].request().await, servers[1].request().await];
+        for (server, answer) in servers.iter_mut().zip(answers).rev() {
+            server.say(OK).await;
+            assert_eq!(answer.await.unwrap().status(), 200);
+        }
+        let Made { requests, tries, .. } = made(&house);
+        assert_eq!((requests.len(), tries.len()), (2, 2));
+        assert!(requests.iter().all(|(_, request)| request.version == http::Version::HTTP_2));
+        for (below, tried) in &tries {
+            let (own, _) =
+                requests.iter().find(|(_, request)| request.path.as_deref() == Some(&*tried.target)).unwrap();
+            assert_eq!(
+                (below.context.trace_id, below.parent),
+                (own.context.trace_id, Some((own.context.span_id, false)))
+            );
+            let head = heads.iter().find(|head| head.contains(&*tried.target)).unwrap();
+            assert!(field(head, "traceparent").contains(&format!("{:016x}", below.context.span_id)), "{head}");
+        }
+        assert_ne!(requests[0].0.context.trace_id, requests[1].0.context.trace_id);
+    });
+}
+
+#[test]
+fn the_span_of_a_tunnel_lasts_as_long_as_it_does() {
+    run(async {
+        let house = house("100%", "server 127.0.0.1:1");
+        let (mut client, mut server) = (house.client(), house.server(1));
+        let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+        client
+            .send(&format!(
+                "GET /api HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n{key}\r\n\r\n"
+            ))
+            .await;
+        server
+            .answer("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nfirst")
+            .await;
+        client.response(5).await;
+        let Made { requests, tries, .. } = made(&house);
+        assert_eq!((requests.len(), tries[0].1.status), (0, Some(101)), "the try is over, and the request goes on");
+        drop((client, server));
+        house.pass(Duration::from_secs(1)).await;
+        assert_eq!(made(&house).requests[0].1.status, 101);
+    });
+}
