@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use http::{Method, Version};
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use tidegate_base::failure::Failure;
 
 use super::otlp::{
-    AnyValue, CLIENT, ERROR, ExportTraceServiceRequest, HAS_IS_REMOTE, INTERNAL, IS_REMOTE, InstrumentationScope,
-    KeyValue, Resource, ResourceSpans, SERVER, ScopeSpans, Span as Encoded, Status, Value,
+    AnyValue, CLIENT, ERROR, HAS_IS_REMOTE, INTERNAL, IS_REMOTE, InstrumentationScope, KeyValue, Resource,
+    ResourceSpans, SERVER, ScopeSpans, Span as Encoded, Status, Value,
 };
 use super::span::{HookSpan, Of, RequestSpan, Span, TrySpan, address};
 
@@ -26,24 +27,48 @@ pub struct Instance {
 }
 
 /// Spans of this process as the request to a collector.
+///
+/// Attributes are most of it, and are written as bytes at once: as messages each would be several allocations. The fields of a
+/// message may come in any order (Protocol Buffers, "Encoding"), so that what is written so goes behind the rest.
 pub fn request(instance: &Instance, spans: &[Span]) -> Bytes {
-    let mut of = Attributes::default();
-    of.text("service.name", &*instance.service);
-    of.text("service.version", VERSION);
-    of.text("service.instance.id", &*instance.id);
-    of.text("telemetry.sdk.name", "tidegate");
-    of.text("telemetry.sdk.language", "rust");
-    of.text("telemetry.sdk.version", VERSION);
-    let scope = InstrumentationScope { name: "tidegate".to_owned(), version: VERSION.to_owned() };
-    let spans = spans.iter().map(encoded).collect();
-    let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, schema_url: SCHEMA.to_owned() }];
-    let resource = Some(Resource { attributes: of.0 });
-    let resource_spans = vec![ResourceSpans { resource, scope_spans, schema_url: SCHEMA.to_owned() }];
-    ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
+    let resource = [
+        ("service.name", &*instance.service),
+        ("service.version", VERSION),
+        ("service.instance.id", &*instance.id),
+        ("telemetry.sdk.name", "tidegate"),
+        ("telemetry.sdk.language", "rust"),
+        ("telemetry.sdk.version", VERSION),
+    ];
+    let pair = |(key, text): (&str, &str)| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Value::Text(text.to_owned())) }),
+    };
+    let resource = Some(Resource { attributes: resource.map(pair).into() });
+    let scope = Some(InstrumentationScope { name: "tidegate".to_owned(), version: VERSION.to_owned() });
+    let mut scope_spans = ScopeSpans { scope, spans: Vec::new(), schema_url: SCHEMA.to_owned() }.encode_to_vec();
+    let mut encoded = Vec::new();
+    for span in spans {
+        encoded.clear();
+        encode(span, &mut encoded);
+        put(2, &encoded, &mut scope_spans);
+    }
+    let mut resource_spans =
+        ResourceSpans { resource, scope_spans: Vec::new(), schema_url: SCHEMA.to_owned() }.encode_to_vec();
+    put(2, &scope_spans, &mut resource_spans);
+    let mut request = Vec::with_capacity(resource_spans.len() + 8);
+    put(1, &resource_spans, &mut request);
+    request.into()
 }
 
-/// A span as OTLP has it.
-pub fn encoded(span: &Span) -> Encoded {
+/// Writes a field that has a length.
+fn put(field: u32, bytes: &[u8], to: &mut Vec<u8>) {
+    encode_key(field, WireType::LengthDelimited, to);
+    encode_varint(bytes.len() as u64, to);
+    to.extend_from_slice(bytes);
+}
+
+/// Writes a span as OTLP has it.
+fn encode(span: &Span, to: &mut Vec<u8>) {
     let mut attributes = Attributes::default();
     let (kind, name, status) = match &span.of {
         Of::Request(request) => (SERVER, request_name(request), request.attributes(&mut attributes)),
@@ -56,7 +81,7 @@ pub fn encoded(span: &Span) -> Encoded {
     };
     let flags = u32::from(span.context.sampled) | u32::from(span.context.random) << 1;
     let remote = if span.parent.is_some_and(|(_, remote)| remote) { IS_REMOTE } else { 0 };
-    Encoded {
+    let message = Encoded {
         trace_id: span.context.trace_id.to_be_bytes().to_vec(),
         span_id: span.context.span_id.to_be_bytes().to_vec(),
         trace_state: span.state.as_deref().unwrap_or_default().to_owned(),
@@ -65,10 +90,12 @@ pub fn encoded(span: &Span) -> Encoded {
         kind,
         start_time_unix_nano: span.start_ns,
         end_time_unix_nano: span.end_ns,
-        attributes: attributes.0,
+        attributes: Vec::new(),
         status,
         flags: flags | HAS_IS_REMOTE | remote,
-    }
+    };
+    to.extend_from_slice(&message.encode_to_vec());
+    to.extend_from_slice(&attributes.0);
 }
 
 /// The method and the rule: there are no more names than a policy has rules.
@@ -165,27 +192,44 @@ fn redacted_target(target: &str) -> String {
     target.split_once('?').map_or_else(|| target.to_owned(), |(path, query)| format!("{path}?{}", redacted(query)))
 }
 
-/// The attributes of a span.
+/// The attributes of a span: fields of its message, as bytes.
 #[derive(Default)]
-struct Attributes(Vec<KeyValue>);
+struct Attributes(Vec<u8>);
 
 impl Attributes {
-    fn put(&mut self, key: &str, value: Value) {
-        self.0.push(KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }) });
+    /// The field of attributes in a span.
+    const FIELD: u32 = 9;
+
+    /// Writes a key, and a value of so many bytes, which `value` writes.
+    fn put(&mut self, key: &str, length: usize, value: impl FnOnce(&mut Vec<u8>)) {
+        let Self(out) = self;
+        let with_head = |length: usize| 1 + encoded_len_varint(length as u64) + length;
+        encode_key(Self::FIELD, WireType::LengthDelimited, out);
+        encode_varint((with_head(key.len()) + with_head(length)) as u64, out);
+        put(1, key.as_bytes(), out);
+        encode_key(2, WireType::LengthDelimited, out);
+        encode_varint(length as u64, out);
+        value(out);
     }
 
-    fn text(&mut self, key: &str, text: impl Into<String>) {
-        self.put(key, Value::Text(text.into()));
+    fn text(&mut self, key: &str, text: impl AsRef<str>) {
+        let text = text.as_ref().as_bytes();
+        let length = 1 + encoded_len_varint(text.len() as u64) + text.len();
+        self.put(key, length, |out| put(1, text, out));
+    }
+
+    fn number(&mut self, key: &str, number: i64) {
+        let number = number.cast_unsigned();
+        self.put(key, 1 + encoded_len_varint(number), |out| {
+            encode_key(3, WireType::Varint, out);
+            encode_varint(number, out);
+        });
     }
 
     fn given(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(key, text);
         }
-    }
-
-    fn number(&mut self, key: &str, number: i64) {
-        self.put(key, Value::Number(number));
     }
 
     fn method(&mut self, sent: &Method) {
