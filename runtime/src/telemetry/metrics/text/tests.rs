@@ -80,11 +80,13 @@ fn a_client_gets_the_format_that_it_likes_best() {
 proptest! {
     #[test]
     fn what_is_written_is_read_back(
-        labels in prop::collection::vec(("\\PC{0,12}|[\"\\\\\n{}#, =]{0,6}", "\\PC{0,8}"), 0..5),
+        labels in prop::collection::btree_set(("\\PC{0,12}|[\"\\\\\n{}#, =]{0,6}", "\\PC{0,8}"), 0..5),
         values in prop::collection::vec(any::<f64>(), 5),
         counts in prop::collection::vec(any::<u32>(), 3),
         open in any::<bool>(),
     ) {
+        // No two samples of a family have the same labels.
+        let labels: Vec<_> = labels.into_iter().collect();
         let format = if open { Format::OpenMetrics } else { Format::Prometheus };
         let text = written(format, |text| {
             let mut samples = text.family(&EXTENSION_VALUE);
