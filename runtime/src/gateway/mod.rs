@@ -8,6 +8,7 @@ mod by_hand;
 mod notify;
 pub mod reload;
 pub mod sockets;
+mod start;
 mod watched;
 
 use std::path::PathBuf;

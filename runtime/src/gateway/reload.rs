@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tidegate_base::address::words;
 use tidegate_base::descriptors::Shares;
 use tidegate_base::limits;
 use tidegate_dsl::diff::{Changes, diff};
@@ -25,20 +24,19 @@ use super::again::Again;
 use super::notify::Notifier;
 use super::sockets::{self, Sockets};
 use super::watched::Admin;
-use super::{NotStarted, Serving};
 use crate::admin;
 use crate::admin::facts::{Facts, Generation, Outcome};
 use crate::admin::orders::Asked;
-use crate::admin::sockets::AdminSockets;
 use crate::admin::views::plan::diagnostics_of;
 use crate::policy::file_stamps::FileStamps;
+use crate::policy::mask::Mask;
 use crate::policy::overrides::Overrides;
 use crate::policy::prepare::{Prepared, Reading, prepare};
 use crate::policy::snapshot::Snapshot;
 use crate::policy::watch::{Changed, Watch};
 use crate::policy::{renew, unbuilt};
 use crate::request::worker::Shared;
-use crate::telemetry::access_log::{LogControl, LogWriter};
+use crate::telemetry::access_log::LogControl;
 use crate::telemetry::metrics::registry::Reload;
 use crate::worker::control::{Command, WorkerHandle};
 
@@ -78,105 +76,29 @@ impl Signs {
 
 /// The policy in service, and what it was made of.
 pub struct Reloader {
-    root: PathBuf,
-    host: Arc<Host>,
+    pub(super) root: PathBuf,
+    pub(super) host: Arc<Host>,
     pub(super) shared: Arc<Shared>,
-    workers: Vec<WorkerHandle>,
+    pub(super) workers: Vec<WorkerHandle>,
     pub(super) sockets: Sockets,
     pub(super) admin: Admin,
     /// The plan as the files say it, before changes by hand.
     pub(super) written: Plan,
     pub(super) overrides: Overrides,
     pub(super) facts: Arc<Facts>,
-    log: LogControl,
-    checker: Checker,
-    watch: Watch,
+    pub(super) log: LogControl,
+    pub(super) checker: Checker,
+    pub(super) watch: Watch,
     pub(super) signs: Arc<Signs>,
-    inputs: Vec<PathBuf>,
+    pub(super) inputs: Vec<PathBuf>,
     /// What the files looked like when they were last read.
-    seen: FileStamps,
+    pub(super) seen: FileStamps,
     /// What the files say now is not what serves: they had a mistake when they were last read.
-    refused: bool,
-    again: Again,
+    pub(super) refused: bool,
+    pub(super) again: Again,
 }
 
 impl Reloader {
-    /// Compiles the policy, binds the sockets and starts the workers.
-    ///
-    /// # Errors
-    /// The policy has errors, a socket is taken, or the system lacks something.
-    pub fn start(
-        root: PathBuf,
-        host: Arc<Host>,
-        orders: Sender<Order>,
-        signs: Arc<Signs>,
-    ) -> Result<(Self, Serving), NotStarted> {
-        info!(file = %root.display(), "reading the policy");
-        let begun = Instant::now();
-        let mut prepared = prepare(Reading::of(&root, &host));
-        unbuilt::refuse(&mut prepared);
-        report(&prepared.diagnostics, &prepared.sources, prepared.refusal.as_deref());
-        let (Some(snapshot), Some(written)) = (prepared.snapshot, prepared.written) else {
-            return Err(NotStarted::Refused);
-        };
-        let snapshot = Arc::new(snapshot);
-        let refuse = |reason: String| {
-            error!("{reason}");
-            NotStarted::Refused
-        };
-        let count = worker_count(snapshot.plan().gateway.workers);
-        prewarm(&snapshot, count).map_err(refuse)?;
-        let sockets = Sockets::default();
-        let opened = sockets.prepare(&snapshot, count).map_err(refuse)?;
-        let watched = AdminSockets::default().prepare(snapshot.plan()).map_err(refuse)?;
-        let log = LogWriter::start(snapshot.plan().access_log.to.clone())
-            .map_err(|error| refuse(format!("cannot start the access log's thread: {error}")))?;
-        let mut checker = Checker::default();
-        checker.watch(&snapshot.health).map_err(|error| refuse(format!("cannot check servers: {error}")))?;
-        let shared = Arc::new(Shared::new(Arc::clone(&snapshot), log.sender()));
-        shared.spans.start();
-        let started: Result<Vec<_>, _> = (0..count)
-            .map(|index| WorkerHandle::start(u16::try_from(index).unwrap_or(u16::MAX), Arc::clone(&shared)))
-            .collect();
-        let started = started.map_err(|error| refuse(format!("cannot start a worker: {error}")))?;
-        let (workers, threads): (Vec<_>, Vec<_>) = started.into_iter().unzip();
-        let facts = Arc::new(Facts::new(root.clone(), count));
-        let told = orders.clone();
-        let told = Box::new(move |asked| told.send(Order::Asked(asked)).is_ok());
-        let admin = Admin::new(&facts, &shared, &host, told);
-        let mut watch = Watch::start(orders);
-        watch.set(&prepared.inputs);
-        let serving = Serving { shared: Arc::clone(&shared), workers: workers.clone(), threads, log, facts };
-        let mut reloader = Self {
-            root,
-            host,
-            shared,
-            workers,
-            sockets,
-            admin,
-            written,
-            overrides: Overrides::default(),
-            facts: Arc::clone(&serving.facts),
-            log: serving.log.control(),
-            checker,
-            watch,
-            signs,
-            inputs: prepared.inputs,
-            seen: prepared.seen,
-            refused: false,
-            again: Again::default(),
-        };
-        reloader.facts.set_policy(Overrides::default(), Some(prepared.mask));
-        reloader.serve(&snapshot, Ready { opened, watched }, snapshot.plan().gateway.drain);
-        for listener in &snapshot.plan().listeners {
-            info!(listener = listener.name, bind = %words(listener.bind), state = ?listener.state, "listener");
-        }
-        doubt(&snapshot);
-        reloader.note("the start", begun, Outcome::InService(Changes::default()));
-        info!(generation = snapshot.generation, workers = count, "ready");
-        Ok((reloader, serving))
-    }
-
     /// Reloads when files change and when it is told to, until the gateway drains.
     pub fn run(mut self, orders: &Receiver<Order>) {
         let mut waiting = VecDeque::new();
@@ -258,85 +180,19 @@ impl Reloader {
     fn reload(&mut self, cause: Cause) {
         let started = Instant::now();
         let old = self.shared.snapshot();
-        let unchanged = cause != Cause::Changed && self.seen.changed().is_empty();
-        let reading = Reading {
-            previous: Some(&old),
-            known_inputs: &self.inputs,
-            overrides: &self.overrides,
-            ..Reading::of(&self.root, &self.host)
-        };
-        let mut prepared = prepare(reading);
-        unbuilt::refuse(&mut prepared);
-        let said = render::human(&prepared.diagnostics, &prepared.sources, false);
-        let found = diagnostics_of(&prepared);
-        let Prepared {
-            snapshot,
-            written,
-            overrides,
-            mut inputs,
-            seen,
-            diagnostics,
-            sources,
-            refusal,
-            mask,
-            troubled,
-            ..
-        } = prepared;
-        let is_new = cause != Cause::Again || !self.again.has_said(&said);
-        if is_new {
-            report(&diagnostics, &sources, refusal.as_deref());
-        }
-        if snapshot.is_none() {
-            // A broken file may have hidden others that the next version needs: watch those, too.
-            inputs.extend(self.inputs.iter().filter(|input| !inputs.contains(input)).cloned().collect::<Vec<_>>());
-        }
-        self.seen = seen.extend_to(&inputs);
-        self.watch.set(&inputs);
-        self.inputs = inputs;
-        self.refused = snapshot.is_none();
-        let (Some(snapshot), Some(written)) = (snapshot, written) else {
-            if is_new {
-                let outcome = Outcome::Refused { shown: said.clone(), diagnostics: found, reason: refusal };
-                self.note(cause.words(), started, outcome);
-                self.shared.metrics.count_reload(Reload::Refused);
-                error!(generation = old.generation, "the policy was not reloaded; the old one serves on");
-            }
-            if cause == Cause::Told {
-                // A rotated file is opened anew, whatever the policy says.
-                self.log.set_target(old.plan().access_log.to.clone());
-            }
-            if troubled {
-                self.again.later(said, is_new);
-            } else {
-                self.again = Again::default();
-            }
-            return;
-        };
-        self.facts.set_policy(overrides.clone(), Some(mask));
-        (self.written, self.overrides) = (written, overrides);
+        let untouched = cause != Cause::Changed && self.seen.changed().is_empty();
+        let Some(sound) = self.read(&old, cause, started) else { return };
         // Also if it is the same: a rotated file is opened anew.
-        self.log.set_target(snapshot.plan().access_log.to.clone());
-        if *snapshot.plan() == *old.plan()
-            && same_extensions(&snapshot, &old)
-            && snapshot.tls.certificates.serves_the_same(&old.tls.certificates)
-        {
-            self.again = Again::default();
-            let files =
-                if unchanged { "nothing has changed" } else { "the policy's files changed, its meaning did not" };
-            info!(generation = old.generation, "{files}");
-            self.shared.metrics.count_reload(Reload::Unchanged);
-            // What was refused before is mended, even if it is only taken back.
-            if self.facts.last().is_some_and(|last| matches!(last.outcome, Outcome::Refused { .. })) {
-                self.note(cause.words(), started, Outcome::InService(Changes::default()));
-            }
-            return;
+        self.log.set_target(sound.snapshot.plan().access_log.to.clone());
+        if means_the_same(&sound.snapshot, &old) {
+            self.adopt(sound);
+            return self.stay(&old, untouched, cause, started);
         }
-        let workers = self.workers.len();
-        if let Err(reason) = prewarm(&snapshot, workers) {
+        if let Err(reason) = prewarm(&sound.snapshot, self.workers.len()) {
             return self.refuse(&old, cause, started, &reason);
         }
-        match self.open(&snapshot) {
-            Ok(ready) => self.commit(snapshot, &old, ready, (cause, started)),
+        match self.open(&sound.snapshot) {
+            Ok(ready) => self.commit(sound, &old, ready, (cause, started)),
             Err(reason) => {
                 let is_new = cause != Cause::Again || !self.again.has_said(&reason);
                 if is_new {
@@ -346,6 +202,72 @@ impl Reloader {
                 // Whoever has the port may leave it; descriptors may come free.
                 self.again.later(reason, is_new);
             }
+        }
+    }
+
+    /// Reads the files, and says what is to be said of them; nothing, if they have a mistake.
+    fn read(&mut self, old: &Arc<Snapshot>, cause: Cause, started: Instant) -> Option<Sound> {
+        let reading = Reading {
+            previous: Some(old),
+            known_inputs: &self.inputs,
+            overrides: &self.overrides,
+            ..Reading::of(&self.root, &self.host)
+        };
+        let mut prepared = prepare(reading);
+        unbuilt::refuse(&mut prepared);
+        let said = render::human(&prepared.diagnostics, &prepared.sources, false);
+        let is_new = cause != Cause::Again || !self.again.has_said(&said);
+        if is_new {
+            report(&prepared.diagnostics, &prepared.sources, prepared.refusal.as_deref());
+        }
+        let found = diagnostics_of(&prepared);
+        let Prepared { snapshot, written, overrides, mut inputs, seen, refusal, mask, troubled, .. } = prepared;
+        if snapshot.is_none() {
+            // A broken file may have hidden others that the next version needs: watch those, too.
+            inputs.extend(self.inputs.iter().filter(|input| !inputs.contains(input)).cloned().collect::<Vec<_>>());
+        }
+        self.seen = seen.extend_to(&inputs);
+        self.watch.set(&inputs);
+        self.inputs = inputs;
+        self.refused = snapshot.is_none();
+        if let (Some(snapshot), Some(written)) = (snapshot, written) {
+            return Some(Sound { snapshot, written, overrides, mask });
+        }
+        if is_new {
+            let outcome = Outcome::Refused { shown: said.clone(), diagnostics: found, reason: refusal };
+            self.note(cause.words(), started, outcome);
+            self.shared.metrics.count_reload(Reload::Refused);
+            error!(generation = old.generation, "the policy was not reloaded; the old one serves on");
+        }
+        if cause == Cause::Told {
+            // A rotated file is opened anew, whatever the policy says.
+            self.log.set_target(old.plan().access_log.to.clone());
+        }
+        if troubled {
+            self.again.later(said, is_new);
+        } else {
+            self.again = Again::default();
+        }
+        None
+    }
+
+    /// What a policy that is in service, or means what is in service, was made of.
+    fn adopt(&mut self, sound: Sound) -> Snapshot {
+        let Sound { snapshot, written, overrides, mask } = sound;
+        self.facts.set_policy(overrides.clone(), Some(mask));
+        (self.written, self.overrides) = (written, overrides);
+        snapshot
+    }
+
+    /// Leaves in service what the files mean already.
+    fn stay(&mut self, old: &Snapshot, untouched: bool, cause: Cause, started: Instant) {
+        self.again = Again::default();
+        let files = if untouched { "nothing has changed" } else { "the policy's files changed, its meaning did not" };
+        info!(generation = old.generation, "{files}");
+        self.shared.metrics.count_reload(Reload::Unchanged);
+        // What was refused before is mended, even if it is only taken back.
+        if self.facts.last().is_some_and(|last| matches!(last.outcome, Outcome::Refused { .. })) {
+            self.note(cause.words(), started, Outcome::InService(Changes::default()));
         }
     }
 
@@ -360,11 +282,12 @@ impl Reloader {
     }
 
     /// Puts a policy in service, unless the gateway drains.
-    fn commit(&mut self, snapshot: Snapshot, old: &Snapshot, ready: Ready, (cause, started): (Cause, Instant)) {
+    fn commit(&mut self, sound: Sound, old: &Snapshot, ready: Ready, (cause, started): (Cause, Instant)) {
         self.again = Again::default();
         if self.signs.ending.load(Ordering::Acquire) {
             return;
         }
+        let snapshot = self.adopt(sound);
         if snapshot.plan().gateway.workers != old.plan().gateway.workers {
             warn!("a new number of workers counts from the next start");
         }
@@ -406,8 +329,16 @@ impl Reloader {
 
 /// Sockets that a policy needs and that nobody serves yet.
 pub struct Ready {
-    opened: sockets::Opened,
-    watched: admin::sockets::Opened,
+    pub(super) opened: sockets::Opened,
+    pub(super) watched: admin::sockets::Opened,
+}
+
+/// A policy without a mistake, and what it was made of.
+struct Sound {
+    snapshot: Snapshot,
+    written: Plan,
+    overrides: Overrides,
+    mask: Mask,
 }
 
 /// The reason why the files are read.
@@ -450,20 +381,27 @@ fn settle(orders: &Receiver<Order>, Changed(mut quiet): Changed, waiting: &mut V
     }
 }
 
+/// Whether two policies come to the same in service.
+fn means_the_same(new: &Snapshot, old: &Snapshot) -> bool {
+    *new.plan() == *old.plan()
+        && same_extensions(new, old)
+        && new.tls.certificates.serves_the_same(&old.tls.certificates)
+}
+
 fn same_extensions(new: &Snapshot, old: &Snapshot) -> bool {
     new.extensions.len() == old.extensions.len()
         && new.extensions.iter().zip(&old.extensions).all(|(new, old)| Arc::ptr_eq(new, old))
 }
 
 /// Warns of a policy that takes more clients than there is room for.
-fn doubt(snapshot: &Snapshot) {
+pub(super) fn doubt(snapshot: &Snapshot) {
     if let Some(doubt) = Shares::now().doubt(snapshot.plan()) {
         warn!("{doubt}");
     }
 }
 
 /// Has each extension run `init` once for each worker.
-fn prewarm(snapshot: &Snapshot, workers: usize) -> Result<(), String> {
+pub(super) fn prewarm(snapshot: &Snapshot, workers: usize) -> Result<(), String> {
     for extension in &snapshot.extensions {
         let name = &extension.spec().name;
         extension
@@ -473,13 +411,13 @@ fn prewarm(snapshot: &Snapshot, workers: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn worker_count(wanted: Option<u32>) -> usize {
+pub(super) fn worker_count(wanted: Option<u32>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     wanted.map_or_else(cores, |wanted| usize::try_from(wanted).unwrap_or(1)).max(1)
 }
 
 /// Writes diagnostics to standard error.
-fn report(diagnostics: &[Diagnostic], sources: &Sources, refusal: Option<&str>) {
+pub(super) fn report(diagnostics: &[Diagnostic], sources: &Sources, refusal: Option<&str>) {
     if !diagnostics.is_empty() {
         let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
         eprintln!("{}", render::human(diagnostics, sources, colour).trim_end());

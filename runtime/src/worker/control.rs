@@ -110,7 +110,13 @@ async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<(Command, mpsc::Se
             command = inbox.recv() => match command {
                 Some((Command::Drain(drain), _)) => break drain,
                 Some((command, done)) => {
+                    let closes = matches!(command, Command::Unlisten { .. });
                     obey(command, &listening, &worker);
+                    if closes {
+                        // The accept loop runs once more: whoever hears that this is done finds the socket closed.
+                        tokio::task::yield_now().await;
+                        tokio::task::yield_now().await;
+                    }
                     let _ = done.send(());
                 }
                 None => break Duration::ZERO,

@@ -64,6 +64,20 @@ fn a_listener_whose_address_is_taken_meanwhile_is_not_started_and_nothing_is_los
 }
 
 #[test]
+fn an_order_changes_what_serves_and_not_a_policy_that_was_refused() {
+    let (address, taken) = (free(), TcpListener::bind("127.53.7.1:0"));
+    let taken = taken.and_then(|taken| Ok((taken.local_addr()?, taken)));
+    let mut world = World::of(&policy(&[address], RULES));
+    if let Ok((other, _)) = &taken {
+        world.change("main.gate", &policy(&[address, *other], RULES));
+    }
+    assert!(taken.is_ok() && world.generation() == 1, "its port is taken");
+    assert!(world.reloader.carry_out(&stop("l0")).is_ok_and(|done| done.changed));
+    let snapshot = world.reloader.shared.snapshot();
+    assert_eq!((snapshot.generation, snapshot.plan().listeners.len()), (2, 1));
+}
+
+#[test]
 fn a_server_is_drained_until_the_next_reload() {
     let address = free();
     let mut world = World::of(&policy(&[address], &format!("{RULES}{GROUP}")));

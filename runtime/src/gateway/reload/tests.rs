@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::*;
 use crate::admin::orders;
 use crate::gateway::sockets::tests::free;
+use crate::gateway::{NotStarted, Serving};
 use crate::policy::prepare::tests::Files;
 use crate::tls::tests::Authority;
 
