@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,9 +14,7 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, version};
-use tidegate_dsl::{
-    AuthorityFacts, CertificateFacts, CertificateProblem, KeyAlgorithm, Loader, ModuleFacts, OneText, compile,
-};
+use tidegate_dsl::KeyAlgorithm;
 use tidegate_engine::Engine;
 use tokio::task::LocalSet;
 
@@ -27,6 +24,7 @@ use crate::quic::config::crypto;
 use crate::quic::shared_endpoint::SharedEndpoint;
 use crate::tls::Certificates;
 use crate::tls::files::ServerCertificate;
+use crate::tls::tests::sound;
 use crate::worker::quic::{QuicListener, WorkerEndpoint};
 
 /// Runs a test that has sockets, whose time passes as it does outside.
@@ -71,10 +69,7 @@ impl Certified {
         let policy = policy(&format!("certificate own; {listener}"), &self.rules);
         let policy = policy.replacen("listener http ", &format!("listener {protocol} "), 1)
             + "certificate own { chain \"own.pem\"; key \"own.key\" }\n";
-        let compiled = compile(Path::new("test.gate"), &WithCertificate(OneText(policy)));
-        let said = compiled.diagnostics;
-        let plan = compiled.plan.unwrap_or_else(|| panic!("{said:?}"));
-        let engine = Engine::build(Arc::new(plan), previous.map(|previous| &*previous.engine)).unwrap();
+        let engine = Engine::build(Arc::new(sound(&policy)), previous.map(|previous| &*previous.engine)).unwrap();
         Snapshot::build(Arc::new(engine), Vec::new(), self.certificates.clone(), previous).unwrap()
     }
 
@@ -137,41 +132,5 @@ impl Quic {
     /// Connects the client.
     pub(crate) async fn connect(&self) -> Result<quinn::Connection, ConnectionError> {
         self.client.connect(self.address, "localhost").unwrap().await
-    }
-}
-
-/// A policy that is one text, in a world with one certificate.
-struct WithCertificate(OneText);
-
-impl Loader for WithCertificate {
-    fn text(&self, path: &Path) -> Result<String, String> {
-        self.0.text(path)
-    }
-
-    fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, String> {
-        self.0.glob(pattern)
-    }
-
-    fn env(&self, name: &str) -> Option<String> {
-        self.0.env(name)
-    }
-
-    fn module(&self, extension: &tidegate_dsl::plan::Extension) -> Result<ModuleFacts, String> {
-        self.0.module(extension)
-    }
-
-    fn certificate(&self, _: &tidegate_dsl::plan::Certificate) -> Result<CertificateFacts, CertificateProblem> {
-        Ok(CertificateFacts {
-            names: vec!["localhost".to_owned()],
-            key: KeyAlgorithm::Ecdsa,
-            seconds_left: i64::from(u32::MAX),
-            seconds_to_begin: 0,
-            gap: None,
-            staple_seconds_left: None,
-        })
-    }
-
-    fn authority(&self, authority: &tidegate_dsl::plan::Ca) -> Result<AuthorityFacts, String> {
-        self.0.authority(authority)
     }
 }

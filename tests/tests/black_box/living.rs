@@ -1,32 +1,12 @@
 //! What an operator and bad luck do to a gateway, and what those who are served notice of it: nothing.
 
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_tests::admin::{ADMIN, Admin};
 use tidegate_tests::websocket::{Http2Tunnels, Talk, WebSocketBackend, socket};
-use tidegate_tests::{Backend, Client, Gateway, Policy, free_port, tidegate, until};
-
-/// Asks until it is told to stop, on one connection or on a new one each time; how often it was answered as it should be.
-fn keep_asking(port: u16, stop: &AtomicBool, fresh: bool) -> Result<usize, String> {
-    let mut client = Client::connect(port);
-    let mut served = 0;
-    while !stop.load(Ordering::Relaxed) {
-        if fresh {
-            client = Client::try_connect(port).map_err(|error| format!("no connection: {error}"))?;
-        }
-        let answer = client.try_get("/").map_err(|error| format!("request {served}: {error}"))?;
-        if (answer.status, answer.text().as_str()) != (200, "steady") {
-            return Err(format!("request {served}: {} {}", answer.status, answer.text()));
-        }
-        served += 1;
-        // A pace, so that the load does not take the machine from what is tested.
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(served)
-}
+use tidegate_tests::{Backend, Client, Gateway, Load, Policy, Tool, free_port, tidegate, until};
 
 #[test]
 fn stops_and_starts_and_reloads_are_not_felt_on_other_listeners() {
@@ -45,31 +25,27 @@ fn stops_and_starts_and_reloads_are_not_felt_on_other_listeners() {
     let tunnels = Http2Tunnels::connect(gateway.port(), None);
     let mut talks: Vec<_> = (0..10).map(|_| Talk::begin(Box::new(socket(gateway.port())), "").unwrap()).collect();
     talks.extend((0..10).map(|_| tunnels.begin(&[]).unwrap().1));
-    let stop = AtomicBool::new(false);
-    let served = std::thread::scope(|scope| {
-        let load = [false, false, true].map(|fresh| {
-            scope.spawn({
-                let (stop, port) = (&stop, gateway.port());
-                move || keep_asking(port, stop, fresh)
-            })
-        });
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for round in 1..=20 {
-                let drain = if round % 2 == 0 { "{\"drain\": true}" } else { "" };
-                assert_eq!(admin.order("/v1/listeners/other/stop", drain)["changed"], true);
-                assert_eq!(admin.order("/v1/listeners/other/start", "")["changed"], true);
-                if round % 4 == 0 {
-                    gateway.reload(&policy(round));
-                }
+    let load = Load::default();
+    let results = std::thread::scope(|scope| {
+        let clients = [
+            scope.spawn(|| load.keep_asking(gateway.port())),
+            scope.spawn(|| load.keep_asking(gateway.port())),
+            scope.spawn(|| load.keep_coming(gateway.port())),
+        ];
+        let _stop = load.stopped_at_the_end();
+        for round in 1..=20 {
+            let drain = if round % 2 == 0 { "{\"drain\": true}" } else { "" };
+            assert_eq!(admin.order("/v1/listeners/other/stop", drain)["changed"], true);
+            assert_eq!(admin.order("/v1/listeners/other/start", "")["changed"], true);
+            if round % 4 == 0 {
+                gateway.reload(&policy(round));
             }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        let served = load.map(|asking| asking.join().unwrap());
-        done.unwrap();
-        served
+        }
+        load.stop();
+        clients.map(|client| client.join().unwrap())
     });
-    for asked in served {
-        assert!(asked.as_ref().is_ok_and(|count| *count > 0), "{asked:?}");
+    for served in results {
+        assert!(served.as_ref().is_ok_and(|count| *count > 0), "{served:?}");
     }
     talks.iter_mut().for_each(|talk| talk.echoes("still here"));
     assert_eq!(Client::connect(other).get("/").text(), "steady");
@@ -108,7 +84,7 @@ fn a_gateway_that_was_killed_starts_again_and_nothing_of_its_is_broken() {
     }
     let mut child = start();
     until("it serves", || Client::try_connect(port).is_ok_and(|mut client| client.try_get("/").is_ok()));
-    let status = tidegate_tests::Tool::run_in(folder.path(), &["status"]);
+    let status = Tool::run_in(folder.path(), &["status"]);
     let ended = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(child.wait().unwrap().success() && ended.success());
     assert!(status.status == Some(0) && status.stdout.contains("1 running"), "{status:?}");

@@ -1,10 +1,9 @@
 //! A policy changes while it serves.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate_tests::{Backend, Behaviour, Client, Gateway, Policy, eventually, free_port, guest, listen};
+use tidegate_tests::{Backend, Behaviour, Client, Gateway, Load, Policy, eventually, free_port, guest, listen};
 
 #[test]
 fn a_connection_lives_on_and_sees_the_new_rules() {
@@ -272,44 +271,6 @@ fn a_module_is_watched_too() {
     assert_eq!(client.get("/").header("x-was"), None);
 }
 
-/// Clients that ask all the time, and how often they have.
-#[derive(Default)]
-struct Load {
-    stop: AtomicBool,
-    served: AtomicUsize,
-}
-
-impl Load {
-    /// Asks on one connection until it is stopped; every answer must be whole and right.
-    fn keep_asking(&self, port: u16) -> Result<(), String> {
-        let mut client = Client::connect(port);
-        while !self.stop.load(Ordering::Relaxed) {
-            self.ask(&mut client)?;
-        }
-        Ok(())
-    }
-
-    /// Asks on a new connection for each request until it is stopped.
-    fn keep_coming(&self, port: u16) -> Result<(), String> {
-        while !self.stop.load(Ordering::Relaxed) {
-            self.ask(&mut Client::try_connect(port).map_err(|error| format!("no connection: {error}"))?)?;
-        }
-        Ok(())
-    }
-
-    fn ask(&self, client: &mut Client) -> Result<(), String> {
-        let served = self.served.fetch_add(1, Ordering::Relaxed);
-        let answer = client.try_get("/").map_err(|error| format!("request {served}: {error}"))?;
-        // A pace, so that the load does not take the machine from what is tested.
-        std::thread::sleep(Duration::from_millis(1));
-        if (answer.status, answer.text().as_str()) == (200, "steady") {
-            Ok(())
-        } else {
-            Err(format!("request {served}: {} {}", answer.status, answer.text()))
-        }
-    }
-}
-
 /// The number of reloads of the test below: 100, or what `TIDEGATE_RELOADS` says. From 1000 on, it looks at memory closely.
 fn reloads() -> usize {
     std::env::var("TIDEGATE_RELOADS").ok().and_then(|number| number.parse().ok()).unwrap_or(100)
@@ -346,7 +307,7 @@ fn a_hundred_reloads_under_load_fail_no_request() {
             scope.spawn(|| load.keep_asking(gateway.port())),
             scope.spawn(|| load.keep_coming(gateway.port())),
         ];
-        let _stop = StopOnDrop(&load.stop);
+        let _stop = load.stopped_at_the_end();
         let mut client = gateway.client();
         for step in 0..reloads() {
             if step == 100 {
@@ -403,14 +364,14 @@ fn a_hundred_reloads_under_load_fail_no_request() {
             assert_eq!(answer.header("x-config"), Some(config.to_string().as_str()), "step {step}");
             assert_eq!(answer.header("x-was").is_some(), marks, "step {step}");
         }
-        load.stop.store(true, Ordering::Relaxed);
-        workers.map(|worker| worker.join().unwrap())
+        load.stop();
+        workers.map(|worker| worker.join().unwrap().map(drop))
     });
     let elapsed = started.elapsed();
-    assert_eq!(results, [Ok(()), Ok(()), Ok(())], "of {} requests", load.served.load(Ordering::Relaxed));
-    eprintln!("{} reloads in {elapsed:?}, {} requests, none failed", reloads(), load.served.load(Ordering::Relaxed));
+    assert_eq!(results, [Ok(()), Ok(()), Ok(())], "of {} requests", load.served());
+    eprintln!("{} reloads in {elapsed:?}, {} requests, none failed", reloads(), load.served());
     assert_eq!(broken, reloads() / 5);
-    assert!(load.served.load(Ordering::Relaxed) > 100, "there was load");
+    assert!(load.served() > 100, "there was load");
     if !cfg!(debug_assertions) && reloads() == 100 {
         assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
     }
@@ -420,14 +381,5 @@ fn a_hundred_reloads_under_load_fail_no_request() {
     if reloads() >= 1000 {
         eprintln!("resident: {} bytes after 100 reloads, {} at the end", warm.resident, after.resident);
         assert!(after.resident < warm.resident + warm.resident / 20, "{warm:?} {after:?}");
-    }
-}
-
-/// Ends the load also when the test fails, so that it fails at once.
-struct StopOnDrop<'s>(&'s AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
