@@ -96,7 +96,7 @@ impl<'t> Checker<'_, 't> {
                 message,
                 "give one of them a weight above 0; where no server is to be asked, `respond 503` in a rule answers",
             ))
-        } else if useless(|server| server.stopped || server.weight == 0) {
+        } else if useless(|server| !server.takes_requests()) {
             let message = format!("every server of `{name}` is stopped or has weight 0");
             Some((codes::NO_SERVERS, message, "let one of them run, with a weight above 0"))
         } else {

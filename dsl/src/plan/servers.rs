@@ -70,6 +70,13 @@ pub struct Server {
     pub stopped: bool,
 }
 
+impl Server {
+    /// Whether the server may get new requests.
+    pub const fn takes_requests(&self) -> bool {
+        !self.stopped && self.weight > 0
+    }
+}
+
 /// `protocol http|https|grpc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

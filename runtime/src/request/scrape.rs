@@ -31,7 +31,7 @@ fn servers(snapshot: &Snapshot) -> Vec<(&str, &str, bool)> {
         let names = snapshot.names.servers.get(at).into_iter().flatten();
         let health = snapshot.health.group(GroupId(at));
         for ((position, server), name) in group.servers.iter().enumerate().zip(names) {
-            if !server.stopped && server.weight > 0 {
+            if server.takes_requests() {
                 let works = health.get(position).is_none_or(|health| health.is_healthy());
                 *known.entry((group.name.as_str(), &**name)).or_insert(false) |= works;
             }

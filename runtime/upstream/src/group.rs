@@ -120,8 +120,7 @@ impl<B> Group<B> {
 
     /// Whether some server is left for a request beside those that were tried, and this one.
     pub(crate) fn has_another(&self, server: usize, tried: &[usize]) -> bool {
-        let takes =
-            |(at, plan): (usize, &Server)| at != server && !tried.contains(&at) && !plan.stopped && plan.weight > 0;
+        let takes = |(at, plan): (usize, &Server)| at != server && !tried.contains(&at) && plan.takes_requests();
         self.plan.servers.iter().enumerate().any(takes)
     }
 

@@ -130,8 +130,7 @@ fn server_view(
         _ if server.stopped => "stopped",
         _ => "running",
     };
-    // Those that get no requests are not checked.
-    let checked = health.filter(|_| !server.stopped && server.weight > 0);
+    let checked = checked(server, health);
     ServerView {
         address,
         state,
@@ -146,6 +145,11 @@ fn server_view(
         last_check: checked.and_then(ServerHealth::last_check).map(check),
         in_flight: 0,
     }
+}
+
+/// What checks know of a server; nothing of one that is not checked, as those are not that get no requests.
+pub(super) fn checked<'h>(server: &Server, health: Option<&'h ServerHealth>) -> Option<&'h ServerHealth> {
+    health.filter(|_| server.takes_requests())
 }
 
 fn check(LastCheck { at, took, error }: LastCheck) -> Check {

@@ -2,11 +2,13 @@
 
 use http::StatusCode;
 use serde::Serialize;
+use tidegate_dsl::plan::GroupId;
 
 use super::super::answer::Answer;
 use super::super::context::Context;
 use super::super::facts::Outcome;
 use super::super::lifecycle::State;
+use super::groups::checked;
 use super::moment;
 
 /// The gateway at a glance.
@@ -120,11 +122,14 @@ fn servers(context: &Context) -> ServerCounts {
     let snapshot = context.snapshot();
     let mut servers = ServerCounts::default();
     for (at, group) in snapshot.plan().groups.iter().enumerate() {
-        let health = snapshot.health.group(tidegate_dsl::plan::GroupId(at));
-        let healthy = health.iter().filter(|server| server.is_healthy()).count();
-        servers.healthy += healthy;
-        servers.unhealthy += health.len() - healthy;
-        servers.unchecked += group.servers.len() - health.len();
+        let health = snapshot.health.group(GroupId(at));
+        for (position, server) in group.servers.iter().enumerate() {
+            *match checked(server, health.get(position).map(|health| &**health)) {
+                None => &mut servers.unchecked,
+                Some(health) if health.is_healthy() => &mut servers.healthy,
+                Some(_) => &mut servers.unhealthy,
+            } += 1;
+        }
     }
     servers
 }

@@ -70,7 +70,7 @@ impl Health {
         });
         let groups: Vec<Vec<_>> = groups.collect();
         let all = plan.groups.iter().zip(&groups).flat_map(|(group, health)| group.servers.iter().zip(health));
-        let checked = all.filter(|(server, _)| !server.stopped && server.weight > 0);
+        let checked = all.filter(|(server, _)| server.takes_requests());
         let checked = checked.map(|(_, health)| Arc::clone(health)).collect();
         Self { groups, checked }
     }
