@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{HOST, USER_AGENT};
@@ -18,10 +17,10 @@ use tidegate_engine::trace::{self, SpanContext, TRACEPARENT, TraceContext};
 use tidegate_engine::vars::Vars;
 
 use crate::policy::snapshot::Snapshot;
+use crate::request::request_span;
 use crate::request::state::StreamState;
 use crate::request::worker_snapshot::WorkerSnapshot;
 use crate::telemetry::access_log::{Labels, Line, VarsOf};
-use crate::telemetry::spans::span::{RequestSpan, text, value};
 use crate::telemetry::tap::Chosen;
 
 /// What is known of a request while it is served.
@@ -37,15 +36,13 @@ pub struct LogRecord {
     /// The time when the request's head was there.
     pub(super) started: Instant,
     pub(super) view: Rc<WorkerSnapshot>,
-    /// Somebody wants the line: the log, or one who watches.
-    wanted: bool,
-    /// The log wants it.
+    /// The log wants the line.
     logged: bool,
     /// Those who watch the request.
     chosen: Chosen,
     /// Whether a span is made of the request.
     recorded: bool,
-    user_agent: Option<HeaderValue>,
+    pub(super) user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     /// Variables that extensions set for pieces of bodies, once one looks at pieces.
     streamed: Option<Rc<RefCell<Vars>>>,
@@ -79,11 +76,16 @@ impl Upstream {
 }
 
 impl LogRecord {
-    /// A request that has just been read.
-    pub fn new(started: Instant, view: Rc<WorkerSnapshot>, wanted: bool, exchange: &Exchange) -> Self {
+    /// A request that has just been read; its line is logged, or not, and shown to those who watch it.
+    pub fn new(
+        started: Instant,
+        view: Rc<WorkerSnapshot>,
+        (logged, chosen): (bool, Chosen),
+        exchange: &Exchange,
+    ) -> Self {
         let recorded = exchange.trace.is_some_and(|trace| trace.sampled);
-        let shown =
-            |name: &HeaderName| (wanted || recorded).then(|| exchange.request.headers.get(name).cloned()).flatten();
+        let kept = recorded || logged || !chosen.is_nobody();
+        let shown = |name: &HeaderName| kept.then(|| exchange.request.headers.get(name).cloned()).flatten();
         Self {
             failure: None,
             status: StatusCode::OK,
@@ -91,9 +93,8 @@ impl LogRecord {
             group: None,
             started,
             view,
-            wanted,
-            logged: wanted,
-            chosen: Chosen::default(),
+            logged,
+            chosen,
             recorded,
             user_agent: shown(&USER_AGENT),
             traceparent: shown(&TRACEPARENT),
@@ -101,9 +102,9 @@ impl LogRecord {
         }
     }
 
-    /// Somebody watches the request; its line is logged, or not.
-    pub fn watch(&mut self, chosen: Chosen, logged: bool) {
-        (self.chosen, self.logged) = (chosen, logged);
+    /// Whether somebody wants the line: the log, or one who watches.
+    const fn wants_line(&self) -> bool {
+        self.logged || !self.chosen.is_nobody()
     }
 
     /// The variables of an extension that looks at pieces of a body: it leaves there what it sets.
@@ -120,21 +121,21 @@ impl LogRecord {
 
     /// The time, if it will be logged.
     pub fn clock(&self) -> Option<Instant> {
-        self.wanted.then(Instant::now)
+        self.wants_line().then(Instant::now)
     }
 
     /// Whether somebody wants to know how the request ends.
     pub fn is_wanted(&self, exchange: &Exchange, walk: &Walk) -> bool {
-        self.wanted || self.recorded || self.failure.is_some() || self.view.wants_log(walk, exchange)
+        self.wants_line() || self.recorded || self.failure.is_some() || self.view.wants_log(walk, exchange)
     }
 
     /// Tells the extensions that want to know how a request ended, and writes its line.
     pub fn end(&self, exchange: &mut Box<Exchange>, walk: &Walk, state: &StreamState, end: End) {
         self.tell(exchange, walk, state);
         if self.recorded {
-            state.trace.end(|| self.span(exchange, walk, state, &end), &state.worker().spans);
+            state.trace.end(|| request_span::of(self, exchange, walk, state, &end), &state.worker().spans);
         }
-        if self.wanted || end.failure.is_some() {
+        if self.wants_line() || end.failure.is_some() {
             self.line(exchange, walk, state, end);
         }
     }
@@ -145,29 +146,6 @@ impl LogRecord {
         if let Some((id, fault)) = self.view.log(walk, exchange) {
             let extension = self.view.snapshot.plan().extensions.get(id.0);
             state.worker().warn_of_fault(extension, &fault, Some(exchange.request_id));
-        }
-    }
-
-    /// The span of the request.
-    fn span(&self, exchange: &Exchange, walk: &Walk, state: &StreamState, end: &End) -> RequestSpan {
-        let request = &exchange.request;
-        RequestSpan {
-            connection: Arc::clone(&exchange.connection),
-            request_id: Some(exchange.request_id),
-            method: request.method.clone(),
-            version: request.version,
-            authority: Some(text(request.original_authority.as_str())),
-            path: Some(text(request.original_target.path())),
-            query: request.original_target.query().map(text),
-            client: exchange.client_ip,
-            user_agent: self.user_agent.as_ref().map(value),
-            rule: walk.rule_name(&self.view.snapshot.engine).map(Box::from),
-            group: exchange.group.clone(),
-            server: exchange.server.clone(),
-            status: self.status.as_u16(),
-            failure: end.failure,
-            received: state.bytes_in(),
-            sent: end.sent,
         }
     }
 
@@ -256,31 +234,6 @@ pub fn end_refused(
     show(&line, None, state, snapshot, (logged, state.worker().shared.tap.chosen_refused()));
 }
 
-/// The span of a request that was refused before any rule saw it.
-pub(super) fn refused_span(state: &StreamState, head: &Parts, failure: Failure, bytes: usize) -> RequestSpan {
-    let info = &state.connection.info;
-    let target = head.uri.path_and_query();
-    let authority = head.uri.authority().map(|authority| text(authority.as_str()));
-    RequestSpan {
-        connection: Arc::clone(info),
-        request_id: None,
-        method: head.method.clone(),
-        version: head.version,
-        authority: authority.or_else(|| head.headers.get(HOST).map(value)),
-        path: target.map(|target| text(target.path())),
-        query: target.and_then(PathAndQuery::query).map(text),
-        client: info.peer.ip(),
-        user_agent: head.headers.get(USER_AGENT).map(value),
-        rule: None,
-        group: None,
-        server: None,
-        status: failure.row().status,
-        failure: Some(failure),
-        received: state.bytes_in(),
-        sent: u64::try_from(bytes).unwrap_or(u64::MAX),
-    }
-}
-
 /// The ids of a request's own span, as a line shows them.
 struct Ids([u8; 32], [u8; 16]);
 
@@ -364,6 +317,8 @@ fn millis(duration: Duration) -> f64 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::Value;
     use tidegate_engine::exchange::Connection;
 

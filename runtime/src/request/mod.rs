@@ -33,6 +33,7 @@ pub mod log_record;
 pub mod meter;
 pub mod reply;
 pub mod request_body;
+mod request_span;
 pub mod response_body;
 pub mod response_phase;
 pub mod rest;

@@ -13,7 +13,7 @@ use tidegate_engine::passage;
 
 use crate::request::handler::{RequestHandler, Source};
 use crate::request::response_body::ResponseBody;
-use crate::request::{grpc, log_record};
+use crate::request::{grpc, log_record, request_span};
 
 /// The answer to a failure.
 pub(super) fn of(failure: Failure) -> Reply {
@@ -46,7 +46,7 @@ pub(super) fn refuse(handler: &RequestHandler<'_>, head: &Parts, failure: Failur
     }
     log_record::end_refused(handler.state, handler.view, handler.id, Some(head), took, failure, reply.body.len());
     if handler.state.trace.is_recorded() {
-        let span = || log_record::refused_span(handler.state, head, failure, reply.body.len());
+        let span = || request_span::of_refused(handler.state, head, failure, reply.body.len());
         handler.state.trace.end(span, &handler.state.worker().spans);
     }
     let Reply { mut status, mut headers, mut body } = reply;

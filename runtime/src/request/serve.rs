@@ -117,10 +117,8 @@ impl RequestHandler<'_> {
         }
         let mut exchange = Box::new(Exchange::new(Arc::clone(&self.state.connection.info), head, client_ip, id));
         exchange.trace = self.state.trace.context();
-        let (chosen, logged) = (worker.shared.tap.chosen(&exchange), self.listener.access_log);
-        let wanted = logged || !chosen.is_nobody();
-        let mut record = LogRecord::new(self.facts.started, Rc::clone(self.view), wanted, &exchange);
-        record.watch(chosen, logged);
+        let shown = (self.listener.access_log, worker.shared.tap.chosen(&exchange));
+        let record = LogRecord::new(self.facts.started, Rc::clone(self.view), shown, &exchange);
         Ok(RequestContext::new(exchange, engine.start(self.id), record, self.state))
     }
 

@@ -19,6 +19,7 @@ use crate::request::log_record::LogRecord;
 use crate::request::state::StreamState;
 use crate::request::tests::guest::{Act, filter};
 use crate::request::worker_snapshot::WorkerSnapshot;
+use crate::telemetry::tap::Chosen;
 use crate::tests::{House, forwarding};
 
 /// A request under way, on a listener that logs or does not.
@@ -26,7 +27,7 @@ pub(super) fn context(stream: &Rc<StreamState>, logs: bool) -> Box<RequestContex
     let view = stream.worker().view();
     let exchange = Box::new(Exchange::blank());
     let walk = view.snapshot.engine.start(ListenerId(0));
-    let record = LogRecord::new(Instant::now(), view, logs, &exchange);
+    let record = LogRecord::new(Instant::now(), view, (logs, Chosen::default()), &exchange);
     RequestContext::new(exchange, walk, record, stream)
 }
 
