@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Version};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
-use tidegate_base::failure::Failure;
+use tidegate_base::failure::{Failure, Side};
 
 use super::otlp::{
     AnyValue, CLIENT, ERROR, HAS_IS_REMOTE, INTERNAL, IS_REMOTE, InstrumentationScope, KeyValue, Resource,
@@ -250,7 +250,8 @@ impl Attributes {
         self.text("network.protocol.version", number);
     }
 
-    /// The status of an answer, or what went wrong. A status is an error from this one on.
+    /// The status of an answer, or what went wrong. A status is an error from this one on; so is an answer that began well and
+    /// broke off, unless its client is to blame.
     fn outcome(&mut self, status: Option<u16>, failure: Option<Failure>, error_from: u16) -> Option<Status> {
         if let Some(status) = status {
             self.number("http.response.status_code", i64::from(status));
@@ -258,7 +259,12 @@ impl Attributes {
         if let Some(failure) = failure {
             self.text("tidegate.failure", failure.row().name);
         }
-        if status.is_some_and(|status| status < error_from) || status.or(failure.map(|_| 0)).is_none() {
+        let blamed = failure.is_some_and(|failure| failure.row().side != Side::Client);
+        let is_error = match status {
+            Some(status) => status >= error_from || status < 400 && blamed,
+            None => failure.is_some(),
+        };
+        if !is_error {
             return None;
         }
         match (failure, status) {

@@ -146,6 +146,8 @@ fn only_what_the_server_is_to_blame_for_is_an_error_of_it() {
         (400, Some(Failure::BadHost), None),
         (499, Some(Failure::ClientClosed), None),
         (500, None, Some(("500", ""))),
+        (200, Some(Failure::ClientClosed), None),
+        (200, Some(Failure::UpstreamBody), Some(("upstream-body", "the server broke off its answer"))),
         (502, Some(Failure::UpstreamClosed), Some(("upstream-closed", "the server closed without an answer"))),
     ] {
         let span = encoded(&served(|request| (request.status, request.failure) = (status, failure)));
