@@ -51,7 +51,7 @@ pub struct LogRecord {
 /// The end of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct End {
-    /// From its head to its end.
+    /// The time from the request's head to its end.
     pub took: Duration,
     /// How much of an answer's body went out.
     pub sent: u64,
@@ -219,7 +219,8 @@ pub fn end_refused(
     let logged = snapshot.plan().listeners.get(id.0).is_some_and(|listener| listener.access_log);
     let field = |name: &HeaderName| head.and_then(|head| head.headers.get(name));
     let lossy = |value: &'_ HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let host = head.and_then(|head| head.uri.host()).map(str::to_owned).or_else(|| field(&HOST).map(lossy));
+    let named = || field(&HOST).map(|host| request_span::without_user(&lossy(host)).to_owned());
+    let host = head.and_then(|head| head.uri.host()).map(str::to_owned).or_else(named);
     let own = head.and_then(|_| state.trace.context()).map(Ids::of);
     let trace = own.as_ref().map(Ids::shown).or_else(|| field(&TRACEPARENT).and_then(trace::read));
     let line = Line {

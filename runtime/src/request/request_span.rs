@@ -40,13 +40,14 @@ pub(super) fn of(record: &LogRecord, exchange: &Exchange, walk: &Walk, state: &S
 pub(super) fn of_refused(state: &StreamState, head: &Parts, failure: Failure, bytes: usize) -> RequestSpan {
     let info = &state.connection.info;
     let target = head.uri.path_and_query();
-    let authority = head.uri.authority().map(|authority| text(authority.as_str()));
+    let host = head.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    let authority = head.uri.authority().map(|authority| authority.as_str()).or(host.as_deref());
     RequestSpan {
         connection: Arc::clone(info),
         request_id: None,
         method: head.method.clone(),
         version: head.version,
-        authority: authority.or_else(|| head.headers.get(HOST).map(value)),
+        authority: authority.map(|authority| text(without_user(authority))),
         path: target.map(|target| text(target.path())),
         query: target.and_then(PathAndQuery::query).map(text),
         client: info.peer.ip(),
@@ -58,5 +59,24 @@ pub(super) fn of_refused(state: &StreamState, head: &Parts, failure: Failure, by
         failure: Some(failure),
         received: state.bytes_in(),
         sent: u64::try_from(bytes).unwrap_or(u64::MAX),
+    }
+}
+
+/// An authority without a user and a password, for which a request is refused, and which nobody is to read later.
+pub(super) fn without_user(authority: &str) -> &str {
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_kept_out() {
+        for (authority, shown) in
+            [("a.example:81", "a.example:81"), ("u:p@a.example", "a.example"), ("u@v@a", "a"), ("", "")]
+        {
+            assert_eq!(without_user(authority), shown);
+        }
     }
 }
