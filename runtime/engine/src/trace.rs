@@ -12,7 +12,7 @@ use tidegate_dsl::plan::Sampling;
 
 pub use sampling::is_chosen;
 
-/// The name of the field that carries it (W3C Trace Context, 3.2).
+/// The name of the field that carries a context (W3C Trace Context, 3.2).
 pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The name of the field with what systems keep of a trace for themselves (W3C Trace Context, 3.3).

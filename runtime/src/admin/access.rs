@@ -19,7 +19,7 @@ pub enum Needs {
     Operate,
 }
 
-/// Who asks.
+/// The client of the API, as far as it matters who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// Somebody over TCP, whom a token may tell.

@@ -43,7 +43,7 @@ pub struct Generation {
     pub at: SystemTime,
     /// How long that took, in milliseconds.
     pub ms: u64,
-    /// Why it was read, in words.
+    /// The reason why it was read, in words.
     pub cause: String,
     /// What became of it.
     pub outcome: Outcome,
@@ -52,9 +52,9 @@ pub struct Generation {
 /// What became of a policy that was read.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// It is in service, with these changes against the one before.
+    /// The policy is in service, with these changes against the one before.
     InService(Changes),
-    /// It was refused, and the one before serves on: for these mistakes, and this reason.
+    /// The policy was refused, and the one before serves on: for these mistakes, and this reason.
     Refused {
         /// The mistakes, with their places in the source, for people.
         shown: String,

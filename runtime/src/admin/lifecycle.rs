@@ -18,24 +18,24 @@ pub type Loads = HashMap<ListenerKey, Arc<ListenerLoad>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Its sockets are open, and not every worker accepts on them yet.
+    /// The sockets of the listener are open, and not every worker accepts on them yet.
     Warming,
-    /// It accepts connections.
+    /// The listener accepts connections.
     Running,
-    /// It accepts no more, and its connections finish their requests.
+    /// The listener accepts no more, and its connections finish their requests.
     Draining,
-    /// It holds no socket.
+    /// The listener holds no socket.
     Stopped,
 }
 
 /// What is known of one listener.
 #[derive(Debug, Clone)]
 pub struct Life {
-    /// Its state.
+    /// The state of the listener.
     pub state: State,
-    /// When that began.
+    /// The time when that state began.
     pub since: SystemTime,
-    /// Why it is so, in words.
+    /// The reason for the state, in words.
     pub reason: String,
     key: ListenerKey,
     load: Option<Arc<ListenerLoad>>,

@@ -54,6 +54,6 @@ pub struct Done {
 pub enum Refusal {
     /// The policy has no such thing.
     Unknown(String),
-    /// It cannot be done now, for a reason outside of the policy.
+    /// The order cannot be carried out now, for a reason outside of the policy.
     Cannot(String),
 }

@@ -125,11 +125,9 @@ pub async fn answer(context: &Arc<Context>, role: Role, peer: Peer, request: Req
     let reply = match route(context, role, peer, &parts) {
         Ok((Route { endpoint: Endpoint::LiveEvents, .. }, _)) if !head_only => {
             let once = query(&parts).split('&').any(|word| word == "once");
-            views::live::answer(Arc::clone(context), once).await
+            views::live::answer(context, once).await
         }
-        Ok((Route { endpoint: Endpoint::Log, .. }, _)) if !head_only => {
-            views::log::answer(context, query(&parts)).await
-        }
+        Ok((Route { endpoint: Endpoint::Log, .. }, _)) if !head_only => views::log::answer(context, query(&parts)),
         Ok((route, segments)) => act(context, route, segments, &parts, body).await.into(),
         Err(answer) => answer.into(),
     };

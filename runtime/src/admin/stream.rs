@@ -54,7 +54,7 @@ pub struct Gone;
 
 impl Events {
     /// An answer whose events a task writes, until its reader has enough; it ends with the reader.
-    pub async fn stream<F>(context: &Context, write: impl FnOnce(Self) -> F) -> Reply
+    pub fn stream<F>(context: &Context, write: impl FnOnce(Self) -> F) -> Reply
     where
         F: Future<Output = ()> + 'static,
     {
@@ -68,7 +68,7 @@ impl Events {
             let _permit = permit;
             writing.await;
         });
-        Reply::Events(Stream { receiver, task: Some(Task(task)) }.boxed_unsync())
+        Reply::Events(Stream { receiver, _task: Task(task) }.boxed_unsync())
     }
 
     /// Writes an event, once there is room for it.
@@ -94,7 +94,7 @@ impl Drop for Task {
 
 struct Stream {
     receiver: Receiver<Bytes>,
-    task: Option<Task>,
+    _task: Task,
 }
 
 impl http_body::Body for Stream {
@@ -105,10 +105,6 @@ impl http_body::Body for Stream {
         mut self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let polled = self.receiver.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))));
-        if matches!(polled, Poll::Ready(None)) {
-            self.task = None;
-        }
-        polled
+        self.receiver.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn explain(file: &Path, question: Question, shown: &Shown) -> Result<
 /// A header of the command line: `name: value`.
 ///
 /// # Errors
-/// It is none.
+/// The line is no header.
 pub(super) fn header(line: &str) -> Result<(String, String), String> {
     let parts = line.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
     parts.ok_or_else(|| format!("`{line}` is not a header: write it as 'name: value'"))

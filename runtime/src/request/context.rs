@@ -38,7 +38,6 @@ pub enum Ending {
 pub struct CountedRequest {
     tally: Tally,
     status: StatusCode,
-    failure: Option<Failure>,
     state: Rc<StreamState>,
     ended: bool,
 }
@@ -95,8 +94,8 @@ impl RequestContext {
         self.settle();
         self.ended = true;
         let tally = self.tally.take()?;
-        let LogRecord { status, failure, .. } = self.record;
-        Some(Ending::Counted(CountedRequest { tally, status, failure, state: Rc::clone(&self.state), ended: false }))
+        let (status, state) = (self.record.status, Rc::clone(&self.state));
+        Some(Ending::Counted(CountedRequest { tally, status, state, ended: false }))
     }
 }
 
@@ -113,7 +112,7 @@ impl Ending {
 impl CountedRequest {
     fn end(&mut self, failure: Option<Failure>) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.tally.end(self.status, self.failure.or(failure), None);
+            self.tally.end(self.status, failure, None);
         }
     }
 }

@@ -7,17 +7,17 @@ use serde::Serialize;
 pub struct FailedRequest {
     /// When it ended.
     pub time: String,
-    /// Its name in logs; null where it was refused before it had one.
+    /// The request's name in logs; null where it was refused before it had one.
     pub request_id: Option<String>,
     /// The listener.
     pub listener: String,
-    /// The rule that took it.
+    /// The rule that took the request.
     pub rule: Option<String>,
     /// The client's address.
     pub client_ip: String,
     /// The method; null for a head that could not be read.
     pub method: Option<String>,
-    /// The host that it asked for.
+    /// The host that the client asked for.
     pub host: Option<String>,
     /// The request target, with the values of parameters that look like secrets masked.
     pub uri: Option<String>,

@@ -112,8 +112,9 @@ impl LogSender {
     /// Hands whole lines on. If the queue is full they are lost, and counted.
     pub fn send(&self, lines: Vec<u8>) {
         if let Err(TrySendError::Full(Message::Lines(lines))) = self.queue.try_send(Message::Lines(lines)) {
-            self.dropped.fetch_add(count(&lines), Ordering::Relaxed);
-            self.lost.fetch_add(count(&lines), Ordering::Relaxed);
+            let lost = count(&lines);
+            self.dropped.fetch_add(lost, Ordering::Relaxed);
+            self.lost.fetch_add(lost, Ordering::Relaxed);
             Bound::LogQueue.met();
         }
     }
@@ -197,8 +198,9 @@ impl Output {
         if let Some((since, lost)) = &mut self.failed
             && since.elapsed() < limits::LOG_RETRY
         {
-            *lost += count(lines);
-            self.lost.fetch_add(count(lines), Ordering::Relaxed);
+            let more = count(lines);
+            *lost += more;
+            self.lost.fetch_add(more, Ordering::Relaxed);
             return;
         }
         if lines.is_empty() && !self.has_something_to_try() {

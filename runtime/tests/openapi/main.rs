@@ -1,6 +1,6 @@
 //! `src/admin/openapi.json`: the description of the admin API, which a gateway gives out at `/v1/openapi.json`.
 //!
-//! Its schemas are made from the source of the types that are written and read; its paths stand here.
+//! The schemas are made from the source of the types that are written and read; its paths stand here.
 //! `UPDATE=1 cargo test -p tidegate --test openapi` writes it anew.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]

@@ -130,7 +130,7 @@ fn post(summary: &str, order: &str, answer: &str, must_say: bool) -> Value {
     json!({ "post": { "summary": summary, "requestBody": body, "responses": responses } })
 }
 
-/// It takes a policy as text, too, and changes nothing.
+/// The path takes a policy as text, too, and changes nothing.
 fn plan() -> Value {
     let mut item = post("What would become of the gateway with another policy", "PlanOrder", "PlanView", true);
     item["post"]["requestBody"]["content"]["text/plain"] = json!({});

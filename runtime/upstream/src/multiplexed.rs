@@ -102,7 +102,7 @@ impl Multiplexed {
     /// A stream on an open connection with room for it, or on a new connection, of which `opened` hears.
     ///
     /// # Errors
-    /// As dialling says, or the server does not speak HTTP/2.
+    /// Dialling failed, or the server does not speak HTTP/2.
     pub(crate) async fn stream(
         &self,
         caller: &impl Caller,

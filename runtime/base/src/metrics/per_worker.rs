@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::histogram::{Histogram, HistogramRead};
 use super::names::Held;
 
 /// Cells of each worker, made when the worker first asks. A worker asks once and keeps them; nobody else writes them.
@@ -46,6 +47,13 @@ impl<C> PerWorker<C> {
     pub fn sum(&self, read: impl Fn(&C) -> u64) -> u64 {
         let mut sum = 0_u64;
         self.each(|cells| sum = sum.wrapping_add(read(cells)));
+        sum
+    }
+
+    /// The sum of a histogram of all workers.
+    pub fn histogram(&self, of: impl Fn(&C) -> &Histogram) -> HistogramRead {
+        let mut sum = HistogramRead::default();
+        self.each(|cells| of(cells).read(&mut sum));
         sum
     }
 

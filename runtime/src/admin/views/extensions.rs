@@ -33,7 +33,7 @@ pub struct ExtensionView {
     pub time_ms: f64,
     /// `reused` or `fresh`.
     pub instance: &'static str,
-    /// Its own metrics, and those that the host counts of it, which begin with `host_`.
+    /// The extension's own metrics, and those that the host counts of it, which begin with `host_`.
     pub metrics: BTreeMap<String, f64>,
 }
 

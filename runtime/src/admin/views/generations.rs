@@ -28,7 +28,7 @@ pub struct GenerationView {
     pub at: String,
     /// How long that took, in milliseconds.
     pub ms: u64,
-    /// Why.
+    /// The reason why it was read.
     pub cause: String,
     /// `in-service` or `refused`.
     pub result: &'static str,

@@ -39,11 +39,11 @@ pub struct GroupView {
 /// A server of a group.
 #[derive(Debug, Serialize)]
 pub struct ServerView {
-    /// Its address, by which orders name it.
+    /// The address of the server, by which orders name it.
     pub address: String,
     /// `running`, `draining` or `stopped`.
     pub state: &'static str,
-    /// Its share of the requests.
+    /// The server's share of the requests.
     pub weight: u32,
     /// Whether it gets requests only where no other can.
     pub backup: bool,
@@ -64,7 +64,7 @@ pub struct Check {
     pub at: String,
     /// How long it took, in milliseconds.
     pub ms: f64,
-    /// Why it failed, if it did.
+    /// The reason why the check failed, if it did.
     pub error: Option<String>,
 }
 

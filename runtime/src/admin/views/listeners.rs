@@ -36,9 +36,9 @@ pub struct ListenerView {
     pub bind: String,
     /// What it does now.
     pub state: State,
-    /// Since when.
+    /// The time when that state began.
     pub since: String,
-    /// Why.
+    /// The reason for the state.
     pub reason: String,
     /// Whether it was started or stopped by hand, against what the policy's files say.
     pub by_hand: bool,
@@ -54,7 +54,7 @@ pub struct ListenerView {
     pub certificates: Vec<String>,
     /// The extensions that run before its rules.
     pub extensions: Vec<String>,
-    /// Its labels.
+    /// The labels of the listener.
     pub labels: BTreeMap<String, String>,
 }
 

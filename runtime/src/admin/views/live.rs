@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use tidegate_base::metrics::{Counter, Histogram, HistogramRead, PerWorker};
+use tidegate_base::metrics::{Counter, HistogramRead};
 use tidegate_dsl::plan::{ListenerAction, Plan};
 
 use super::super::answer::Answer;
@@ -92,35 +92,28 @@ pub struct LiveRule {
 }
 
 /// `GET /v1/live`, as events each second; with `?once` one of them.
-pub async fn answer(context: Arc<Context>, once: bool) -> Reply {
+pub async fn answer(context: &Arc<Context>, once: bool) -> Reply {
     let before = Look::at(&context.shared.metrics);
     if !once {
-        return Events::stream(&context.clone(), live_events(context, before)).await;
+        let watched = Arc::clone(context);
+        return Events::stream(context, |events| follow(watched, before, events));
     }
     tokio::time::sleep(EVERY).await;
     let after = Look::at(&context.shared.metrics);
     Reply::Whole(Answer::json(&between(&before, &after, context.snapshot().plan())))
 }
 
-fn live_events(
-    context: Arc<Context>,
-    first: Look,
-) -> impl FnOnce(Events) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
-    move |mut events| {
-        Box::pin(async move {
-            let (mut before, mut ticks) = (first, tokio::time::interval(EVERY));
-            ticks.tick().await;
-            loop {
-                ticks.tick().await;
-                let after = Look::at(&context.shared.metrics);
-                let live = between(&before, &after, context.snapshot().plan());
-                let Ok(json) = serde_json::to_string(&live) else { return };
-                if events.send(None, &json).await.is_err() {
-                    return;
-                }
-                before = after;
-            }
-        })
+/// Tells of each second until nobody reads any more.
+async fn follow(context: Arc<Context>, mut before: Look, mut events: Events) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let after = Look::at(&context.shared.metrics);
+        let live = between(&before, &after, context.snapshot().plan());
+        let Ok(json) = serde_json::to_string(&live) else { return };
+        if events.send(None, &json).await.is_err() {
+            return;
+        }
+        before = after;
     }
 }
 
@@ -147,12 +140,6 @@ struct GroupLook {
     durations: HistogramRead,
 }
 
-fn read<C>(cells: &PerWorker<C>, histogram: impl Fn(&C) -> &Histogram) -> HistogramRead {
-    let mut read = HistogramRead::default();
-    cells.each(|cells| histogram(cells).read(&mut read));
-    read
-}
-
 impl Look {
     fn at(registry: &Registry) -> Self {
         let listeners = registry.listeners.list().into_iter().map(|(name, series)| {
@@ -160,7 +147,7 @@ impl Look {
             let mut look = ListenerLook {
                 connections: series.cells.total(open),
                 in_flight: series.cells.total(|cells| cells.in_flight.value()),
-                durations: read(&series.cells, |cells| &cells.duration),
+                durations: series.cells.histogram(|cells| &cells.duration),
                 rules: BTreeMap::new(),
             };
             for (rule, by_group) in series.requests.list() {
@@ -178,7 +165,7 @@ impl Look {
                 cells.answers.iter().map(Counter::value).sum::<u64>() + cells.errors.value()
             };
             let tries = series.servers.list().iter().map(|(_, server)| server.sum(answers)).sum();
-            (name, GroupLook { tries, durations: read(&series.cells, |cells| &cells.duration) })
+            (name, GroupLook { tries, durations: series.cells.histogram(|cells| &cells.duration) })
         });
         let failures = registry.workers.sum(|cells| cells.failures.iter().map(Counter::value).sum());
         Self { at: Instant::now(), listeners: listeners.collect(), groups: groups.collect(), failures }

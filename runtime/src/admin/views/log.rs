@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::Arc;
 
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
@@ -17,7 +16,7 @@ use super::super::stream::{Events, Reply};
 use crate::telemetry::tap::Watch;
 
 /// `GET /v1/log`, with `?when=CONDITION`.
-pub async fn answer(context: &Arc<Context>, query: &str) -> Reply {
+pub fn answer(context: &Context, query: &str) -> Reply {
     let selection = match condition(query).map(|condition| select(context.snapshot().plan(), &condition)).transpose() {
         Ok(selection) => selection,
         Err(why) => return Reply::Whole(Answer::problem(StatusCode::BAD_REQUEST, why)),
@@ -26,7 +25,7 @@ pub async fn answer(context: &Arc<Context>, query: &str) -> Reply {
         let detail = format!("{} watch already; close one, or ask again later", limits::WATCHERS);
         return Reply::Whole(Answer::problem(StatusCode::SERVICE_UNAVAILABLE, detail));
     };
-    Events::stream(context, |events| pass(watch, events)).await
+    Events::stream(context, |events| pass(watch, events))
 }
 
 /// Passes lines on until nobody reads any more.

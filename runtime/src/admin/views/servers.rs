@@ -25,11 +25,11 @@ pub struct ServerOrder {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wanted {
-    /// It gets requests.
+    /// The server gets requests.
     Running,
-    /// It gets no new ones.
+    /// The server gets no new requests.
     Draining,
-    /// It gets none, and no checks.
+    /// The server gets no requests, and no checks.
     Stopped,
 }
 

@@ -69,7 +69,7 @@ pub struct ServerCounts {
 pub struct LastRead {
     /// When it was read.
     pub at: String,
-    /// Why.
+    /// The reason why it was read.
     pub cause: String,
     /// `in-service` or `refused`.
     pub result: &'static str,

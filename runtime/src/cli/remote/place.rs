@@ -21,7 +21,7 @@ impl Place {
     /// An address as people write it.
     ///
     /// # Errors
-    /// It is none.
+    /// The text is no address.
     pub(super) fn parse(written: &str) -> Result<Self, Failed> {
         if let Some(path) = written.strip_prefix("unix:") {
             return Ok(Self::Unix(path.strip_prefix("//").unwrap_or(path).into()));

@@ -182,7 +182,7 @@ pub enum Outcome {
     Forward,
     /// The connection is closed.
     Close,
-    /// It gave no verdict.
+    /// The extension gave no verdict.
     Fault,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_base::bounds::Bound;
 use tidegate_base::failure::Failure;
-use tidegate_base::metrics::{Counter, Histogram, HistogramRead, PerWorker};
+use tidegate_base::metrics::{Counter, HistogramRead, PerWorker};
 use tidegate_wasm_host::{MetricKind, Sample};
 
 use super::families::{self as f, Family};
@@ -66,7 +66,7 @@ fn listeners(text: &mut Text, all: &[(Arc<str>, Arc<ListenerSeries>)]) {
     }
     let mut durations = text.family(&f::REQUEST_DURATION);
     for (listener, series) in all {
-        durations.durations(&[listener], &read(&series.cells, |cells| &cells.duration));
+        durations.durations(&[listener], &series.cells.histogram(|cells| &cells.duration));
     }
     let gauge = |text: &mut Text, family, read: fn(&ListenerCells) -> i64| {
         let mut samples = text.family(family);
@@ -128,7 +128,7 @@ fn groups(text: &mut Text, all: &[(Arc<str>, Arc<GroupSeries>)], registry: &Regi
     }
     let mut durations = text.family(&f::UPSTREAM_DURATION);
     for (group, series) in all {
-        durations.durations(&[group], &read(&series.cells, |cells| &cells.duration));
+        durations.durations(&[group], &series.cells.histogram(|cells| &cells.duration));
     }
     let mut retries = text.family(&f::UPSTREAM_RETRIES);
     for (group, series) in all {
@@ -222,7 +222,7 @@ fn gateway(text: &mut Text, registry: &Registry, facts: &Facts<'_>) {
     let mut reloads = text.family(&f::RELOADS);
     Reload::ALL.into_iter().for_each(|result| reloads.count(&[result.name()], registry.reloads(result)));
     text.family(&f::GENERATION).count(&[], facts.generation);
-    text.family(&f::WORKER_LOOP).durations(&[], &read(&registry.workers, |cells| &cells.late));
+    text.family(&f::WORKER_LOOP).durations(&[], &registry.workers.histogram(|cells| &cells.late));
     text.family(&f::LOG_DROPPED).count(&[], facts.log_lines_dropped);
     text.family(&f::SPANS_DROPPED).count(&[], Bound::Spans.count());
     text.family(&f::BUILD).count(&[env!("CARGO_PKG_VERSION")], 1);
@@ -248,13 +248,6 @@ fn system(text: &mut Text) {
 /// first error of a rule would not be seen otherwise. Only 1xx is too rare for that: it ends WebSockets.
 const fn is_always_shown(class: usize) -> bool {
     class > 0
-}
-
-/// A histogram of all workers.
-fn read<C>(cells: &PerWorker<C>, of: impl Fn(&C) -> &Histogram) -> HistogramRead {
-    let mut sum = HistogramRead::default();
-    cells.each(|cells| of(cells).read(&mut sum));
-    sum
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// An empty one.
+    /// An empty scrape.
     pub fn new(format: Format) -> Self {
         Self { out: String::with_capacity(64 * 1024), format, labels: String::new() }
     }
@@ -162,25 +162,25 @@ pub struct Samples<'t> {
 impl Samples<'_> {
     /// A count with these values of the family's labels.
     pub fn count(&mut self, labels: &[&str], count: u64) {
-        self.text.set_labels(self.family.labels, labels);
-        self.text.begin(self.family.name, "", None);
-        self.text.integer(count);
-        self.text.out.push('\n');
+        self.sample(labels, |text| text.integer(count));
     }
 
     /// A value with these values of the family's labels.
     pub fn value(&mut self, labels: &[&str], value: f64) {
-        self.text.set_labels(self.family.labels, labels);
-        self.text.begin(self.family.name, "", None);
-        self.text.number(value);
-        self.text.out.push('\n');
+        self.sample(labels, |text| text.number(value));
     }
 
     /// A whole value with these values of the family's labels.
     pub fn whole(&mut self, labels: &[&str], value: i64) {
+        self.sample(labels, |text| {
+            let _ = write!(text.out, "{value}");
+        });
+    }
+
+    fn sample(&mut self, labels: &[&str], write: impl FnOnce(&mut Text)) {
         self.text.set_labels(self.family.labels, labels);
         self.text.begin(self.family.name, "", None);
-        let _ = write!(self.text.out, "{value}");
+        write(self.text);
         self.text.out.push('\n');
     }
 

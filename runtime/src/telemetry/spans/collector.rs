@@ -78,11 +78,14 @@ impl Collector {
             .build()
             .map_err(|_| bad())?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = |_| ServerName::try_from(host.clone()).map_err(|_| bad());
         let alpn: &[u8] = if tracing.protocol == OtlpProtocol::Grpc { b"h2" } else { b"http/1.1" };
-        let secure = secure.then_some(()).map(name).transpose()?.map(|name| Ok((tls::client(alpn)?, name)));
-        let secure =
-            secure.transpose().map_err(|why: String| format!("the collector cannot be asked securely: {why}"))?;
+        let secure = if secure {
+            let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
+            let config = tls::client(alpn).map_err(|why| format!("the collector cannot be asked securely: {why}"))?;
+            Some((config, name))
+        } else {
+            None
+        };
         let port = authority.port_u16().unwrap_or(if secure.is_some() { 443 } else { 80 });
         let headers = headers(tracing, &authority)?;
         Ok(Self { protocol: tracing.protocol, uri, host, port, headers, secure, open: None })

@@ -13,9 +13,9 @@ use super::otlp::{ExportTraceServiceResponse, RetryInfo, RpcStatus};
 pub(super) enum Answer {
     /// The collector has them, but for so many, of which it says why.
     Taken(u64, String),
-    /// It will never take them.
+    /// The collector will never take them.
     Refused(String),
-    /// It may take them later, after this time if it says so.
+    /// The collector may take them later, after this time if it names one.
     Later(String, Option<Duration>),
 }
 

@@ -97,7 +97,7 @@ pub struct TrySpan {
     pub resends: u32,
     /// The status of the server's answer.
     pub status: Option<u16>,
-    /// Why there is no answer.
+    /// The reason why there is no answer.
     pub failure: Option<Failure>,
 }
 

@@ -39,11 +39,11 @@ pub struct ServerHealth {
 /// What became of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastCheck {
-    /// When it was done.
+    /// The time when the check was done.
     pub at: SystemTime,
-    /// How long it took.
+    /// The time that the check took.
     pub took: Duration,
-    /// Why it failed, if it did.
+    /// The reason why the check failed, if it did.
     pub error: Option<String>,
 }
 
